@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * http - the listeners: sockets, libmicrohttpd daemons, routing, the headers
+ * every answer carries, tokens and TLS. What a route does is in routes_*.c.
+ *
+ * Threads: start and stop from one thread (collectd's main). Request threads
+ * belong to libmicrohttpd. A request that waits for the spool is suspended and
+ * resumed, so no request thread ever blocks.
+ */
+#ifndef AURORE_HTTP_H
+#define AURORE_HTTP_H
+
+#include "buffer.h"
+#include "options.h"
+#include "status.h"
+
+typedef struct au_http au_http_t;
+
+/* Starts a listener for each address. An address that cannot be bound (in use,
+ * no such address) is logged once and tried again every second by a thread of
+ * this module until it works; that is not an error. "options" and "buffer" are
+ * borrowed until destroy. AU_NOMEM or AU_OK. */
+AU_MUST_CHECK au_status_t au_http_start(const au_options_t *options,
+                                        au_buffer_t *buffer,
+                                        au_http_t **out_http);
+
+/* New requests are answered with 503 from now on ("shutting down"), and /live
+ * and /ready say so; requests under way are finished. */
+void au_http_quiesce(au_http_t *http);
+
+/* Closes the listeners and ends the threads; waits for requests under way that
+ * are suspended (au_buffer_close_intake must have returned before). */
+void au_http_stop(au_http_t *http);
+void au_http_destroy(au_http_t *http);
+
+/* Listeners that are not bound (0: all is well), for health. Any thread. */
+unsigned au_http_unbound(const au_http_t *http);
+
+#endif

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * spool - a durable FIFO of rows in segment files: append a group, wait until
+ * it is durable, read a range, trim.
+ *
+ * Every row has a sequence number; numbers are given without gaps in the order
+ * of append. A segment is
+ *
+ *   | header | frame frame ... footer | frame ... footer | 0 0 0 ...
+ *
+ * where a frame is one row behind a small header, and a footer ends each group
+ * of frames that were written (and synced) together. Only groups with their
+ * footer were acknowledged: what stands behind the last footer is a torn tail
+ * and a normal end of data. The checksum of a frame (CRC32C over its header
+ * and row) is mixed with the segment's random salt, so that bytes of an older
+ * file in the same blocks never pass for new ones.
+ *
+ *   trimmed          durable            written
+ *      v                v                  v
+ *   ===|~~~~~~~~~~~~~~~~|------------------|
+ *   gone  readable        being synced
+ *
+ * Without a directory the segments are memory files (memfd_create): the same
+ * code, never synced, gone with the process.
+ *
+ * Threads: append, figures and trouble from any thread; read and trim from the
+ * one writer of the lane. With durability "commit" or "interval" a committer
+ * thread of the spool writes and syncs; with "memory" append writes itself.
+ * A failed sync is never tried again on the same file: the group goes to a new
+ * segment, and if that fails too its rows are refused (AU_IO).
+ */
+#ifndef AURORE_SPOOL_H
+#define AURORE_SPOOL_H
+
+#include "event.h"
+#include "io.h"
+#include "row.h"
+#include "status.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef enum au_durability {
+  AU_DURABILITY_COMMIT,   /* a group is told after its fdatasync */
+  AU_DURABILITY_INTERVAL, /* a group is told at once, synced within the interval
+                           */
+  AU_DURABILITY_MEMORY    /* told at once, never synced */
+} au_durability_t;
+
+typedef struct au_spool au_spool_t;
+
+/* Told once when a group that was AU_PENDING is durable (AU_OK) or refused
+ * (AU_IO, AU_NOMEM), from the committer thread with no lock held; it may not
+ * block. The memory is the caller's, and is not touched after "done". */
+typedef struct au_waiter {
+  void (*done)(struct au_waiter *waiter, au_status_t status);
+  struct au_waiter *next; /* private to spool.c while pending */
+  uint64_t count;         /* private to spool.c while pending */
+} au_waiter_t;
+
+typedef struct au_spool_config {
+  const au_io_t *io; /* borrowed for ever; NULL: au_io_system */
+  const char
+      *directory; /* of this spool alone; made when missing; NULL: memory */
+  uint64_t segment_bytes; /* 0: 64 MiB in a directory, 8 MiB in memory */
+  au_durability_t durability;
+  double sync_interval_s;
+  /* Called without a lock when durable rows have been added; may be NULL. */
+  void (*on_durable)(void *context);
+  void *context;
+} au_spool_config_t;
+
+/* A place between two rows. */
+typedef struct au_position {
+  uint64_t seq;     /* of the next row */
+  uint64_t segment; /* private: which segment (its number) */
+  uint64_t offset;  /* private: byte in the segment */
+} au_position_t;
+
+/* Rows read back, verified, as one run of COPY tuples. */
+typedef struct au_slab {
+  au_bytes_t bytes;
+  uint32_t *length; /* of each tuple */
+  size_t count;
+  size_t capacity; /* of "length" */
+  au_position_t begin;
+  au_position_t end; /* begin.seq + count == end.seq but for damaged rows */
+} au_slab_t;
+
+void au_slab_fini(au_slab_t *slab);
+
+/* Opens or makes the spool, recovers, starts the committer. On error the
+ * reason is in "error" and nothing is held. */
+AU_MUST_CHECK au_status_t au_spool_open(const au_spool_config_t *config,
+                                        au_spool_t **out_spool, char *error,
+                                        size_t error_size);
+
+/* Refuses appends from now on, finishes those that are pending. */
+void au_spool_close_intake(au_spool_t *spool);
+
+/* Closes the files and frees; calls au_spool_close_intake first. */
+void au_spool_close(au_spool_t *spool);
+
+/* The name of this spool for the database: random, kept with the files. */
+au_uuid_t au_spool_id(const au_spool_t *spool);
+
+/* Appends all rows as one group, or none; see au_buffer_append. */
+AU_MUST_CHECK au_status_t au_spool_append(au_spool_t *spool,
+                                          const au_rows_t *rows,
+                                          au_waiter_t *waiter);
+
+/* The oldest row that is not trimmed, and the end of what is durable. */
+au_position_t au_spool_begin(au_spool_t *spool);
+uint64_t au_spool_durable_seq(au_spool_t *spool);
+
+/* Reads durable rows from "from" on, at most "max_rows" and about "max_bytes"
+ * (at least one row), into the slab (cleared first). A damaged row is counted,
+ * logged and left out. AU_OK with slab->count == 0: nothing durable is there.
+ * AU_NOMEM, AU_IO: try again later; nothing is lost. */
+AU_MUST_CHECK au_status_t au_spool_read(au_spool_t *spool, au_position_t from,
+                                        size_t max_rows, size_t max_bytes,
+                                        au_slab_t *slab);
+
+/* The rows before "to" are stored for good: forgets them, and deletes the
+ * segments that hold nothing else. */
+void au_spool_trim(au_spool_t *spool, au_position_t to);
+
+/* Bytes of frames between the oldest row that is not trimmed and the end. */
+uint64_t au_spool_bytes(au_spool_t *spool);
+
+/* NULL, or why rows are being refused (static text). */
+const char *au_spool_trouble(au_spool_t *spool);
+
+/* The size of the frame of a row, for the bound on bytes. */
+#define AU_FRAME_HEADER_SIZE 24
+static inline uint64_t au_frame_size(uint32_t row_size) {
+  return AU_FRAME_HEADER_SIZE + (((uint64_t)row_size + 7) & ~UINT64_C(7));
+}
+
+#endif
