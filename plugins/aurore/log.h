@@ -12,6 +12,9 @@
 
 #include "status.h"
 
+/* The plugins call these; all else in libaurore is hidden. */
+#pragma GCC visibility push(default)
+
 typedef enum au_log_level {
   AU_LOG_ERROR,   /* an operator must act */
   AU_LOG_WARNING, /* degraded, recovers by itself */
@@ -46,5 +49,7 @@ void au_notify_set_sink(au_notify_sink_t sink);
 /* Tells it; never call with a lock held: the sink runs other plugins' code. */
 void au_notify(au_severity_t severity, const char *type, const char *format,
                ...) AU_PRINTF(3, 4);
+
+#pragma GCC visibility pop
 
 #endif

@@ -22,6 +22,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* The plugins call these; all else in libaurore is hidden. */
+#pragma GCC visibility push(default)
+
 typedef enum au_metric_kind {
   AU_COUNTER,
   AU_GAUGE,
@@ -229,5 +232,7 @@ void au_metrics_visit(const au_side_t *side_or_null,
 
 /* Forgets every value (for tests). */
 void au_metrics_reset(void);
+
+#pragma GCC visibility pop
 
 #endif

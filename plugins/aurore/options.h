@@ -18,6 +18,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* The plugins call these; all else in libaurore is hidden. */
+#pragma GCC visibility push(default)
+
 typedef enum au_side { AU_SIDE_BUFFER, AU_SIDE_WRITER } au_side_t;
 
 #define AU_LISTEN_MAX 16
@@ -118,5 +121,7 @@ typedef struct au_option_info {
 } au_option_info_t;
 
 bool au_option_info(size_t index, au_option_info_t *out_info);
+
+#pragma GCC visibility pop
 
 #endif

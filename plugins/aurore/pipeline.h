@@ -19,6 +19,9 @@
 #include "options.h"
 #include "status.h"
 
+/* The plugins call these; all else in libaurore is hidden. */
+#pragma GCC visibility push(default)
+
 /* From module_register of the plugin: the side is part of this process. */
 void au_pipeline_register(au_side_t side);
 
@@ -43,5 +46,7 @@ void au_pipeline_flush(void);
  * AU_UNAVAILABLE when events in memory were lost (said in the log, with their
  * number). */
 au_status_t au_pipeline_stop(void);
+
+#pragma GCC visibility pop
 
 #endif
