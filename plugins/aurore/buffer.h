@@ -23,10 +23,11 @@
 typedef struct au_buffer au_buffer_t;
 
 typedef struct au_buffer_config {
-  unsigned lanes;        /* 1 to AU_LANES_MAX */
+  const au_io_t *io;     /* NULL: the system's */
+  unsigned lanes;        /* 1 to AU_LANES_MAX; they take requests */
   uint64_t capacity;     /* events */
   uint64_t max_bytes;    /* of frames that wait */
-  const char *directory; /* NULL: memory; copied */
+  const char *directory; /* NULL: memory; made when missing */
   au_durability_t durability;
   double sync_interval_s;
 } au_buffer_config_t;
@@ -74,6 +75,8 @@ unsigned au_buffer_retry_after_s(au_buffer_t *buffer);
 /* NULL while every lane can take events, else why not (static text). */
 const char *au_buffer_trouble(au_buffer_t *buffer);
 
+/* Lanes that need a writer: those of the configuration, and any that an
+ * earlier start with more lanes left in the directory. */
 unsigned au_buffer_lanes(const au_buffer_t *buffer);
 au_lane_t *au_buffer_lane(au_buffer_t *buffer, unsigned index);
 

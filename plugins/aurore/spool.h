@@ -33,10 +33,13 @@
 #define AURORE_SPOOL_H
 
 #include "event.h"
+#include "frame.h"
 #include "io.h"
 #include "row.h"
+#include "spool_state.h"
 #include "status.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -54,9 +57,18 @@ typedef struct au_spool au_spool_t;
  * block. The memory is the caller's, and is not touched after "done". */
 typedef struct au_waiter {
   void (*done)(struct au_waiter *waiter, au_status_t status);
-  struct au_waiter *next; /* private to spool.c while pending */
-  uint64_t count;         /* private to spool.c while pending */
+  struct au_waiter *next; /* private to the spool while pending */
+  uint64_t bytes;         /* private to the spool: of its frames */
 } au_waiter_t;
+
+/* The room in use, summed over the spools that share a bound. The caller of
+ * append adds the rows and their frames before the call, and takes them off
+ * again when the call is refused; the spool itself adds what recovery found
+ * and its footers, and takes off what is trimmed or refused later. */
+typedef struct au_usage {
+  _Atomic uint64_t events;
+  _Atomic uint64_t bytes;
+} au_usage_t;
 
 typedef struct au_spool_config {
   const au_io_t *io; /* borrowed for ever; NULL: au_io_system */
@@ -65,7 +77,9 @@ typedef struct au_spool_config {
   uint64_t segment_bytes; /* 0: 64 MiB in a directory, 8 MiB in memory */
   au_durability_t durability;
   double sync_interval_s;
-  /* Called without a lock when durable rows have been added; may be NULL. */
+  au_usage_t *usage; /* borrowed until close */
+  /* Called when durable rows have been added, by whoever wrote them, with the
+   * spool's write_lock held: may not append. May be NULL. */
   void (*on_durable)(void *context);
   void *context;
 } au_spool_config_t;
@@ -77,17 +91,23 @@ typedef struct au_position {
   uint64_t offset;  /* private: byte in the segment */
 } au_position_t;
 
-/* Rows read back, verified, as one run of COPY tuples. */
+/* Rows read back, verified, as one run of COPY tuples, all from one segment.
+ * Their numbers have no gap: row i is number first_seq + i. */
 typedef struct au_slab {
   au_bytes_t bytes;
-  uint32_t *length; /* of each tuple */
+  uint32_t *length;     /* of each tuple */
+  uint64_t *end_offset; /* where the row's frame ends in the segment */
   size_t count;
-  size_t capacity; /* of "length" */
+  size_t capacity;    /* of the two arrays */
+  uint64_t first_seq; /* == begin.seq, or more when damaged rows were passed */
   au_position_t begin;
-  au_position_t end; /* begin.seq + count == end.seq but for damaged rows */
+  au_position_t end;
 } au_slab_t;
 
 void au_slab_fini(au_slab_t *slab);
+
+/* The place behind the first "rows" rows of the slab (0: its begin). */
+au_position_t au_slab_position(const au_slab_t *slab, size_t rows);
 
 /* Opens or makes the spool, recovers, starts the committer. On error the
  * reason is in "error" and nothing is held. */
@@ -114,8 +134,10 @@ au_position_t au_spool_begin(au_spool_t *spool);
 uint64_t au_spool_durable_seq(au_spool_t *spool);
 
 /* Reads durable rows from "from" on, at most "max_rows" and about "max_bytes"
- * (at least one row), into the slab (cleared first). A damaged row is counted,
- * logged and left out. AU_OK with slab->count == 0: nothing durable is there.
+ * (at least one row), into the slab (cleared first). A damaged range is set
+ * aside in a file, counted and logged; its rows are left out, and slab->end is
+ * behind them (so count may be 0 while end.seq > begin.seq).
+ * AU_OK with end.seq == begin.seq: nothing durable is there.
  * AU_NOMEM, AU_IO: try again later; nothing is lost. */
 AU_MUST_CHECK au_status_t au_spool_read(au_spool_t *spool, au_position_t from,
                                         size_t max_rows, size_t max_bytes,
@@ -125,16 +147,19 @@ AU_MUST_CHECK au_status_t au_spool_read(au_spool_t *spool, au_position_t from,
  * segments that hold nothing else. */
 void au_spool_trim(au_spool_t *spool, au_position_t to);
 
-/* Bytes of frames between the oldest row that is not trimmed and the end. */
-uint64_t au_spool_bytes(au_spool_t *spool);
+/* The tokens of this opening and of those before it that the database may
+ * still hold, the newest (this one's) last; see spool_state.h. */
+uint32_t au_spool_owners(au_spool_t *spool, au_uuid_t owner[AU_OWNERS_MAX]);
+
+/* The database holds this opening's token: forgets the older ones. */
+void au_spool_confirm_owner(au_spool_t *spool);
+
+/* Whether rows that were acknowledged may be missing after a power cut: the
+ * durability is not "commit". The database may then be ahead of the spool
+ * without anything being wrong. */
+bool au_spool_may_fall_back(const au_spool_t *spool);
 
 /* NULL, or why rows are being refused (static text). */
 const char *au_spool_trouble(au_spool_t *spool);
-
-/* The size of the frame of a row, for the bound on bytes. */
-#define AU_FRAME_HEADER_SIZE 24
-static inline uint64_t au_frame_size(uint32_t row_size) {
-  return AU_FRAME_HEADER_SIZE + (((uint64_t)row_size + 7) & ~UINT64_C(7));
-}
 
 #endif

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * spool_house - the thread that keeps a spool directory in order, so that
+ * neither requests nor the writer wait for it: segments made ahead, trimmed
+ * ones deleted, the state written, the sync of durability "interval", and,
+ * while the spool cannot be written, the try whether it can again.
+ */
+#include "spool_private.h"
+
+#include "clock.h"
+#include "log.h"
+#include "metrics.h"
+#include "thread.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+/* How often the state is written while it changes, and trouble is tried. */
+#define PERIOD_NS AU_NS_PER_S
+
+static void delete_segments(au_spool_t *spool, au_segment_t *segment) {
+  while (segment != NULL) {
+    au_segment_t *next = segment->next;
+    char name[AU_SEGMENT_NAME_SIZE];
+    au_segment_name(segment->number, name);
+    if (spool->store.io->unlinkat(spool->store.directory, name) != 0 &&
+        errno != ENOENT)
+      au_log(AU_LOG_WARNING,
+             "could not delete segment \"%s\" of the spool: %s; the next start "
+             "will",
+             name, strerror(errno));
+    au_segment_close(&spool->store, segment);
+    segment = next;
+  }
+  if (spool->store.io->fsync(spool->store.directory) != 0)
+    au_log(AU_LOG_WARNING, "could not sync the spool directory: %s",
+           strerror(errno));
+}
+
+void au_spool_tidy(au_spool_t *spool) {
+  pthread_mutex_lock(&spool->lock);
+  au_segment_t *trimmed = spool->trimmed;
+  spool->trimmed = NULL;
+  spool->state.begin_seq = spool->begin.seq;
+  spool->state.begin_segment = spool->begin.segment;
+  spool->state.begin_offset = spool->begin.offset;
+  bool dirty = spool->state_dirty;
+  spool->state_dirty = false;
+  au_spool_state_t state = spool->state;
+  pthread_mutex_unlock(&spool->lock);
+  if (!dirty && trimmed == NULL)
+    return;
+  /* The order matters: a segment may only go once the state that does not need
+   * it is durable. */
+  au_status_t status =
+      au_spool_state_save(spool->store.io, spool->store.directory, &state);
+  if (status == AU_OK && trimmed != NULL)
+    delete_segments(spool, trimmed);
+  pthread_mutex_lock(&spool->lock);
+  spool->state.generation = state.generation;
+  if (status != AU_OK) {
+    spool->state_dirty = true;
+    au_segment_t **end = &spool->trimmed;
+    while (*end != NULL)
+      end = &(*end)->next;
+    *end = trimmed;
+  }
+  pthread_mutex_unlock(&spool->lock);
+}
+
+/* Makes the next segment while the active one still has room. */
+static void prepare(au_spool_t *spool) {
+  pthread_mutex_lock(&spool->lock);
+  uint64_t number = spool->next_number++;
+  pthread_mutex_unlock(&spool->lock);
+  au_segment_t *segment =
+      au_segment_create(&spool->store, number, spool->segment_bytes);
+  int error = errno;
+  pthread_mutex_lock(&spool->lock);
+  spool->want_prepared = false;
+  if (segment != NULL && spool->prepared == NULL) {
+    spool->prepared = segment;
+    segment = NULL;
+  }
+  bool failed = spool->prepared == NULL;
+  bool trouble = spool->trouble != NULL;
+  pthread_mutex_unlock(&spool->lock);
+  au_segment_close(&spool->store, segment);
+  if (failed && !trouble)
+    au_spool_set_trouble(spool, "the next segment of the spool cannot be made",
+                         error);
+  else if (!failed && trouble)
+    au_spool_set_trouble(spool, NULL, 0);
+}
+
+/* Syncs through a descriptor of its own, so that nobody who appends waits. */
+static void sync_active(au_spool_t *spool) {
+  const au_io_t *io = spool->store.io;
+  pthread_mutex_lock(&spool->write_lock);
+  uint64_t number =
+      spool->active == NULL || spool->active_failed ? 0 : spool->active->number;
+  pthread_mutex_unlock(&spool->write_lock);
+  if (number == 0)
+    return;
+  char name[AU_SEGMENT_NAME_SIZE];
+  au_segment_name(number, name);
+  int fd = io->openat(spool->store.directory, name, O_RDWR, 0);
+  int64_t start = au_clock_monotonic_ns();
+  bool failed = fd < 0 || io->fdatasync(fd) != 0;
+  int error = errno;
+  if (fd >= 0)
+    io->close(fd);
+  au_metrics_observe(AU_M_SPOOL_SYNC_TIME, 0,
+                     (double)(au_clock_monotonic_ns() - start) /
+                         (double)AU_NS_PER_MS);
+  if (!failed)
+    return;
+  /* What the failed sync covered stays readable, but is not synced again. */
+  pthread_mutex_lock(&spool->write_lock);
+  if (spool->active->number == number)
+    spool->active_failed = true;
+  pthread_mutex_unlock(&spool->write_lock);
+  au_spool_set_trouble(spool, "the spool cannot be synced", error);
+}
+
+static int64_t period_ns(const au_spool_t *spool) {
+  if (spool->durability == AU_DURABILITY_INTERVAL &&
+      spool->sync_interval_ns < PERIOD_NS)
+    return spool->sync_interval_ns;
+  return PERIOD_NS;
+}
+
+static void *house_main(void *argument) {
+  au_spool_t *spool = argument;
+  int64_t tidied_ns = au_clock_monotonic_ns();
+  pthread_mutex_lock(&spool->lock);
+  while (!spool->stop) {
+    struct timespec until =
+        au_clock_timespec(au_clock_monotonic_ns() + period_ns(spool));
+    if (!spool->want_prepared && spool->trimmed == NULL)
+      pthread_cond_timedwait(&spool->house, &spool->lock, &until);
+    if (spool->stop)
+      break;
+    bool make = spool->want_prepared ||
+                (spool->trouble != NULL && spool->prepared == NULL);
+    bool sync =
+        spool->durability == AU_DURABILITY_INTERVAL && spool->synced_dirty;
+    spool->synced_dirty = false;
+    bool remove = spool->trimmed != NULL;
+    pthread_mutex_unlock(&spool->lock);
+    if (sync)
+      sync_active(spool);
+    if (make)
+      prepare(spool);
+    if (remove || au_clock_monotonic_ns() - tidied_ns >= PERIOD_NS) {
+      au_spool_tidy(spool);
+      tidied_ns = au_clock_monotonic_ns();
+    }
+    pthread_mutex_lock(&spool->lock);
+  }
+  pthread_mutex_unlock(&spool->lock);
+  return NULL;
+}
+
+au_status_t au_spool_start_house(au_spool_t *spool) {
+  if (spool->store.directory < 0)
+    return AU_OK;
+  int error =
+      au_thread_start(&spool->house_thread, "au-spool", house_main, spool);
+  if (error != 0) {
+    errno = error;
+    return AU_NOMEM;
+  }
+  spool->has_house = true;
+  return AU_OK;
+}
+
+void au_spool_stop_house(au_spool_t *spool) {
+  pthread_mutex_lock(&spool->lock);
+  spool->stop = true;
+  pthread_cond_broadcast(&spool->house);
+  pthread_mutex_unlock(&spool->lock);
+  if (!spool->has_house)
+    return;
+  pthread_join(spool->house_thread, NULL);
+  spool->has_house = false;
+  /* A last sync for what durability "interval" has not synced yet. */
+  if (spool->durability == AU_DURABILITY_INTERVAL && spool->synced_dirty)
+    sync_active(spool);
+}

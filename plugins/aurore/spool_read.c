@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * spool_read - reading rows back: verifying, passing damage, going from one
+ * segment to the next. Everything here belongs to the one thread that reads.
+ */
+#include "spool_private.h"
+
+#include "log.h"
+#include "metrics.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void au_slab_fini(au_slab_t *slab) {
+  au_bytes_fini(&slab->bytes);
+  free(slab->length);
+  free(slab->end_offset);
+  *slab = (au_slab_t){.count = 0};
+}
+
+au_position_t au_slab_position(const au_slab_t *slab, size_t rows) {
+  if (rows == 0)
+    return slab->begin;
+  if (rows == slab->count)
+    return slab->end;
+  return (au_position_t){.seq = slab->first_seq + rows,
+                         .segment = slab->end.segment,
+                         .offset = slab->end_offset[rows - 1]};
+}
+
+static bool slab_grow(au_slab_t *slab) {
+  if (slab->count < slab->capacity)
+    return true;
+  size_t capacity = slab->capacity == 0 ? 256 : slab->capacity * 2;
+  uint32_t *length = realloc(slab->length, capacity * sizeof(*length));
+  if (length == NULL)
+    return false;
+  slab->length = length;
+  uint64_t *end = realloc(slab->end_offset, capacity * sizeof(*end));
+  if (end == NULL)
+    return false;
+  slab->end_offset = end;
+  slab->capacity = capacity;
+  return true;
+}
+
+/* What is read now: one segment and the bounds within it. */
+typedef struct span {
+  au_segment_t *segment;
+  uint64_t end;      /* bytes that may be read */
+  uint64_t stop_seq; /* rows from this number on stand in a later segment */
+  bool is_last;      /* no later segment holds rows */
+} span_t;
+
+/* The segment of the position, or the next one that exists. Segments that hold
+ * no row are passed. */
+static bool find_span(au_spool_t *spool, uint64_t number, span_t *out) {
+  pthread_mutex_lock(&spool->lock);
+  au_segment_t *s = spool->oldest;
+  while (s != NULL && (s->number < number || s->first_seq == 0))
+    s = s->next;
+  out->segment = s;
+  out->stop_seq = spool->durable_seq;
+  out->is_last = true;
+  if (s != NULL) {
+    out->end = s->end;
+    for (const au_segment_t *n = s->next; n != NULL; n = n->next) {
+      if (n->first_seq == 0)
+        continue;
+      out->is_last = false;
+      out->stop_seq = n->first_seq;
+      break;
+    }
+  }
+  pthread_mutex_unlock(&spool->lock);
+  return s != NULL;
+}
+
+/* The descriptor to read the segment with. The writer's own descriptor of a
+ * file may be closed by a rotation at any time, so the reader has its own. */
+static int open_for_reading(au_spool_t *spool, au_segment_t *segment) {
+  if (spool->store.directory < 0)
+    return segment->fd;
+  if (spool->read_number == segment->number && spool->read_fd >= 0)
+    return spool->read_fd;
+  if (spool->read_fd >= 0)
+    spool->store.io->close(spool->read_fd);
+  char name[AU_SEGMENT_NAME_SIZE];
+  au_segment_name(segment->number, name);
+  spool->read_fd =
+      spool->store.io->openat(spool->store.directory, name, O_RDONLY, 0);
+  spool->read_number = segment->number;
+  return spool->read_fd;
+}
+
+/* Copies a damaged range into a file of its own, for whoever wants to look. */
+static void set_aside(au_spool_t *spool, const span_t *span, uint64_t from,
+                      uint64_t to, uint64_t rows) {
+  au_metrics_count(AU_M_SPOOL_DAMAGED, 0, 1);
+  char name[96];
+  snprintf(name, sizeof(name), "damaged-%016" PRIx64 "-%" PRIu64,
+           span->segment->number, from);
+  au_log(AU_LOG_ERROR,
+         "the spool is damaged: %" PRIu64 " bytes of segment %016" PRIx64
+         " with %" PRIu64 " events cannot be read; set aside as \"%s\"",
+         to - from, span->segment->number, rows, name);
+  au_notify(AU_SEVERITY_FAILURE, "spool",
+            "the spool is damaged: %" PRIu64 " events cannot be read", rows);
+  if (spool->store.directory < 0)
+    return;
+  const au_io_t *io = spool->store.io;
+  int fd = io->openat(spool->store.directory, name,
+                      O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  if (fd < 0)
+    return;
+  uint8_t part[4096];
+  for (uint64_t at = from; at < to;) {
+    uint64_t size = to - at < sizeof(part) ? to - at : sizeof(part);
+    ssize_t got = io->pread(spool->read_fd, part, size, (off_t)at);
+    if (got <= 0)
+      break;
+    struct iovec iov = {.iov_base = part, .iov_len = (size_t)got};
+    if (io->pwritev(fd, &iov, 1, (off_t)(at - from)) != got)
+      break;
+    at += (uint64_t)got;
+  }
+  io->close(fd);
+}
+
+static au_status_t add_row(au_slab_t *slab, const au_frame_t *frame,
+                           uint64_t end_offset) {
+  if (!slab_grow(slab))
+    return AU_NOMEM;
+  au_bytes_put(&slab->bytes, frame->data, frame->size);
+  if (slab->bytes.failed) {
+    slab->bytes.failed = false;
+    return AU_NOMEM;
+  }
+  if (slab->count == 0)
+    slab->first_seq = frame->seq;
+  slab->length[slab->count] = frame->size;
+  slab->end_offset[slab->count] = end_offset;
+  slab->count++;
+  slab->end.seq = frame->seq + 1;
+  slab->end.offset = end_offset;
+  return AU_OK;
+}
+
+typedef struct limits {
+  size_t max_rows;
+  size_t max_bytes;
+} limits_t;
+
+/* Reads frames of one span into the slab, from the cursor on. Stops at the
+ * limits, at a gap, at damage, at the end; the cursor then stands where it
+ * stopped when nothing was read. "out_damage": it stopped at what is no frame.
+ */
+static au_status_t read_span(au_spool_t *spool, const span_t *span,
+                             const limits_t *limits, au_slab_t *slab,
+                             bool *out_damage) {
+  *out_damage = false;
+  for (;;) {
+    au_frame_t frame;
+    uint64_t start = spool->cursor.offset;
+    au_cursor_result_t result = au_cursor_next(&spool->cursor, &frame);
+    if (result == AU_CURSOR_ERROR)
+      return slab->count > 0 ? AU_OK : errno == ENOMEM ? AU_NOMEM : AU_IO;
+    *out_damage = result == AU_CURSOR_DAMAGE;
+    if (result != AU_CURSOR_FRAME)
+      return AU_OK;
+    if (frame.kind == AU_FRAME_FOOTER) {
+      if (slab->count > 0 && frame.seq == slab->end.seq)
+        slab->end.offset = spool->cursor.offset;
+      continue;
+    }
+    if (frame.seq >= span->stop_seq)
+      return AU_OK;
+    if (frame.seq < slab->end.seq)
+      continue; /* written again in a later place; or stored before a restart */
+    if (frame.seq != slab->end.seq ||
+        (slab->count > 0 &&
+         (slab->count >= limits->max_rows ||
+          slab->bytes.size + frame.size > limits->max_bytes))) {
+      spool->cursor.offset = start;
+      return AU_OK;
+    }
+    au_status_t status = add_row(slab, &frame, spool->cursor.offset);
+    if (status != AU_OK)
+      return slab->count > 0 ? AU_OK : status;
+  }
+}
+
+/* From where reading stopped to the next good row of the span, or its end.
+ * Returns the number of that row (stop_seq at the end). */
+static uint64_t find_next_row(au_spool_t *spool, const span_t *span) {
+  for (;;) {
+    uint64_t at = spool->cursor.offset;
+    au_frame_t frame;
+    if (au_cursor_next(&spool->cursor, &frame) != AU_CURSOR_FRAME) {
+      if (au_cursor_resync(&spool->cursor) != AU_CURSOR_FRAME)
+        return span->stop_seq;
+      continue;
+    }
+    if (frame.kind == AU_FRAME_ROW) {
+      spool->cursor.offset = at;
+      return frame.seq < span->stop_seq ? frame.seq : span->stop_seq;
+    }
+  }
+}
+
+/* Nothing could be read from the span at the place that is due: either all of
+ * its rows were read before, or rows are missing, which is told. */
+static void pass_gap(au_spool_t *spool, const span_t *span, au_slab_t *slab,
+                     bool damage) {
+  uint64_t expected = slab->end.seq;
+  if (!damage && expected >= span->stop_seq)
+    return;
+  uint64_t from = spool->cursor.offset;
+  uint64_t found = find_next_row(spool, span);
+  uint64_t lost = found > expected ? found - expected : 0;
+  set_aside(spool, span, from, spool->cursor.offset, lost);
+  slab->end.seq += lost;
+  slab->end.offset = spool->cursor.offset;
+}
+
+au_status_t au_spool_read(au_spool_t *spool, au_position_t from,
+                          size_t max_rows, size_t max_bytes, au_slab_t *slab) {
+  const limits_t limits = {.max_rows = max_rows, .max_bytes = max_bytes};
+  au_bytes_clear(&slab->bytes, max_bytes + (max_bytes >> 2));
+  slab->count = 0;
+  slab->first_seq = from.seq;
+  slab->begin = from;
+  slab->end = from;
+  span_t span;
+  uint64_t number = from.segment;
+  while (find_span(spool, number, &span)) {
+    if (slab->end.seq >= span.stop_seq && span.is_last)
+      return AU_OK; /* all that is durable has been read */
+    if (span.segment->number != slab->end.segment) {
+      slab->end.segment = span.segment->number;
+      slab->end.offset = AU_SEGMENT_HEADER_SIZE;
+    }
+    int fd = open_for_reading(spool, span.segment);
+    if (fd < 0)
+      return AU_IO;
+    au_cursor_init(&spool->cursor, spool->store.io, fd, span.segment->salt,
+                   slab->end.offset, span.end);
+    bool damage = false;
+    au_status_t status = read_span(spool, &span, &limits, slab, &damage);
+    if (status != AU_OK || slab->count > 0)
+      return status;
+    pass_gap(spool, &span, slab, damage);
+    if (slab->end.seq > from.seq)
+      return AU_OK; /* rows were passed: the caller moves on first */
+    number = damage ? span.segment->number : span.segment->number + 1;
+  }
+  return AU_OK;
+}

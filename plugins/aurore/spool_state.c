@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * spool_state - see spool_state.h.
+ */
+#include "spool_state.h"
+
+#include "crc32c.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#define FILE_NAME "state"
+#define MAGIC "AURSTATE"
+#define VERSION 1
+/* Two slots in pages of their own: no torn write touches both. */
+#define SLOT_SIZE 4096
+
+/* A slot as it stands in the file; little endian. */
+typedef struct slot {
+  char magic[8];
+  uint32_t version;
+  uint32_t owners;
+  uint64_t generation;
+  uint64_t begin_seq;
+  uint64_t begin_segment;
+  uint64_t begin_offset;
+  uint8_t id[16];
+  uint8_t owner[AU_OWNERS_MAX][16];
+  uint32_t reserved;
+  uint32_t crc; /* of all before */
+} slot_t;
+
+_Static_assert(sizeof(slot_t) <= SLOT_SIZE, "a slot fits its page");
+
+static bool slot_read(const slot_t *slot, au_spool_state_t *state) {
+  if (memcmp(slot->magic, MAGIC, sizeof(slot->magic)) != 0 ||
+      le32toh(slot->version) != VERSION ||
+      le32toh(slot->owners) > AU_OWNERS_MAX ||
+      le32toh(slot->crc) != au_crc32c(0, slot, offsetof(slot_t, crc)))
+    return false;
+  state->owners = le32toh(slot->owners);
+  state->generation = le64toh(slot->generation);
+  state->begin_seq = le64toh(slot->begin_seq);
+  state->begin_segment = le64toh(slot->begin_segment);
+  state->begin_offset = le64toh(slot->begin_offset);
+  memcpy(state->id.byte, slot->id, sizeof(slot->id));
+  memcpy(state->owner, slot->owner, sizeof(slot->owner));
+  return true;
+}
+
+au_status_t au_spool_state_load(const au_io_t *io, int directory,
+                                au_spool_state_t *out_state) {
+  memset(out_state, 0, sizeof(*out_state));
+  int fd = io->openat(directory, FILE_NAME, O_RDONLY, 0);
+  if (fd < 0)
+    return errno == ENOENT ? AU_OK : AU_IO;
+  au_status_t status = AU_OK;
+  for (int i = 0; i < 2; i++) {
+    slot_t slot;
+    au_spool_state_t state;
+    ssize_t done = io->pread(fd, &slot, sizeof(slot), (off_t)i * SLOT_SIZE);
+    if (done < 0)
+      status = AU_IO;
+    if (done == (ssize_t)sizeof(slot) && slot_read(&slot, &state) &&
+        state.generation > out_state->generation)
+      *out_state = state;
+  }
+  int error = errno;
+  io->close(fd);
+  errno = error;
+  /* One good slot is enough, whatever happened to the other. */
+  return out_state->generation > 0 ? AU_OK : status;
+}
+
+static int write_slot(const au_io_t *io, int directory, slot_t *slot,
+                      uint64_t generation) {
+  int fd = io->openat(directory, FILE_NAME, O_WRONLY | O_CREAT, 0600);
+  if (fd < 0)
+    return -1;
+  struct iovec iov = {.iov_base = slot, .iov_len = sizeof(*slot)};
+  ssize_t done = io->pwritev(fd, &iov, 1, (off_t)(generation % 2) * SLOT_SIZE);
+  int status = 0;
+  if (done != (ssize_t)sizeof(*slot)) {
+    errno = done < 0 ? errno : EIO;
+    status = -1;
+  } else if (io->fdatasync(fd) != 0) {
+    status = -1;
+  } else if (generation == 1 && io->fsync(directory) != 0) {
+    status = -1; /* the file's name must be durable too */
+  }
+  int error = errno;
+  io->close(fd);
+  errno = error;
+  return status;
+}
+
+au_status_t au_spool_state_save(const au_io_t *io, int directory,
+                                au_spool_state_t *state) {
+  slot_t slot;
+  memset(&slot, 0, sizeof(slot));
+  uint64_t generation = state->generation + 1;
+  memcpy(slot.magic, MAGIC, sizeof(slot.magic));
+  slot.version = htole32(VERSION);
+  slot.owners = htole32(state->owners);
+  slot.generation = htole64(generation);
+  slot.begin_seq = htole64(state->begin_seq);
+  slot.begin_segment = htole64(state->begin_segment);
+  slot.begin_offset = htole64(state->begin_offset);
+  memcpy(slot.id, state->id.byte, sizeof(slot.id));
+  memcpy(slot.owner, state->owner, sizeof(slot.owner));
+  slot.crc = htole32(au_crc32c(0, &slot, offsetof(slot_t, crc)));
+  if (write_slot(io, directory, &slot, generation) != 0)
+    return AU_IO;
+  state->generation = generation;
+  return AU_OK;
+}
+
+void au_spool_state_add_owner(au_spool_state_t *state) {
+  if (state->owners < AU_OWNERS_MAX)
+    state->owner[state->owners++] = au_uuid_v4();
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * spool_state - the small file beside the segments: the spool's name, its
+ * owners, and a hint of how far it has been trimmed.
+ *
+ * Two slots are written in turn, each with a generation and a checksum, so that
+ * a write that was cut leaves the other. The trim is a hint only: the segments
+ * and the database hold the truth.
+ *
+ * Owners: each opening of the spool makes a new random token. The database
+ * remembers the token of the last owner it was told. A copy of a spool, or one
+ * restored from a backup, does not hold the token that the original has told
+ * the database since, and is refused by it. Tokens are kept until the database
+ * is known to have one, since any of them may be the one it has.
+ *
+ * Threads: one at a time.
+ */
+#ifndef AURORE_SPOOL_STATE_H
+#define AURORE_SPOOL_STATE_H
+
+#include "event.h"
+#include "io.h"
+#include "status.h"
+
+#define AU_OWNERS_MAX 64
+
+typedef struct au_spool_state {
+  au_uuid_t id;
+  uint64_t generation; /* of the newest slot; 0: there is no state yet */
+  uint64_t begin_seq;
+  uint64_t begin_segment;
+  uint64_t begin_offset;
+  uint32_t owners; /* tokens in use, the newest last */
+  au_uuid_t owner[AU_OWNERS_MAX];
+} au_spool_state_t;
+
+/* Reads the newest good slot. AU_OK with generation 0 when the file is missing
+ * or holds no good slot. AU_IO: errno says why. */
+AU_MUST_CHECK au_status_t au_spool_state_load(const au_io_t *io, int directory,
+                                              au_spool_state_t *out_state);
+
+/* Writes the other slot and syncs it; the generation rises. AU_IO: errno. */
+AU_MUST_CHECK au_status_t au_spool_state_save(const au_io_t *io, int directory,
+                                              au_spool_state_t *state);
+
+/* Adds a new token; when all places are taken the newest stays in use. */
+void au_spool_state_add_owner(au_spool_state_t *state);
+
+#endif
