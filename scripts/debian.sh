@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+# shellcheck disable=SC2034 # read by whoever reads this file
+#
+# debian.sh - which Debian 12 packages are needed for what, and how they are
+# installed without any service being started or enabled; to be read with "." by
+# bash.
+
+packages_build='autoconf automake collectd-dev gcc libc6-dev libmicrohttpd-dev
+  libpq-dev libtool libyajl-dev make pkg-config check zlib1g-dev'
+
+# "libmicrohttpd12" is what write_prometheus needs; collectd-core only
+# recommends it.
+packages_run='collectd-core curl libmicrohttpd12 libpq5 libyajl2 postgresql
+  prometheus util-linux zlib1g'
+
+packages_check='clang clang-format clang-tidy cppcheck git libclang-rt-14-dev
+  procps python3 python3-psycopg2 python3-pytest python3-requests shellcheck
+  valgrind wrk'
+
+# Prints those of the packages that are not installed.
+missing_packages() {
+  local package
+  for package in "$@"; do
+    dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null |
+      grep -qx installed || echo "$package"
+  done
+}
+
+# Installs what is missing of the packages; says so, and does nothing when
+# nothing is. No service is started (not even once), and none that is new is
+# enabled: it would start at the next boot.
+install_packages() {
+  local missing
+  # shellcheck disable=SC2005,SC2046,SC2048,SC2086 # lists of names, made one line
+  missing=$(echo $(missing_packages $*))
+  [ -n "$missing" ] || return 0
+  if [ "$(id -u)" != 0 ]; then
+    echo "packages are missing; as root: apt-get install $missing" >&2
+    return 1
+  fi
+  echo "installing $missing"
+  apt_install_quietly "$missing" && disable_new_services "$missing"
+}
+
+# While packages are set up a policy-rc.d refuses every start of a service; the
+# machine's own stays in its place when there is one.
+apt_install_quietly() (
+  policy=/usr/sbin/policy-rc.d
+  if [ ! -e $policy ] && [ ! -L $policy ]; then
+    trap 'rm -f $policy' EXIT
+    printf '#!/bin/sh\n# for the time of an installation\nexit 101\n' >$policy
+    chmod 755 $policy
+  fi
+  apt_install() {
+    DEBIAN_FRONTEND=noninteractive \
+      apt-get install -q -y --no-install-recommends "$@"
+  }
+  # shellcheck disable=SC2086 # a list of names
+  apt_install $1 || { apt-get update -q && apt_install $1; }
+)
+
+disable_new_services() {
+  local service
+  command -v systemctl >/dev/null || return 0
+  for service in postgresql collectd prometheus; do
+    case " $1 " in
+    *" $service "* | *" $service-core "*)
+      systemctl --quiet disable "$service" 2>/dev/null
+      ;;
+    esac
+  done
+  return 0
+}
