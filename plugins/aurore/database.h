@@ -1,12 +1,24 @@
 /* SPDX-License-Identifier: MIT
  *
- * database - one libpq connection with deadlines, the classes of its errors,
- * and the schema's migrations.
+ * database - one libpq connection with deadlines, and the classes of its
+ * errors.
  *
  * Nothing here waits without a bound: every wait ends at its deadline or when
- * the connection's "stop" descriptor becomes readable.
+ * the connection's "stop" descriptor becomes readable. One exception is not in
+ * our hands: a host name is looked up by the C library, which has bounds of its
+ * own; "hostaddr" in the connection string avoids it.
  *
  * Threads: a connection belongs to one thread at a time.
+ *
+ * What the functions that talk to the server return:
+ *   AU_OK           the server said yes to all of it
+ *   AU_INVALID      the server said no: error->sqlstate is set, all of the
+ *                   string is rolled back, the connection is still good
+ *   AU_FENCED       the same, and the reason is AU_FAULT_FENCED
+ *   AU_UNAVAILABLE  no verdict: there is no connection, it was lost, a deadline
+ *                   has passed or "stop" was given. What was sent may or may
+ *                   not have been committed. The connection has been dropped
+ *   AU_NOMEM        out of memory before anything was sent
  */
 #ifndef AURORE_DATABASE_H
 #define AURORE_DATABASE_H
@@ -21,8 +33,8 @@
 typedef struct au_database au_database_t;
 
 typedef struct au_database_config {
-  const char *conninfo; /* copied */
-  double connect_timeout_s;
+  const char *conninfo;     /* a libpq connection string or URI; copied */
+  double connect_timeout_s; /* for each of the hosts */
   double statement_timeout_s;
   int stop_fd; /* eventfd: readable means give up now; -1: none. Borrowed */
   const char *application_name; /* "collectd aurore writer 0"; copied */
@@ -33,8 +45,9 @@ typedef enum au_fault {
   AU_FAULT_NONE,
   AU_FAULT_ROW,       /* classes 22, 23, 54: one of the rows */
   AU_FAULT_DATABASE,  /* everything else, and no SQLSTATE at all */
-  AU_FAULT_PARTITION, /* 23514 with "no partition of relation" */
-  AU_FAULT_FENCED     /* AU_SQLSTATE_FENCED: aurore.advance refused */
+  AU_FAULT_PARTITION, /* 23514 that names a table and no constraint: no
+                         partition takes the row */
+  AU_FAULT_FENCED /* AU_SQLSTATE_FENCED: aurore.advance or .resume refused */
 } au_fault_t;
 
 #define AU_SQLSTATE_FENCED "AU001"
@@ -42,7 +55,7 @@ typedef enum au_fault {
 typedef struct au_database_error {
   au_fault_t fault;
   char sqlstate[6];  /* "" when there is none: the connection itself failed */
-  char message[512]; /* one line, without connection string or SQL */
+  char message[512]; /* one line of UTF-8, without password, SQL or row data */
 } au_database_error_t;
 
 /* No connection is made yet. AU_NOMEM or AU_OK. */
@@ -50,14 +63,19 @@ AU_MUST_CHECK au_status_t au_database_create(const au_database_config_t *config,
                                              au_database_t **out_database);
 void au_database_destroy(au_database_t *database);
 
-/* Connects within connect_timeout_s when there is no healthy connection;
- * AU_OK at once when there is one. Refuses a database whose encoding is not
- * UTF8 (the reason is in the error). Sets for the session: statement_timeout,
- * client_encoding UTF8, DateStyle ISO, TimeZone UTC,
- * standard_conforming_strings on, search_path empty but pg_catalog; in a way
- * that also works through pgbouncer in transaction mode (startup parameters
- * only where pgbouncer takes them, else as part of each string). AU_UNAVAILABLE
- * on failure. */
+/* Connects when there is no healthy connection; AU_OK at once when there is
+ * one. Of several hosts each has connect_timeout_s. Added to what the
+ * connection string does not set itself: keepalives, tcp_user_timeout, and
+ * target_session_attrs=read-write, so that after a failover the new primary is
+ * found and the old one is left. Refused, with the reason in the error: a
+ * database whose encoding is not UTF8, a server older than PostgreSQL 13.
+ *
+ * The session has a statement_timeout, DateStyle ISO, TimeZone UTC,
+ * bytea_output hex, search_path pg_catalog, isolation "read committed", no
+ * notices, and a synchronous_commit that is not "off" (the spool lets go of
+ * what was committed). Behind pgbouncer, which may give every transaction
+ * another session, the same settings go in front of each string instead.
+ * AU_UNAVAILABLE on failure. */
 AU_MUST_CHECK au_status_t au_database_connect(au_database_t *database,
                                               au_database_error_t *error);
 
@@ -79,14 +97,20 @@ const char *au_result_text(const au_result_t *result, size_t row,
 void au_result_fini(au_result_t *result);
 
 /* Sends one simple-query string (one implicit transaction when it has several
- * statements) and reads all of its results within statement_timeout_s and a
- * grace of 5 s. "out_result" may be NULL.
- * AU_OK; else "error" tells, and when the error is not an ordinary one of the
- * server the connection has been dropped. */
+ * statements; no BEGIN or COMMIT in it) and reads all of its results within
+ * statement_timeout_s and a grace of 5 s. "out_result" may be NULL; it is
+ * filled on AU_OK only. */
 AU_MUST_CHECK au_status_t au_database_exec(au_database_t *database,
                                            const char *sql,
                                            au_result_t *out_result,
                                            au_database_error_t *error);
+
+/* The same with a timeout of its own, here and on the server. */
+AU_MUST_CHECK au_status_t au_database_exec_within(au_database_t *database,
+                                                  double timeout_s,
+                                                  const char *sql,
+                                                  au_result_t *out_result,
+                                                  au_database_error_t *error);
 
 /* One query with text parameters (extended protocol; NULL is SQL NULL). */
 AU_MUST_CHECK au_status_t au_database_query(au_database_t *database,
@@ -95,10 +119,10 @@ AU_MUST_CHECK au_status_t au_database_query(au_database_t *database,
                                             au_result_t *out_result,
                                             au_database_error_t *error);
 
-/* The same with one COPY ... FROM STDIN in the string: when the server asks
- * for it, the pieces are sent in order. The server's verdict on all statements
- * decides. After AU_UNAVAILABLE the outcome is not known: the COMMIT may have
- * happened. */
+/* As au_database_exec with one COPY ... FROM STDIN in the string: when the
+ * server asks for it, the pieces are sent in order. The server's verdict on all
+ * statements decides. Sending ends early when the server has already said no.
+ */
 typedef struct au_piece {
   const void *data; /* borrowed for the call */
   size_t size;
@@ -109,23 +133,10 @@ AU_MUST_CHECK au_status_t au_database_copy(au_database_t *database,
                                            size_t count,
                                            au_database_error_t *error);
 
-/* Appends 'text' as a quoted SQL literal (standard_conforming_strings on);
- * the text may not hold NUL. */
+/* Appends the text as a quoted SQL literal, whatever
+ * standard_conforming_strings is. A text that holds NUL makes "sql" fail. */
 void au_database_put_literal(au_bytes_t *sql, const char *text, size_t size);
-/* Appends '\x...'::bytea. */
+/* Appends the data as a bytea literal. */
 void au_database_put_bytea(au_bytes_t *sql, const void *data, size_t size);
-
-/* schema.c: brings the schema "aurore" to this program's version, under an
- * advisory lock (several processes may start at once), each migration in a
- * transaction of its own. A schema newer than this program is refused. */
-AU_MUST_CHECK au_status_t au_schema_migrate(au_database_t *database,
-                                            au_database_error_t *error);
-
-/* Makes the partitions of aurore.event for the days from "first_day" to
- * "last_day" (days since 1970-01-01, UTC) that are missing. Safe beside other
- * processes that do the same, and beside inserts. */
-AU_MUST_CHECK au_status_t
-au_schema_ensure_partitions(au_database_t *database, int64_t first_day,
-                            int64_t last_day, au_database_error_t *error);
 
 #endif

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * schema - the tables and functions of the schema "aurore": its migrations and
+ * the partitions of aurore.event.
+ *
+ * Threads: as the connection.
+ *
+ * What the writer of a lane says to the database (text in <> is a literal):
+ *
+ * Once per process start, until it is answered: take the lane over. A new lane
+ * starts at <oldest>, the sequence number of the spool's oldest event. <owner>
+ * is a UUID that the process makes at its start. Waits for a backend that still
+ * finishes a batch of this lane, and raises the epoch, so that whoever held the
+ * lane before is fenced, also a batch of theirs that is still on its way.
+ *
+ *   SELECT next_seq, epoch
+ *     FROM aurore.claim(<spool>, <lane>, <owner>, <oldest>, <host>)
+ *
+ * The database and the spool belong together only when <oldest> <= next_seq <=
+ * <end>, where <end> is one past the newest event that the spool held when it
+ * was opened, before anything new was accepted: a smaller next_seq means that
+ * the database has forgotten events (an older backup), a larger one that the
+ * spool has (a copy or an older backup of it).
+ *
+ * After every doubt (AU_UNAVAILABLE from a batch): where are we? The answer
+ * comes when a backend that still works on this lane has ended, and raises the
+ * epoch, so that a batch that is still on its way somewhere can no longer be
+ * stored. Asking again after a lost answer is harmless. AU_FENCED: another
+ * process has taken the lane over.
+ *
+ *   SELECT next_seq, epoch FROM aurore.resume(<spool>, <lane>, <owner>)
+ *
+ * For each batch, as one string and so one transaction (rows <first> to
+ * <next> - 1). advance comes first: it takes the lane's row lock, and raises
+ * AU_SQLSTATE_FENCED, which ends the string, unless next_seq is <first> and
+ * the epoch is <epoch>.
+ *
+ *   SELECT aurore.advance(<spool>, <lane>, <epoch>, <first>, <next>);
+ *   COPY aurore.event (AU_ROW_COLUMNS) FROM STDIN (FORMAT binary);
+ *   INSERT INTO aurore.event_count AS c (minute, service, spool_id, lane, n)
+ *     VALUES (<minute>, <service>, <spool>, <lane>, <n>), ...
+ *     ON CONFLICT (minute, service, spool_id, lane)
+ *     DO UPDATE SET n = c.n + excluded.n;
+ *   INSERT INTO aurore.dead_letter (event_id, service, event, failure_reason,
+ *     sql_state, retry_count, last_attempt_at, spool_id, lane, seq)
+ *     VALUES (...), ...
+ *
+ * <minute> is ingested_at cut to the minute: counters follow the partitions.
+ */
+#ifndef AURORE_SCHEMA_H
+#define AURORE_SCHEMA_H
+
+#include "database.h"
+
+/* The version that this program makes and needs. */
+unsigned au_schema_version(void);
+
+/* Brings the schema "aurore" to this program's version, under an advisory lock
+ * (several processes may start at once), each migration in a transaction of its
+ * own. Costs one small query when there is nothing to do. Needs a connection.
+ * AU_INVALID: the role lacks a right (the error names it), or the schema is
+ * newer than this program. */
+AU_MUST_CHECK au_status_t au_schema_migrate(au_database_t *database,
+                                            au_database_error_t *error);
+
+/* Makes the partitions of aurore.event for the days from "first_day" to
+ * "last_day" (days since 1970-01-01, UTC) that are missing; at most 1000 days.
+ * Safe beside other processes that do the same; never blocks inserts or
+ * queries, nor waits long for them (AU_INVALID with 55P03 when something else
+ * holds the table). Costs one small query when there is nothing to do. */
+AU_MUST_CHECK au_status_t
+au_schema_ensure_partitions(au_database_t *database, int64_t first_day,
+                            int64_t last_day, au_database_error_t *error);
+
+/* The day of a time in microseconds since 1970, rounded down. */
+int64_t au_schema_day(int64_t us);
+
+#endif
