@@ -12,7 +12,7 @@ bootstrap() (
     [ ! configure.ac -nt configure ] && [ ! Makefile.am -nt Makefile.in ]; then
     exit 0
   fi
-  autoreconf -fi
+  mkdir -p m4 && autoreconf -fi
 )
 
 # build DIRECTORY [CONFIGURE-ARGUMENT...]: configures (again only when the

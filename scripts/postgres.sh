@@ -7,6 +7,7 @@
 # As root the server runs as user postgres, which PostgreSQL insists on, else as
 # who we are. One cluster a shell.
 #
+#   postgres_can_reach DIRECTORY       may the server's user enter it?
 #   postgres_start DIRECTORY [FSYNC]   makes the cluster when it is not there
 #   postgres_create_database NAME      unless it exists
 #   postgres_conninfo NAME             prints a libpq connection string
@@ -42,6 +43,10 @@ become_postgres() {
   exec setsid setpriv --pdeathsig INT "$@"
 }
 
+postgres_can_reach() {
+  (become_postgres test -x "$1")
+}
+
 # A port of 127.0.0.1 that nobody listens on, at or after the given one.
 free_port() {
   local port=$1
@@ -67,10 +72,7 @@ postgres_start() {
   local directory=$1 fsync=${2:-on} attempt
   postgres_find || return 1
   mkdir -p "$directory" && directory=$(cd "$directory" && pwd) || return 1
-  if [ "$(id -u)" = 0 ]; then
-    chown postgres: "$directory" && chmod 755 "$(dirname "$directory")" ||
-      return 1
-  fi
+  [ "$(id -u)" != 0 ] || chown postgres: "$directory" || return 1
   local data=$directory/data log=$directory/server.log
   [ -e "$data/PG_VERSION" ] || postgres_init "$data" || return 1
 
