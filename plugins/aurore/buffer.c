@@ -168,17 +168,28 @@ static bool reserve(_Atomic uint64_t *used, uint64_t amount, uint64_t bound) {
   return true;
 }
 
-/* The next lane in turn, but not one that cannot take events now. */
+/* Why a lane cannot take events now, or NULL. */
+static const char *lane_trouble(au_lane_t *lane) {
+  if (au_lane_is_fenced(lane))
+    return "the database knows this spool under another owner";
+  return au_spool_trouble(au_lane_spool(lane));
+}
+
+/* The next lane in turn, but not one that cannot take events now. When there is
+ * no other, a lane that cannot be written is tried all the same (this is how it
+ * is found to work again); NULL when all are fenced. */
 static au_spool_t *choose_lane(au_buffer_t *buffer) {
   unsigned turn =
       atomic_fetch_add_explicit(&buffer->turn, 1, memory_order_relaxed);
+  au_lane_t *last = NULL;
   for (unsigned i = 0; i < buffer->request_lanes; i++) {
-    unsigned index = (turn + i) % buffer->request_lanes;
-    au_spool_t *spool = au_lane_spool(buffer->lane[index]);
-    if (buffer->request_lanes == 1 || au_spool_trouble(spool) == NULL)
-      return spool;
+    au_lane_t *lane = buffer->lane[(turn + i) % buffer->request_lanes];
+    if (lane_trouble(lane) == NULL)
+      return au_lane_spool(lane);
+    if (!au_lane_is_fenced(lane))
+      last = lane;
   }
-  return au_lane_spool(buffer->lane[turn % buffer->request_lanes]);
+  return last != NULL ? au_lane_spool(last) : NULL;
 }
 
 au_status_t au_buffer_append(au_buffer_t *buffer, const au_rows_t *rows,
@@ -194,7 +205,9 @@ au_status_t au_buffer_append(au_buffer_t *buffer, const au_rows_t *rows,
     return AU_FULL;
   }
   size_t count = rows->count; /* a pending request may be gone on return */
-  au_status_t status = au_spool_append(choose_lane(buffer), rows, waiter);
+  au_spool_t *spool = choose_lane(buffer);
+  au_status_t status =
+      spool != NULL ? au_spool_append(spool, rows, waiter) : AU_IO;
   if (status != AU_OK && status != AU_PENDING)
     give_back(buffer, count, bytes);
   return status;
@@ -240,7 +253,7 @@ unsigned au_buffer_retry_after_s(au_buffer_t *buffer) {
 const char *au_buffer_trouble(au_buffer_t *buffer) {
   const char *trouble = NULL;
   for (unsigned i = 0; i < buffer->request_lanes; i++) {
-    trouble = au_spool_trouble(au_lane_spool(buffer->lane[i]));
+    trouble = lane_trouble(buffer->lane[i]);
     if (trouble == NULL)
       return NULL; /* one lane that takes events is enough */
   }

@@ -28,6 +28,7 @@ struct au_lane {
   bool timed;         /* ... only about a full batch: it has a time to wake */
   uint64_t flush_seq; /* events before it are due */
   bool stop;
+  bool fenced;
   int64_t oldest_ns; /* monotonic accept time of the oldest event; 0: none */
 };
 
@@ -170,6 +171,8 @@ static void learn_oldest(au_lane_t *lane) {
 }
 
 void au_lane_commit(au_lane_t *lane, au_position_t to) {
+  if (to.seq <= au_spool_begin(lane->spool).seq)
+    return;
   au_spool_trim(lane->spool, to);
   learn_oldest(lane);
 }
@@ -186,4 +189,34 @@ void au_lane_stop(au_lane_t *lane) {
   lane->stop = true;
   pthread_cond_signal(&lane->due);
   pthread_mutex_unlock(&lane->lock);
+}
+
+bool au_lane_sleep(au_lane_t *lane, int64_t deadline_ns) {
+  struct timespec until = au_clock_timespec(deadline_ns);
+  pthread_mutex_lock(&lane->lock);
+  while (!lane->stop && au_clock_monotonic_ns() < deadline_ns)
+    pthread_cond_timedwait(&lane->due, &lane->lock, &until);
+  bool stop = lane->stop;
+  pthread_mutex_unlock(&lane->lock);
+  return stop;
+}
+
+bool au_lane_is_stopping(au_lane_t *lane) {
+  pthread_mutex_lock(&lane->lock);
+  bool stop = lane->stop;
+  pthread_mutex_unlock(&lane->lock);
+  return stop;
+}
+
+void au_lane_set_fenced(au_lane_t *lane, bool is_fenced) {
+  pthread_mutex_lock(&lane->lock);
+  lane->fenced = is_fenced;
+  pthread_mutex_unlock(&lane->lock);
+}
+
+bool au_lane_is_fenced(au_lane_t *lane) {
+  pthread_mutex_lock(&lane->lock);
+  bool fenced = lane->fenced;
+  pthread_mutex_unlock(&lane->lock);
+  return fenced;
 }

@@ -58,6 +58,17 @@ AU_MUST_CHECK au_status_t au_lane_take(au_lane_t *lane, size_t max_rows,
  * not be read and were reported). */
 void au_lane_commit(au_lane_t *lane, au_position_t to);
 
+/* Sleeps until "deadline_ns"; earlier when au_lane_stop is called. true: it was
+ * called, now or before. */
+bool au_lane_sleep(au_lane_t *lane, int64_t deadline_ns);
+
+bool au_lane_is_stopping(au_lane_t *lane);
+
+/* The lane may take no events until this is called with false: the database
+ * knows its spool under another owner. */
+void au_lane_set_fenced(au_lane_t *lane, bool is_fenced);
+bool au_lane_is_fenced(au_lane_t *lane);
+
 /* Store all that waits now. */
 void au_lane_flush(au_lane_t *lane);
 

@@ -38,13 +38,20 @@ void au_spool_set_trouble(au_spool_t *spool, const char *trouble, int error) {
   au_notify(AU_SEVERITY_FAILURE, "spool", "%s: %s", trouble, strerror(error));
 }
 
+/* The segment that was made ahead, if it is large enough and newer than what is
+ * in use: segments are used in the order of their numbers. Otherwise it is
+ * given up. */
 static au_segment_t *take_prepared(au_spool_t *spool, uint64_t need) {
   pthread_mutex_lock(&spool->lock);
   au_segment_t *segment = spool->prepared;
-  if (segment != NULL && segment->size - AU_SEGMENT_HEADER_SIZE >= need)
-    spool->prepared = NULL;
-  else
+  spool->prepared = NULL;
+  if (segment != NULL &&
+      (segment->size - AU_SEGMENT_HEADER_SIZE < need ||
+       (spool->newest != NULL && spool->newest->number > segment->number))) {
+    segment->next = spool->trimmed;
+    spool->trimmed = segment;
     segment = NULL;
+  }
   pthread_mutex_unlock(&spool->lock);
   return segment;
 }

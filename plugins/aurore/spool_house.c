@@ -79,14 +79,17 @@ static void prepare(au_spool_t *spool) {
   int error = errno;
   pthread_mutex_lock(&spool->lock);
   spool->want_prepared = false;
-  if (segment != NULL && spool->prepared == NULL) {
-    spool->prepared = segment;
-    segment = NULL;
-  }
-  bool failed = spool->prepared == NULL;
+  bool failed = segment == NULL;
   bool trouble = spool->trouble != NULL;
+  if (segment != NULL && spool->newest != NULL &&
+      spool->newest->number > number) {
+    /* A rotation could not wait for it: segments are used in order. */
+    segment->next = spool->trimmed;
+    spool->trimmed = segment;
+  } else if (segment != NULL) {
+    spool->prepared = segment;
+  }
   pthread_mutex_unlock(&spool->lock);
-  au_segment_close(&spool->store, segment);
   if (failed && !trouble)
     au_spool_set_trouble(spool, "the next segment of the spool cannot be made",
                          error);

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * pipeline - see pipeline.h.
+ */
+#include "pipeline.h"
+
+#include "breaker.h"
+#include "buffer.h"
+#include "clock.h"
+#include "http.h"
+#include "log.h"
+#include "metrics.h"
+#include "retention.h"
+#include "sampler.h"
+#include "writer.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+/* After the deadline of the drain every wait of a writer ends at once; this is
+ * only to be sure that a stop is never waited for without a bound. */
+#define JOIN_GRACE_NS (10 * AU_NS_PER_S)
+
+static struct {
+  /* The main thread's. */
+  bool registered[2];
+  au_options_t options;
+  bool has_options;
+  au_http_t *http;
+  au_breaker_t *breaker;
+  au_retention_t *retention;
+  int abort_fd; /* -1: none */
+
+  pthread_mutex_t lock; /* protects: what flush and the sampler look at */
+  au_buffer_t *buffer;
+  au_writer_t *writer[AU_LANES_MAX];
+  unsigned writers;
+  const au_http_t *sampled_http;
+} pipeline = {.abort_fd = -1, .lock = PTHREAD_MUTEX_INITIALIZER};
+
+void au_pipeline_register(au_side_t side) { pipeline.registered[side] = true; }
+
+au_options_t *au_pipeline_options(void) {
+  if (pipeline.has_options)
+    return &pipeline.options;
+  if (au_options_init(&pipeline.options) != AU_OK) {
+    au_options_fini(&pipeline.options);
+    return NULL;
+  }
+  pipeline.has_options = true;
+  return &pipeline.options;
+}
+
+/* Called by read callbacks and by the metrics routes. */
+static void sample(void) {
+  pthread_mutex_lock(&pipeline.lock);
+  au_sampler_input_t input = {
+      .buffer = pipeline.buffer,
+      .writer_expected = pipeline.registered[AU_SIDE_WRITER],
+      .database_connected = pipeline.writers > 0,
+      .unbound = pipeline.sampled_http != NULL
+                     ? au_http_unbound(pipeline.sampled_http)
+                     : 0};
+  for (unsigned i = 0; i < pipeline.writers; i++)
+    if (!au_writer_is_connected(pipeline.writer[i]))
+      input.database_connected = false;
+  au_sampler_run(&input);
+  pthread_mutex_unlock(&pipeline.lock);
+}
+
+static au_status_t open_buffer(char *error, size_t error_size) {
+  if (pipeline.buffer != NULL)
+    return AU_OK;
+  const au_options_t *options = &pipeline.options;
+  const au_buffer_config_t config = {
+      .lanes = options->lanes,
+      .capacity = options->capacity,
+      .max_bytes = options->max_bytes,
+      .directory =
+          options->spool_directory[0] != '\0' ? options->spool_directory : NULL,
+      .durability = options->durability,
+      .sync_interval_s = options->sync_interval_s};
+  au_buffer_t *buffer = NULL;
+  au_status_t status = au_buffer_open(&config, &buffer, error, error_size);
+  if (status != AU_OK)
+    return status;
+  pthread_mutex_lock(&pipeline.lock);
+  pipeline.buffer = buffer;
+  pthread_mutex_unlock(&pipeline.lock);
+  au_metrics_set_sampler(sample);
+  return AU_OK;
+}
+
+static au_status_t start_buffer_side(char *error, size_t error_size) {
+  if (!pipeline.registered[AU_SIDE_WRITER])
+    au_log(AU_LOG_WARNING, "the plugin event_writer is not loaded: events are "
+                           "accepted until the buffer is full, and not stored");
+  au_status_t status =
+      au_http_start(&pipeline.options, pipeline.buffer, &pipeline.http);
+  if (status != AU_OK) {
+    snprintf(error, error_size, "could not start the listeners: out of memory");
+    return status;
+  }
+  pthread_mutex_lock(&pipeline.lock);
+  pipeline.sampled_http = pipeline.http;
+  pthread_mutex_unlock(&pipeline.lock);
+  return AU_OK;
+}
+
+static void breaker_changed(au_breaker_state_t from, au_breaker_state_t to,
+                            unsigned failures, void *context) {
+  (void)from;
+  (void)context;
+  au_metrics_set(AU_M_BREAKER_STATE, to);
+  switch (to) {
+  case AU_BREAKER_OPEN:
+    au_log(AU_LOG_WARNING,
+           "circuit breaker open after %u failures in a row; the database is "
+           "left alone for BreakerTimeout",
+           failures);
+    au_notify(AU_SEVERITY_FAILURE, "circuit_breaker_state",
+              "circuit breaker open after %u failures in a row", failures);
+    break;
+  case AU_BREAKER_HALF_OPEN:
+    au_log(AU_LOG_NOTICE, "circuit breaker half-open: trying the database");
+    au_notify(AU_SEVERITY_WARNING, "circuit_breaker_state",
+              "circuit breaker half-open");
+    break;
+  case AU_BREAKER_CLOSED:
+    au_log(AU_LOG_NOTICE, "circuit breaker closed");
+    au_notify(AU_SEVERITY_OKAY, "circuit_breaker_state",
+              "circuit breaker closed");
+    break;
+  }
+}
+
+static au_status_t start_writers(void) {
+  const au_writer_config_t base = {.options = &pipeline.options,
+                                   .breaker = pipeline.breaker,
+                                   .abort_fd = pipeline.abort_fd};
+  for (unsigned i = 0; i < au_buffer_lanes(pipeline.buffer); i++) {
+    au_writer_config_t config = base;
+    config.lane = au_buffer_lane(pipeline.buffer, i);
+    au_writer_t *writer = NULL;
+    au_status_t status = au_writer_start(&config, &writer);
+    if (status != AU_OK)
+      return status;
+    pthread_mutex_lock(&pipeline.lock);
+    pipeline.writer[pipeline.writers++] = writer;
+    pthread_mutex_unlock(&pipeline.lock);
+  }
+  return AU_OK;
+}
+
+static au_status_t start_writer_side(char *error, size_t error_size) {
+  if (!pipeline.registered[AU_SIDE_BUFFER]) {
+    au_log(AU_LOG_WARNING, "the plugin event_buffer is not loaded: there is "
+                           "nothing to store");
+    au_metrics_set_sampler(sample);
+    return AU_OK;
+  }
+  const au_options_t *options = &pipeline.options;
+  const au_breaker_config_t breaker = {
+      .failures = options->breaker_failures,
+      .successes = options->breaker_successes,
+      .timeout_ns = au_clock_seconds_ns(options->breaker_timeout_s),
+      .change = breaker_changed};
+  pipeline.abort_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  au_status_t status = AU_NOMEM;
+  if (pipeline.abort_fd >= 0)
+    status = au_breaker_create(&breaker, &pipeline.breaker);
+  if (status == AU_OK)
+    status = start_writers();
+  if (status == AU_OK)
+    status = au_retention_start(options, pipeline.breaker, &pipeline.retention);
+  if (status != AU_OK)
+    snprintf(error, error_size, "could not start the writers: out of memory");
+  return status;
+}
+
+au_status_t au_pipeline_start(au_side_t side, char *error, size_t error_size) {
+  if (au_pipeline_options() == NULL) {
+    snprintf(error, error_size, "out of memory");
+    return AU_NOMEM;
+  }
+  au_status_t status =
+      au_options_finish(&pipeline.options, side, error, error_size);
+  if (status != AU_OK)
+    return status;
+  /* The writers need the buffer, whichever side is started first. */
+  if (pipeline.registered[AU_SIDE_BUFFER] && pipeline.buffer == NULL) {
+    if (side != AU_SIDE_BUFFER)
+      status = au_options_finish(&pipeline.options, AU_SIDE_BUFFER, error,
+                                 error_size);
+    if (status == AU_OK)
+      status = open_buffer(error, error_size);
+    if (status != AU_OK)
+      return status;
+  }
+  return side == AU_SIDE_BUFFER ? start_buffer_side(error, error_size)
+                                : start_writer_side(error, error_size);
+}
+
+void au_pipeline_flush(void) {
+  pthread_mutex_lock(&pipeline.lock);
+  if (pipeline.buffer != NULL)
+    au_buffer_flush(pipeline.buffer);
+  pthread_mutex_unlock(&pipeline.lock);
+}
+
+/* Lets the writers drain until the deadline, then tells them to give up. false
+ * when one does not end: what it uses may not be freed then. */
+static bool stop_writers(int64_t deadline_ns) {
+  pthread_mutex_lock(&pipeline.lock);
+  unsigned writers = pipeline.writers;
+  pipeline.writers = 0; /* the sampler looks at none from now on */
+  pthread_mutex_unlock(&pipeline.lock);
+  bool aborted = false;
+  bool all_ended = true;
+  for (unsigned i = 0; i < writers; i++) {
+    bool ended = au_writer_join(pipeline.writer[i], deadline_ns);
+    if (!ended) {
+      if (!aborted && eventfd_write(pipeline.abort_fd, 1) == 0)
+        aborted = true;
+      ended = au_writer_join(pipeline.writer[i],
+                             au_clock_monotonic_ns() + JOIN_GRACE_NS);
+    }
+    if (ended)
+      au_writer_destroy(pipeline.writer[i]);
+    else
+      au_log(AU_LOG_ERROR, "the writer of lane %u does not end", i);
+    all_ended = all_ended && ended;
+  }
+  return all_ended;
+}
+
+static uint64_t remaining(void) {
+  uint64_t events = 0;
+  for (unsigned i = 0; i < au_buffer_lanes(pipeline.buffer); i++)
+    events += au_lane_waiting(au_buffer_lane(pipeline.buffer, i));
+  return events;
+}
+
+static au_status_t stop_buffer(bool writers_ended) {
+  au_buffer_t *buffer = pipeline.buffer;
+  if (buffer == NULL)
+    return AU_OK;
+  au_status_t status = AU_OK;
+  uint64_t events = remaining();
+  if (events > 0 && pipeline.options.spool_directory[0] != '\0') {
+    au_log(AU_LOG_NOTICE,
+           "%" PRIu64 " events stay in the spool; the next start stores them",
+           events);
+  } else if (events > 0) {
+    au_log(AU_LOG_ERROR,
+           "%" PRIu64 " accepted events are lost: they were in memory and "
+           "could not be stored within ShutdownTimeout",
+           events);
+    status = AU_UNAVAILABLE;
+  }
+  pthread_mutex_lock(&pipeline.lock);
+  pipeline.buffer = NULL;
+  pthread_mutex_unlock(&pipeline.lock);
+  if (writers_ended)
+    au_buffer_destroy(buffer);
+  return status;
+}
+
+au_status_t au_pipeline_stop(void) {
+  int64_t deadline_ns =
+      au_clock_monotonic_ns() +
+      (pipeline.has_options
+           ? au_clock_seconds_ns(pipeline.options.shutdown_timeout_s)
+           : 0);
+  if (pipeline.http != NULL)
+    au_http_quiesce(pipeline.http);
+  if (pipeline.buffer != NULL)
+    au_buffer_close_intake(pipeline.buffer);
+  for (unsigned i = 0; i < pipeline.writers; i++)
+    au_lane_stop(au_buffer_lane(pipeline.buffer, i));
+  au_retention_stop(pipeline.retention);
+  pipeline.retention = NULL;
+  bool writers_ended = stop_writers(deadline_ns);
+  pthread_mutex_lock(&pipeline.lock);
+  pipeline.sampled_http = NULL;
+  pthread_mutex_unlock(&pipeline.lock);
+  if (pipeline.http != NULL) {
+    au_http_stop(pipeline.http);
+    au_http_destroy(pipeline.http);
+    pipeline.http = NULL;
+  }
+  au_metrics_set_sampler(NULL);
+  au_status_t status = stop_buffer(writers_ended);
+  if (!writers_ended)
+    return AU_UNAVAILABLE; /* it may still use the rest */
+  au_breaker_destroy(pipeline.breaker);
+  pipeline.breaker = NULL;
+  if (pipeline.abort_fd >= 0)
+    close(pipeline.abort_fd);
+  pipeline.abort_fd = -1;
+  if (pipeline.has_options)
+    au_options_fini(&pipeline.options);
+  pipeline.has_options = false;
+  return status;
+}

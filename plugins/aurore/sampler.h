@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * sampler - the figures that are looked at rather than counted: how full the
+ * buffer is, the rates of the last minute, the process, and the verdicts on
+ * health.
+ *
+ * Threads: any; two at once take turns. Never waits for the disk or the
+ * database.
+ */
+#ifndef AURORE_SAMPLER_H
+#define AURORE_SAMPLER_H
+
+#include "buffer.h"
+
+typedef enum au_health {
+  AU_HEALTHY = 1,
+  AU_WARNING = 2,
+  AU_CRITICAL = 3
+} au_health_t;
+
+/* What the sampler cannot see by itself. */
+typedef struct au_sampler_input {
+  au_buffer_t *buffer;  /* NULL: there is none in this process */
+  bool writer_expected; /* event_writer is loaded */
+  bool database_connected;
+  unsigned unbound; /* listeners that are not bound */
+} au_sampler_input_t;
+
+/* Sets the sampled gauges in the metrics. */
+void au_sampler_run(const au_sampler_input_t *input);
+
+/* critical: utilization >= 90 % or drop rate > 5 %; warning: >= 70 % or > 1 %.
+ */
+au_health_t au_sampler_judge(double utilization_percent,
+                             double drop_rate_percent);
+
+#endif
