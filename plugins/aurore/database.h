@@ -47,7 +47,7 @@ typedef enum au_fault {
   AU_FAULT_DATABASE,  /* everything else, and no SQLSTATE at all */
   AU_FAULT_PARTITION, /* 23514 that names a table and no constraint: no
                          partition takes the row */
-  AU_FAULT_FENCED /* AU_SQLSTATE_FENCED: aurore.advance or .resume refused */
+  AU_FAULT_FENCED     /* AU_SQLSTATE_FENCED: aurore.claim or .advance refused */
 } au_fault_t;
 
 #define AU_SQLSTATE_FENCED "AU001"

@@ -7,28 +7,16 @@
  *
  * What the writer of a lane says to the database (text in <> is a literal):
  *
- * Once per process start, until it is answered: take the lane over. A new lane
- * starts at <oldest>, the sequence number of the spool's oldest event. <owner>
- * is a UUID that the process makes at its start. Waits for a backend that still
- * finishes a batch of this lane, and raises the epoch, so that whoever held the
- * lane before is fenced, also a batch of theirs that is still on its way.
+ * At the start and after every doubt: claim the lane. A new lane starts at
+ * <oldest>, the sequence number of the spool's oldest event. <owners> are the
+ * tokens of this opening of the spool (last) and of those before it that the
+ * database may still hold. The answer comes when a backend that still works on
+ * this lane has ended, and raises the epoch, so that a batch that is still on
+ * its way somewhere can no longer be stored. Asking again after a lost answer
+ * is harmless. AU_FENCED: the lane belongs to another copy of the spool.
  *
  *   SELECT next_seq, epoch
- *     FROM aurore.claim(<spool>, <lane>, <owner>, <oldest>, <host>)
- *
- * The database and the spool belong together only when <oldest> <= next_seq <=
- * <end>, where <end> is one past the newest event that the spool held when it
- * was opened, before anything new was accepted: a smaller next_seq means that
- * the database has forgotten events (an older backup), a larger one that the
- * spool has (a copy or an older backup of it).
- *
- * After every doubt (AU_UNAVAILABLE from a batch): where are we? The answer
- * comes when a backend that still works on this lane has ended, and raises the
- * epoch, so that a batch that is still on its way somewhere can no longer be
- * stored. Asking again after a lost answer is harmless. AU_FENCED: another
- * process has taken the lane over.
- *
- *   SELECT next_seq, epoch FROM aurore.resume(<spool>, <lane>, <owner>)
+ *     FROM aurore.claim(<spool>, <lane>, <owners>, <oldest>, <host>)
  *
  * For each batch, as one string and so one transaction (rows <first> to
  * <next> - 1). advance comes first: it takes the lane's row lock, and raises
