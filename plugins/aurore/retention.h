@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * retention - the janitor: a thread that sees to it that there is a partition
+ * for every day on which events may arrive.
+ *
+ * It looks at its start, every hour, and when it is woken, and makes what is
+ * missing from yesterday (events that waited in the spool) to a week ahead, so
+ * that a writer finds a missing partition only when somebody removed it or the
+ * clock jumped; the writer then makes it itself. It connects for as long as its
+ * work takes, so that it holds no connection between.
+ *
+ * A failure is said once, backed off from, and never counted for the circuit
+ * breaker: whether the database stores events is not for the janitor to say.
+ * While the breaker is not closed it leaves the database alone.
+ *
+ * Threads: start and stop from one thread; wake from any, between the two.
+ */
+#ifndef AURORE_RETENTION_H
+#define AURORE_RETENTION_H
+
+#include "breaker.h"
+#include "options.h"
+#include "status.h"
+
+typedef struct au_retention au_retention_t;
+
+/* Borrows "options" and "breaker" until stop; "breaker" may be NULL. A database
+ * that is away is no error. AU_NOMEM: not started. */
+AU_MUST_CHECK au_status_t au_retention_start(const au_options_t *options,
+                                             au_breaker_t *breaker,
+                                             au_retention_t **out_retention);
+
+/* Ends the thread, whatever it waits for, and frees. NULL: nothing. */
+void au_retention_stop(au_retention_t *retention);
+
+/* Look now: the database was reached again, or may have been replaced. */
+void au_retention_wake(au_retention_t *retention);
+
+#endif
