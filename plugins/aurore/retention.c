@@ -73,14 +73,16 @@ static int64_t look(au_retention_t *retention) {
       au_breaker_snapshot(retention->breaker).state != AU_BREAKER_CLOSED)
     return au_backoff_next(&retention->backoff);
   au_database_error_t error;
-  if (work(retention, &error) == AU_OK) {
+  au_status_t status = work(retention, &error);
+  if (status == AU_OK) {
     if (retention->in_trouble)
       au_log(AU_LOG_NOTICE, "the partitions of the next days are made");
     retention->in_trouble = false;
     au_backoff_reset(&retention->backoff);
     return LOOK_NS;
   }
-  if (!retention->in_trouble && !is_readable(retention->stop_fd)) {
+  /* That the database is away is said by the writers. */
+  if (status != AU_UNAVAILABLE && !retention->in_trouble) {
     au_log(AU_LOG_WARNING,
            "could not make the partitions of the next days: %s; trying again",
            error.message);
