@@ -72,7 +72,7 @@ au_status_t au_spool_open(const au_spool_config_t *config,
   if (config->directory != NULL)
     status = au_spool_recover(spool, config->directory, error, error_size);
   else
-    spool->store.id = au_uuid_v4();
+    spool->state.name = spool->store.id = au_uuid_v4();
   if (status == AU_OK) {
     status = au_spool_rotate(spool, 0);
     if (status == AU_OK)
@@ -132,7 +132,7 @@ void au_spool_close(au_spool_t *spool) {
   free(spool);
 }
 
-au_uuid_t au_spool_id(const au_spool_t *spool) { return spool->store.id; }
+au_uuid_t au_spool_id(const au_spool_t *spool) { return spool->state.name; }
 
 bool au_spool_may_fall_back(const au_spool_t *spool) {
   return spool->durability != AU_DURABILITY_COMMIT;

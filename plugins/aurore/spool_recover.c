@@ -294,6 +294,8 @@ static au_status_t read_directory(au_spool_t *spool) {
   if (memcmp(&spool->store.id, &nil, sizeof(nil)) == 0)
     spool->store.id = au_uuid_v4();
   spool->state.id = spool->store.id;
+  if (memcmp(&spool->state.name, &nil, sizeof(nil)) == 0)
+    spool->state.name = spool->store.id;
   spool->state.begin_seq = spool->begin.seq;
   spool->state.begin_segment = spool->begin.segment;
   spool->state.begin_offset = spool->begin.offset;

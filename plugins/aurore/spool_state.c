@@ -27,6 +27,7 @@ typedef struct slot {
   uint64_t begin_segment;
   uint64_t begin_offset;
   uint8_t id[16];
+  uint8_t name[16];
   uint8_t owner[AU_OWNERS_MAX][16];
   uint32_t reserved;
   uint32_t crc; /* of all before */
@@ -46,6 +47,7 @@ static bool slot_read(const slot_t *slot, au_spool_state_t *state) {
   state->begin_segment = le64toh(slot->begin_segment);
   state->begin_offset = le64toh(slot->begin_offset);
   memcpy(state->id.byte, slot->id, sizeof(slot->id));
+  memcpy(state->name.byte, slot->name, sizeof(slot->name));
   memcpy(state->owner, slot->owner, sizeof(slot->owner));
   return true;
 }
@@ -109,12 +111,18 @@ au_status_t au_spool_state_save(const au_io_t *io, int directory,
   slot.begin_segment = htole64(state->begin_segment);
   slot.begin_offset = htole64(state->begin_offset);
   memcpy(slot.id, state->id.byte, sizeof(slot.id));
+  memcpy(slot.name, state->name.byte, sizeof(slot.name));
   memcpy(slot.owner, state->owner, sizeof(slot.owner));
   slot.crc = htole32(au_crc32c(0, &slot, offsetof(slot_t, crc)));
   if (write_slot(io, directory, &slot, generation) != 0)
     return AU_IO;
   state->generation = generation;
   return AU_OK;
+}
+
+void au_spool_state_renew(au_spool_state_t *state) {
+  state->name = au_uuid_v4();
+  state->owners = 0;
 }
 
 void au_spool_state_add_owner(au_spool_state_t *state) {

@@ -25,7 +25,8 @@
 #define AU_OWNERS_MAX 64
 
 typedef struct au_spool_state {
-  au_uuid_t id;
+  au_uuid_t id;        /* in the header of every segment */
+  au_uuid_t name;      /* what the database knows the spool by; see renew */
   uint64_t generation; /* of the newest slot; 0: there is no state yet */
   uint64_t begin_seq;
   uint64_t begin_segment;
@@ -42,6 +43,11 @@ AU_MUST_CHECK au_status_t au_spool_state_load(const au_io_t *io, int directory,
 /* Writes the other slot and syncs it; the generation rises. AU_IO: errno. */
 AU_MUST_CHECK au_status_t au_spool_state_save(const au_io_t *io, int directory,
                                               au_spool_state_t *state);
+
+/* Gives the spool a new name and forgets its tokens: to the database it is
+ * another spool from now on, which holds what waits in it. This is how an
+ * operator ends a fence (aurore-spool renew). */
+void au_spool_state_renew(au_spool_state_t *state);
 
 /* Adds a new token; when all places are taken the newest stays in use. */
 void au_spool_state_add_owner(au_spool_state_t *state);
