@@ -148,11 +148,11 @@ static void damage(const lane_t *lane, const au_segment_t *segment,
           lane->path, segment->number, from, to);
 }
 
-/* Walks through one segment. "is_last": an incomplete group at its end is a
- * torn tail, not damage. */
+/* Walks through one segment. An incomplete group at the end of the last one
+ * (its "stop_seq" is UINT64_MAX) is a torn tail, not damage. */
 static int walk_segment(const lane_t *lane, const au_segment_t *segment,
-                        bool is_last, findings_t *findings, row_visitor_t visit,
-                        const void *context) {
+                        uint64_t stop_seq, findings_t *findings,
+                        row_visitor_t visit, const void *context) {
   au_cursor_t cursor = {.fd = -1};
   au_frame_t frame;
   group_t group = {.start = AU_SEGMENT_HEADER_SIZE, .stop_seq = stop_seq};
