@@ -180,11 +180,12 @@ void au_metrics_observe(au_metric_t metric, unsigned label, double ms);
 void au_metrics_observe_many(au_metric_t metric, unsigned label, double ms,
                              uint64_t n);
 
+/* Of a metric with two labels: the sum over the second one. */
 uint64_t au_metrics_counter(au_metric_t metric, unsigned label);
 double au_metrics_gauge(au_metric_t metric);
 
 /* The largest services, largest first, and at the end "other" when there are
- * more. Copied. */
+ * more. Copied; equal names become one, with the sum. */
 typedef struct au_service_count {
   const char *service; /* UTF-8 */
   uint64_t count;
@@ -207,6 +208,10 @@ typedef struct au_metric_info {
 } au_metric_info_t;
 
 const au_metric_info_t *au_metric_info(au_metric_t metric);
+
+/* "ms", "seconds", "bytes" or "percent", as the end of the name says; else ""
+ * (a number of things, or a state). */
+const char *au_metric_unit(au_metric_t metric);
 
 /* The upper bounds in ms; the last one is +Inf. */
 extern const double au_bucket_bounds_ms[AU_BUCKET_COUNT];
