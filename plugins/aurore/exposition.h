@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * exposition - all metrics as text for Prometheus, under their plain names:
+ * the text format 0.0.4 and OpenMetrics 1.0.0.
+ *
+ * Threads: any; one a buffer.
+ */
+#ifndef AURORE_EXPOSITION_H
+#define AURORE_EXPOSITION_H
+
+#include "bytes.h"
+
+typedef enum au_exposition {
+  AU_EXPOSITION_TEXT,
+  AU_EXPOSITION_OPENMETRICS
+} au_exposition_t;
+
+/* The Content-Type of a format; static. */
+const char *au_exposition_content_type(au_exposition_t format);
+
+/* Appends every series as it is now; sampled gauges as they were sampled last
+ * (au_metrics_sample). */
+void au_exposition_put(au_bytes_t *text, au_exposition_t format);
+
+#endif
