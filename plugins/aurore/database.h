@@ -43,7 +43,8 @@ typedef struct au_database_config {
 /* Whose fault an error is; decided by SQLSTATE alone. */
 typedef enum au_fault {
   AU_FAULT_NONE,
-  AU_FAULT_ROW,       /* classes 22, 23, 54: one of the rows */
+  AU_FAULT_ROW,       /* classes 22, 23, 54, and 08P01 from a connection that
+                         is still good: one of the rows */
   AU_FAULT_DATABASE,  /* everything else, and no SQLSTATE at all */
   AU_FAULT_PARTITION, /* 23514 that names a table and no constraint: no
                          partition takes the row */

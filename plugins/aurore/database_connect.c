@@ -169,10 +169,16 @@ static bool next_hosts(PGconn *conn, hosts_t *hosts) {
   return rest.host != NULL || rest.hostaddr != NULL;
 }
 
-/* Nothing of ours goes to the standard error of the host process. */
-static void ignore_notice(void *context, const PGresult *result) {
-  (void)context;
-  (void)result;
+/* What nobody asked for: a notice, which is left out (libpq would print it on
+ * the standard error of the host process), or the server's last word to an idle
+ * connection. */
+static void take_notice(void *context, const PGresult *result) {
+  au_database_t *database = context;
+  const char *severity =
+      PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
+  if (severity != NULL &&
+      (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0))
+    database->dying = true;
 }
 
 /* Connects to one of the hosts. On failure there is no connection. */
@@ -180,13 +186,14 @@ static au_status_t reach(au_database_t *database, au_database_error_t *error) {
   hosts_t hosts = {NULL, NULL, NULL};
   for (;;) {
     au_database_disconnect(database);
+    database->dying = false;
     database->conn = start_connection(database, &hosts);
     if (database->conn == NULL) {
       au_database_error_set(error, "out of memory");
       hosts_fini(&hosts);
       return AU_NOMEM;
     }
-    (void)PQsetNoticeReceiver(database->conn, ignore_notice, NULL);
+    (void)PQsetNoticeReceiver(database->conn, take_notice, database);
     if (PQstatus(database->conn) == CONNECTION_BAD) {
       /* Before anything was sent: an option, or a name that is not found. */
       au_database_error_connect(error, database->conn, true);
@@ -333,13 +340,16 @@ static au_status_t set_up(au_database_t *database, au_database_error_t *error) {
 }
 
 /* A connection that died while nobody used it shows it only when it is read
- * from. What the server says then comes in a read of its own before the end. */
+ * from: the server's last word comes first, the end of the stream after it. */
 static bool is_healthy(au_database_t *database) {
   for (int i = 0; i < 4 && au_database_is_connected(database); i++) {
     struct pollfd fd = {.fd = PQsocket(database->conn), .events = POLLIN};
     if (poll(&fd, 1, 0) == 0)
       return true;
     if (PQconsumeInput(database->conn) == 0)
+      return false;
+    (void)PQisBusy(database->conn); /* reads the messages that came */
+    if (database->dying)
       return false;
   }
   return au_database_is_connected(database);

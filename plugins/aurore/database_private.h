@@ -24,6 +24,7 @@ struct au_database {
   int stop_fd;
 
   PGconn *conn;  /* NULL: not connected */
+  bool dying;    /* the server has said goodbye while nothing was asked */
   bool pooled;   /* behind a pooler: "prelude" stands in front of each string */
   char *prelude; /* owned; "" on a direct connection */
 };
