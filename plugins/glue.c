@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * glue - see glue.h.
+ */
+#include "glue.h"
+
+#include "report.h"
+
+#include "aurore/log.h"
+#include "aurore/metrics.h"
+#include "aurore/pipeline.h"
+
+#define ERROR_SIZE 900
+#define PATH_SIZE 512
+
+static const char *side_name(au_side_t side) {
+  return side == AU_SIDE_BUFFER ? "event_buffer" : "event_writer";
+}
+
+/* --- sinks -----------------------------------------------------------------
+ */
+
+/* The prefix is written out: collectd knows no name of a plugin in threads that
+ * it has not made. */
+static void log_line(au_log_level_t level, const char *line) {
+  static const int severity[] = {[AU_LOG_ERROR] = LOG_ERR,
+                                 [AU_LOG_WARNING] = LOG_WARNING,
+                                 [AU_LOG_NOTICE] = LOG_NOTICE,
+                                 [AU_LOG_INFO] = LOG_INFO};
+  plugin_log(severity[level], "aurore: %s", line);
+}
+
+/* A notification of a metric has the identity of its value. */
+static const char *component_of(const char *type) {
+  for (unsigned i = 0; i < AU_METRIC_COUNT; i++) {
+    const au_metric_info_t *info = au_metric_info((au_metric_t)i);
+    if (strcmp(info->name, type) == 0)
+      return info->component;
+  }
+  return "";
+}
+
+static void notify(au_severity_t severity, const char *type,
+                   const char *message) {
+  static const int notification_severity[] = {
+      [AU_SEVERITY_FAILURE] = NOTIF_FAILURE,
+      [AU_SEVERITY_WARNING] = NOTIF_WARNING,
+      [AU_SEVERITY_OKAY] = NOTIF_OKAY};
+  notification_t notification = {.severity = notification_severity[severity],
+                                 .time = cdtime()};
+  (void)snprintf(notification.message, sizeof(notification.message), "%s",
+                 message);
+  (void)snprintf(notification.host, sizeof(notification.host), "%s",
+                 hostname_g);
+  (void)snprintf(notification.plugin, sizeof(notification.plugin),
+                 AU_REPORT_PLUGIN);
+  (void)snprintf(notification.plugin_instance,
+                 sizeof(notification.plugin_instance), "%s",
+                 component_of(type));
+  (void)snprintf(notification.type, sizeof(notification.type), "%s", type);
+  /* "Nobody listens" is no failure. */
+  (void)plugin_dispatch_notification(&notification);
+}
+
+/* --- configuration ---------------------------------------------------------
+ */
+
+/* Finds "-C FILE" among the NUL-terminated arguments of collectd; NULL when it
+ * is not there. The byte behind "size" must be a NUL too. */
+static const char *find_config_argument(const char *arguments, size_t size) {
+  char wanted_by = '\0'; /* the flag whose value the argument is */
+  for (const char *argument = arguments; argument < arguments + size;
+       argument += strlen(argument) + 1) {
+    if (wanted_by == 'C')
+      return argument;
+    if (wanted_by == 'P' || argument[0] != '-') {
+      wanted_by = '\0';
+      continue;
+    }
+    /* Flags may stand together, and their value right behind. */
+    const char *flag = strpbrk(argument + 1, "CP");
+    if (flag == NULL)
+      continue;
+    if (flag[0] == 'C' && flag[1] != '\0')
+      return flag + 1;
+    wanted_by = flag[1] == '\0' ? flag[0] : '\0';
+  }
+  return NULL;
+}
+
+/* Appends where to look. collectd tells a plugin neither the file nor the line
+ * of an option; the file it was started with is as near as one can come. */
+static void put_place(char *error, size_t error_size) {
+  char arguments[4096] = "";
+  FILE *file = fopen("/proc/self/cmdline", "re");
+  if (file == NULL)
+    return;
+  size_t size = fread(arguments, 1, sizeof(arguments) - 1, file);
+  fclose(file);
+  const char *path = size > 0 ? find_config_argument(arguments, size) : NULL;
+  if (path == NULL)
+    path = "/etc/collectd/collectd.conf";
+  size_t length = strlen(error);
+  (void)snprintf(error + length, error_size - length,
+                 "; look in \"%.*s\" and the files it includes", PATH_SIZE,
+                 path);
+}
+
+static au_status_t check_shape(au_side_t side, const oconfig_item_t *item,
+                               char *error, size_t error_size) {
+  if (item->children_num == 0 && item->values_num == 1)
+    return AU_OK;
+  if (item->children_num > 0)
+    (void)snprintf(error, error_size,
+                   "the plugin %s has no block <%.100s>; an option has a name "
+                   "and one value",
+                   side_name(side), item->key);
+  else
+    (void)snprintf(error, error_size,
+                   "option \"%.100s\" of the plugin %s must have one value, "
+                   "not %d",
+                   item->key, side_name(side), item->values_num);
+  return AU_INVALID;
+}
+
+static au_status_t set_option(au_options_t *options, au_side_t side,
+                              const oconfig_item_t *item, char *error,
+                              size_t error_size) {
+  au_status_t status = check_shape(side, item, error, error_size);
+  if (status != AU_OK)
+    return status;
+  const oconfig_value_t *given = &item->values[0];
+  au_value_t value = {.type = AU_VALUE_STRING};
+  if (given->type == OCONFIG_TYPE_NUMBER) {
+    value.type = AU_VALUE_NUMBER;
+    value.number = given->value.number;
+  } else if (given->type == OCONFIG_TYPE_BOOLEAN) {
+    value.type = AU_VALUE_BOOLEAN;
+    value.boolean = given->value.boolean != 0;
+  } else {
+    value.string = given->value.string;
+  }
+  return au_options_set(options, side, item->key, &value, error, error_size);
+}
+
+int au_glue_config(au_side_t side, const oconfig_item_t *block) {
+  au_options_t *options = au_pipeline_options();
+  if (options == NULL) {
+    au_log(AU_LOG_ERROR, "could not read the options of %s: out of memory",
+           side_name(side));
+    return -1;
+  }
+  int result = 0;
+  for (int i = 0; i < block->children_num; i++) {
+    char error[ERROR_SIZE] = "";
+    if (set_option(options, side, &block->children[i], error, sizeof(error)) ==
+        AU_OK)
+      continue;
+    put_place(error, sizeof(error));
+    au_log(AU_LOG_ERROR, "%s", error);
+    result = -1;
+  }
+  return result;
+}
+
+/* --- callbacks -------------------------------------------------------------
+ */
+
+void au_glue_register(au_side_t side) {
+  au_log_set_sink(log_line);
+  au_notify_set_sink(notify);
+  au_pipeline_register(side);
+}
+
+int au_glue_init(au_side_t side) {
+  char error[ERROR_SIZE] = "";
+  au_report_register_types(side);
+  if (au_pipeline_start(side, error, sizeof(error)) == AU_OK)
+    return 0;
+  au_log(AU_LOG_ERROR, "the plugin %s does not start: %s", side_name(side),
+         error);
+  return -1;
+}
+
+int au_glue_read(au_side_t side) {
+  au_report_dispatch(side);
+  /* A database that is away is a value, not a failed reading. */
+  return 0;
+}
+
+/* HOST/PLUGIN[-INSTANCE]/TYPE[-INSTANCE] */
+static bool is_ours(const char *identifier) {
+  const char *plugin = strchr(identifier, '/');
+  size_t length = strlen(AU_REPORT_PLUGIN);
+  return plugin != NULL && strncmp(plugin + 1, AU_REPORT_PLUGIN, length) == 0 &&
+         (plugin[1 + length] == '-' || plugin[1 + length] == '/');
+}
+
+int au_glue_flush(const char *identifier) {
+  if (identifier == NULL || identifier[0] == '\0' || is_ours(identifier))
+    au_pipeline_flush();
+  return 0;
+}
+
+int au_glue_shutdown(void) { return au_pipeline_stop() == AU_OK ? 0 : -1; }

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * types - the collectd types that the metrics are reported with, made from the
+ * table of metrics alone. Knows nothing of collectd's headers, so that the
+ * program that writes types.db needs none.
+ *
+ * A type is named as the metric, without _total. A counter is a DERIVE from 0
+ * up, a gauge a GAUGE. A histogram has three types: <name>_bucket (DERIVE),
+ * <name>_count (DERIVE) and <name>_sum (GAUGE, since it has a fraction).
+ *
+ * Threads: any.
+ */
+#ifndef AURORE_TYPES_H
+#define AURORE_TYPES_H
+
+#include "aurore/metrics.h"
+
+#define AU_TYPE_NAME_SIZE 64
+
+typedef struct au_type {
+  char name[AU_TYPE_NAME_SIZE];
+  bool is_derive; /* else GAUGE */
+  au_metric_t metric;
+} au_type_t;
+
+/* What of a histogram a type carries; a counter or gauge is AU_TYPE_PLAIN. */
+typedef enum au_type_part {
+  AU_TYPE_PLAIN,
+  AU_TYPE_BUCKET,
+  AU_TYPE_COUNT,
+  AU_TYPE_SUM
+} au_type_part_t;
+
+au_type_t au_type(au_metric_t metric, au_type_part_t part);
+
+/* Calls "visit" for every type of the side (or of both), in the order of the
+ * table. */
+void au_types_visit(const au_side_t *side_or_null,
+                    void (*visit)(const au_type_t *type, void *context),
+                    void *context);
+
+#endif
