@@ -85,6 +85,10 @@ void au_database_disconnect(au_database_t *database);
 
 bool au_database_is_connected(const au_database_t *database);
 
+/* Whether the connection is still up, for one that is idle: a server that went
+ * away is noticed only by looking. Drops it when it is not. Never waits. */
+bool au_database_check(au_database_t *database);
+
 /* A result that owns its rows as text; free with fini. Only the last
  * statement's rows that returned any are kept. */
 typedef struct au_result {

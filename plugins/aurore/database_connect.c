@@ -339,8 +339,7 @@ static au_status_t set_up(au_database_t *database, au_database_error_t *error) {
   return status;
 }
 
-/* A connection that died while nobody used it shows it only when it is read
- * from: the server's last word comes first, the end of the stream after it. */
+/* The server's last word comes first, the end of the stream after it. */
 static bool is_healthy(au_database_t *database) {
   for (int i = 0; i < 4 && au_database_is_connected(database); i++) {
     struct pollfd fd = {.fd = PQsocket(database->conn), .events = POLLIN};
@@ -355,10 +354,17 @@ static bool is_healthy(au_database_t *database) {
   return au_database_is_connected(database);
 }
 
+bool au_database_check(au_database_t *database) {
+  if (is_healthy(database))
+    return true;
+  au_database_disconnect(database);
+  return false;
+}
+
 au_status_t au_database_connect(au_database_t *database,
                                 au_database_error_t *error) {
   *error = (au_database_error_t){.fault = AU_FAULT_NONE};
-  if (is_healthy(database))
+  if (au_database_check(database))
     return AU_OK;
   au_status_t status = reach(database, error);
   if (status != AU_OK)

@@ -1,0 +1,781 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * check_schema - migrations, partitions and the place of a lane, on a real
+ * server; each test in a database of its own.
+ */
+#include "servers.h"
+
+#include "clock.h"
+#include "row.h"
+#include "schema.h"
+
+#include <pthread.h>
+
+#define CROWD 8
+
+static au_database_t *control;  /* the superuser's, on the test database */
+static au_database_t *database; /* the superuser's, on the test's own */
+static char own_conninfo[1024];
+static char own_name[64];
+static char own_role[64];
+
+static void setup(void) {
+  control = open_client(getenv("AURORE_TEST_CONNINFO"));
+  snprintf(own_name, sizeof(own_name), "check_schema_%ld", (long)getpid());
+  snprintf(own_role, sizeof(own_role), "check_role_%ld", (long)getpid());
+  char sql[128];
+  snprintf(sql, sizeof(sql), "CREATE DATABASE %s", own_name);
+  do_sql(control, sql);
+  char more[96];
+  snprintf(more, sizeof(more), "dbname=%s", own_name);
+  snprintf(own_conninfo, sizeof(own_conninfo), "%s", conninfo_with(more));
+  database = open_client(own_conninfo);
+}
+
+static void teardown(void) {
+  au_database_destroy(database);
+  char sql[128];
+  snprintf(sql, sizeof(sql), "DROP DATABASE %s (FORCE)", own_name);
+  do_sql(control, sql);
+  snprintf(sql, sizeof(sql), "DROP ROLE IF EXISTS %s", own_role);
+  do_sql(control, sql);
+  au_database_destroy(control);
+}
+
+static void migrate(au_database_t *with) {
+  au_database_error_t error;
+  au_status_t status = au_schema_migrate(with, &error);
+  ck_assert_done(status, error);
+}
+
+static void ensure(au_database_t *with, int64_t first, int64_t last) {
+  au_database_error_t error;
+  au_status_t status = au_schema_ensure_partitions(with, first, last, &error);
+  ck_assert_done(status, error);
+}
+
+static void do_named(const char *before, const char *name, const char *after) {
+  char sql[512];
+  snprintf(sql, sizeof(sql), "%s %s %s", before, name, after);
+  do_sql(database, sql);
+}
+
+/* A connection of a role that may log in and nothing else. */
+static au_database_t *open_role(void) {
+  do_named("CREATE ROLE", own_role, "LOGIN");
+  char conninfo[1100];
+  snprintf(conninfo, sizeof(conninfo), "%s user=%s", own_conninfo, own_role);
+  return open_client(conninfo);
+}
+
+static void refuse(au_status_t status, const au_database_error_t *error,
+                   const char *part) {
+  ck_assert_int_eq(status, AU_INVALID);
+  ck_assert_int_eq(error->fault, AU_FAULT_DATABASE);
+  ck_assert_msg(strstr(error->message, part) != NULL, "\"%s\" is not in: %s",
+                part, error->message);
+}
+
+static int64_t today(void) { return au_schema_day(au_clock_wall_us()); }
+
+/* --- migrations --- */
+
+START_TEST(empty_database_is_brought_to_the_version) {
+  migrate(database);
+  char version[16];
+  snprintf(version, sizeof(version), "%u", au_schema_version());
+  ck_assert_str_eq(ask(database, "SELECT max(version) FROM "
+                                 "aurore.schema_version"),
+                   version);
+  ck_assert_str_eq(
+      ask(database, "SELECT string_agg(relname, ' ' ORDER BY relname) FROM "
+                    "pg_class WHERE relnamespace = 'aurore'::regnamespace AND "
+                    "relkind IN ('r', 'p')"),
+      "dead_letter event event_count lane schema_version");
+}
+END_TEST
+
+START_TEST(migrating_again_changes_nothing) {
+  migrate(database);
+  char before[4096];
+  static const char sql[] = "SELECT pg_current_xact_id_if_assigned() IS NULL, "
+                            "sum(xmin::text::bigint) "
+                            "FROM aurore.schema_version";
+  snprintf(before, sizeof(before), "%s", ask(database, sql));
+  migrate(database);
+  ck_assert_str_eq(ask(database, sql), before);
+}
+END_TEST
+
+START_TEST(schema_of_an_older_release_is_brought_forward) {
+  migrate(database);
+  /* The newest migration is undone. */
+  do_sql(database, "DROP TABLE aurore.event_count; "
+                   "DELETE FROM aurore.schema_version WHERE version = 5");
+  migrate(database);
+  ck_assert_str_eq(ask(database, "SELECT count(*) FROM aurore.event_count"),
+                   "0");
+}
+END_TEST
+
+START_TEST(newer_schema_is_refused) {
+  migrate(database);
+  do_sql(database, "INSERT INTO aurore.schema_version VALUES (1000)");
+  au_database_error_t error;
+  refuse(au_schema_migrate(database, &error), &error, "version 1000");
+}
+END_TEST
+
+typedef struct member {
+  pthread_t thread;
+  au_database_t *database;
+  au_status_t status;
+  au_database_error_t error;
+  int64_t first_day;
+  int64_t last_day;
+} member_t;
+
+static void *migrate_main(void *argument) {
+  member_t *member = argument;
+  member->status = au_schema_migrate(member->database, &member->error);
+  return NULL;
+}
+
+static void run_crowd(member_t *crowd, void *(*main)(void *)) {
+  for (size_t i = 0; i < CROWD; i++)
+    crowd[i].database = open_client(own_conninfo);
+  for (size_t i = 0; i < CROWD; i++)
+    ck_assert_int_eq(pthread_create(&crowd[i].thread, NULL, main, &crowd[i]),
+                     0);
+  for (size_t i = 0; i < CROWD; i++)
+    pthread_join(crowd[i].thread, NULL);
+  for (size_t i = 0; i < CROWD; i++) {
+    ck_assert_done(crowd[i].status, crowd[i].error);
+    au_database_destroy(crowd[i].database);
+  }
+}
+
+START_TEST(many_may_migrate_at_once) {
+  member_t crowd[CROWD] = {{.status = AU_OK}};
+  run_crowd(crowd, migrate_main);
+  char version[32];
+  snprintf(version, sizeof(version), "%u", au_schema_version());
+  ck_assert_str_eq(ask(database, "SELECT count(*) FROM aurore.schema_version"),
+                   version);
+}
+END_TEST
+
+/* Processes, too: each with its own connection from the start. */
+START_TEST(many_processes_may_migrate_at_once) {
+  pid_t pids[CROWD];
+  for (size_t i = 0; i < CROWD; i++) {
+    pids[i] = fork();
+    ck_assert_int_ge(pids[i], 0);
+    if (pids[i] == 0) {
+      au_database_t *own = make_client(own_conninfo, 30, -1);
+      au_database_error_t error;
+      bool good = au_database_connect(own, &error) == AU_OK &&
+                  au_schema_migrate(own, &error) == AU_OK;
+      au_database_destroy(own);
+      _exit(good ? 0 : 1);
+    }
+  }
+  for (size_t i = 0; i < CROWD; i++) {
+    int status = -1;
+    ck_assert_int_eq(waitpid(pids[i], &status, 0), pids[i]);
+    ck_assert_int_eq(status, 0);
+  }
+  migrate(database);
+}
+END_TEST
+
+START_TEST(role_without_rights_is_told_which) {
+  au_database_t *role = open_role();
+  au_database_error_t error;
+  refuse(au_schema_migrate(role, &error), &error, "CREATE on database");
+  do_sql(database, "CREATE SCHEMA aurore");
+  refuse(au_schema_migrate(role, &error), &error, "USAGE on schema");
+  do_named("GRANT USAGE ON SCHEMA aurore TO", own_role, "");
+  refuse(au_schema_migrate(role, &error), &error, "CREATE on schema");
+  au_database_destroy(role);
+}
+END_TEST
+
+START_TEST(role_that_owns_the_schema_needs_no_more) {
+  au_database_t *role = open_role();
+  do_named("CREATE SCHEMA aurore AUTHORIZATION", own_role, "");
+  migrate(role);
+  ensure(role, today(), today() + 1);
+  do_named("SET ROLE", own_role, "");
+  do_sql(database, "SELECT next_seq FROM aurore.claim("
+                   "gen_random_uuid(), 0::smallint, "
+                   "ARRAY[gen_random_uuid()], 1, 'h')");
+  do_sql(database, "RESET ROLE");
+  au_database_destroy(role);
+}
+END_TEST
+
+/* Somebody else migrates; the writer may only write. */
+START_TEST(role_that_may_only_write_can_do_its_work) {
+  migrate(database);
+  au_database_t *role = open_role();
+  do_named("GRANT USAGE ON SCHEMA aurore TO", own_role, "");
+  do_named("GRANT SELECT ON aurore.schema_version TO", own_role, "");
+  do_named("GRANT INSERT ON aurore.event, aurore.dead_letter TO", own_role, "");
+  do_named("GRANT SELECT, INSERT, UPDATE ON aurore.lane, aurore.event_count TO",
+           own_role, "");
+  do_named("GRANT EXECUTE ON FUNCTION aurore.ensure_partitions(date, date) TO",
+           own_role, "");
+  migrate(role);
+  ensure(role, today(), today() + 2);
+  do_sql(role, "SELECT next_seq FROM aurore.claim("
+               "'00000000-0000-0000-0000-000000000001', 0::smallint, "
+               "'{00000000-0000-0000-0000-000000000002}', 1, 'h'); "
+               "SELECT aurore.advance("
+               "'00000000-0000-0000-0000-000000000001', 0::smallint, 1, 1, 2); "
+               "INSERT INTO aurore.event (event_id, occurred_at, ingested_at, "
+               "service, message) "
+               "VALUES (gen_random_uuid(), now(), now(), 's', 'm'); "
+               "INSERT INTO aurore.event_count AS c VALUES "
+               "(now(), gen_random_uuid(), 1, 0, 's') "
+               "ON CONFLICT (minute, service, spool_id, lane) "
+               "DO UPDATE SET n = c.n + excluded.n");
+  au_database_destroy(role);
+}
+END_TEST
+
+START_TEST(partitions_are_not_everybodys_to_make) {
+  migrate(database);
+  au_database_t *role = open_role();
+  do_named("GRANT USAGE ON SCHEMA aurore TO", own_role, "");
+  au_database_error_t error;
+  refuse(au_schema_ensure_partitions(role, today(), today(), &error), &error,
+         "ensure_partitions");
+  ck_assert_str_eq(error.sqlstate, "42501");
+  au_database_destroy(role);
+}
+END_TEST
+
+/* --- partitions --- */
+
+#define DAY_2026_11_24 INT64_C(20781)
+
+START_TEST(day_is_rounded_down) {
+  ck_assert_int_eq(au_schema_day(0), 0);
+  ck_assert_int_eq(au_schema_day(INT64_C(86399999999)), 0);
+  ck_assert_int_eq(au_schema_day(INT64_C(86400000000)), 1);
+  ck_assert_int_eq(au_schema_day(-1), -1);
+  ck_assert_int_eq(au_schema_day(INT64_C(1795510800000000)), DAY_2026_11_24);
+}
+END_TEST
+
+START_TEST(partition_is_a_day_of_utc) {
+  char sql[160];
+  snprintf(sql, sizeof(sql),
+           "ALTER DATABASE %s SET timezone = 'Asia/Kathmandu'", own_name);
+  do_sql(control, sql);
+  au_database_t *other = open_client(own_conninfo);
+  migrate(other);
+  do_sql(other, "SET timezone = 'Asia/Kathmandu'; SET datestyle = 'German'");
+  ensure(other, DAY_2026_11_24, DAY_2026_11_24 + 1);
+  do_sql(other, "SET timezone = 'UTC'; SET datestyle = 'ISO'");
+  ck_assert_str_eq(
+      ask(other, "SELECT string_agg(name || ' ' || lower_bound || ' ' || "
+                 "upper_bound, ', ' ORDER BY name) FROM aurore.partitions()"),
+      "event_20261124 2026-11-24 00:00:00+00 2026-11-25 00:00:00+00, "
+      "event_20261125 2026-11-25 00:00:00+00 2026-11-26 00:00:00+00");
+  au_database_destroy(other);
+}
+END_TEST
+
+START_TEST(only_what_is_missing_is_made) {
+  migrate(database);
+  ensure(database, DAY_2026_11_24, DAY_2026_11_24 + 2);
+  do_sql(database, "DROP TABLE aurore.event_20261125");
+  ck_assert_str_eq(ask(database, "SELECT aurore.ensure_partitions("
+                                 "'2026-11-23', '2026-11-26')"),
+                   "2");
+  ck_assert_str_eq(ask(database, "SELECT aurore.ensure_partitions("
+                                 "'2026-11-23', '2026-11-26')"),
+                   "0");
+  ck_assert_str_eq(ask(database, "SELECT count(*) FROM aurore.partitions()"),
+                   "4");
+  /* Nothing is locked when there is nothing to do. */
+  ck_assert_str_eq(
+      ask(database,
+          "SELECT aurore.ensure_partitions('2026-11-23', '2026-11-26'); "
+          "SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND "
+          "mode NOT IN ('AccessShareLock', 'ExclusiveLock')"),
+      "0");
+}
+END_TEST
+
+START_TEST(detached_partition_is_left_alone) {
+  migrate(database);
+  ensure(database, DAY_2026_11_24, DAY_2026_11_24);
+  do_sql(database, "INSERT INTO aurore.event (event_id, occurred_at, "
+                   "ingested_at, service, message) VALUES (gen_random_uuid(), "
+                   "now(), '2026-11-24 12:00+00', 's', 'm')");
+  do_sql(database, "ALTER TABLE aurore.event DETACH PARTITION "
+                   "aurore.event_20261124");
+  ensure(database, DAY_2026_11_24, DAY_2026_11_24);
+  ck_assert_str_eq(ask(database, "SELECT name FROM aurore.partitions()"),
+                   "event_20261124_2");
+  ck_assert_str_eq(ask(database, "SELECT count(*) FROM aurore.event_20261124"),
+                   "1");
+}
+END_TEST
+
+START_TEST(partition_made_by_hand_counts) {
+  migrate(database);
+  do_sql(database, "CREATE TABLE aurore.november PARTITION OF aurore.event "
+                   "FOR VALUES FROM ('2026-11-01 00:00+00') "
+                   "TO ('2026-12-01 00:00+00'); "
+                   "CREATE TABLE aurore.later PARTITION OF aurore.event "
+                   "FOR VALUES FROM ('2026-12-03 00:00+00') TO (MAXVALUE)");
+  ck_assert_str_eq(ask(database, "SELECT aurore.ensure_partitions("
+                                 "'2026-11-20', '2026-12-10')"),
+                   "2");
+  do_sql(database,
+         "CREATE TABLE aurore.rest PARTITION OF aurore.event DEFAULT");
+  ck_assert_str_eq(ask(database, "SELECT count(*) FROM aurore.partitions()"),
+                   "4");
+}
+END_TEST
+
+START_TEST(partition_has_the_indexes_of_the_table) {
+  migrate(database);
+  ensure(database, DAY_2026_11_24, DAY_2026_11_24);
+  ck_assert_str_eq(
+      ask(database,
+          "SELECT string_agg(p.inhparent::regclass::text, ' ' ORDER BY "
+          "p.inhparent::regclass::text) FROM "
+          "pg_index AS i JOIN pg_inherits AS p ON p.inhrelid = i.indexrelid "
+          "WHERE i.indrelid = 'aurore.event_20261124'::regclass"),
+      "aurore.event_ingested_at aurore.event_service_occurred_at");
+  ck_assert_str_eq(ask(database,
+                       "SELECT count(*) FROM pg_index WHERE indrelid = "
+                       "'aurore.event_20261124'::regclass"),
+                   "2");
+}
+END_TEST
+
+START_TEST(too_many_days_are_refused) {
+  migrate(database);
+  au_database_error_t error;
+  refuse(au_schema_ensure_partitions(database, 0, 1000, &error), &error,
+         "days");
+  refuse(au_schema_ensure_partitions(database, 1, 0, &error), &error, "days");
+  ck_assert_int_eq(
+      au_database_exec(database,
+                       "SELECT aurore.ensure_partitions('2000-01-01', "
+                       "'2026-01-01')",
+                       NULL, &error),
+      AU_INVALID);
+  ck_assert_str_eq(error.sqlstate, "22023");
+}
+END_TEST
+
+static void *ensure_main(void *argument) {
+  member_t *member = argument;
+  for (int i = 0; i < 5 && member->status == AU_OK; i++)
+    member->status =
+        au_schema_ensure_partitions(member->database, DAY_2026_11_24,
+                                    DAY_2026_11_24 + 4 * i, &member->error);
+  return NULL;
+}
+
+/* Inserts into the first day until it is told to stop. */
+typedef struct inserter {
+  pthread_t thread;
+  au_database_t *database;
+  _Atomic bool stop;
+  unsigned long count;
+  au_status_t status;
+  au_database_error_t error;
+} inserter_t;
+
+static void *insert_main(void *argument) {
+  inserter_t *inserter = argument;
+  while (!inserter->stop && inserter->status == AU_OK) {
+    inserter->status = au_database_exec(
+        inserter->database,
+        "INSERT INTO aurore.event (event_id, occurred_at, ingested_at, "
+        "service, message) SELECT gen_random_uuid(), now(), "
+        "'2026-11-24 12:00+00', 's', 'm' FROM generate_series(1, 100)",
+        NULL, &inserter->error);
+    inserter->count += 100;
+  }
+  return NULL;
+}
+
+START_TEST(many_may_make_partitions_beside_inserts) {
+  migrate(database);
+  ensure(database, DAY_2026_11_24, DAY_2026_11_24);
+  inserter_t inserter = {.status = AU_OK};
+  inserter.database = open_client(own_conninfo);
+  ck_assert_int_eq(
+      pthread_create(&inserter.thread, NULL, insert_main, &inserter), 0);
+  member_t crowd[CROWD] = {{.status = AU_OK}};
+  run_crowd(crowd, ensure_main);
+  inserter.stop = true;
+  pthread_join(inserter.thread, NULL);
+  ck_assert_done(inserter.status, inserter.error);
+  ck_assert_str_eq(ask(database, "SELECT count(*) FROM aurore.partitions()"),
+                   "17");
+  ck_assert_uint_eq(
+      strtoul(ask(database, "SELECT count(*) FROM aurore.event"), NULL, 10),
+      inserter.count);
+  au_database_destroy(inserter.database);
+}
+END_TEST
+
+/* A query and an insert that stay open hold their locks until they end:
+ * partitions are made all the same, and inserts go on meanwhile. */
+START_TEST(open_transactions_do_not_block_partitions) {
+  migrate(database);
+  ensure(database, DAY_2026_11_24, DAY_2026_11_24);
+  PGconn *open = PQconnectdb(own_conninfo);
+  PQclear(PQexec(open, "BEGIN; SELECT count(*) FROM aurore.event; "
+                       "INSERT INTO aurore.event (event_id, occurred_at, "
+                       "ingested_at, service, message) VALUES "
+                       "(gen_random_uuid(), now(), '2026-11-24', 's', 'm')"));
+  ck_assert_int_eq(PQtransactionStatus(open), PQTRANS_INTRANS);
+  ensure(database, DAY_2026_11_24, DAY_2026_11_24 + 7);
+  do_sql(database, "INSERT INTO aurore.event (event_id, occurred_at, "
+                   "ingested_at, service, message) VALUES (gen_random_uuid(), "
+                   "now(), '2026-11-26', 's', 'm')");
+  PQfinish(open);
+}
+END_TEST
+
+/* What does hold them up is not waited for long. */
+START_TEST(locked_table_is_given_up) {
+  migrate(database);
+  PGconn *open = PQconnectdb(own_conninfo);
+  PQclear(PQexec(open, "BEGIN; LOCK TABLE aurore.event IN ACCESS EXCLUSIVE "
+                       "MODE"));
+  au_database_error_t error;
+  refuse(au_schema_ensure_partitions(database, 1, 1, &error), &error, "lock");
+  ck_assert_str_eq(error.sqlstate, "55P03");
+  PQfinish(open);
+  ensure(database, 1, 1);
+}
+END_TEST
+
+/* --- the place of a lane --- */
+
+#define SPOOL "'5b5b5b5b-0000-4000-8000-000000000001'"
+#define OWNER_1 "0a0a0a0a-0000-4000-8000-000000000001"
+#define OWNER_2 "0a0a0a0a-0000-4000-8000-000000000002"
+#define OWNER_3 "0a0a0a0a-0000-4000-8000-000000000003"
+
+/* Claims lane 3; "next_seq epoch" or the error. */
+static const char *claim(au_database_t *with, const char *owners,
+                         const char *oldest, au_database_error_t *error) {
+  static char answer[64];
+  char sql[512];
+  snprintf(sql, sizeof(sql),
+           "SELECT next_seq, epoch FROM aurore.claim(" SPOOL
+           ", 3::smallint, '{%s}'::uuid[], %s, 'host a')",
+           owners, oldest);
+  au_result_t result = {NULL};
+  au_status_t status = au_database_exec(with, sql, &result, error);
+  if (status != AU_OK) {
+    ck_assert_int_eq(status,
+                     error->fault == AU_FAULT_FENCED ? AU_FENCED : AU_INVALID);
+    return error->sqlstate;
+  }
+  ck_assert_uint_eq(au_result_rows(&result), 1);
+  snprintf(answer, sizeof(answer), "%s %s", au_result_text(&result, 0, 0),
+           au_result_text(&result, 0, 1));
+  au_result_fini(&result);
+  return answer;
+}
+
+static au_status_t advance(au_database_t *with, const char *epoch_first_next,
+                           au_database_error_t *error) {
+  char sql[256];
+  snprintf(sql, sizeof(sql),
+           "SELECT aurore.advance(" SPOOL ", 3::smallint, %s)",
+           epoch_first_next);
+  return au_database_exec(with, sql, NULL, error);
+}
+
+START_TEST(lane_starts_at_its_oldest_and_keeps_its_place) {
+  migrate(database);
+  au_database_error_t error;
+  ck_assert_str_eq(claim(database, OWNER_1, "100", &error), "100 1");
+  ck_assert_int_eq(advance(database, "1, 100, 150", &error), AU_OK);
+  /* The oldest counts for a new lane only. */
+  ck_assert_str_eq(claim(database, OWNER_1, "120", &error), "150 2");
+  ck_assert_int_eq(advance(database, "2, 150, 151", &error), AU_OK);
+  ck_assert_str_eq(claim(database, OWNER_1 "," OWNER_2, "151", &error),
+                   "151 3");
+  ck_assert_str_eq(
+      ask(database, "SELECT owner || ' ' || host FROM aurore.lane"),
+      OWNER_2 " host a");
+}
+END_TEST
+
+START_TEST(place_moves_by_compare_and_swap_only) {
+  migrate(database);
+  au_database_error_t error;
+  ck_assert_str_eq(claim(database, OWNER_1, "1", &error), "1 1");
+  static const char *const wrong[] = {"1, 2, 3", "2, 1, 3", "0, 1, 3",
+                                      "1, 0, 3"};
+  for (size_t i = 0; i < 4; i++) {
+    ck_assert_int_eq(advance(database, wrong[i], &error), AU_FENCED);
+    ck_assert_int_eq(error.fault, AU_FAULT_FENCED);
+    ck_assert_ptr_nonnull(strstr(error.message, "found 1 in epoch 1"));
+  }
+  ck_assert_int_eq(advance(database, "1, 1, 3", &error), AU_OK);
+  ck_assert_int_eq(advance(database, "1, 1, 3", &error), AU_FENCED);
+  do_sql(database, "DELETE FROM aurore.lane");
+  ck_assert_int_eq(advance(database, "1, 3, 4", &error), AU_FENCED);
+  ck_assert_ptr_nonnull(strstr(error.message, "found none"));
+}
+END_TEST
+
+START_TEST(another_copy_of_the_spool_is_fenced) {
+  migrate(database);
+  au_database_error_t error;
+  ck_assert_str_eq(claim(database, OWNER_1, "1", &error), "1 1");
+  /* The copy was made before the second opening, which the database knows. */
+  ck_assert_str_eq(claim(database, OWNER_1 "," OWNER_2, "1", &error), "1 2");
+  ck_assert_str_eq(claim(database, OWNER_1 "," OWNER_3, "1", &error), "AU001");
+  ck_assert_int_eq(error.fault, AU_FAULT_FENCED);
+  ck_assert_ptr_nonnull(strstr(error.message, "\"host a\""));
+  ck_assert_int_eq(advance(database, "1, 1, 2", &error), AU_FENCED);
+  ck_assert_str_eq(claim(database, OWNER_2, "1", &error), "1 3");
+}
+END_TEST
+
+typedef struct claimer {
+  pthread_t thread;
+  au_database_t *database;
+  char answer[64];
+} claimer_t;
+
+static void *claim_main(void *argument) {
+  claimer_t *claimer = argument;
+  au_database_error_t error;
+  snprintf(claimer->answer, sizeof(claimer->answer), "%s",
+           claim(claimer->database, OWNER_1, "1", &error));
+  return NULL;
+}
+
+/* A backend that still works on a batch is waited for, and what it did is
+ * seen. */
+START_TEST(claim_waits_for_a_batch_that_still_runs) {
+  migrate(database);
+  au_database_error_t error;
+  ck_assert_str_eq(claim(database, OWNER_1, "1", &error), "1 1");
+  PGconn *open = PQconnectdb(own_conninfo);
+  PQclear(PQexec(open, _i == 0 ? "BEGIN; SELECT aurore.advance(" SPOOL
+                                 ", 3::smallint, 1, 1, 6)"
+                               : "BEGIN ISOLATION LEVEL SERIALIZABLE; "
+                                 "SELECT aurore.advance(" SPOOL
+                                 ", 3::smallint, 1, 1, 6)"));
+  ck_assert_int_eq(PQtransactionStatus(open), PQTRANS_INTRANS);
+  claimer_t claimer = {.database = open_client(own_conninfo)};
+  ck_assert_int_eq(pthread_create(&claimer.thread, NULL, claim_main, &claimer),
+                   0);
+  await(control, "SELECT count(*) FROM pg_locks WHERE NOT granted", "1");
+  PQclear(PQexec(open, "COMMIT"));
+  pthread_join(claimer.thread, NULL);
+  ck_assert_str_eq(claimer.answer, "6 2");
+  PQfinish(open);
+  au_database_destroy(claimer.database);
+}
+END_TEST
+
+/* Its batch was sent before the claim and arrives after it. */
+START_TEST(batch_from_before_a_claim_is_not_stored) {
+  migrate(database);
+  ensure(database, DAY_2026_11_24, DAY_2026_11_24);
+  au_database_error_t error;
+  ck_assert_str_eq(claim(database, OWNER_1, "1", &error), "1 1");
+  ck_assert_str_eq(claim(database, OWNER_1, "1", &error), "1 2");
+  ck_assert_int_eq(
+      au_database_exec(
+          database,
+          "SELECT aurore.advance(" SPOOL ", 3::smallint, 1, 1, 2); "
+          "INSERT INTO aurore.event (event_id, occurred_at, ingested_at, "
+          "service, message) VALUES (gen_random_uuid(), now(), '2026-11-24', "
+          "'s', 'm')",
+          NULL, &error),
+      AU_FENCED);
+  ck_assert_str_eq(ask(database, "SELECT count(*) FROM aurore.event"), "0");
+  ck_assert_int_eq(advance(database, "2, 1, 2", &error), AU_OK);
+}
+END_TEST
+
+/* One row, updated without end, stays on its page. */
+START_TEST(place_is_updated_in_place) {
+  migrate(database);
+  au_database_error_t error;
+  ck_assert_str_eq(claim(database, OWNER_1, "0", &error), "0 1");
+  for (int i = 0; i < 500; i++) {
+    char numbers[64];
+    snprintf(numbers, sizeof(numbers), "1, %d, %d", i, i + 1);
+    ck_assert_int_eq(advance(database, numbers, &error), AU_OK);
+  }
+  ck_assert_str_eq(ask(database, "SELECT pg_relation_size('aurore.lane')"),
+                   "8192");
+}
+END_TEST
+
+/* --- a whole batch --- */
+
+/* One event as COPY binary, written by hand: the message may be anything. */
+static au_bytes_t make_event(int64_t ingested_at_us, const char *message) {
+  au_bytes_t bytes = AU_BYTES_INIT;
+  au_bytes_put(&bytes, AU_COPY_HEADER, AU_COPY_HEADER_SIZE);
+  au_bytes_put_be16(&bytes, 6);
+  au_bytes_put_be32(&bytes, 8);
+  au_bytes_put_be64(&bytes, (uint64_t)(ingested_at_us - AU_POSTGRES_EPOCH_US));
+  au_bytes_put_be32(&bytes, 16);
+  au_bytes_put(&bytes, "0123456789abcdef", 16);
+  au_bytes_put_be32(&bytes, 8);
+  au_bytes_put_be64(&bytes, 0);
+  au_bytes_put_be32(&bytes, 1);
+  au_bytes_put(&bytes, "s", 1);
+  au_bytes_put_be32(&bytes, (uint32_t)strlen(message));
+  au_bytes_put_string(&bytes, message);
+  au_bytes_put_be32(&bytes, UINT32_MAX);
+  au_bytes_put(&bytes, AU_COPY_TRAILER, AU_COPY_TRAILER_SIZE);
+  return bytes;
+}
+
+static au_status_t store(au_database_t *with, int64_t ingested_at_us,
+                         const char *message, au_database_error_t *error) {
+  au_bytes_t bytes = make_event(ingested_at_us, message);
+  const au_piece_t piece = {.data = bytes.data, .size = bytes.size};
+  au_status_t status = au_database_copy(
+      with,
+      "SELECT aurore.advance(" SPOOL ", 3::smallint, 1, 1, 2); "
+      "COPY aurore.event (" AU_ROW_COLUMNS ") FROM STDIN (FORMAT binary); "
+      "INSERT INTO aurore.event_count AS c (minute, service, spool_id, lane, "
+      "n) VALUES (now(), 's', " SPOOL ", 3, 1) "
+      "ON CONFLICT (minute, service, spool_id, lane) "
+      "DO UPDATE SET n = c.n + excluded.n",
+      &piece, 1, error);
+  au_bytes_fini(&bytes);
+  return status;
+}
+
+#define DAY_US (INT64_C(86400) * AU_US_PER_S)
+
+static void assert_nothing_stored(au_database_t *with) {
+  ck_assert_str_eq(ask(with, "SELECT (SELECT count(*) FROM aurore.event) || "
+                             "' ' || (SELECT count(*) FROM "
+                             "aurore.event_count) || ' ' || next_seq "
+                             "FROM aurore.lane"),
+                   "0 0 1");
+}
+
+static void check_batches(au_database_t *with) {
+  au_database_error_t error;
+  ck_assert_str_eq(claim(with, OWNER_1, "1", &error), "1 1");
+  int64_t us = DAY_2026_11_24 * DAY_US;
+  ck_assert_int_eq(store(with, us, "no partition", &error), AU_INVALID);
+  ck_assert_int_eq(error.fault, AU_FAULT_PARTITION);
+  assert_nothing_stored(with);
+  ensure(with, DAY_2026_11_24, DAY_2026_11_24);
+  ck_assert_int_eq(store(with, us, "\xff", &error), AU_INVALID);
+  ck_assert_int_eq(error.fault, AU_FAULT_ROW);
+  ck_assert_str_eq(error.sqlstate, "22021");
+  assert_nothing_stored(with);
+  ck_assert_int_eq(store(with, us + DAY_US - 1, "good", &error), AU_OK);
+  ck_assert_int_eq(store(with, us, "twice", &error), AU_FENCED);
+  ck_assert_str_eq(ask(with, "SELECT service || message || ingested_at || "
+                             "(metadata IS NULL) FROM aurore.event"),
+                   "sgood2026-11-24 23:59:59.999999+00true");
+  ck_assert_str_eq(ask(with, "SELECT n FROM aurore.event_count"), "1");
+}
+
+START_TEST(batch_is_stored_whole_or_not_at_all) {
+  migrate(database);
+  check_batches(database);
+}
+END_TEST
+
+START_TEST(everything_works_behind_a_pooler) {
+  if (!has_bouncer()) {
+    printf("check_schema: the part behind pgbouncer is skipped: it is not "
+           "installed\n");
+    return;
+  }
+  bouncer_t bouncer;
+  start_bouncer(&bouncer, own_name);
+  au_database_t *pooled = open_client(bouncer.conninfo);
+  migrate(pooled);
+  check_batches(pooled);
+  migrate(pooled);
+  au_database_destroy(pooled);
+  stop_bouncer(&bouncer);
+}
+END_TEST
+
+static TCase *add_case(Suite *suite, const char *name) {
+  TCase *tcase = tcase_create(name);
+  tcase_set_timeout(tcase, 120);
+  tcase_add_checked_fixture(tcase, setup, teardown);
+  suite_add_tcase(suite, tcase);
+  return tcase;
+}
+
+static void add_migrations(Suite *suite) {
+  TCase *tcase = add_case(suite, "migrations");
+  tcase_add_test(tcase, empty_database_is_brought_to_the_version);
+  tcase_add_test(tcase, migrating_again_changes_nothing);
+  tcase_add_test(tcase, schema_of_an_older_release_is_brought_forward);
+  tcase_add_test(tcase, newer_schema_is_refused);
+  tcase_add_test(tcase, many_may_migrate_at_once);
+  tcase_add_test(tcase, many_processes_may_migrate_at_once);
+  tcase_add_test(tcase, role_without_rights_is_told_which);
+  tcase_add_test(tcase, role_that_owns_the_schema_needs_no_more);
+  tcase_add_test(tcase, role_that_may_only_write_can_do_its_work);
+  tcase_add_test(tcase, partitions_are_not_everybodys_to_make);
+}
+
+static void add_partitions(Suite *suite) {
+  TCase *tcase = add_case(suite, "partitions");
+  tcase_add_test(tcase, day_is_rounded_down);
+  tcase_add_test(tcase, partition_is_a_day_of_utc);
+  tcase_add_test(tcase, only_what_is_missing_is_made);
+  tcase_add_test(tcase, detached_partition_is_left_alone);
+  tcase_add_test(tcase, partition_made_by_hand_counts);
+  tcase_add_test(tcase, partition_has_the_indexes_of_the_table);
+  tcase_add_test(tcase, too_many_days_are_refused);
+  tcase_add_test(tcase, many_may_make_partitions_beside_inserts);
+  tcase_add_test(tcase, open_transactions_do_not_block_partitions);
+  tcase_add_test(tcase, locked_table_is_given_up);
+}
+
+static void add_lanes(Suite *suite) {
+  TCase *tcase = add_case(suite, "lanes");
+  tcase_add_test(tcase, lane_starts_at_its_oldest_and_keeps_its_place);
+  tcase_add_test(tcase, place_moves_by_compare_and_swap_only);
+  tcase_add_test(tcase, another_copy_of_the_spool_is_fenced);
+  tcase_add_loop_test(tcase, claim_waits_for_a_batch_that_still_runs, 0, 2);
+  tcase_add_test(tcase, batch_from_before_a_claim_is_not_stored);
+  tcase_add_test(tcase, place_is_updated_in_place);
+  tcase_add_test(tcase, batch_is_stored_whole_or_not_at_all);
+  tcase_add_test(tcase, everything_works_behind_a_pooler);
+}
+
+int main(void) {
+  if (!has_server("check_schema"))
+    return TEST_SKIPPED;
+  Suite *suite = suite_create("schema");
+  add_migrations(suite);
+  add_partitions(suite);
+  add_lanes(suite);
+  SRunner *runner = srunner_create(suite);
+  srunner_run_all(runner, CK_ENV);
+  int failed = srunner_ntests_failed(runner);
+  srunner_free(runner);
+  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
