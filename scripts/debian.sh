@@ -7,7 +7,7 @@
 # bash.
 
 packages_build='autoconf automake collectd-dev gcc libc6-dev libmicrohttpd-dev
-  libpq-dev libtool libyajl-dev make pkg-config check zlib1g-dev'
+  libpq-dev libtool libyajl-dev make perl pkg-config check zlib1g-dev'
 
 # "libmicrohttpd12" is what write_prometheus needs; collectd-core only
 # recommends it.
