@@ -83,7 +83,8 @@ static const char *find_config_argument(const char *arguments, size_t size) {
       continue;
     if (flag[0] == 'C' && flag[1] != '\0')
       return flag + 1;
-    wanted_by = flag[1] == '\0' ? flag[0] : '\0';
+    if (flag[1] == '\0')
+      wanted_by = flag[0];
   }
   return NULL;
 }

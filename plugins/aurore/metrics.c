@@ -108,13 +108,13 @@ typedef struct row {
 
 static const row_t table[AU_METRIC_COUNT] = {
 #define ROW(id, name_, kind_, side_, component_, a, b, help_)                  \
-  [AU_M_##id] = {.info = {.name = name_,                                       \
+  [AU_M_##id] = {.info = {.name = (name_),                                     \
                           .kind = AU_##kind_,                                  \
                           .side = AU_SIDE_##side_,                             \
-                          .component = component_,                             \
+                          .component = (component_),                           \
                           .label = {AU_LABEL_##a, AU_LABEL_##b},               \
                           .label_name = {LABEL_NAME_##a, LABEL_NAME_##b},      \
-                          .help = help_},                                      \
+                          .help = (help_)},                                    \
                  .begin = BEGIN_##id,                                          \
                  .size = {SIZE_##a, SIZE_##b},                                 \
                  .width = WIDTH_##kind_},

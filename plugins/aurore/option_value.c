@@ -61,10 +61,9 @@ bool au_option_bytes(const char *text, double *out_bytes) {
   const char *end = NULL;
   if (!parse_decimal(text, out_bytes, &end))
     return false;
-  double factor = 1;
-  for (size_t i = 0; i < sizeof(unit) / sizeof(unit[0]); i++, factor *= 1024)
+  for (unsigned i = 0; i < sizeof(unit) / sizeof(unit[0]); i++)
     if (strcasecmp(end, unit[i]) == 0) {
-      *out_bytes *= factor;
+      *out_bytes *= (double)(UINT64_C(1) << (10 * i));
       return true;
     }
   return false;

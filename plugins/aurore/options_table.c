@@ -14,12 +14,12 @@
   .width = sizeof(((au_options_t *)NULL)->field)
 
 #define OPTION(option, plugin, kind_, field, default_, range, text)            \
-  .info = {.name = option,                                                     \
+  .info = {.name = (option),                                                   \
            .side = AU_SIDE_##plugin,                                           \
            .type_text = TYPE_##kind_,                                          \
-           .default_text = default_,                                           \
-           .range_text = range,                                                \
-           .help = text},                                                      \
+           .default_text = (default_),                                         \
+           .range_text = (range),                                              \
+           .help = (text)},                                                    \
   .kind = AU_OPTION_##kind_, MEMBER(field)
 
 #define NUMBER(option, plugin, kind, field, default_, min_, max_, text)        \
