@@ -9,6 +9,7 @@
 #define AURORE_EVENT_H
 
 #include "status.h"
+#include "utf8.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -87,9 +88,5 @@ bool au_timestamp_parse_number(const char *text, size_t size, int64_t *out_us);
 
 /* ISO 8601, UTC, milliseconds (cut, not rounded), for the years 0 to 9999. */
 void au_timestamp_format(int64_t us, char text[AU_TIMESTAMP_TEXT_SIZE]);
-
-/* The number of code points of valid UTF-8, or -1 when it is not valid UTF-8
- * (overlong forms, surrogates and what is above U+10FFFF are invalid). */
-ptrdiff_t au_utf8_length(const char *text, size_t size);
 
 #endif
