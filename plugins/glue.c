@@ -176,8 +176,11 @@ void au_glue_register(au_side_t side) {
 int au_glue_init(au_side_t side) {
   char error[ERROR_SIZE] = "";
   au_report_register_types(side);
-  if (au_pipeline_start(side, error, sizeof(error)) == AU_OK)
+  au_status_t status = au_pipeline_start(side, error, sizeof(error));
+  if (status == AU_OK)
     return 0;
+  if (status == AU_INVALID)
+    put_place(error, sizeof(error));
   au_log(AU_LOG_ERROR, "the plugin %s does not start: %s", side_name(side),
          error);
   return -1;

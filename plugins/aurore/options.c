@@ -134,7 +134,7 @@ static au_status_t refuse_name(au_side_t side, const char *name, char *error,
     (void)snprintf(hint, sizeof(hint), "it is an option of %s",
                    side_name(other));
   } else if (nearest != NULL) {
-    (void)snprintf(hint, sizeof(hint), "did you mean \"%s\"?",
+    (void)snprintf(hint, sizeof(hint), "the nearest is \"%s\"",
                    nearest->info.name);
   } else {
     char names[600];

@@ -469,8 +469,9 @@ END_TEST
 
 START_TEST(a_name_that_does_not_exist) {
   ck_assert_int_eq(set_number(BUFFER, "Capacty", 7), AU_INVALID);
-  check_says("the plugin event_buffer has no option \"Capacty\"; did you mean "
-             "\"Capacity\"?");
+  check_says(
+      "the plugin event_buffer has no option \"Capacty\"; the nearest is "
+      "\"Capacity\"");
   ck_assert_int_eq(set_number(BUFFER, "BatchSize", 7), AU_INVALID);
   check_says("it is an option of event_writer");
   ck_assert_int_eq(set_number(WRITER, "Colour", 7), AU_INVALID);

@@ -411,7 +411,7 @@ START_TEST(every_mistake_of_a_block_is_told) {
   ck_assert_uint_eq(stub_log_count, 5);
   check_log(0, "aurore: option \"Capacity\" of the plugin event_buffer must be "
                "a whole number (1 to 1000000000), not 0; look in \"/");
-  check_log(1, "no option \"Capasity\"; did you mean \"Capacity\"?");
+  check_log(1, "no option \"Capasity\"; the nearest is \"Capacity\";");
   check_log(2, "must have one value, not 2");
   check_log(3, "must have one value, not 0");
   check_log(4, "the plugin event_buffer has no block <Listen>");
@@ -443,7 +443,13 @@ END_TEST
 START_TEST(a_start_that_fails_says_why) {
   start_status = AU_INVALID;
   ck_assert_int_eq(au_glue_init(AU_SIDE_WRITER), -1);
-  check_log(0, "aurore: the plugin event_writer does not start: the reason");
+  check_log(0, "aurore: the plugin event_writer does not start: the reason; "
+               "look in \"/");
+  start_status = AU_NOMEM;
+  ck_assert_int_eq(au_glue_init(AU_SIDE_WRITER), -1);
+  ck_assert_str_eq(
+      stub_logs[1].line,
+      "aurore: the plugin event_writer does not start: the reason");
 }
 END_TEST
 
