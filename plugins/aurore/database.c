@@ -176,15 +176,24 @@ static bool wait_for_input(run_t *run, bool *out_broken) {
   return true;
 }
 
-/* Sends what libpq holds of a COPY and looks whether the server has answered,
- * which it does before the end only to say no: notices are turned off. Under
- * TLS what came may be of TLS itself, so there only a broken connection counts;
- * the server throws away the rest of a COPY that has failed.
- * false: send nothing more. */
-static bool send_copied(run_t *run) {
+/* Reads what the server sent in the middle of a COPY. true: it has said no, or
+ * is gone. Before the end it has nothing else to say, but for notices, which
+ * are turned off; a trigger may turn them on again, so they are counted. Under
+ * TLS what came may be of TLS itself, so there only a broken connection counts:
+ * the server throws away the rest of a COPY that has failed. */
+static bool has_refused(run_t *run) {
   PGconn *conn = run->database->conn;
+  unsigned notices = run->database->notices;
+  if (PQconsumeInput(conn) == 0)
+    return true;
+  PQfreemem(PQnotifies(conn)); /* reads the messages that came */
+  return run->database->notices == notices && PQsslInUse(conn) == 0;
+}
+
+/* Sends what libpq holds of a COPY. false: send nothing more. */
+static bool send_copied(run_t *run) {
   for (;;) {
-    bool left = PQflush(conn) == 1;
+    bool left = PQflush(run->database->conn) == 1;
     short events = POLLIN | POLLOUT;
     au_ready_t ready =
         au_database_wait(run->database, events, run->deadline_ns, &events);
@@ -192,8 +201,7 @@ static bool send_copied(run_t *run) {
       give_up(run, ready);
     if (ready != AU_READY)
       return false;
-    if ((events & POLLIN) != 0 &&
-        (PQconsumeInput(conn) == 0 || PQsslInUse(conn) == 0))
+    if ((events & POLLIN) != 0 && has_refused(run))
       return false;
     if (!left)
       return true;

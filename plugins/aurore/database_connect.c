@@ -174,6 +174,7 @@ static bool next_hosts(PGconn *conn, hosts_t *hosts) {
  * connection. */
 static void take_notice(void *context, const PGresult *result) {
   au_database_t *database = context;
+  database->notices++;
   const char *severity =
       PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
   if (severity != NULL &&

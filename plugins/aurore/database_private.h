@@ -23,8 +23,9 @@ struct au_database {
   int64_t statement_timeout_ns;
   int stop_fd;
 
-  PGconn *conn;  /* NULL: not connected */
-  bool dying;    /* the server has said goodbye while nothing was asked */
+  PGconn *conn;     /* NULL: not connected */
+  bool dying;       /* the server has said goodbye while nothing was asked */
+  unsigned notices; /* that came on this connection */
   bool pooled;   /* behind a pooler: "prelude" stands in front of each string */
   char *prelude; /* owned; "" on a direct connection */
 };
