@@ -9,10 +9,10 @@
 packages_build='autoconf automake collectd-dev gcc libc6-dev libmicrohttpd-dev
   libpq-dev libtool libyajl-dev make perl pkg-config check zlib1g-dev'
 
-# "libmicrohttpd12" is what write_prometheus needs; collectd-core only
-# recommends it.
-packages_run='collectd-core curl libmicrohttpd12 libpq5 libyajl2 postgresql
-  prometheus util-linux zlib1g'
+# "libmicrohttpd12" and "libprotobuf-c1" are what write_prometheus needs;
+# collectd-core only suggests them.
+packages_run='collectd-core curl libmicrohttpd12 libpq5 libprotobuf-c1 libyajl2
+  postgresql prometheus util-linux zlib1g'
 
 packages_check='clang clang-format clang-tidy cppcheck git libclang-rt-14-dev
   procps python3 python3-psycopg2 python3-pytest python3-requests shellcheck
