@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * event - what an event is: its fields, the limits it is held to, its id and
- * its times. Pure: no I/O but the random source of the ids.
+ * (in timestamp.h) its times. Pure: no I/O but the random source of the ids.
  *
  * Threads: every function from any thread.
  */
@@ -9,6 +9,7 @@
 #define AURORE_EVENT_H
 
 #include "status.h"
+#include "timestamp.h"
 #include "utf8.h"
 
 #include <stdbool.h>
@@ -72,21 +73,5 @@ void au_uuid_format(const au_uuid_t *uuid, char text[AU_UUID_TEXT_SIZE]);
 
 /* Reads the 36-character form, either case; false for anything else. */
 bool au_uuid_parse(const char *text, size_t size, au_uuid_t *out_uuid);
-
-/* Reads the "timestamp" of an event given as text: an ISO 8601 date or
- * date-time (no offset means UTC; up to nine digits of fraction, cut to the
- * microsecond), or a Unix epoch in seconds or milliseconds in decimal digits.
- * An epoch below 1e11 is in seconds, else in milliseconds. false when it is
- * neither, or outside the years 1970 to 2100 (UTC). */
-bool au_timestamp_parse(const char *text, size_t size, int64_t *out_us);
-
-/* The same for a JSON number, as it is written in the document (a fraction
- * and an exponent are allowed). */
-bool au_timestamp_parse_number(const char *text, size_t size, int64_t *out_us);
-
-#define AU_TIMESTAMP_TEXT_SIZE 25 /* "2026-11-24T08:24:26.123Z" and a NUL */
-
-/* ISO 8601, UTC, milliseconds (cut, not rounded), for the years 0 to 9999. */
-void au_timestamp_format(int64_t us, char text[AU_TIMESTAMP_TEXT_SIZE]);
 
 #endif

@@ -42,7 +42,8 @@ void au_rows_fini(au_rows_t *rows);
 /* Empties it; keeps memory up to a bound for the next request. */
 void au_rows_clear(au_rows_t *rows);
 
-/* Encodes the event and appends it. AU_NOMEM: nothing was appended. */
+/* Encodes the event and appends it. AU_NOMEM: nothing was appended.
+ * AU_INVALID: nothing either; the tuple would be longer than 2 GiB. */
 AU_MUST_CHECK au_status_t au_rows_append(au_rows_t *rows,
                                          const au_event_t *event);
 
