@@ -144,10 +144,11 @@ START_TEST(silent_host_is_passed_over) {
   int closed = make_socket(false, &closed_port);
   char more[768];
   snprintf(more, sizeof(more), "host=127.0.0.1,127.0.0.1,127.0.0.1,%s",
-           conninfo_value("host"));
+           conninfo_value(getenv("AURORE_TEST_CONNINFO"), "host"));
   size_t length = strlen(more);
   snprintf(more + length, sizeof(more) - length, " port=%d,%d,%d,%s",
-           closed_port, silent_port, silent_port, conninfo_value("port"));
+           closed_port, silent_port, silent_port,
+           conninfo_value(getenv("AURORE_TEST_CONNINFO"), "port"));
   const au_database_config_t config = {.conninfo = conninfo_with(more),
                                        .connect_timeout_s = 0.5,
                                        .statement_timeout_s = 5,
@@ -876,7 +877,7 @@ static void setup_bouncer(void) {
   setup();
   snprintf(pooled_database, sizeof(pooled_database), "%s", own_name("pooled"));
   make_contrary_database(pooled_database);
-  start_bouncer(&bouncer, pooled_database);
+  start_bouncer(&bouncer, getenv("AURORE_TEST_CONNINFO"), pooled_database);
 }
 
 static void teardown_bouncer(void) {
@@ -984,6 +985,34 @@ START_TEST(pooler_that_goes_away_is_no_verdict) {
 }
 END_TEST
 
+/* Of a server that crashed pgbouncer says 08P01, which would be a row's fault
+ * if the connection outlived it. */
+START_TEST(crash_behind_a_pooler_is_not_the_rows_fault) {
+  char directory[64];
+  make_directory(directory);
+  cluster_t cluster;
+  start_cluster(&cluster, directory);
+  au_database_t *watcher = open_client(cluster.conninfo);
+  bouncer_t other;
+  start_bouncer(&other, cluster.conninfo, "postgres");
+  background_t background = {.sql = "SELECT pg_sleep(3600)"};
+  background.database = make_client(other.conninfo, 3600, -1);
+  au_database_error_t error;
+  ck_assert_int_eq(au_database_connect(background.database, &error), AU_OK);
+  start_background(&background, watcher, "PgSleep");
+  ck_assert_int_eq(kill((pid_t)background.pid, SIGKILL), 0);
+  join_background(&background);
+  ck_assert_int_eq(background.status, AU_UNAVAILABLE);
+  ck_assert_str_eq(background.error.sqlstate, "08P01");
+  ck_assert_int_eq(background.error.fault, AU_FAULT_DATABASE);
+  au_database_destroy(background.database);
+  au_database_destroy(watcher);
+  stop_bouncer(&other);
+  stop_cluster(&cluster);
+  remove_directory(directory);
+}
+END_TEST
+
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 
 static TCase *add_case(Suite *suite, const char *name) {
@@ -1058,6 +1087,7 @@ static void add_pooled(Suite *suite) {
   tcase_add_test(tcase, pooled_literals_come_back);
   tcase_add_test(tcase, pooled_copy_is_stored_or_undone);
   tcase_add_test(tcase, pooler_that_goes_away_is_no_verdict);
+  tcase_add_test(tcase, crash_behind_a_pooler_is_not_the_rows_fault);
 }
 
 int main(void) {

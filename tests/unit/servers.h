@@ -39,11 +39,11 @@ static inline const char *conninfo_with(const char *more) {
   return text;
 }
 
-/* One keyword of AURORE_TEST_CONNINFO. */
-static inline const char *conninfo_value(const char *keyword) {
+/* The value of one keyword of a connection string. */
+static inline const char *conninfo_value(const char *conninfo,
+                                         const char *keyword) {
   static char value[256];
-  PQconninfoOption *options =
-      PQconninfoParse(getenv("AURORE_TEST_CONNINFO"), NULL);
+  PQconninfoOption *options = PQconninfoParse(conninfo, NULL);
   ck_assert_ptr_nonnull(options);
   value[0] = '\0';
   for (PQconninfoOption *o = options; o->keyword != NULL; o++)
@@ -188,8 +188,8 @@ static inline void stop_cluster(cluster_t *cluster) {
   end_helper(&cluster->helper);
 }
 
-/* A pgbouncer in transaction mode in front of the test server; it has no more
- * than one connection to it, so that its clients share sessions. */
+/* A pgbouncer in transaction mode in front of a server; it has no more than one
+ * connection to each database, so that its clients share sessions. */
 typedef struct bouncer {
   helper_t helper;
   char directory[64];
@@ -200,7 +200,8 @@ static inline bool has_bouncer(void) {
   return access("/usr/sbin/pgbouncer", X_OK) == 0;
 }
 
-static inline void start_bouncer(bouncer_t *bouncer, const char *dbname) {
+static inline void start_bouncer(bouncer_t *bouncer, const char *server,
+                                 const char *dbname) {
   make_directory(bouncer->directory);
   char path[128];
   snprintf(path, sizeof(path), "%s/users", bouncer->directory);
@@ -211,8 +212,8 @@ static inline void start_bouncer(bouncer_t *bouncer, const char *dbname) {
   snprintf(path, sizeof(path), "%s/pgbouncer.ini", bouncer->directory);
   file = fopen(path, "w");
   ck_assert_ptr_nonnull(file);
-  fprintf(file, "[databases]\n* = host=%s", conninfo_value("host"));
-  fprintf(file, " port=%s\n", conninfo_value("port"));
+  fprintf(file, "[databases]\n* = host=%s", conninfo_value(server, "host"));
+  fprintf(file, " port=%s\n", conninfo_value(server, "port"));
   fprintf(file,
           "[pgbouncer]\nlisten_addr =\nlisten_port = 6432\n"
           "unix_socket_dir = %s\nauth_type = trust\nauth_file = %s/users\n"
