@@ -102,9 +102,9 @@ au_ready_t au_database_wait(const au_database_t *database, short events,
       return AU_READY_TIMEOUT;
     if (count > 0) {
       /* An error or a hangup is found by whoever reads or writes next. */
-      *out_events = (fds[0].revents & (POLLERR | POLLHUP | POLLNVAL)) != 0
-                        ? events
-                        : fds[0].revents;
+      *out_events = events;
+      if ((fds[0].revents & (POLLERR | POLLHUP | POLLNVAL)) == 0)
+        *out_events = fds[0].revents;
       return AU_READY;
     }
   }

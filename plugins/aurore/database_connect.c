@@ -300,7 +300,7 @@ static au_status_t probe(au_database_t *database, bool *out_sync,
                           encoding);
     status = AU_UNAVAILABLE;
   } else {
-    database->pooled = atol(pid) != PQbackendPID(database->conn);
+    database->pooled = strtol(pid, NULL, 10) != PQbackendPID(database->conn);
     *out_sync = strcmp(sync, "off") == 0;
   }
   au_result_fini(&result);
