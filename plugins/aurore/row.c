@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * row - the layout of a tuple, with the offset of each field's length:
+ * row - the layout of a tuple; each field stands behind its length:
  *
- *   0      2              14         30             42       46
- *   | 6    | 8, accept    | 16, id   | 8, event     | n      | service ...
- *            time                      time
- *   then n, message, and n, version 1, metadata, or -1 for no metadata.
+ *   0     2              14           34             46      50
+ *   | 6   | 8, accept    | 16, event  | 8, event     | n,     | service ...
+ *   |     |    time      |     id     |    time      |        |
+ *
+ * then n, message, and n, version 1, metadata, or -1 for no metadata.
  */
 #include "row.h"
 
@@ -19,13 +20,13 @@
 
 #define INGESTED_AT_OFFSET 6
 #define EVENT_ID_OFFSET 18
-#define SERVICE_OFFSET 46
+#define SERVICE_OFFSET 50
 
 /* The number of fields, and what the first three take. */
-#define FIXED_SIZE 42
+#define FIXED_SIZE 46
 
 /* Kept from request to request. */
-#define KEEP_BYTES ((size_t)256 << 10)
+#define KEEP_BYTES ((size_t)128 << 10)
 #define KEEP_ROWS 4096
 
 void au_rows_fini(au_rows_t *rows) {
