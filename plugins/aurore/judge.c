@@ -98,8 +98,7 @@ static void note_unknown(au_judge_t *judge, const char *name, size_t size) {
   au_slice_t own = unknown_name(judge, count);
   for (size_t i = 0; i < count; i++) {
     au_slice_t known = unknown_name(judge, i);
-    if (known.size == own.size &&
-        memcmp(known.data, own.data, own.size) == 0) {
+    if (known.size == own.size && memcmp(known.data, own.data, own.size) == 0) {
       names->size = start; /* it came before */
       return;
     }
@@ -172,7 +171,7 @@ static void judge_text(au_judge_t *judge, au_judged_text_t *to,
                        au_text_kind_t kind) {
   ptrdiff_t length = 0;
   unsigned failed = 0;
-  au_unstorable_t reason = au_storable_text(text, size, &length);
+  au_unstorable_t reason = au_storable_text(text, size, kind, &length);
   if (reason != AU_STORABLE)
     failed |= IS_STORABLE;
   if (length >= 0 && (size_t)length > max_length)

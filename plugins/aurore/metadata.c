@@ -80,7 +80,7 @@ static void put_decoded(au_metadata_t *metadata, const char *text,
 static void put_text(au_metadata_t *metadata, const char *text, size_t size,
                      au_text_kind_t kind) {
   ptrdiff_t length = 0;
-  au_unstorable_t unstorable = au_storable_text(text, size, &length);
+  au_unstorable_t unstorable = au_storable_text(text, size, kind, &length);
   if (metadata->unstorable == AU_STORABLE)
     metadata->unstorable = unstorable;
   if (kind == AU_TEXT_PLAIN)

@@ -26,12 +26,6 @@ typedef enum au_metadata_limit {
   AU_METADATA_DEPTH
 } au_metadata_limit_t;
 
-/* Where the text of a string comes from. */
-typedef enum au_text_kind {
-  AU_TEXT_PLAIN,  /* written without escapes: it needs none again */
-  AU_TEXT_DECODED /* written with escapes, which are decoded here */
-} au_text_kind_t;
-
 typedef struct au_metadata {
   const au_limits_t *limits;
   au_bytes_t json;            /* whole when "passed" is AU_METADATA_WITHIN */

@@ -20,11 +20,12 @@
 #define EXPONENT_MAX INT64_C(100000000)
 
 au_unstorable_t au_storable_text(const char *text, size_t size,
-                                 ptrdiff_t *out_length) {
+                                 au_text_kind_t kind, ptrdiff_t *out_length) {
   *out_length = au_utf8_length(text, size);
   if (*out_length < 0)
     return AU_UNSTORABLE_ENCODING;
-  if (size > 0 && memchr(text, 0, size) != NULL)
+  /* JSON has no control characters but by an escape. */
+  if (kind == AU_TEXT_DECODED && size > 0 && memchr(text, 0, size) != NULL)
     return AU_UNSTORABLE_CHARACTER;
   return AU_STORABLE;
 }
@@ -46,12 +47,19 @@ static int64_t read_exponent(const char *text, const char *end) {
   return is_negative ? -exponent : exponent;
 }
 
-au_unstorable_t au_storable_number(const char *text, size_t size) {
-  /* Short and without an exponent: nearly all of them. */
-  if (size <= AU_NUMBER_MAX_DIGITS && memchr(text, 'e', size) == NULL &&
-      memchr(text, 'E', size) == NULL)
-    return AU_STORABLE;
+/* Short and without an exponent, as nearly all numbers are. */
+static bool is_short(const char *text, size_t size) {
+  if (size > 32)
+    return false;
+  for (size_t at = 0; at < size; at++)
+    if (text[at] == 'e' || text[at] == 'E')
+      return false;
+  return true;
+}
 
+au_unstorable_t au_storable_number(const char *text, size_t size) {
+  if (is_short(text, size))
+    return AU_STORABLE;
   const char *end = text + size;
   const char *at = text;
   int64_t integer = 0;     /* digits before the point, leading zeros left out */

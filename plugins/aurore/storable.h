@@ -19,13 +19,19 @@ typedef enum au_unstorable {
   AU_UNSTORABLE_NUMBER     /* too many digits */
 } au_unstorable_t;
 
+/* Where the text of a string comes from. */
+typedef enum au_text_kind {
+  AU_TEXT_PLAIN,  /* written without escapes, so it needs none again */
+  AU_TEXT_DECODED /* written with escapes, which have been decoded */
+} au_text_kind_t;
+
 /* A number may have so many digits when it is written out in full. */
 #define AU_NUMBER_MAX_DIGITS 400
 
-/* Judges the text of a string, its escapes decoded. "out_length" is the number
- * of its code points, or -1 when it is not UTF-8. */
+/* Judges the text of a string. "out_length" is the number of its code points,
+ * or -1 when it is not UTF-8. */
 au_unstorable_t au_storable_text(const char *text, size_t size,
-                                 ptrdiff_t *out_length);
+                                 au_text_kind_t kind, ptrdiff_t *out_length);
 
 /* Judges a number as it is written in valid JSON. */
 au_unstorable_t au_storable_number(const char *text, size_t size);

@@ -62,12 +62,15 @@ ptrdiff_t au_utf8_length(const char *text, size_t size) {
       length += sizeof(eight);
     }
     /* Up to eight characters one by one, then another try at the fast step. */
-    for (size_t n = 0; n < sizeof(eight) && at < size; n++) {
+    for (size_t n = 0; n < sizeof(eight) && at < size; n++, length++) {
+      if ((unsigned char)text[at] < 0x80) {
+        at++;
+        continue;
+      }
       size_t sequence = au_utf8_sequence(text + at, size - at);
       if (sequence == 0)
         return -1;
       at += sequence;
-      length++;
     }
   }
   return (ptrdiff_t)length;
