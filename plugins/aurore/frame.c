@@ -95,8 +95,8 @@ static au_frame_result_t read_footer(au_frame_t *frame) {
 
 au_frame_result_t au_frame_read(const uint8_t *data, size_t available,
                                 uint64_t salt, au_frame_t *out_frame) {
-  if (available < 8) {
-    out_frame->total = AU_FRAME_HEADER_SIZE;
+  if (available < AU_FRAME_MARK_SIZE) {
+    out_frame->total = AU_FRAME_MARK_SIZE;
     return AU_FRAME_SHORT;
   }
   if (get_le64(data) == 0)

@@ -21,6 +21,8 @@
 #include <stdint.h>
 
 #define AU_FRAME_HEADER_SIZE 24
+/* Of the zeros that say that nothing was written. */
+#define AU_FRAME_MARK_SIZE 8
 #define AU_FRAME_FOOTER_SIZE (AU_FRAME_HEADER_SIZE + 16)
 /* No row is larger; a header that claims more is damage. */
 #define AU_FRAME_ROW_MAX (UINT32_C(256) << 20)

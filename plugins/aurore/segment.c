@@ -256,15 +256,16 @@ static au_frame_result_t peek(au_cursor_t *cursor, au_frame_t *out_frame,
                               bool *out_error) {
   for (;;) {
     uint64_t left = cursor->limit - cursor->offset;
-    if (left < 8)
+    if (left < AU_FRAME_MARK_SIZE)
       return AU_FRAME_NONE;
     uint64_t at = cursor->offset - cursor->window_offset;
     size_t available =
         at < cursor->window.size ? cursor->window.size - (size_t)at : 0;
     if (available > left)
       available = (size_t)left;
+    /* Behind the last group there may be less room than a header needs. */
     au_frame_result_t result = AU_FRAME_SHORT;
-    out_frame->total = AU_FRAME_HEADER_SIZE;
+    out_frame->total = AU_FRAME_MARK_SIZE;
     if (available > 0)
       result = au_frame_read(cursor->window.data + at, available, cursor->salt,
                              out_frame);

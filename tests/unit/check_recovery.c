@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What a spool makes of the worst that can happen to it: damage, disks that
+ * fail to read or write, a full disk, restarts in between. The common case is
+ * in check_spool, every state that a crash may leave in tests/faults.
+ */
+#include "clock.h"
+#include "log.h"
+#include "metrics.h"
+#include "oracle.h"
+#include "spool.h"
+
+#include <check.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SEGMENT_BYTES 8192
+#define HEADER_BYTES 4096
+
+static char directory[64];
+static au_usage_t usage;
+
+static void ignore_log(au_log_level_t level, const char *line) {
+  (void)level;
+  (void)line;
+}
+
+static void setup(void) {
+  strcpy(directory, "/tmp/check_recovery_XXXXXX");
+  ck_assert_ptr_nonnull(mkdtemp(directory));
+  au_log_set_sink(ignore_log);
+  au_metrics_reset();
+}
+
+/* Counts the files whose name contains "part"; removes them when asked to. */
+static int files(const char *part, bool remove) {
+  int count = 0;
+  DIR *dir = opendir(directory);
+  ck_assert_ptr_nonnull(dir);
+  const struct dirent *entry;
+  while ((entry = readdir(dir)) != NULL) {
+    if (strstr(entry->d_name, part) == NULL)
+      continue;
+    count++;
+    if (remove)
+      unlinkat(dirfd(dir), entry->d_name, 0);
+  }
+  closedir(dir);
+  return count;
+}
+
+static void teardown(void) {
+  files("", true);
+  rmdir(directory);
+}
+
+/* --- a spool and its rows --------------------------------------------------
+ */
+
+typedef struct told {
+  au_waiter_t waiter; /* the first member */
+  pthread_mutex_t lock;
+  pthread_cond_t changed;
+  bool is_done;
+  au_status_t status;
+} told_t;
+
+static void told_done(au_waiter_t *waiter, au_status_t status) {
+  told_t *told = (told_t *)waiter;
+  pthread_mutex_lock(&told->lock);
+  told->is_done = true;
+  told->status = status;
+  pthread_cond_signal(&told->changed);
+  pthread_mutex_unlock(&told->lock);
+}
+
+/* Rows of "size" bytes that begin with their value. */
+static au_status_t append(au_spool_t *spool, uint64_t value, size_t count,
+                          uint32_t size) {
+  au_rows_t rows = {.count = count};
+  rows.length = calloc(count, sizeof(*rows.length));
+  ck_assert_ptr_nonnull(rows.length);
+  for (size_t i = 0; i < count; i++) {
+    uint8_t *row = au_bytes_extend(&rows.bytes, size);
+    ck_assert_ptr_nonnull(row);
+    memset(row, 'x', size);
+    uint64_t own = value + i;
+    memcpy(row, &own, sizeof(own));
+    rows.length[i] = size;
+  }
+  uint64_t bytes = count * au_frame_size(size);
+  told_t told = {.waiter.done = told_done,
+                 .lock = PTHREAD_MUTEX_INITIALIZER,
+                 .changed = PTHREAD_COND_INITIALIZER};
+  atomic_fetch_add(&usage.events, count);
+  atomic_fetch_add(&usage.bytes, bytes);
+  au_status_t status = au_spool_append(spool, &rows, &told.waiter);
+  rows_drop(&rows);
+  if (status != AU_PENDING) {
+    ck_assert_int_ne(status, AU_OK);
+    atomic_fetch_sub(&usage.events, count);
+    atomic_fetch_sub(&usage.bytes, bytes);
+    return status;
+  }
+  pthread_mutex_lock(&told.lock);
+  while (!told.is_done)
+    pthread_cond_wait(&told.changed, &told.lock);
+  pthread_mutex_unlock(&told.lock);
+  return told.status;
+}
+
+static au_status_t try_open(const au_io_t *io, uint64_t segment_bytes,
+                            au_spool_t **spool) {
+  char error[256] = "";
+  const au_spool_config_t config = {.io = io,
+                                    .directory = directory,
+                                    .segment_bytes = segment_bytes,
+                                    .durability = AU_DURABILITY_COMMIT,
+                                    .usage = &usage};
+  atomic_store(&usage.events, 0);
+  atomic_store(&usage.bytes, 0);
+  return au_spool_open(&config, spool, error, sizeof(error));
+}
+
+static au_spool_t *open_spool(const au_io_t *io, uint64_t segment_bytes) {
+  au_spool_t *spool = NULL;
+  ck_assert_int_eq(try_open(io, segment_bytes, &spool), AU_OK);
+  return spool;
+}
+
+/* What a reader got. */
+typedef struct seen {
+  uint64_t value[4096];
+  size_t count;
+  uint64_t passed; /* numbers that no row was read for */
+  int failures;    /* reads to be tried again */
+} seen_t;
+
+static void note_slab(seen_t *seen, const au_slab_t *slab) {
+  const uint8_t *row = slab->bytes.data;
+  for (size_t i = 0; i < slab->count; i++, row += slab->length[i - 1]) {
+    ck_assert_uint_lt(seen->count, 4096);
+    seen->value[seen->count++] = row_value(row);
+  }
+  seen->passed += slab->end.seq - slab->begin.seq - slab->count;
+}
+
+/* Reads all that is there, in batches of "max_rows"; trims when asked to. What
+ * cannot be read is tried "patience" times. */
+static void read_all(au_spool_t *spool, size_t max_rows, bool trim,
+                     int patience, seen_t *seen) {
+  memset(seen, 0, sizeof(*seen));
+  au_slab_t slab = {.count = 0};
+  au_position_t at = au_spool_begin(spool);
+  for (;;) {
+    au_status_t status = au_spool_read(spool, at, max_rows, 1000000, &slab);
+    if (status != AU_OK) {
+      ck_assert_int_lt(seen->failures++, patience);
+      continue;
+    }
+    if (slab.end.seq == at.seq)
+      break;
+    note_slab(seen, &slab);
+    at = slab.end;
+    if (trim)
+      au_spool_trim(spool, at);
+  }
+  au_slab_fini(&slab);
+}
+
+/* The values from "first" on, without a gap, and nothing else. */
+static void check_values(const seen_t *seen, uint64_t first, uint64_t count) {
+  ck_assert_uint_eq(seen->count, count);
+  for (size_t i = 0; i < seen->count; i++)
+    ck_assert_uint_eq(seen->value[i], first + i);
+}
+
+static uint64_t damaged(void) {
+  return au_metrics_counter(AU_M_SPOOL_DAMAGED, 0);
+}
+
+static int open_segment(uint64_t number, int flags) {
+  char path[128];
+  snprintf(path, sizeof(path), "%s/%016" PRIx64 ".segment", directory, number);
+  int fd = open(path, flags);
+  ck_assert_int_ge(fd, 0);
+  return fd;
+}
+
+static void overwrite(uint64_t number, uint64_t offset, uint8_t byte,
+                      size_t size) {
+  uint8_t data[4096];
+  ck_assert_uint_le(size, sizeof(data));
+  memset(data, byte, size);
+  int fd = open_segment(number, O_RDWR);
+  ck_assert_int_eq(pwrite(fd, data, size, (off_t)offset), (ssize_t)size);
+  close(fd);
+}
+
+static uint64_t group_size(size_t rows, uint32_t size) {
+  return rows * au_frame_size(size) + AU_FRAME_FOOTER_SIZE;
+}
+
+/* --- the ends of segments --------------------------------------------------
+ */
+
+START_TEST(little_room_behind_the_last_group_is_no_damage) {
+  /* Less than a header, and a reader that comes to it with nothing read. */
+  uint64_t size = HEADER_BYTES + 2 * group_size(1, 40) + 8 * (uint64_t)_i;
+  au_spool_t *spool = open_spool(NULL, size);
+  for (uint64_t value = 1; value <= 9; value++)
+    ck_assert_int_eq(append(spool, value, 1, 40), AU_OK);
+  au_spool_close(spool);
+  spool = open_spool(NULL, size);
+  seen_t seen;
+  read_all(spool, 1, true, 0, &seen);
+  check_values(&seen, 1, 9);
+  ck_assert_uint_eq(damaged(), 0);
+  au_spool_close(spool);
+}
+END_TEST
+
+START_TEST(torn_tail_of_an_older_segment_is_no_damage) {
+  au_spool_t *spool = open_spool(NULL, SEGMENT_BYTES);
+  ck_assert_int_eq(append(spool, 1, 1, 40), AU_OK);
+  ck_assert_int_eq(append(spool, 2, 3, 40), AU_OK);
+  au_spool_close(spool);
+  /* The second group was cut in its first row, with what is no frame. */
+  uint64_t cut = HEADER_BYTES + group_size(1, 40) + 16;
+  overwrite(1, cut, 0xa5, 64);
+  overwrite(1, cut + 64, 0, 512);
+  seen_t seen;
+  for (uint64_t start = 0; start < 3; start++) {
+    spool = open_spool(NULL, SEGMENT_BYTES);
+    read_all(spool, 1 + start, false, 0, &seen);
+    check_values(&seen, 1, 1 + start);
+    ck_assert_uint_eq(damaged(), 0);
+    ck_assert_int_eq(append(spool, 2 + start, 1, 40), AU_OK);
+    au_spool_close(spool);
+  }
+}
+END_TEST
+
+/* --- damage ----------------------------------------------------------------
+ */
+
+/* The system with reads that fail: those numbered from "first_failure" on. */
+static struct {
+  int calls;
+  int first_failure; /* 0: none */
+  int failures;
+  int error;
+} reads;
+
+static ssize_t failing_pread(int fd, void *data, size_t size, off_t offset) {
+  int call = ++reads.calls;
+  if (reads.first_failure == 0 || call < reads.first_failure ||
+      call >= reads.first_failure + reads.failures)
+    return au_io_system.pread(fd, data, size, offset);
+  errno = reads.error;
+  return -1;
+}
+
+static au_io_t io_with_failing_reads(void) {
+  memset(&reads, 0, sizeof(reads));
+  au_io_t io = au_io_system;
+  io.pread = failing_pread;
+  return io;
+}
+
+START_TEST(failed_read_while_damage_is_passed_loses_no_neighbour) {
+  /* Large rows, so that passing the damaged one takes several reads. */
+  const uint32_t size = 200000;
+  au_spool_t *spool = open_spool(NULL, 8 << 20);
+  for (uint64_t value = 1; value <= 8; value++)
+    ck_assert_int_eq(append(spool, value, 1, size), AU_OK);
+  au_spool_close(spool);
+  overwrite(1, HEADER_BYTES + 2 * group_size(1, size) + 5000, 'y', 1);
+  au_io_t io = io_with_failing_reads();
+  bool failed = true;
+  for (int n = 1; failed; n++) {
+    spool = open_spool(&io, 8 << 20);
+    seen_t seen;
+    reads.error = _i == 0 ? EIO : ENOMEM;
+    reads.failures = 1;
+    reads.first_failure = reads.calls + n;
+    read_all(spool, 100, false, 1, &seen);
+    failed = reads.calls >= reads.first_failure;
+    reads.first_failure = 0;
+    ck_assert_msg(seen.count == 7 && seen.passed == 1,
+                  "read %d fails: %zu rows are read, %" PRIu64 " are passed", n,
+                  seen.count, seen.passed);
+    au_spool_close(spool);
+  }
+}
+END_TEST
+
+START_TEST(damage_is_told_once_however_often_it_is_read) {
+  au_spool_t *spool = open_spool(NULL, SEGMENT_BYTES);
+  for (uint64_t value = 1; value <= 9; value++)
+    ck_assert_int_eq(append(spool, value, 1, 40), AU_OK);
+  au_spool_close(spool);
+  overwrite(1, HEADER_BYTES + 2 * group_size(1, 40) + 30, 'y', 1);
+  overwrite(1, HEADER_BYTES + 6 * group_size(1, 40) + 30, 'y', 1);
+  spool = open_spool(NULL, SEGMENT_BYTES);
+  seen_t seen;
+  for (int i = 0; i < 3; i++) {
+    read_all(spool, 2, i == 2, 0, &seen);
+    ck_assert_uint_eq(seen.count, 7);
+    ck_assert_uint_eq(seen.passed, 2);
+    ck_assert_uint_eq(damaged(), 2);
+  }
+  ck_assert_int_eq(files("damaged-", false), 2);
+  ck_assert_uint_eq(atomic_load(&usage.events), 0);
+  ck_assert_uint_eq(atomic_load(&usage.bytes), 0);
+  au_spool_close(spool);
+}
+END_TEST
+
+int main(void) {
+  Suite *suite = suite_create("recovery");
+  TCase *tcase = tcase_create("recovery");
+  tcase_set_timeout(tcase, 60);
+  tcase_add_checked_fixture(tcase, setup, teardown);
+  tcase_add_loop_test(tcase, little_room_behind_the_last_group_is_no_damage, 0,
+                      4);
+  tcase_add_test(tcase, torn_tail_of_an_older_segment_is_no_damage);
+  tcase_add_loop_test(
+      tcase, failed_read_while_damage_is_passed_loses_no_neighbour, 0, 2);
+  tcase_add_test(tcase, damage_is_told_once_however_often_it_is_read);
+  suite_add_tcase(suite, tcase);
+  SRunner *runner = srunner_create(suite);
+  srunner_run_all(runner, CK_ENV);
+  int failed = srunner_ntests_failed(runner);
+  srunner_free(runner);
+  return failed == 0 ? 0 : 1;
+}
