@@ -74,6 +74,9 @@ struct au_spool {
   au_cursor_t cursor;
   int read_fd;          /* -1: none */
   uint64_t read_number; /* of the segment that "read_fd" reads */
+  /* Damage before this place has been told of. */
+  uint64_t aside_segment;
+  uint64_t aside_offset;
 };
 
 /* spool_commit.c */

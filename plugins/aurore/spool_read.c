@@ -97,17 +97,23 @@ static int open_for_reading(au_spool_t *spool, au_segment_t *segment) {
   return spool->read_fd;
 }
 
-/* Copies a damaged range into a file of its own, for whoever wants to look. */
+/* Copies a damaged range into a file of its own, for whoever wants to look. A
+ * range is told of once, however often it is read before it is trimmed. */
 static void set_aside(au_spool_t *spool, const span_t *span, uint64_t from,
                       uint64_t to, uint64_t rows) {
+  uint64_t number = span->segment->number;
+  if (number < spool->aside_segment ||
+      (number == spool->aside_segment && from < spool->aside_offset))
+    return;
+  spool->aside_segment = number;
+  spool->aside_offset = to > from ? to : from + 1;
   au_metrics_count(AU_M_SPOOL_DAMAGED, 0, 1);
   char name[96];
-  snprintf(name, sizeof(name), "damaged-%016" PRIx64 "-%" PRIu64,
-           span->segment->number, from);
+  snprintf(name, sizeof(name), "damaged-%016" PRIx64 "-%" PRIu64, number, from);
   au_log(AU_LOG_ERROR,
          "the spool is damaged: %" PRIu64 " bytes of segment %016" PRIx64
          " with %" PRIu64 " events cannot be read; set aside as \"%s\"",
-         to - from, span->segment->number, rows, name);
+         to - from, number, rows, name);
   au_notify(AU_SEVERITY_FAILURE, "spool",
             "the spool is damaged: %" PRIu64 " events cannot be read", rows);
   if (spool->store.directory < 0)
@@ -157,19 +163,15 @@ typedef struct limits {
 
 /* Reads frames of one span into the slab, from the cursor on. Stops at the
  * limits, at a gap, at damage, at the end; the cursor then stands where it
- * stopped when nothing was read. "out_damage": it stopped at what is no frame.
- */
+ * stopped when nothing was read. */
 static au_status_t read_span(au_spool_t *spool, const span_t *span,
-                             const limits_t *limits, au_slab_t *slab,
-                             bool *out_damage) {
-  *out_damage = false;
+                             const limits_t *limits, au_slab_t *slab) {
   for (;;) {
     au_frame_t frame;
     uint64_t start = spool->cursor.offset;
     au_cursor_result_t result = au_cursor_next(&spool->cursor, &frame);
     if (result == AU_CURSOR_ERROR)
       return slab->count > 0 ? AU_OK : errno == ENOMEM ? AU_NOMEM : AU_IO;
-    *out_damage = result == AU_CURSOR_DAMAGE;
     if (result != AU_CURSOR_FRAME)
       return AU_OK;
     if (frame.kind == AU_FRAME_FOOTER) {
@@ -195,36 +197,43 @@ static au_status_t read_span(au_spool_t *spool, const span_t *span,
 }
 
 /* From where reading stopped to the next good row of the span, or its end.
- * Returns the number of that row (stop_seq at the end). */
-static uint64_t find_next_row(au_spool_t *spool, const span_t *span) {
+ * "out_seq" is the number of that row (stop_seq at the end). */
+static au_status_t find_next_row(au_spool_t *spool, const span_t *span,
+                                 uint64_t *out_seq) {
   for (;;) {
     uint64_t at = spool->cursor.offset;
     au_frame_t frame;
-    if (au_cursor_next(&spool->cursor, &frame) != AU_CURSOR_FRAME) {
-      if (au_cursor_resync(&spool->cursor) != AU_CURSOR_FRAME)
-        return span->stop_seq;
-      continue;
-    }
-    if (frame.kind == AU_FRAME_ROW) {
+    au_cursor_result_t result = au_cursor_next(&spool->cursor, &frame);
+    if (result == AU_CURSOR_FRAME && frame.kind == AU_FRAME_ROW) {
       spool->cursor.offset = at;
-      return frame.seq < span->stop_seq ? frame.seq : span->stop_seq;
+      *out_seq = frame.seq < span->stop_seq ? frame.seq : span->stop_seq;
+      return AU_OK;
+    }
+    if (result == AU_CURSOR_DAMAGE || result == AU_CURSOR_END)
+      result = au_cursor_resync(&spool->cursor);
+    if (result == AU_CURSOR_ERROR)
+      return errno == ENOMEM ? AU_NOMEM : AU_IO;
+    if (result == AU_CURSOR_END) {
+      *out_seq = span->stop_seq;
+      return AU_OK;
     }
   }
 }
 
-/* Nothing could be read from the span at the place that is due: either all of
- * its rows were read before, or rows are missing, which is told. */
-static void pass_gap(au_spool_t *spool, const span_t *span, au_slab_t *slab,
-                     bool damage) {
-  uint64_t expected = slab->end.seq;
-  if (!damage && expected >= span->stop_seq)
-    return;
+/* Rows of the span are missing at the place that is due: finds the next one,
+ * and tells. */
+static au_status_t pass_gap(au_spool_t *spool, const span_t *span,
+                            au_slab_t *slab) {
   uint64_t from = spool->cursor.offset;
-  uint64_t found = find_next_row(spool, span);
-  uint64_t lost = found > expected ? found - expected : 0;
+  uint64_t found = 0;
+  au_status_t status = find_next_row(spool, span, &found);
+  if (status != AU_OK)
+    return status;
+  uint64_t lost = found > slab->end.seq ? found - slab->end.seq : 0;
   set_aside(spool, span, from, spool->cursor.offset, lost);
   slab->end.seq += lost;
   slab->end.offset = spool->cursor.offset;
+  return AU_OK;
 }
 
 au_status_t au_spool_read(au_spool_t *spool, au_position_t from,
@@ -249,14 +258,18 @@ au_status_t au_spool_read(au_spool_t *spool, au_position_t from,
       return AU_IO;
     au_cursor_init(&spool->cursor, spool->store.io, fd, span.segment->salt,
                    slab->end.offset, span.end);
-    bool damage = false;
-    au_status_t status = read_span(spool, &span, &limits, slab, &damage);
+    au_status_t status = read_span(spool, &span, &limits, slab);
     if (status != AU_OK || slab->count > 0)
       return status;
-    pass_gap(spool, &span, slab, damage);
-    if (slab->end.seq > from.seq)
-      return AU_OK; /* rows were passed: the caller moves on first */
-    number = damage ? span.segment->number : span.segment->number + 1;
+    if (slab->end.seq >= span.stop_seq) {
+      /* What stands behind its last row is a torn tail, whatever it is. */
+      number = span.segment->number + 1;
+      continue;
+    }
+    status = pass_gap(spool, &span, slab);
+    if (status != AU_OK || slab->end.seq > from.seq)
+      return status; /* rows were passed: the caller moves on first */
+    number = span.segment->number;
   }
   return AU_OK;
 }
