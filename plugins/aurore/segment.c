@@ -166,20 +166,28 @@ static int read_header(au_store_t *store, au_segment_t *segment) {
   return 0;
 }
 
+/* The number of the first row; of what is damaged before the first good one,
+ * the footer of their group knows. */
 static int find_first_row(const au_store_t *store, au_segment_t *segment) {
   au_cursor_t cursor = {.fd = -1};
   au_frame_t frame;
+  bool whole = true;
+  bool found = false;
+  au_cursor_result_t result = AU_CURSOR_FRAME;
   au_cursor_init(&cursor, store->io, segment->fd, segment->salt,
                  AU_SEGMENT_HEADER_SIZE, segment->end);
-  au_cursor_result_t result = au_cursor_next(&cursor, &frame);
-  while (result == AU_CURSOR_DAMAGE ||
-         (result == AU_CURSOR_FRAME && frame.kind != AU_FRAME_ROW)) {
-    if (result == AU_CURSOR_DAMAGE)
-      au_cursor_resync(&cursor);
+  while (!found && result == AU_CURSOR_FRAME) {
     result = au_cursor_next(&cursor, &frame);
+    if (result == AU_CURSOR_DAMAGE || result == AU_CURSOR_END) {
+      whole = false;
+      result = au_cursor_resync(&cursor);
+    } else if (result == AU_CURSOR_FRAME) {
+      uint64_t seq = frame.kind == AU_FRAME_ROW ? frame.seq : frame.first_seq;
+      if (segment->first_seq == 0 || seq < segment->first_seq)
+        segment->first_seq = seq;
+      found = whole || frame.kind == AU_FRAME_FOOTER;
+    }
   }
-  if (result == AU_CURSOR_FRAME)
-    segment->first_seq = frame.seq;
   int error = errno;
   au_cursor_fini(&cursor);
   errno = error;
@@ -293,11 +301,28 @@ au_cursor_result_t au_cursor_next(au_cursor_t *cursor, au_frame_t *out_frame) {
   return AU_CURSOR_FRAME;
 }
 
+/* Goes over what nothing was written to, as far as it has been read. */
+static void skip_zeros(au_cursor_t *cursor) {
+  uint64_t at = cursor->offset - cursor->window_offset;
+  uint64_t end = cursor->limit - cursor->window_offset;
+  if (end > cursor->window.size)
+    end = cursor->window.size;
+  uint64_t word = 0;
+  while (at + sizeof(word) <= end) {
+    memcpy(&word, cursor->window.data + at, sizeof(word));
+    if (word != 0)
+      break;
+    at += sizeof(word);
+  }
+  cursor->offset = cursor->window_offset + at;
+}
+
 au_cursor_result_t au_cursor_resync(au_cursor_t *cursor) {
   au_frame_t frame;
   bool error = false;
-  while (cursor->limit - cursor->offset >= 8) {
-    cursor->offset += 8;
+  while (cursor->limit - cursor->offset >= AU_FRAME_MARK_SIZE) {
+    cursor->offset += AU_FRAME_MARK_SIZE;
+    skip_zeros(cursor);
     if (peek(cursor, &frame, &error) == AU_FRAME_GOOD)
       return AU_CURSOR_FRAME;
     if (error)

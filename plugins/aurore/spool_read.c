@@ -68,12 +68,14 @@ static bool find_span(au_spool_t *spool, uint64_t number, span_t *out) {
   out->is_last = true;
   if (s != NULL) {
     out->end = s->end;
+    /* The lowest of all: in between there may be remains of a group that was
+     * refused, or was written again in a later segment. */
     for (const au_segment_t *n = s->next; n != NULL; n = n->next) {
       if (n->first_seq == 0)
         continue;
       out->is_last = false;
-      out->stop_seq = n->first_seq;
-      break;
+      if (n->first_seq < out->stop_seq)
+        out->stop_seq = n->first_seq;
     }
   }
   pthread_mutex_unlock(&spool->lock);

@@ -8,6 +8,7 @@
 #include "log.h"
 #include "metrics.h"
 #include "oracle.h"
+#include "segment.h"
 #include "spool.h"
 
 #include <check.h>
@@ -195,6 +196,19 @@ static int open_segment(uint64_t number, int flags) {
   return fd;
 }
 
+static uint64_t newest_segment(void) {
+  uint64_t newest = 0;
+  DIR *dir = opendir(directory);
+  ck_assert_ptr_nonnull(dir);
+  const struct dirent *entry;
+  while ((entry = readdir(dir)) != NULL) {
+    uint64_t number = au_segment_parse_name(entry->d_name);
+    newest = number > newest ? number : newest;
+  }
+  closedir(dir);
+  return newest;
+}
+
 static void overwrite(uint64_t number, uint64_t offset, uint8_t byte,
                       size_t size) {
   uint8_t data[4096];
@@ -244,6 +258,69 @@ START_TEST(torn_tail_of_an_older_segment_is_no_damage) {
     check_values(&seen, 1, 1 + start);
     ck_assert_uint_eq(damaged(), 0);
     ck_assert_int_eq(append(spool, 2 + start, 1, 40), AU_OK);
+    au_spool_close(spool);
+  }
+}
+END_TEST
+
+/* --- writes that fail ------------------------------------------------------
+ */
+
+/* The system with syncs of files that fail: those numbered from "first" on. */
+static struct {
+  atomic_int calls;
+  int first; /* 0: none */
+  int failures;
+  bool keeps_bytes; /* a file is not cut after a failed sync either */
+} syncs;
+
+static int failing_fdatasync(int fd) {
+  int call = atomic_fetch_add(&syncs.calls, 1) + 1;
+  if (syncs.first == 0 || call < syncs.first ||
+      call >= syncs.first + syncs.failures)
+    return au_io_system.fdatasync(fd);
+  errno = EIO;
+  return -1;
+}
+
+static int failing_ftruncate(int fd, off_t size) {
+  if (!syncs.keeps_bytes)
+    return au_io_system.ftruncate(fd, size);
+  errno = EIO;
+  return -1;
+}
+
+static au_io_t io_with_failing_syncs(void) {
+  memset(&syncs, 0, sizeof(syncs));
+  au_io_t io = au_io_system;
+  io.fdatasync = failing_fdatasync;
+  io.ftruncate = failing_ftruncate;
+  return io;
+}
+
+START_TEST(remains_of_a_failed_write_hide_no_later_row) {
+  /* Segments of one group of four rows; the second one fails to be synced, and
+   * of what was written to it only the last row stays whole. */
+  au_io_t io = io_with_failing_syncs();
+  uint64_t size = HEADER_BYTES + group_size(4, 200);
+  au_spool_t *spool = open_spool(&io, size);
+  ck_assert_int_eq(append(spool, 1, 4, 200), AU_OK);
+  au_spool_close(spool);
+  spool = open_spool(&io, size);
+  uint64_t failed = newest_segment();
+  syncs.keeps_bytes = true;
+  syncs.failures = 1;
+  syncs.first = atomic_load(&syncs.calls) + 1;
+  ck_assert_int_eq(append(spool, 5, 4, 200), AU_OK);
+  au_spool_close(spool);
+  ck_assert_int_gt(atomic_load(&syncs.calls), syncs.first);
+  overwrite(failed, HEADER_BYTES + 40, 'z', 3 * au_frame_size(200) - 100);
+  for (int start = 0; start < 2; start++) {
+    seen_t seen;
+    spool = open_spool(NULL, size);
+    read_all(spool, 3, false, 0, &seen);
+    check_values(&seen, 1, 8);
+    ck_assert_uint_eq(damaged(), 0);
     au_spool_close(spool);
   }
 }
@@ -333,6 +410,7 @@ int main(void) {
   tcase_add_loop_test(tcase, little_room_behind_the_last_group_is_no_damage, 0,
                       4);
   tcase_add_test(tcase, torn_tail_of_an_older_segment_is_no_damage);
+  tcase_add_test(tcase, remains_of_a_failed_write_hide_no_later_row);
   tcase_add_loop_test(
       tcase, failed_read_while_damage_is_passed_loses_no_neighbour, 0, 2);
   tcase_add_test(tcase, damage_is_told_once_however_often_it_is_read);
