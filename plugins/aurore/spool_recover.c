@@ -10,6 +10,11 @@
  * last group was never acknowledged, while damage before a complete group is
  * damage. After recovery a new segment is begun, so nothing is ever written
  * behind a torn tail.
+ *
+ * What the process before wrote and could not sync may stand in the page cache
+ * alone, and a sync that has failed leaves it there, clean: no later sync would
+ * write it. So what recovery relies on, the last group and the newest slot of
+ * the state, is written again before it is synced.
  */
 #include "spool_private.h"
 
@@ -128,12 +133,17 @@ static au_status_t open_segments(au_spool_t *spool, const numbers_t *numbers) {
   return AU_OK;
 }
 
-/* Finds the end of the last complete group. "out_next_seq" is 0 when there is
- * none. */
-static au_status_t scan(au_spool_t *spool, au_segment_t *segment, int fd,
-                        uint64_t *out_next_seq) {
-  *out_next_seq = 0;
-  uint64_t end = AU_SEGMENT_HEADER_SIZE;
+/* The last complete group of a segment. */
+typedef struct tail {
+  uint64_t next_seq; /* behind it; 0: there is none */
+  uint64_t start;    /* its bytes */
+  uint64_t end;
+} tail_t;
+
+static au_status_t scan(au_spool_t *spool, const au_segment_t *segment, int fd,
+                        tail_t *out_tail) {
+  *out_tail = (tail_t){.next_seq = 0};
+  uint64_t start = AU_SEGMENT_HEADER_SIZE; /* of the group */
   uint64_t group_seq = 0; /* of the first row since the last footer; 0: none */
   uint64_t next_seq = 0;  /* expected while the group is whole */
   bool whole = true;
@@ -161,15 +171,59 @@ static au_status_t scan(au_spool_t *spool, au_segment_t *segment, int fd,
       next_seq = frame.seq + 1;
       continue;
     }
-    if (whole && frame.first_seq == group_seq && frame.seq == next_seq) {
-      end = spool->cursor.offset;
-      *out_next_seq = frame.seq;
-    }
+    if (whole && frame.first_seq == group_seq && frame.seq == next_seq)
+      *out_tail = (tail_t){
+          .next_seq = frame.seq, .start = start, .end = spool->cursor.offset};
+    start = spool->cursor.offset;
     group_seq = 0;
     whole = true;
   }
-  segment->end = end;
   return AU_OK;
+}
+
+/* Writes the bytes again where they stand. */
+static au_status_t write_again(const au_io_t *io, int fd, uint64_t from,
+                               uint64_t to) {
+  uint8_t part[16384];
+  while (from < to) {
+    size_t size = to - from < sizeof(part) ? to - from : sizeof(part);
+    ssize_t got = io->pread(fd, part, size, (off_t)from);
+    if (got == 0)
+      errno = EIO;
+    if (got <= 0)
+      return AU_IO;
+    struct iovec iov = {.iov_base = part, .iov_len = (size_t)got};
+    ssize_t done = io->pwritev(fd, &iov, 1, (off_t)from);
+    if (done == 0)
+      errno = EIO;
+    if (done <= 0)
+      return AU_IO;
+    from += (uint64_t)done;
+  }
+  return AU_OK;
+}
+
+/* Finds where the good data of the segment ends, and makes it durable: from
+ * here on it counts as that. */
+static au_status_t settle_tail(au_spool_t *spool, au_segment_t *segment,
+                               tail_t *out_tail) {
+  const au_io_t *io = spool->store.io;
+  char name[AU_SEGMENT_NAME_SIZE];
+  au_segment_name(segment->number, name);
+  int fd = io->openat(spool->store.directory, name, O_RDWR, 0);
+  if (fd < 0)
+    return AU_IO;
+  au_status_t status = scan(spool, segment, fd, out_tail);
+  if (status == AU_OK)
+    status = write_again(io, fd, out_tail->start, out_tail->end);
+  if (status == AU_OK && io->fdatasync(fd) != 0)
+    status = AU_IO;
+  int error = errno;
+  io->close(fd);
+  errno = error;
+  if (status == AU_OK)
+    segment->end = out_tail->end;
+  return status;
 }
 
 /* Scans the newest segment with rows; deletes newer ones, which hold nothing
@@ -185,27 +239,15 @@ static au_status_t find_end(au_spool_t *spool) {
         tail = s;
     if (tail == NULL)
       return AU_OK;
-    uint64_t next_seq = 0;
-    if (tail->first_seq != 0) {
-      char name[AU_SEGMENT_NAME_SIZE];
-      au_segment_name(tail->number, name);
-      int fd = spool->store.io->openat(spool->store.directory, name, O_RDWR, 0);
-      if (fd < 0)
-        return AU_IO;
-      au_status_t status = scan(spool, tail, fd, &next_seq);
-      /* Rows that the process before wrote but did not sync may stand in the
-       * page cache alone: from here on they count as durable. */
-      if (status == AU_OK && spool->store.io->fdatasync(fd) != 0)
-        status = AU_IO;
-      int error = errno;
-      spool->store.io->close(fd);
-      errno = error;
-      if (status != AU_OK)
-        return status;
-    }
-    if (next_seq != 0) {
+    tail_t found = {.next_seq = 0};
+    au_status_t status = AU_OK;
+    if (tail->first_seq != 0)
+      status = settle_tail(spool, tail, &found);
+    if (status != AU_OK)
+      return status;
+    if (found.next_seq != 0) {
       spool->newest = tail;
-      spool->durable_seq = next_seq;
+      spool->durable_seq = found.next_seq;
       return AU_OK;
     }
     delete_segment(spool, tail->number);
@@ -278,8 +320,13 @@ static au_status_t read_directory(au_spool_t *spool) {
       spool->store.io, spool->store.directory, &spool->state);
   if (status != AU_OK)
     return status;
-  if (spool->state.generation > 0)
+  if (spool->state.generation > 0) {
     spool->store.id = spool->state.id;
+    status = au_spool_state_settle(spool->store.io, spool->store.directory,
+                                   &spool->state);
+    if (status != AU_OK)
+      return status;
+  }
   numbers_t numbers = {.number = NULL};
   status = list_segments(spool, &numbers);
   if (status == AU_OK)

@@ -98,11 +98,10 @@ static int write_slot(const au_io_t *io, int directory, slot_t *slot,
   return status;
 }
 
-au_status_t au_spool_state_save(const au_io_t *io, int directory,
-                                au_spool_state_t *state) {
+static au_status_t save(const au_io_t *io, int directory,
+                        const au_spool_state_t *state, uint64_t generation) {
   slot_t slot;
   memset(&slot, 0, sizeof(slot));
-  uint64_t generation = state->generation + 1;
   memcpy(slot.magic, MAGIC, sizeof(slot.magic));
   slot.version = htole32(VERSION);
   slot.owners = htole32(state->owners);
@@ -114,10 +113,20 @@ au_status_t au_spool_state_save(const au_io_t *io, int directory,
   memcpy(slot.name, state->name.byte, sizeof(slot.name));
   memcpy(slot.owner, state->owner, sizeof(slot.owner));
   slot.crc = htole32(au_crc32c(0, &slot, offsetof(slot_t, crc)));
-  if (write_slot(io, directory, &slot, generation) != 0)
-    return AU_IO;
-  state->generation = generation;
-  return AU_OK;
+  return write_slot(io, directory, &slot, generation) == 0 ? AU_OK : AU_IO;
+}
+
+au_status_t au_spool_state_save(const au_io_t *io, int directory,
+                                au_spool_state_t *state) {
+  au_status_t status = save(io, directory, state, state->generation + 1);
+  if (status == AU_OK)
+    state->generation++;
+  return status;
+}
+
+au_status_t au_spool_state_settle(const au_io_t *io, int directory,
+                                  const au_spool_state_t *state) {
+  return save(io, directory, state, state->generation);
 }
 
 void au_spool_state_renew(au_spool_state_t *state) {

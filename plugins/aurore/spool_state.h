@@ -44,6 +44,13 @@ AU_MUST_CHECK au_status_t au_spool_state_load(const au_io_t *io, int directory,
 AU_MUST_CHECK au_status_t au_spool_state_save(const au_io_t *io, int directory,
                                               au_spool_state_t *state);
 
+/* Writes the slot that was loaded again, and syncs it: it may stand in the page
+ * cache alone, and the next save writes over the other one. Due once between
+ * load and save. AU_IO: errno. */
+AU_MUST_CHECK au_status_t au_spool_state_settle(const au_io_t *io,
+                                                int directory,
+                                                const au_spool_state_t *state);
+
 /* Gives the spool a new name and forgets its tokens: to the database it is
  * another spool from now on, which holds what waits in it. This is how an
  * operator ends a fence (aurore-spool renew). */

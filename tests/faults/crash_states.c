@@ -477,6 +477,16 @@ static void test_place(const run_t *run, const disk_t *disk,
   }
 }
 
+/* One to three calls of all, and one or two of the syncs. */
+static void add_faults(recorder_config_t *config, unsigned *seed) {
+  config->faults = roll(seed, RECORDER_FAULTS_MAX);
+  for (size_t i = 0; i < config->faults; i++)
+    config->fault[i] = 1 + roll(seed, 120);
+  config->sync_faults = 1 + roll(seed, 2);
+  for (size_t i = 0; i < config->sync_faults; i++)
+    config->sync_fault[i] = 1 + roll(seed, 40);
+}
+
 static void test_round(unsigned round) {
   unsigned seed = all.seed + round * 7919;
   run_t run = {.directory = all.directory[0],
@@ -490,9 +500,7 @@ static void test_round(unsigned round) {
   disk_image_write(&nothing, all.directory[0]);
   recorder_config_t config = {.disk = disk, .record = &run.record};
   if (round % 2 == 1)
-    for (config.faults = 0; config.faults < 1 + round % RECORDER_FAULTS_MAX;
-         config.faults++)
-      config.fault[config.faults] = 1 + roll(&seed, 120);
+    add_faults(&config, &seed);
   now.round = round;
   now.record = &run.record;
   now.image = NULL;

@@ -266,17 +266,24 @@ static file_t *disk_file(disk_t *disk, unsigned file) {
   return &disk->file[file];
 }
 
+static void change_names(disk_t *disk, const disk_op_t *op) {
+  /* The block of the directory is to be written again, with all names in it. */
+  for (size_t i = 0; i < disk->changes.count; i++)
+    if (disk->changes.change[i].doubt == UNKNOWN)
+      disk->changes.change[i].doubt = PENDING;
+  changes_add(&disk->changes, op);
+  names_apply(&disk->running, op);
+}
+
 void disk_apply(disk_t *disk, const disk_op_t *op) {
   switch (op->kind) {
   case DISK_CREATE:
     (void)disk_file(disk, op->file);
-    changes_add(&disk->changes, op);
-    names_apply(&disk->running, op);
+    change_names(disk, op);
     break;
   case DISK_RENAME:
   case DISK_UNLINK:
-    changes_add(&disk->changes, op);
-    names_apply(&disk->running, op);
+    change_names(disk, op);
     break;
   case DISK_WRITE:
   case DISK_EXTEND:

@@ -8,7 +8,8 @@
  * or removed) once a sync of the directory has. Until then a power cut may keep
  * or lose each of them by itself: of a write each sector of 512 bytes. After a
  * sync that failed nothing is known of the changes before it for ever: they are
- * clean to the kernel, and no later sync writes them.
+ * clean to the kernel, and no later sync writes them, unless they are made
+ * again (of a directory: unless any name in it changes).
  *
  * Threads: one at a time.
  */

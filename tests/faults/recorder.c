@@ -26,6 +26,7 @@ static disk_t *names; /* for looking up names; its contents do not matter */
 static unsigned next_file;
 static int fds[FDS_MAX];
 static size_t calls;
+static size_t syncs;
 static int unsettled; /* names made or removed since the directory's sync */
 
 void recorder_start(const recorder_config_t *new_config) {
@@ -36,6 +37,7 @@ void recorder_start(const recorder_config_t *new_config) {
   for (int i = 0; i < FDS_MAX; i++)
     fds[i] = FD_UNKNOWN;
   calls = 0;
+  syncs = 0;
   unsettled = 0;
   pthread_mutex_unlock(&lock);
 }
@@ -52,6 +54,14 @@ static bool fails_locked(void) {
     if (config->fault[i] == calls)
       return true;
   return false;
+}
+
+static bool sync_fails_locked(void) {
+  syncs++;
+  for (size_t i = 0; i < config->sync_faults; i++)
+    if (config->sync_fault[i] == syncs)
+      return true;
+  return fails_locked();
 }
 
 static disk_op_t *add_locked(disk_kind_t kind, int file) {
@@ -194,7 +204,7 @@ static int recorded_ftruncate(int fd, off_t size) {
 
 static int recorded_sync(int fd) {
   pthread_mutex_lock(&lock);
-  int result = fails_locked() ? fail(EIO) : 0;
+  int result = sync_fails_locked() ? fail(EIO) : 0;
   int file = file_of_locked(fd);
   if (file >= 0)
     add_locked(result == 0 ? DISK_SYNC : DISK_SYNC_FAILED, file);

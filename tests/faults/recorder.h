@@ -20,9 +20,12 @@
 typedef struct recorder_config {
   const disk_t *disk; /* what the directory holds at the start; borrowed */
   disk_record_t *record;
-  /* The numbers of the changing calls, from 1 on, that fail. */
+  /* The numbers of the changing calls, from 1 on, that fail, and those of the
+   * syncs alone. */
   size_t fault[RECORDER_FAULTS_MAX];
   size_t faults;
+  size_t sync_fault[RECORDER_FAULTS_MAX];
+  size_t sync_faults;
 } recorder_config_t;
 
 extern const au_io_t recorder_io;
