@@ -19,10 +19,12 @@ typedef struct au_http au_http_t;
 /* Starts a listener for each address. An address that cannot be bound (in use,
  * no such address) is logged once and tried again every second by a thread of
  * this module until it works; that is not an error. "options" and "buffer" are
- * borrowed until destroy. AU_NOMEM or AU_OK. */
+ * borrowed until destroy. AU_NOMEM; AU_IO, AU_INVALID: a file of tokens or
+ * certificates cannot be used; the reason is in "error". */
 AU_MUST_CHECK au_status_t au_http_start(const au_options_t *options,
                                         au_buffer_t *buffer,
-                                        au_http_t **out_http);
+                                        au_http_t **out_http, char *error,
+                                        size_t error_size);
 
 /* New requests are answered with 503 from now on ("shutting down"), and /live
  * and /ready say so; requests under way are finished. */

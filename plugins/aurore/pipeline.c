@@ -100,12 +100,10 @@ static au_status_t start_buffer_side(char *error, size_t error_size) {
   if (!pipeline.registered[AU_SIDE_WRITER])
     au_log(AU_LOG_WARNING, "the plugin event_writer is not loaded: events are "
                            "accepted until the buffer is full, and not stored");
-  au_status_t status =
-      au_http_start(&pipeline.options, pipeline.buffer, &pipeline.http);
-  if (status != AU_OK) {
-    snprintf(error, error_size, "could not start the listeners: out of memory");
+  au_status_t status = au_http_start(&pipeline.options, pipeline.buffer,
+                                     &pipeline.http, error, error_size);
+  if (status != AU_OK)
     return status;
-  }
   pthread_mutex_lock(&pipeline.lock);
   pipeline.sampled_http = pipeline.http;
   pthread_mutex_unlock(&pipeline.lock);

@@ -110,7 +110,7 @@ void au_spool_close(au_spool_t *spool) {
   au_spool_stop_house(spool);
   const au_io_t *io = spool->store.io;
   if (spool->recovered)
-    au_spool_tidy(spool);
+    (void)au_spool_tidy(spool); /* has told; the next start does the rest */
   close_list(spool, spool->oldest);
   close_list(spool, spool->trimmed);
   au_segment_close(&spool->store, spool->prepared);

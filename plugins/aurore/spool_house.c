@@ -38,7 +38,22 @@ static void delete_segments(au_spool_t *spool, au_segment_t *segment) {
            strerror(errno));
 }
 
-void au_spool_tidy(au_spool_t *spool) {
+/* Tells once that the state cannot be written, and once that it can again. */
+static void tell_state(au_spool_t *spool, bool failed, int error) {
+  pthread_mutex_lock(&spool->lock);
+  bool changed = spool->state_failed != failed;
+  spool->state_failed = failed;
+  pthread_mutex_unlock(&spool->lock);
+  if (changed && failed)
+    au_log(AU_LOG_WARNING,
+           "could not write the state of the spool: %s; trying again, and "
+           "keeping the segments that could go",
+           strerror(error));
+  else if (changed)
+    au_log(AU_LOG_NOTICE, "the state of the spool can be written again");
+}
+
+bool au_spool_tidy(au_spool_t *spool) {
   pthread_mutex_lock(&spool->lock);
   au_segment_t *trimmed = spool->trimmed;
   spool->trimmed = NULL;
@@ -50,11 +65,12 @@ void au_spool_tidy(au_spool_t *spool) {
   au_spool_state_t state = spool->state;
   pthread_mutex_unlock(&spool->lock);
   if (!dirty && trimmed == NULL)
-    return;
+    return true;
   /* The order matters: a segment may only go once the state that does not need
    * it is durable. */
   au_status_t status =
       au_spool_state_save(spool->store.io, spool->store.directory, &state);
+  int error = errno;
   if (status == AU_OK && trimmed != NULL)
     delete_segments(spool, trimmed);
   pthread_mutex_lock(&spool->lock);
@@ -67,34 +83,48 @@ void au_spool_tidy(au_spool_t *spool) {
     *end = trimmed;
   }
   pthread_mutex_unlock(&spool->lock);
+  tell_state(spool, status != AU_OK, error);
+  return status == AU_OK;
 }
 
-/* Makes the next segment while the active one still has room. */
-static void prepare(au_spool_t *spool) {
+/* Makes the next segment while the active one still has room; in trouble, also
+ * to see whether the disk works again. false: it could not. */
+static bool prepare(au_spool_t *spool) {
   pthread_mutex_lock(&spool->lock);
   uint64_t number = spool->next_number++;
+  if (spool->prepared != NULL) {
+    /* Made before the trouble, so it says nothing about it. */
+    spool->prepared->next = spool->trimmed;
+    spool->trimmed = spool->prepared;
+    spool->prepared = NULL;
+  }
   pthread_mutex_unlock(&spool->lock);
   au_segment_t *segment =
       au_segment_create(&spool->store, number, spool->segment_bytes);
   int error = errno;
-  pthread_mutex_lock(&spool->lock);
-  spool->want_prepared = false;
   bool failed = segment == NULL;
+  pthread_mutex_lock(&spool->lock);
+  bool changed = spool->prepare_failed != failed;
   bool trouble = spool->trouble != NULL;
-  if (segment != NULL && spool->newest != NULL &&
-      spool->newest->number > number) {
+  spool->prepare_failed = failed;
+  if (!failed)
+    spool->want_prepared = false;
+  if (!failed && spool->newest != NULL && spool->newest->number > number) {
     /* A rotation could not wait for it: segments are used in order. */
     segment->next = spool->trimmed;
     spool->trimmed = segment;
-  } else if (segment != NULL) {
+  } else if (!failed) {
     spool->prepared = segment;
   }
   pthread_mutex_unlock(&spool->lock);
-  if (failed && !trouble)
-    au_spool_set_trouble(spool, "the next segment of the spool cannot be made",
-                         error);
+  if (failed && changed && !trouble)
+    au_log(AU_LOG_WARNING,
+           "could not make the next segment of the spool: %s; trying again "
+           "while there is room in this one",
+           strerror(error));
   else if (!failed && trouble)
     au_spool_set_trouble(spool, NULL, 0);
+  return !failed;
 }
 
 /* Syncs through a descriptor of its own, so that nobody who appends waits. */
@@ -134,32 +164,63 @@ static int64_t period_ns(const au_spool_t *spool) {
   return PERIOD_NS;
 }
 
+/* What there is to do now. */
+typedef struct chores {
+  bool sync;
+  bool make;
+  bool tidy;
+} chores_t;
+
+/* Waits until there is something to do. What has failed, and what is only done
+ * to see whether the disk works again, is not done again before "rest_ns",
+ * however often it is asked for. Holds lock. */
+static chores_t wait_locked(au_spool_t *spool, int64_t rest_ns,
+                            int64_t tidied_ns) {
+  int64_t now_ns = au_clock_monotonic_ns();
+  bool is_asked = spool->want_prepared || spool->trimmed != NULL;
+  if (!is_asked || now_ns < rest_ns) {
+    int64_t until_ns = now_ns + period_ns(spool);
+    if (is_asked && rest_ns < until_ns)
+      until_ns = rest_ns;
+    struct timespec until = au_clock_timespec(until_ns);
+    pthread_cond_timedwait(&spool->house, &spool->lock, &until);
+    now_ns = au_clock_monotonic_ns();
+  }
+  if (spool->stop)
+    return (chores_t){.sync = false}; /* the last sync is still due */
+  chores_t chores = {.sync = spool->durability == AU_DURABILITY_INTERVAL &&
+                             spool->synced_dirty};
+  spool->synced_dirty = false;
+  if (now_ns < rest_ns)
+    return chores;
+  chores.make = spool->want_prepared || spool->trouble != NULL;
+  chores.tidy = spool->trimmed != NULL || now_ns - tidied_ns >= PERIOD_NS;
+  return chores;
+}
+
 static void *house_main(void *argument) {
   au_spool_t *spool = argument;
   int64_t tidied_ns = au_clock_monotonic_ns();
+  int64_t rest_ns = 0;
   pthread_mutex_lock(&spool->lock);
   while (!spool->stop) {
-    struct timespec until =
-        au_clock_timespec(au_clock_monotonic_ns() + period_ns(spool));
-    if (!spool->want_prepared && spool->trimmed == NULL)
-      pthread_cond_timedwait(&spool->house, &spool->lock, &until);
+    chores_t chores = wait_locked(spool, rest_ns, tidied_ns);
     if (spool->stop)
       break;
-    bool make = spool->want_prepared ||
-                (spool->trouble != NULL && spool->prepared == NULL);
-    bool sync =
-        spool->durability == AU_DURABILITY_INTERVAL && spool->synced_dirty;
-    spool->synced_dirty = false;
-    bool remove = spool->trimmed != NULL;
+    bool trouble = spool->trouble != NULL;
     pthread_mutex_unlock(&spool->lock);
-    if (sync)
+    bool good = true;
+    if (chores.sync)
       sync_active(spool);
-    if (make)
-      prepare(spool);
-    if (remove || au_clock_monotonic_ns() - tidied_ns >= PERIOD_NS) {
-      au_spool_tidy(spool);
-      tidied_ns = au_clock_monotonic_ns();
-    }
+    if (chores.make)
+      good = prepare(spool);
+    if (chores.tidy)
+      good = au_spool_tidy(spool) && good;
+    int64_t now_ns = au_clock_monotonic_ns();
+    if (chores.tidy)
+      tidied_ns = now_ns;
+    if (!good || (chores.make && trouble))
+      rest_ns = now_ns + PERIOD_NS;
     pthread_mutex_lock(&spool->lock);
   }
   pthread_mutex_unlock(&spool->lock);

@@ -60,7 +60,9 @@ struct au_spool {
   au_segment_t *prepared; /* made ahead, not in the list yet */
   au_segment_t *trimmed;  /* to be deleted by the house thread */
   bool want_prepared;
-  bool synced_dirty; /* durability "interval": written since the last sync */
+  bool prepare_failed; /* told */
+  bool state_failed;   /* told */
+  bool synced_dirty;   /* durability "interval": written since the last sync */
   au_spool_state_t state;
   bool state_dirty;
   const char *trouble;
@@ -97,8 +99,8 @@ au_status_t au_spool_rotate(au_spool_t *spool, uint64_t need);
 au_status_t au_spool_start_house(au_spool_t *spool);
 void au_spool_stop_house(au_spool_t *spool);
 /* Deletes what was trimmed and writes the state, now. From the house thread, or
- * when there is none. */
-void au_spool_tidy(au_spool_t *spool);
+ * when there is none. false: the state could not be written; due again. */
+bool au_spool_tidy(au_spool_t *spool);
 
 /* spool_recover.c */
 

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * http - starting and stopping the listeners; see http.h. What happens to a
+ * request is in http_request.c.
+ */
+#include "http_private.h"
+
+#include "clock.h"
+#include "log.h"
+#include "thread.h"
+
+#include <errno.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define RETRY_NS AU_NS_PER_S
+#define PEM_BYTES_MAX ((size_t)1 << 20)
+/* For each connection: header and a piece of the body. */
+#define CONNECTION_MEMORY ((size_t)32 << 10)
+
+const au_options_t *au_http_options(const au_http_t *http) {
+  return http->options;
+}
+
+au_buffer_t *au_http_buffer(const au_http_t *http) { return http->buffer; }
+
+bool au_http_is_quiescing(const au_http_t *http) {
+  return atomic_load(&http->quiescing);
+}
+
+unsigned au_http_unbound(const au_http_t *http) {
+  return atomic_load(&http->unbound);
+}
+
+AU_PRINTF(2, 0)
+static void log_line(void *cls, const char *format, va_list arguments) {
+  (void)cls;
+  char line[512];
+  vsnprintf(line, sizeof(line), format, arguments);
+  line[strcspn(line, "\r\n")] = '\0';
+  au_log(AU_LOG_WARNING, "HTTP listener: %s", line);
+}
+
+static char *read_file(const char *path, char *error, size_t error_size) {
+  FILE *file = fopen(path, "re");
+  char *text = file != NULL ? calloc(1, PEM_BYTES_MAX) : NULL;
+  if (text == NULL || fread(text, 1, PEM_BYTES_MAX - 1, file) == 0) {
+    snprintf(error, error_size, "could not read \"%s\": %s", path,
+             errno != 0 ? strerror(errno) : "it is empty");
+    free(text);
+    text = NULL;
+  }
+  if (file != NULL)
+    fclose(file);
+  return text;
+}
+
+/* Starts libmicrohttpd on a listening socket, which it takes. */
+static struct MHD_Daemon *start_daemon(au_listener_t *listener, int fd) {
+  const au_http_t *http = listener->http;
+  const au_options_t *options = http->options;
+  struct MHD_OptionItem items[8];
+  unsigned count = 0;
+  if (options->threads > 1)
+    items[count++] = (struct MHD_OptionItem){MHD_OPTION_THREAD_POOL_SIZE,
+                                             (intptr_t)options->threads, NULL};
+  if (http->certificate != NULL) {
+    items[count++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0,
+                                             http->certificate};
+    items[count++] =
+        (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0, http->key};
+  }
+  if (http->client_ca != NULL)
+    items[count++] =
+        (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_TRUST, 0, http->client_ca};
+  items[count] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
+  unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME |
+                   MHD_USE_ERROR_LOG;
+  if (http->certificate != NULL)
+    flags |= MHD_USE_TLS;
+  unsigned threads = options->threads;
+  unsigned connections =
+      options->max_connections < threads ? threads : options->max_connections;
+  unsigned timeout_s = (unsigned)ceil(options->request_timeout_s);
+  return MHD_start_daemon(
+      flags, 0, NULL, NULL, au_http_handle, listener,
+      MHD_OPTION_EXTERNAL_LOGGER, log_line, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
+      MHD_OPTION_CONNECTION_LIMIT, connections, MHD_OPTION_CONNECTION_TIMEOUT,
+      timeout_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY,
+      MHD_OPTION_NOTIFY_COMPLETED, au_http_completed, listener,
+      MHD_OPTION_NOTIFY_CONNECTION, au_http_connection, listener,
+      MHD_OPTION_ARRAY, items, MHD_OPTION_END);
+}
+
+static bool start_listener(au_listener_t *listener, char *error,
+                           size_t error_size) {
+  int fd = au_socket_listen(listener->address, error, error_size);
+  if (fd < 0)
+    return false;
+  /* Its threads inherit the mask: collectd's signals are not for them. */
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  listener->daemon = start_daemon(listener, fd);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  if (listener->daemon != NULL)
+    return true;
+  snprintf(error, error_size, "%s",
+           listener->http->certificate != NULL
+               ? "the certificate or its key cannot be used"
+               : "out of memory");
+  close(fd);
+  return false;
+}
+
+static void *retry_main(void *argument) {
+  au_http_t *http = argument;
+  pthread_mutex_lock(&http->lock);
+  while (!http->stop && atomic_load(&http->unbound) > 0) {
+    struct timespec until =
+        au_clock_timespec(au_clock_monotonic_ns() + RETRY_NS);
+    pthread_cond_timedwait(&http->retry, &http->lock, &until);
+    if (http->stop)
+      break;
+    pthread_mutex_unlock(&http->lock);
+    char error[256];
+    for (unsigned i = 0; i < http->listeners; i++) {
+      au_listener_t *listener = &http->listener[i];
+      if (listener->daemon == NULL &&
+          start_listener(listener, error, sizeof(error))) {
+        atomic_fetch_sub(&http->unbound, 1);
+        au_log(AU_LOG_NOTICE, "listening on \"%s\" at last", listener->address);
+      }
+    }
+    pthread_mutex_lock(&http->lock);
+  }
+  pthread_mutex_unlock(&http->lock);
+  return NULL;
+}
+
+static void start_listeners(au_http_t *http) {
+  for (size_t i = 0; i < http->options->listen_count; i++) {
+    au_listener_t *listener = &http->listener[http->listeners++];
+    listener->http = http;
+    listener->address = http->options->listen[i];
+    char error[256];
+    if (start_listener(listener, error, sizeof(error))) {
+      au_log(AU_LOG_INFO, "listening on \"%s\"", listener->address);
+      continue;
+    }
+    atomic_fetch_add(&http->unbound, 1);
+    au_log(AU_LOG_ERROR,
+           "could not listen on \"%s\": %s; trying again every second",
+           listener->address, error);
+    au_notify(AU_SEVERITY_FAILURE, "listener", "could not listen on \"%s\": %s",
+              listener->address, error);
+  }
+}
+
+static au_status_t load_files(au_http_t *http, char *error, size_t size) {
+  const au_options_t *options = http->options;
+  if (options->token_file[0] != '\0') {
+    au_status_t status =
+        au_tokens_load(options->token_file, &http->tokens, error, size);
+    if (status != AU_OK)
+      return status;
+  }
+  if (options->tls_certificate[0] == '\0')
+    return AU_OK;
+  http->certificate = read_file(options->tls_certificate, error, size);
+  if (http->certificate != NULL)
+    http->key = read_file(options->tls_key, error, size);
+  if (http->key == NULL)
+    return AU_IO;
+  if (options->tls_client_ca[0] != '\0') {
+    http->client_ca = read_file(options->tls_client_ca, error, size);
+    if (http->client_ca == NULL)
+      return AU_IO;
+  }
+  return AU_OK;
+}
+
+au_status_t au_http_start(const au_options_t *options, au_buffer_t *buffer,
+                          au_http_t **out_http, char *error,
+                          size_t error_size) {
+  *out_http = NULL;
+  au_http_t *http = calloc(1, sizeof(*http));
+  if (http == NULL || au_thread_condition(&http->retry) != 0) {
+    free(http);
+    snprintf(error, error_size, "out of memory");
+    return AU_NOMEM;
+  }
+  pthread_mutex_init(&http->lock, NULL);
+  pthread_mutex_init(&http->pool_lock, NULL);
+  http->options = options;
+  http->buffer = buffer;
+  http->request_timeout_ns = au_clock_seconds_ns(options->request_timeout_s);
+  au_status_t status = load_files(http, error, error_size);
+  if (status == AU_OK) {
+    snprintf(error, error_size, "out of memory");
+    if (options->rate_limit > 0 || options->rate_limit_per_address > 0)
+      status = au_rate_limit_create(options->rate_limit,
+                                    options->rate_limit_per_address,
+                                    &http->rate_limit);
+  }
+  if (status == AU_OK)
+    status = au_linger_start(&http->linger);
+  if (status == AU_OK) {
+    start_listeners(http);
+    if (atomic_load(&http->unbound) > 0) {
+      http->has_retry_thread = au_thread_start(&http->retry_thread, "au-listen",
+                                               retry_main, http) == 0;
+      status = http->has_retry_thread ? AU_OK : AU_NOMEM;
+    }
+  }
+  if (status != AU_OK) {
+    au_http_stop(http);
+    au_http_destroy(http);
+    return status;
+  }
+  *out_http = http;
+  return AU_OK;
+}
+
+void au_http_quiesce(au_http_t *http) { atomic_store(&http->quiescing, true); }
+
+void au_http_stop(au_http_t *http) {
+  atomic_store(&http->quiescing, true);
+  pthread_mutex_lock(&http->lock);
+  http->stop = true;
+  pthread_cond_broadcast(&http->retry);
+  pthread_mutex_unlock(&http->lock);
+  if (http->has_retry_thread)
+    pthread_join(http->retry_thread, NULL);
+  http->has_retry_thread = false;
+  for (unsigned i = 0; i < http->listeners; i++) {
+    au_listener_t *listener = &http->listener[i];
+    if (listener->daemon == NULL)
+      continue;
+    MHD_stop_daemon(listener->daemon); /* closes the socket, too */
+    listener->daemon = NULL;
+    au_socket_forget(listener->address);
+  }
+  au_linger_stop(http->linger);
+  http->linger = NULL;
+}
+
+void au_http_destroy(au_http_t *http) {
+  if (http == NULL)
+    return;
+  for (unsigned i = 0; i < http->pooled; i++) {
+    au_ingest_fini(http->pool[i]);
+    free(http->pool[i]);
+  }
+  au_tokens_destroy(http->tokens);
+  au_rate_limit_destroy(http->rate_limit);
+  free(http->certificate);
+  free(http->key);
+  free(http->client_ca);
+  pthread_cond_destroy(&http->retry);
+  pthread_mutex_destroy(&http->lock);
+  pthread_mutex_destroy(&http->pool_lock);
+  free(http);
+}

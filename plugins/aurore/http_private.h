@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * http_private - what the files of the HTTP side share: http.c (start, stop,
+ * listeners), http_request.c (from header to route), http_answer.c (answers).
+ */
+#ifndef AURORE_HTTP_PRIVATE_H
+#define AURORE_HTTP_PRIVATE_H
+
+#include "linger.h"
+#include "rate_limit.h"
+#include "routes.h"
+#include "socket.h"
+#include "token.h"
+
+#include <pthread.h>
+
+/* Ingests kept for the next requests; more are made when needed, and freed. */
+#define AU_INGEST_POOL 16
+
+typedef struct au_listener {
+  au_http_t *http;
+  const char *address;       /* of the options */
+  struct MHD_Daemon *daemon; /* NULL: not bound yet */
+} au_listener_t;
+
+struct au_http {
+  /* Immutable after start. */
+  const au_options_t *options;
+  au_buffer_t *buffer;
+  au_tokens_t *tokens;         /* NULL: no TokenFile */
+  au_rate_limit_t *rate_limit; /* NULL: no limit */
+  au_linger_t *linger;
+  int64_t request_timeout_ns;
+  char *certificate; /* PEM; NULL: plain HTTP */
+  char *key;
+  char *client_ca;
+
+  _Atomic bool quiescing;
+  _Atomic unsigned unbound;
+
+  pthread_mutex_t lock; /* protects: the next three */
+  pthread_cond_t retry;
+  bool stop;
+  au_listener_t listener[AU_LISTEN_MAX]; /* "daemon": of the retrying thread
+                                            while it runs, then of stop */
+  unsigned listeners;
+  pthread_t retry_thread;
+  bool has_retry_thread;
+
+  pthread_mutex_t pool_lock; /* protects: the pool */
+  au_ingest_t *pool[AU_INGEST_POOL];
+  unsigned pooled;
+};
+
+/* http_request.c: libmicrohttpd's callbacks; "cls" is the au_listener_t. */
+enum MHD_Result au_http_handle(void *cls, struct MHD_Connection *connection,
+                               const char *url, const char *method,
+                               const char *version, const char *upload_data,
+                               size_t *upload_data_size, void **con_cls);
+void au_http_completed(void *cls, struct MHD_Connection *connection,
+                       void **con_cls, enum MHD_RequestTerminationCode code);
+void au_http_connection(void *cls, struct MHD_Connection *connection,
+                        void **socket_context,
+                        enum MHD_ConnectionNotificationCode code);
+
+#endif

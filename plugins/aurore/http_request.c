@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * http_request - from libmicrohttpd's calls to a route. The first call for a
+ * request has its header alone: what can be refused from it is refused there,
+ * and the body is not read. Then the body comes in pieces, and a last call asks
+ * for the answer.
+ */
+#include "http_private.h"
+
+#include "clock.h"
+#include "json.h"
+#include "log.h"
+
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+
+#define NO_LENGTH UINT64_MAX
+#define PATH_SHOWN_MAX 200
+/* A body that came in pieces is gathered; the buffer starts no larger. */
+#define BODY_FIRST ((uint64_t)1 << 20)
+
+static const au_route_entry_t routes[] = {
+    {"/events",
+     {[AU_METHOD_POST] = {.run = au_route_events_run,
+                          .begin = au_route_events_begin,
+                          .scope = AU_SCOPE_INGEST,
+                          .label = AU_ROUTE_EVENTS_POST}}},
+    {"/live",
+     {[AU_METHOD_GET] = {.run = au_route_live, .label = AU_ROUTE_HEALTH}}},
+    {"/ready",
+     {[AU_METHOD_GET] = {.run = au_route_ready, .label = AU_ROUTE_HEALTH}}},
+    {"/health",
+     {[AU_METHOD_GET] = {.run = au_route_ready, .label = AU_ROUTE_HEALTH}}},
+    {"/metrics/prometheus",
+     {[AU_METHOD_GET] = {.run = au_route_prometheus,
+                         .scope = AU_SCOPE_READ,
+                         .label = AU_ROUTE_METRICS}}},
+};
+
+static const char *const method_names[AU_METHOD_COUNT] = {
+    [AU_METHOD_GET] = "GET, HEAD", [AU_METHOD_POST] = "POST"};
+
+static au_method_t method_of(const char *method) {
+  if (strcmp(method, MHD_HTTP_METHOD_GET) == 0 ||
+      strcmp(method, MHD_HTTP_METHOD_HEAD) == 0)
+    return AU_METHOD_GET;
+  return strcmp(method, MHD_HTTP_METHOD_POST) == 0 ? AU_METHOD_POST
+                                                   : AU_METHOD_OTHER;
+}
+
+static const au_route_entry_t *find_route(const char *url) {
+  size_t size = strlen(url);
+  if (size > 1 && url[size - 1] == '/')
+    size--; /* a trailing slash is accepted */
+  for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++)
+    if (strlen(routes[i].path) == size &&
+        memcmp(routes[i].path, url, size) == 0)
+      return &routes[i];
+  return NULL;
+}
+
+/* The client's own when it is 1 to 128 visible ASCII characters. */
+static void choose_correlation_id(au_request_t *request) {
+  const char *given = au_request_header(request, "X-Correlation-Id");
+  size_t size = given != NULL ? strlen(given) : 0;
+  bool good = size >= 1 && size <= AU_CORRELATION_ID_MAX;
+  for (size_t i = 0; good && i < size; i++)
+    good = given[i] > ' ' && given[i] <= '~';
+  if (good) {
+    memcpy(request->correlation_id, given, size + 1);
+    return;
+  }
+  au_uuid_t id = au_uuid_v4();
+  au_uuid_format(&id, request->correlation_id);
+}
+
+/* The committer tells the result of a request that waits. */
+static void told(au_waiter_t *waiter, au_status_t status) {
+  au_request_t *request = (au_request_t *)waiter; /* its first member */
+  struct MHD_Connection *connection = request->connection;
+  request->told = status;
+  /* Either the request thread has suspended the connection by now, and it is
+   * resumed here; or it will, and then sees that it was told. Behind the
+   * exchange the request may be gone. */
+  if (atomic_exchange(&request->pending, AU_PENDING_TOLD) ==
+      AU_PENDING_SUSPENDED)
+    MHD_resume_connection(connection);
+}
+
+static au_request_t *request_new(au_http_t *http,
+                                 struct MHD_Connection *connection) {
+  au_request_t *request = calloc(1, sizeof(*request));
+  if (request == NULL)
+    return NULL;
+  request->http = http;
+  request->connection = connection;
+  request->waiter.done = told;
+  request->start_ns = au_clock_monotonic_ns();
+  request->content_length = NO_LENGTH;
+  choose_correlation_id(request);
+  return request;
+}
+
+static void answer_not_found(au_request_t *request, const char *url,
+                             const char *method) {
+  au_bytes_t message = AU_BYTES_INIT;
+  size_t size = strnlen(url, PATH_SHOWN_MAX);
+  au_bytes_printf(&message, "Cannot %.20s ", method);
+  au_bytes_put(&message, url, size);
+  const char *text = au_bytes_text(&message);
+  (void)au_answer_status(request, MHD_HTTP_NOT_FOUND,
+                         text != NULL ? text : "Not Found", "Not Found", NULL);
+  au_bytes_fini(&message);
+}
+
+static void answer_not_allowed(au_request_t *request,
+                               const au_route_entry_t *entry) {
+  char allow[64] = "";
+  for (int method = 0; method < AU_METHOD_COUNT; method++)
+    if (entry->method[method].run != NULL)
+      snprintf(allow + strlen(allow), sizeof(allow) - strlen(allow), "%s%s",
+               allow[0] != '\0' ? ", " : "", method_names[method]);
+  const char *const headers[] = {MHD_HTTP_HEADER_ALLOW, allow, NULL};
+  (void)au_answer_status(request, MHD_HTTP_METHOD_NOT_ALLOWED,
+                         "Method Not Allowed", NULL, headers);
+}
+
+/* false: the request has been answered. */
+static bool authorize(au_request_t *request) {
+  const au_http_t *http = request->http;
+  au_scope_t scope = request->method->scope;
+  if (http->tokens == NULL || scope == AU_SCOPE_NONE)
+    return true;
+  int scopes = au_tokens_scopes(
+      http->tokens, au_request_header(request, MHD_HTTP_HEADER_AUTHORIZATION));
+  if (scopes >= 0 && (scopes & (int)scope) != 0)
+    return true;
+  au_metrics_count(AU_M_EVENTS_REJECTED, AU_REASON_UNAUTHORIZED, 1);
+  if (scopes >= 0) {
+    (void)au_answer_status(request, MHD_HTTP_FORBIDDEN,
+                           "the token does not have the scope for this",
+                           "Forbidden", NULL);
+    return false;
+  }
+  static const char *const headers[] = {MHD_HTTP_HEADER_WWW_AUTHENTICATE,
+                                        "Bearer", NULL};
+  (void)au_answer_status(request, MHD_HTTP_UNAUTHORIZED,
+                         "a valid token is required", "Unauthorized", headers);
+  return false;
+}
+
+/* What the header alone decides. */
+static void begin(au_request_t *request, const char *url, const char *method) {
+  const au_route_entry_t *entry = find_route(url);
+  if (entry == NULL) {
+    answer_not_found(request, url, method);
+    return;
+  }
+  au_method_t kind = method_of(method);
+  if (kind == AU_METHOD_OTHER || entry->method[kind].run == NULL) {
+    answer_not_allowed(request, entry);
+    return;
+  }
+  request->method = &entry->method[kind];
+  if (!authorize(request))
+    return;
+  if (request->method->begin != NULL)
+    (void)request->method->begin(request);
+  else
+    (void)request->method->run(request);
+}
+
+/* A piece of the body. */
+static bool take_body(au_request_t *request, const char *data, size_t size) {
+  const au_http_t *http = request->http;
+  if (au_clock_monotonic_ns() - request->start_ns > http->request_timeout_ns)
+    return false; /* a trickle: closed, as an idle connection would be */
+  if (request->is_too_large)
+    return true;
+  if (request->body.size == 0 && !request->is_gzip &&
+      size == request->content_length) {
+    au_route_events_parse(request, data, size);
+    return true;
+  }
+  if (request->body.size + size > http->options->limits.max_body_bytes) {
+    request->is_too_large = true;
+    au_bytes_fini(&request->body);
+    return true;
+  }
+  if (request->body.size == 0 && request->content_length != NO_LENGTH)
+    au_bytes_reserve(&request->body, request->content_length < BODY_FIRST
+                                         ? request->content_length
+                                         : BODY_FIRST);
+  au_bytes_put(&request->body, data, size);
+  return !request->body.failed;
+}
+
+enum MHD_Result au_http_handle(void *cls, struct MHD_Connection *connection,
+                               const char *url, const char *method,
+                               const char *version, const char *upload_data,
+                               size_t *upload_data_size, void **con_cls) {
+  (void)version;
+  const au_listener_t *listener = cls;
+  au_request_t *request = *con_cls;
+  if (request == NULL) {
+    request = request_new(listener->http, connection);
+    *con_cls = request;
+    if (request == NULL)
+      return MHD_NO;
+    begin(request, url, method);
+    request->body_refused = request->answered;
+    /* A request without an answer and without a body to come ran out of
+     * memory. */
+    return request->answered || request->method != NULL ? MHD_YES : MHD_NO;
+  }
+  if (request->answered)
+    return MHD_YES;
+  if (*upload_data_size > 0) {
+    bool good = take_body(request, upload_data, *upload_data_size);
+    *upload_data_size = 0;
+    return good ? MHD_YES : MHD_NO;
+  }
+  return request->method->run(request);
+}
+
+static void give_back_ingest(au_request_t *request) {
+  au_http_t *http = request->http;
+  au_ingest_t *ingest = request->ingest;
+  if (ingest == NULL)
+    return;
+  pthread_mutex_lock(&http->pool_lock);
+  bool kept = http->pooled < AU_INGEST_POOL;
+  if (kept)
+    http->pool[http->pooled++] = ingest;
+  pthread_mutex_unlock(&http->pool_lock);
+  if (kept)
+    return;
+  au_ingest_fini(ingest);
+  free(ingest);
+}
+
+bool au_http_take_ingest(au_request_t *request) {
+  au_http_t *http = request->http;
+  pthread_mutex_lock(&http->pool_lock);
+  if (http->pooled > 0)
+    request->ingest = http->pool[--http->pooled];
+  pthread_mutex_unlock(&http->pool_lock);
+  if (request->ingest != NULL)
+    return true;
+  au_ingest_t *ingest = calloc(1, sizeof(*ingest));
+  if (ingest == NULL ||
+      au_ingest_init(ingest, &http->options->limits) != AU_OK) {
+    free(ingest);
+    return false;
+  }
+  request->ingest = ingest;
+  return true;
+}
+
+/* The client may still be sending what nobody will read. */
+static void linger(const au_request_t *request,
+                   struct MHD_Connection *connection) {
+  const char *length =
+      au_request_header(request, MHD_HTTP_HEADER_CONTENT_LENGTH);
+  const char *coding =
+      au_request_header(request, MHD_HTTP_HEADER_TRANSFER_ENCODING);
+  const union MHD_ConnectionInfo *info =
+      MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+  if (info != NULL &&
+      (coding != NULL || (length != NULL && strcmp(length, "0") != 0)))
+    au_linger_add(request->http->linger, info->connect_fd);
+}
+
+void au_http_completed(void *cls, struct MHD_Connection *connection,
+                       void **con_cls, enum MHD_RequestTerminationCode code) {
+  (void)cls;
+  (void)code;
+  au_request_t *request = *con_cls;
+  if (request == NULL)
+    return;
+  *con_cls = NULL;
+  au_route_t label =
+      request->method != NULL ? request->method->label : AU_ROUTE_OTHER;
+  if (request->answered) {
+    au_metrics_observe(AU_M_HTTP_DURATION, label,
+                       (double)(au_clock_monotonic_ns() - request->start_ns) /
+                           (double)AU_NS_PER_MS);
+    au_metrics_count_request(label, request->status);
+  }
+  if (request->body_refused)
+    linger(request, connection);
+  give_back_ingest(request);
+  au_bytes_fini(&request->body);
+  free(request);
+}
+
+void au_http_connection(void *cls, struct MHD_Connection *connection,
+                        void **socket_context,
+                        enum MHD_ConnectionNotificationCode code) {
+  (void)cls;
+  (void)connection;
+  (void)socket_context;
+  au_metrics_add(AU_M_HTTP_CONNECTIONS,
+                 code == MHD_CONNECTION_NOTIFY_STARTED ? 1 : -1);
+}
+
+unsigned au_http_limit_events(au_request_t *request, uint64_t events) {
+  au_http_t *http = request->http;
+  if (http->rate_limit == NULL)
+    return 0;
+  const void *address = "";
+  size_t size = 0;
+  const union MHD_ConnectionInfo *info = MHD_get_connection_info(
+      request->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+  /* By memcpy: a sockaddr is read as what its family says it is. */
+  struct sockaddr_in v4;
+  struct sockaddr_in6 v6;
+  if (info != NULL && info->client_addr != NULL) {
+    if (info->client_addr->sa_family == AF_INET) {
+      memcpy(&v4, info->client_addr, sizeof(v4));
+      address = &v4.sin_addr;
+      size = sizeof(v4.sin_addr);
+    } else if (info->client_addr->sa_family == AF_INET6) {
+      memcpy(&v6, info->client_addr, sizeof(v6));
+      address = &v6.sin6_addr;
+      size = sizeof(v6.sin6_addr);
+    }
+  }
+  return au_rate_limit_take(http->rate_limit, address, size, events,
+                            au_clock_monotonic_ns());
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * routes - what http.c and the routes_*.c files share: the request, the answer,
+ * and the table of routes.
+ *
+ * A request is made at the first call for its header, used by one request
+ * thread at a time, and freed when its answer has been sent. While it waits for
+ * the spool (suspended) it belongs to the committer that will tell it.
+ */
+#ifndef AURORE_ROUTES_H
+#define AURORE_ROUTES_H
+
+#include "bytes.h"
+#include "http.h"
+#include "ingest.h"
+#include "metrics.h"
+
+#include <microhttpd.h>
+#include <stdatomic.h>
+
+#define AU_CORRELATION_ID_MAX 128
+
+typedef enum au_method {
+  AU_METHOD_GET, /* HEAD too */
+  AU_METHOD_POST,
+  AU_METHOD_COUNT,
+  AU_METHOD_OTHER = AU_METHOD_COUNT
+} au_method_t;
+
+/* What a token may do; bits. */
+typedef enum au_scope {
+  AU_SCOPE_NONE = 0, /* open to everybody */
+  AU_SCOPE_INGEST = 1,
+  AU_SCOPE_READ = 2,
+  AU_SCOPE_ADMIN = 4 /* implies the others */
+} au_scope_t;
+
+typedef struct au_request au_request_t;
+
+/* Judges the header of a request that has a body; true: go on with the body,
+ * false: it has been answered. */
+typedef bool (*au_route_begin_t)(au_request_t *request);
+/* Answers the request, or suspends it (then it is called again). The whole body
+ * is there. */
+typedef enum MHD_Result (*au_route_run_t)(au_request_t *request);
+
+typedef struct au_route_method {
+  au_route_run_t run; /* NULL: the method is not allowed */
+  au_route_begin_t begin;
+  au_scope_t scope;
+  au_route_t label;
+} au_route_method_t;
+
+typedef struct au_route_entry {
+  const char *path;
+  au_route_method_t method[AU_METHOD_COUNT];
+} au_route_entry_t;
+
+/* Where a request that waits for the spool stands. */
+typedef enum au_pending {
+  AU_PENDING_NO,
+  AU_PENDING_SUSPENDED,
+  AU_PENDING_TOLD
+} au_pending_t;
+
+struct au_request {
+  au_waiter_t waiter; /* first: a waiter is its request */
+  au_http_t *http;
+  struct MHD_Connection *connection;
+  const au_route_method_t *method; /* NULL: there is no such route */
+  bool answered;
+  bool body_refused; /* answered before its body was read */
+  unsigned status;
+  int64_t start_ns;
+  int64_t accepted_us; /* queued_at */
+  char correlation_id[AU_CORRELATION_ID_MAX + 1];
+
+  /* The body. */
+  uint64_t content_length; /* UINT64_MAX: not told */
+  bool is_gzip;
+  bool is_ndjson;
+  bool is_minimal; /* Prefer: return=minimal */
+  bool is_parsed;
+  bool is_too_large;
+  au_bytes_t body;
+  au_ingest_t *ingest; /* borrowed from the pool; NULL: none */
+  au_ingest_result_t parsed;
+
+  _Atomic int pending; /* au_pending_t */
+  au_status_t told;    /* valid once pending is AU_PENDING_TOLD */
+};
+
+/* An answer that is being built. Takes "body" (its memory is the answer's
+ * afterwards, also on failure). "headers" are name, value, ..., NULL; may be
+ * NULL. Counts the request. */
+enum MHD_Result au_answer(au_request_t *request, unsigned status,
+                          const char *content_type, au_bytes_t *body,
+                          const char *const *headers);
+
+#define AU_JSON_TYPE "application/json; charset=utf-8"
+
+/* {"statusCode":...,"message":...,"error":...}; error may be NULL. */
+enum MHD_Result au_answer_status(au_request_t *request, unsigned status,
+                                 const char *message, const char *error,
+                                 const char *const *headers);
+
+/* {"status":...,"message":...,"errorCode":...} and Retry-After. */
+enum MHD_Result au_answer_unavailable(au_request_t *request,
+                                      const char *message);
+
+/* The value of a request header, or NULL. Borrowed until the answer. */
+const char *au_request_header(const au_request_t *request, const char *name);
+
+/* What the routes may look at. */
+const au_options_t *au_http_options(const au_http_t *http);
+au_buffer_t *au_http_buffer(const au_http_t *http);
+bool au_http_is_quiescing(const au_http_t *http);
+
+/* Takes "events" from the rate limits; 0 when they may pass, else the seconds
+ * after which to try again. */
+unsigned au_http_limit_events(au_request_t *request, uint64_t events);
+
+/* Gives the request an ingest of the pool; false when out of memory. */
+bool au_http_take_ingest(au_request_t *request);
+
+/* routes_events.c */
+bool au_route_events_begin(au_request_t *request);
+enum MHD_Result au_route_events_run(au_request_t *request);
+/* Parses the whole body where it lies; the results do not point into it. */
+void au_route_events_parse(au_request_t *request, const char *body,
+                           size_t size);
+
+/* routes_health.c */
+enum MHD_Result au_route_live(au_request_t *request);
+enum MHD_Result au_route_ready(au_request_t *request);
+enum MHD_Result au_route_prometheus(au_request_t *request);
+
+#endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * routes_health - /live, /ready, /health, and the metrics for Prometheus.
+ */
+#include "routes.h"
+
+#include "exposition.h"
+#include "json.h"
+
+#include <string.h>
+
+static enum MHD_Result answer_message(au_request_t *request, unsigned status,
+                                      const char *message, const char *reason) {
+  au_bytes_t body = AU_BYTES_INIT;
+  au_bytes_put_u8(&body, '{');
+  if (status != MHD_HTTP_OK)
+    au_bytes_printf(&body, "\"statusCode\":%u,", status);
+  au_bytes_put_string(&body, "\"message\":");
+  au_json_put_text(&body, message);
+  if (reason != NULL) {
+    au_bytes_put_string(&body, ",\"reason\":");
+    au_json_put_text(&body, reason);
+  }
+  au_bytes_put_u8(&body, '}');
+  return au_answer(request, status, AU_JSON_TYPE, &body, NULL);
+}
+
+enum MHD_Result au_route_live(au_request_t *request) {
+  if (au_http_is_quiescing(request->http))
+    return answer_message(request, MHD_HTTP_SERVICE_UNAVAILABLE,
+                          "SERVER_IS_SHUTTING_DOWN", NULL);
+  return answer_message(request, MHD_HTTP_OK, "SERVER_IS_NOT_SHUTTING_DOWN",
+                        NULL);
+}
+
+/* Ready: an event would be accepted now. A database that is away does not
+ * matter while there is room. */
+enum MHD_Result au_route_ready(au_request_t *request) {
+  if (au_http_is_quiescing(request->http))
+    return answer_message(request, MHD_HTTP_SERVICE_UNAVAILABLE,
+                          "SERVER_IS_SHUTTING_DOWN", "shutting down");
+  au_buffer_t *buffer = au_http_buffer(request->http);
+  const char *reason = au_buffer_trouble(buffer);
+  au_buffer_figures_t figures;
+  au_buffer_figures(buffer, &figures);
+  if (reason == NULL && (figures.events >= figures.capacity ||
+                         figures.bytes >= figures.max_bytes))
+    reason = "the buffer is full";
+  if (reason != NULL)
+    return answer_message(request, MHD_HTTP_SERVICE_UNAVAILABLE,
+                          "SERVER_IS_NOT_READY", reason);
+  return answer_message(request, MHD_HTTP_OK, "SERVER_IS_READY", NULL);
+}
+
+enum MHD_Result au_route_prometheus(au_request_t *request) {
+  const char *accept = au_request_header(request, MHD_HTTP_HEADER_ACCEPT);
+  au_exposition_t format =
+      accept != NULL && strstr(accept, "application/openmetrics-text") != NULL
+          ? AU_EXPOSITION_OPENMETRICS
+          : AU_EXPOSITION_TEXT;
+  au_metrics_sample();
+  au_bytes_t body = AU_BYTES_INIT;
+  au_exposition_put(&body, format);
+  return au_answer(request, MHD_HTTP_OK, au_exposition_content_type(format),
+                   &body, NULL);
+}
