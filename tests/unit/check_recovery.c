@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SEGMENT_BYTES 8192
@@ -34,10 +35,18 @@ static void ignore_log(au_log_level_t level, const char *line) {
   (void)line;
 }
 
+static void count_nothing(au_severity_t severity, const char *type,
+                          const char *message) {
+  (void)severity;
+  (void)type;
+  (void)message;
+}
+
 static void setup(void) {
   strcpy(directory, "/tmp/check_recovery_XXXXXX");
   ck_assert_ptr_nonnull(mkdtemp(directory));
   au_log_set_sink(ignore_log);
+  au_notify_set_sink(count_nothing);
   au_metrics_reset();
 }
 
@@ -105,8 +114,9 @@ static au_status_t append(au_spool_t *spool, uint64_t value, size_t count,
   atomic_fetch_add(&usage.bytes, bytes);
   au_status_t status = au_spool_append(spool, &rows, &told.waiter);
   rows_drop(&rows);
+  if (status == AU_OK) /* not of durability "commit" */
+    return status;
   if (status != AU_PENDING) {
-    ck_assert_int_ne(status, AU_OK);
     atomic_fetch_sub(&usage.events, count);
     atomic_fetch_sub(&usage.bytes, bytes);
     return status;
@@ -263,6 +273,206 @@ START_TEST(torn_tail_of_an_older_segment_is_no_damage) {
 }
 END_TEST
 
+/* --- what is told ----------------------------------------------------------
+ */
+
+static pthread_mutex_t notice_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t notice_changed = PTHREAD_COND_INITIALIZER;
+static int notices[3]; /* by severity */
+static int lines;
+
+static void count_notice(au_severity_t severity, const char *type,
+                         const char *message) {
+  (void)type;
+  (void)message;
+  pthread_mutex_lock(&notice_lock);
+  notices[severity]++;
+  pthread_cond_broadcast(&notice_changed);
+  pthread_mutex_unlock(&notice_lock);
+}
+
+static void count_line(au_log_level_t level, const char *line) {
+  (void)line;
+  pthread_mutex_lock(&notice_lock);
+  lines += level != AU_LOG_INFO;
+  pthread_mutex_unlock(&notice_lock);
+}
+
+static void count_what_is_told(void) {
+  memset(notices, 0, sizeof(notices));
+  lines = 0;
+  au_log_set_sink(count_line);
+  au_notify_set_sink(count_notice);
+}
+
+/* Waits until so many notices of the severity have been sent. */
+static void await_notices(au_severity_t severity, int count) {
+  struct timespec until;
+  clock_gettime(CLOCK_REALTIME, &until);
+  until.tv_sec += 30;
+  pthread_mutex_lock(&notice_lock);
+  while (notices[severity] < count)
+    ck_assert_int_eq(
+        pthread_cond_timedwait(&notice_changed, &notice_lock, &until), 0);
+  pthread_mutex_unlock(&notice_lock);
+}
+
+/* --- the house thread ------------------------------------------------------
+ */
+
+/* The system with a disk that is full, or fails to write. */
+static struct {
+  atomic_bool is_full;      /* no file can be allocated */
+  atomic_bool is_unsynced;  /* no file that is in use can be synced */
+  atomic_bool is_stateless; /* the state cannot be written */
+  atomic_int allocations;
+  atomic_int state_writes;
+} disk;
+
+/* Whether the name of the open file ends so. */
+static bool is_named(int fd, const char *end) {
+  char link[64];
+  char path[256];
+  snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+  ssize_t size = readlink(link, path, sizeof(path) - 1);
+  size_t wanted = strlen(end);
+  return size >= (ssize_t)wanted &&
+         memcmp(path + size - wanted, end, wanted) == 0;
+}
+
+static int disk_fallocate(int fd, off_t offset, off_t size) {
+  atomic_fetch_add(&disk.allocations, 1);
+  if (!atomic_load(&disk.is_full))
+    return au_io_system.fallocate(fd, offset, size);
+  errno = ENOSPC;
+  return -1;
+}
+
+static int disk_fdatasync(int fd) {
+  if (!atomic_load(&disk.is_unsynced) || !is_named(fd, ".segment"))
+    return au_io_system.fdatasync(fd);
+  errno = EIO;
+  return -1;
+}
+
+static ssize_t disk_pwritev(int fd, const struct iovec *iov, int count,
+                            off_t offset) {
+  bool is_state = is_named(fd, "/state");
+  if (is_state)
+    atomic_fetch_add(&disk.state_writes, 1);
+  if (!is_state || !atomic_load(&disk.is_stateless))
+    return au_io_system.pwritev(fd, iov, count, offset);
+  errno = EIO;
+  return -1;
+}
+
+static au_io_t io_with_failing_disk(void) {
+  memset(&disk, 0, sizeof(disk));
+  au_io_t io = au_io_system;
+  io.fallocate = disk_fallocate;
+  io.fdatasync = disk_fdatasync;
+  io.pwritev = disk_pwritev;
+  return io;
+}
+
+/* Nothing tells when the house thread has done its work but the calls it made.
+ */
+static void await_calls(atomic_int *calls, int count) {
+  const struct timespec moment = {.tv_nsec = 1000000};
+  for (int i = 0; atomic_load(calls) < count; i++) {
+    ck_assert_int_lt(i, 30000);
+    nanosleep(&moment, NULL);
+  }
+}
+
+static void trim_to_end(au_spool_t *spool) {
+  seen_t seen;
+  read_all(spool, 100, true, 0, &seen);
+}
+
+START_TEST(state_that_cannot_be_written_is_tried_once_a_second) {
+  au_io_t io = io_with_failing_disk();
+  au_spool_t *spool = open_spool(&io, SEGMENT_BYTES);
+  count_what_is_told();
+  atomic_store(&disk.is_stateless, true);
+  int64_t start_ns = au_clock_monotonic_ns();
+  int before = atomic_load(&disk.state_writes);
+  for (uint64_t value = 1; value <= 300; value++) {
+    ck_assert_int_eq(append(spool, value, 1, 300), AU_OK);
+    if (value % 10 == 0)
+      trim_to_end(spool);
+  }
+  int tries = atomic_load(&disk.state_writes) - before;
+  int64_t seconds = (au_clock_monotonic_ns() - start_ns) / AU_NS_PER_S;
+  ck_assert_int_le(tries, 2 + seconds);
+  ck_assert_int_le(lines, 1);
+  ck_assert_ptr_null(au_spool_trouble(spool));
+  atomic_store(&disk.is_stateless, false);
+  au_spool_close(spool);
+  /* The last one is written when it can be. */
+  ck_assert_int_le(files(".segment", false), 2);
+}
+END_TEST
+
+START_TEST(full_disk_is_told_once_and_forgotten_once) {
+  au_io_t io = io_with_failing_disk();
+  au_spool_t *spool = open_spool(&io, 65536);
+  count_what_is_told();
+  atomic_store(&disk.is_full, true);
+  int64_t start_ns = au_clock_monotonic_ns();
+  uint64_t value = 1;
+  while (append(spool, value, 1, 100) == AU_OK)
+    value++;
+  ck_assert_uint_gt(value, 300); /* the segment was used to its end */
+  ck_assert_ptr_nonnull(au_spool_trouble(spool));
+  for (int i = 0; i < 20; i++)
+    ck_assert_int_eq(append(spool, 9999, 1, 100), AU_IO);
+  int64_t seconds = (au_clock_monotonic_ns() - start_ns) / AU_NS_PER_S;
+  ck_assert_int_le(notices[AU_SEVERITY_FAILURE], 1);
+  ck_assert_int_eq(notices[AU_SEVERITY_OKAY], 0);
+  /* Each group that is refused is tried in two segments, and told of. */
+  ck_assert_int_le(atomic_load(&disk.allocations), 2 * 21 + 3 + (int)seconds);
+  atomic_store(&disk.is_full, false);
+  await_notices(AU_SEVERITY_OKAY, 1); /* nobody needs to append for that */
+  ck_assert_ptr_null(au_spool_trouble(spool));
+  ck_assert_int_eq(append(spool, value, 1, 100), AU_OK);
+  seen_t seen;
+  read_all(spool, 1000, false, 0, &seen);
+  check_values(&seen, 1, value);
+  ck_assert_uint_eq(atomic_load(&usage.events), value);
+  au_spool_close(spool);
+}
+END_TEST
+
+START_TEST(failed_sync_of_the_interval_is_got_over_without_an_append) {
+  au_io_t io = io_with_failing_disk();
+  char error[256];
+  au_spool_t *spool = NULL;
+  const au_spool_config_t config = {.io = &io,
+                                    .directory = directory,
+                                    .segment_bytes = SEGMENT_BYTES,
+                                    .durability = AU_DURABILITY_INTERVAL,
+                                    .sync_interval_s = 0.02,
+                                    .usage = &usage};
+  ck_assert_int_eq(au_spool_open(&config, &spool, error, sizeof(error)), AU_OK);
+  count_what_is_told();
+  /* More than half of the segment, so that the next one is made. */
+  ck_assert_int_eq(append(spool, 1, 10, 250), AU_OK);
+  await_calls(&disk.allocations, 2);
+  atomic_store(&disk.is_unsynced, true);
+  ck_assert_int_eq(append(spool, 11, 1, 250), AU_OK);
+  await_notices(AU_SEVERITY_FAILURE, 1);
+  atomic_store(&disk.is_unsynced, false);
+  await_notices(AU_SEVERITY_OKAY, 1);
+  ck_assert_ptr_null(au_spool_trouble(spool));
+  ck_assert_int_eq(append(spool, 12, 1, 250), AU_OK);
+  seen_t seen;
+  read_all(spool, 1000, false, 0, &seen);
+  check_values(&seen, 1, 12);
+  au_spool_close(spool);
+}
+END_TEST
+
 /* --- writes that fail ------------------------------------------------------
  */
 
@@ -410,6 +620,10 @@ int main(void) {
   tcase_add_loop_test(tcase, little_room_behind_the_last_group_is_no_damage, 0,
                       4);
   tcase_add_test(tcase, torn_tail_of_an_older_segment_is_no_damage);
+  tcase_add_test(tcase, state_that_cannot_be_written_is_tried_once_a_second);
+  tcase_add_test(tcase, full_disk_is_told_once_and_forgotten_once);
+  tcase_add_test(tcase,
+                 failed_sync_of_the_interval_is_got_over_without_an_append);
   tcase_add_test(tcase, remains_of_a_failed_write_hide_no_later_row);
   tcase_add_loop_test(
       tcase, failed_read_while_damage_is_passed_loses_no_neighbour, 0, 2);
