@@ -75,6 +75,11 @@ au_status_t au_spool_open(const au_spool_config_t *config,
     spool->state.name = spool->store.id = au_uuid_v4();
   if (status == AU_OK) {
     status = au_spool_rotate(spool, 0);
+    if (status == AU_IO && spool->recovered) {
+      /* A full disk: what waits can be stored, which makes room. */
+      au_spool_set_trouble(spool, AU_TROUBLE_WRITE, errno);
+      status = AU_OK;
+    }
     if (status == AU_OK)
       status = start_threads(spool);
     if (status != AU_OK)

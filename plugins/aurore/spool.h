@@ -110,7 +110,8 @@ void au_slab_fini(au_slab_t *slab);
 au_position_t au_slab_position(const au_slab_t *slab, size_t rows);
 
 /* Opens or makes the spool, recovers, starts the committer. On error the
- * reason is in "error" and nothing is held. */
+ * reason is in "error" and nothing is held. When no segment can be made (a full
+ * disk) the spool opens all the same, in trouble: what it holds can be read. */
 AU_MUST_CHECK au_status_t au_spool_open(const au_spool_config_t *config,
                                         au_spool_t **out_spool, char *error,
                                         size_t error_size);

@@ -15,8 +15,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define TROUBLE_WRITE "the spool cannot be written"
-
 void au_spool_set_trouble(au_spool_t *spool, const char *trouble, int error) {
   pthread_mutex_lock(&spool->lock);
   bool changed = (spool->trouble == NULL) != (trouble == NULL);
@@ -199,7 +197,7 @@ au_status_t au_spool_write_group(au_spool_t *spool, au_group_t *group) {
     status = write_once(spool, group);
   }
   if (status != AU_OK) {
-    au_spool_set_trouble(spool, TROUBLE_WRITE, errno);
+    au_spool_set_trouble(spool, AU_TROUBLE_WRITE, errno);
     return status;
   }
   if (publish(spool, group))

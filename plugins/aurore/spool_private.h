@@ -16,6 +16,8 @@
 
 #include <pthread.h>
 
+#define AU_TROUBLE_WRITE "the spool cannot be written"
+
 /* Rows that are written and synced together. */
 typedef struct au_group {
   au_bytes_t frames; /* numbered and sealed when written */

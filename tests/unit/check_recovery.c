@@ -444,6 +444,31 @@ START_TEST(full_disk_is_told_once_and_forgotten_once) {
 }
 END_TEST
 
+START_TEST(spool_opens_on_a_full_disk) {
+  au_spool_t *spool = open_spool(NULL, SEGMENT_BYTES);
+  for (uint64_t value = 1; value <= 50; value++)
+    ck_assert_int_eq(append(spool, value, 1, 200), AU_OK);
+  au_spool_close(spool);
+  au_io_t io = io_with_failing_disk();
+  count_what_is_told();
+  atomic_store(&disk.is_full, true);
+  spool = open_spool(&io, SEGMENT_BYTES);
+  ck_assert_ptr_nonnull(au_spool_trouble(spool));
+  ck_assert_int_eq(append(spool, 51, 1, 200), AU_IO);
+  seen_t seen;
+  read_all(spool, 10, true, 0, &seen);
+  check_values(&seen, 1, 50);
+  ck_assert_uint_eq(atomic_load(&usage.events), 0);
+  atomic_store(&disk.is_full, false);
+  await_notices(AU_SEVERITY_OKAY, 1);
+  ck_assert_int_eq(append(spool, 51, 1, 200), AU_OK);
+  read_all(spool, 10, true, 0, &seen);
+  check_values(&seen, 51, 1);
+  ck_assert_int_eq(notices[AU_SEVERITY_FAILURE], 1);
+  au_spool_close(spool);
+}
+END_TEST
+
 START_TEST(failed_sync_of_the_interval_is_got_over_without_an_append) {
   au_io_t io = io_with_failing_disk();
   char error[256];
@@ -622,6 +647,7 @@ int main(void) {
   tcase_add_test(tcase, torn_tail_of_an_older_segment_is_no_damage);
   tcase_add_test(tcase, state_that_cannot_be_written_is_tried_once_a_second);
   tcase_add_test(tcase, full_disk_is_told_once_and_forgotten_once);
+  tcase_add_test(tcase, spool_opens_on_a_full_disk);
   tcase_add_test(tcase,
                  failed_sync_of_the_interval_is_got_over_without_an_append);
   tcase_add_test(tcase, remains_of_a_failed_write_hide_no_later_row);
