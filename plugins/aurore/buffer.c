@@ -40,7 +40,8 @@ struct au_buffer {
   uint64_t max_bytes;
 
   au_usage_t usage;
-  _Atomic unsigned turn; /* which lane is next */
+  _Atomic unsigned turn;       /* which lane is next */
+  _Atomic int64_t enqueued_ns; /* monotonic; 0: never */
 
   pthread_mutex_t rate_lock; /* protects: drained */
   au_rate_t drained;
@@ -210,7 +211,16 @@ au_status_t au_buffer_append(au_buffer_t *buffer, const au_rows_t *rows,
       spool != NULL ? au_spool_append(spool, rows, waiter) : AU_IO;
   if (status != AU_OK && status != AU_PENDING)
     give_back(buffer, count, bytes);
+  else
+    atomic_store_explicit(&buffer->enqueued_ns, au_clock_monotonic_ns(),
+                          memory_order_relaxed);
   return status;
+}
+
+static double since_s(int64_t ns, int64_t now_ns) {
+  if (ns == 0)
+    return -1;
+  return ns < now_ns ? (double)(now_ns - ns) / (double)AU_NS_PER_S : 0;
 }
 
 void au_buffer_figures(au_buffer_t *buffer, au_buffer_figures_t *out) {
@@ -222,13 +232,20 @@ void au_buffer_figures(au_buffer_t *buffer, au_buffer_figures_t *out) {
   double by_events = 100.0 * (double)out->events / (double)out->capacity;
   double by_bytes = 100.0 * (double)out->bytes / (double)out->max_bytes;
   out->utilization_percent = by_events > by_bytes ? by_events : by_bytes;
+  int64_t now_ns = au_clock_monotonic_ns();
   int64_t oldest_ns = 0;
+  int64_t drained_ns = 0;
   for (unsigned i = 0; i < buffer->lanes; i++) {
+    int64_t lane_ns = au_lane_drained_ns(buffer->lane[i]);
+    drained_ns = lane_ns > drained_ns ? lane_ns : drained_ns;
     int64_t age_ns = au_lane_oldest_age_ns(buffer->lane[i]);
     if (age_ns > oldest_ns)
       oldest_ns = age_ns;
   }
   out->oldest_age_s = (double)oldest_ns / (double)AU_NS_PER_S;
+  out->since_drain_s = since_s(drained_ns, now_ns);
+  out->since_enqueue_s = since_s(
+      atomic_load_explicit(&buffer->enqueued_ns, memory_order_relaxed), now_ns);
 }
 
 unsigned au_buffer_retry_after_s(au_buffer_t *buffer) {

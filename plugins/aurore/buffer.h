@@ -39,6 +39,8 @@ typedef struct au_buffer_figures {
   uint64_t max_bytes;
   double utilization_percent; /* the larger of the two ratios */
   double oldest_age_s;        /* 0 when nothing waits */
+  double since_enqueue_s;     /* since events were last accepted; -1: never */
+  double since_drain_s;       /* since events were last committed; -1: never */
 } au_buffer_figures_t;
 
 /* Opens every lane (recovers what a directory holds). On error the reason is

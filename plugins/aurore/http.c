@@ -32,6 +32,11 @@ bool au_http_is_quiescing(const au_http_t *http) {
   return atomic_load(&http->quiescing);
 }
 
+double au_http_uptime_s(const au_http_t *http) {
+  return (double)(au_clock_monotonic_ns() - http->started_ns) /
+         (double)AU_NS_PER_S;
+}
+
 unsigned au_http_unbound(const au_http_t *http) {
   return atomic_load(&http->unbound);
 }
@@ -199,6 +204,7 @@ au_status_t au_http_start(const au_options_t *options, au_buffer_t *buffer,
   pthread_mutex_init(&http->pool_lock, NULL);
   http->options = options;
   http->buffer = buffer;
+  http->started_ns = au_clock_monotonic_ns();
   http->request_timeout_ns = au_clock_seconds_ns(options->request_timeout_s);
   au_status_t status = load_files(http, error, error_size);
   if (status == AU_OK) {

@@ -31,6 +31,7 @@ struct au_http {
   au_rate_limit_t *rate_limit; /* NULL: no limit */
   au_linger_t *linger;
   int64_t request_timeout_ns;
+  int64_t started_ns;
   char *certificate; /* PEM; NULL: plain HTTP */
   char *key;
   char *client_ca;

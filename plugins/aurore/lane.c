@@ -12,6 +12,7 @@
 #include "thread.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,7 @@ struct au_lane {
   unsigned index;    /* immutable */
   au_spool_t *spool; /* immutable */
   au_slab_t peek;    /* the writer's */
+  _Atomic int64_t drained_ns;
 
   pthread_mutex_t lock; /* protects: all below */
   pthread_cond_t due;
@@ -90,6 +92,10 @@ void au_lane_close(au_lane_t *lane) {
 unsigned au_lane_index(const au_lane_t *lane) { return lane->index; }
 
 au_spool_t *au_lane_spool(au_lane_t *lane) { return lane->spool; }
+
+int64_t au_lane_drained_ns(const au_lane_t *lane) {
+  return atomic_load(&lane->drained_ns);
+}
 
 uint64_t au_lane_waiting(au_lane_t *lane) { return waiting(lane); }
 
@@ -174,6 +180,7 @@ void au_lane_commit(au_lane_t *lane, au_position_t to) {
   if (to.seq <= au_spool_begin(lane->spool).seq)
     return;
   au_spool_trim(lane->spool, to);
+  atomic_store(&lane->drained_ns, au_clock_monotonic_ns());
   learn_oldest(lane);
 }
 

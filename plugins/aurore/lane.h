@@ -38,6 +38,9 @@ uint64_t au_lane_waiting(au_lane_t *lane);
  * waits. */
 int64_t au_lane_oldest_age_ns(au_lane_t *lane);
 
+/* When events were last committed (monotonic nanoseconds); 0: never. */
+int64_t au_lane_drained_ns(const au_lane_t *lane);
+
 typedef enum au_wake {
   AU_WAKE_BATCH,   /* a batch is due: full, old enough, or a flush was asked */
   AU_WAKE_TIMEOUT, /* "deadline_ns" has passed and nothing is due */

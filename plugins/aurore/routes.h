@@ -115,6 +115,7 @@ const char *au_request_header(const au_request_t *request, const char *name);
 const au_options_t *au_http_options(const au_http_t *http);
 au_buffer_t *au_http_buffer(const au_http_t *http);
 bool au_http_is_quiescing(const au_http_t *http);
+double au_http_uptime_s(const au_http_t *http);
 
 /* Takes "events" from the rate limits; 0 when they may pass, else the seconds
  * after which to try again. */
@@ -133,6 +134,12 @@ void au_route_events_parse(au_request_t *request, const char *body,
 /* routes_health.c */
 enum MHD_Result au_route_live(au_request_t *request);
 enum MHD_Result au_route_ready(au_request_t *request);
+enum MHD_Result au_route_health_buffer(au_request_t *request);
+
+/* routes_metrics.c */
+enum MHD_Result au_route_metrics(au_request_t *request);
 enum MHD_Result au_route_prometheus(au_request_t *request);
+/* "total_enqueued", "total_dropped", "drop_rate_percent", ... as an object. */
+void au_put_buffer_metrics(au_bytes_t *json);
 
 #endif

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * routes_health - /live, /ready, /health, and the metrics for Prometheus.
+ * routes_health - /live, /ready, /health and what is below it.
  */
 #include "routes.h"
 
-#include "exposition.h"
 #include "json.h"
+#include "sampler.h"
 
-#include <string.h>
+#include <inttypes.h>
 
 static enum MHD_Result answer_message(au_request_t *request, unsigned status,
                                       const char *message, const char *reason) {
@@ -52,15 +52,19 @@ enum MHD_Result au_route_ready(au_request_t *request) {
   return answer_message(request, MHD_HTTP_OK, "SERVER_IS_READY", NULL);
 }
 
-enum MHD_Result au_route_prometheus(au_request_t *request) {
-  const char *accept = au_request_header(request, MHD_HTTP_HEADER_ACCEPT);
-  au_exposition_t format =
-      accept != NULL && strstr(accept, "application/openmetrics-text") != NULL
-          ? AU_EXPOSITION_OPENMETRICS
-          : AU_EXPOSITION_TEXT;
+enum MHD_Result au_route_health_buffer(au_request_t *request) {
   au_metrics_sample();
+  au_buffer_figures_t figures;
+  au_buffer_figures(au_http_buffer(request->http), &figures);
+  au_health_t health = (au_health_t)au_metrics_gauge(AU_M_BUFFER_HEALTH);
   au_bytes_t body = AU_BYTES_INIT;
-  au_exposition_put(&body, format);
-  return au_answer(request, MHD_HTTP_OK, au_exposition_content_type(format),
-                   &body, NULL);
+  au_bytes_printf(&body,
+                  "{\"status\":\"%s\",\"buffer\":{\"size\":%" PRIu64
+                  ",\"capacity\":%" PRIu64
+                  ",\"utilization_percent\":\"%.2f\"},\"metrics\":",
+                  au_sampler_health_text(health), figures.events,
+                  figures.capacity, figures.utilization_percent);
+  au_put_buffer_metrics(&body);
+  au_bytes_put_u8(&body, '}');
+  return au_answer(request, MHD_HTTP_OK, AU_JSON_TYPE, &body, NULL);
 }

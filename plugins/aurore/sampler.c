@@ -108,3 +108,15 @@ void au_sampler_run(const au_sampler_input_t *input) {
   au_metrics_set(AU_M_DATABASE_CONNECTION, input->database_connected ? 1 : 0);
   au_metrics_set(AU_M_HEALTH, healthy ? 1 : 0);
 }
+
+const char *au_sampler_health_text(au_health_t health) {
+  switch (health) {
+  case AU_WARNING:
+    return "warning";
+  case AU_CRITICAL:
+    return "critical";
+  case AU_HEALTHY:
+    break;
+  }
+  return "healthy";
+}

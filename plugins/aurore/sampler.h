@@ -34,4 +34,7 @@ void au_sampler_run(const au_sampler_input_t *input);
 au_health_t au_sampler_judge(double utilization_percent,
                              double drop_rate_percent);
 
+/* "healthy", "warning", "critical". */
+const char *au_sampler_health_text(au_health_t health);
+
 #endif

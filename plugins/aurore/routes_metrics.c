@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * routes_metrics - /metrics (the shape of the service that this replaces) and
+ * /metrics/prometheus.
+ */
+#include "routes.h"
+
+#include "exposition.h"
+#include "sampler.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+void au_put_buffer_metrics(au_bytes_t *json) {
+  au_bytes_printf(json,
+                  "{\"total_enqueued\":%" PRIu64 ",\"total_dropped\":%" PRIu64
+                  ",\"drop_rate_percent\":\"%.2f\""
+                  ",\"throughput_events_per_second\":\"%.2f\"}",
+                  au_metrics_counter(AU_M_EVENTS_ENQUEUED, 0),
+                  au_metrics_counter(AU_M_EVENTS_DROPPED, 0),
+                  au_metrics_gauge(AU_M_EVENTS_DROP_RATE),
+                  au_metrics_gauge(AU_M_EVENTS_THROUGHPUT));
+}
+
+/* A number of seconds, or null for "never". */
+static void put_since(au_bytes_t *json, const char *name, double seconds) {
+  if (seconds < 0)
+    au_bytes_printf(json, ",\"%s\":null", name);
+  else
+    au_bytes_printf(json, ",\"%s\":%.3f", name, seconds);
+}
+
+enum MHD_Result au_route_metrics(au_request_t *request) {
+  au_metrics_sample();
+  au_buffer_figures_t figures;
+  au_buffer_figures(au_http_buffer(request->http), &figures);
+  au_health_t health = (au_health_t)au_metrics_gauge(AU_M_BUFFER_HEALTH);
+  au_bytes_t body = AU_BYTES_INIT;
+  au_bytes_printf(&body,
+                  "{\"status\":\"%s\",\"buffer_size\":%" PRIu64
+                  ",\"buffer_capacity\":%" PRIu64
+                  ",\"buffer_utilization_percent\":\"%.2f\",\"metrics\":",
+                  au_sampler_health_text(health), figures.events,
+                  figures.capacity, figures.utilization_percent);
+  au_put_buffer_metrics(&body);
+  au_bytes_printf(&body, ",\"uptime_seconds\":%.3f",
+                  au_http_uptime_s(request->http));
+  put_since(&body, "time_since_last_enqueue_seconds", figures.since_enqueue_s);
+  put_since(&body, "time_since_last_drain_seconds", figures.since_drain_s);
+  au_bytes_put_u8(&body, '}');
+  return au_answer(request, MHD_HTTP_OK, AU_JSON_TYPE, &body, NULL);
+}
+
+enum MHD_Result au_route_prometheus(au_request_t *request) {
+  const char *accept = au_request_header(request, MHD_HTTP_HEADER_ACCEPT);
+  au_exposition_t format =
+      accept != NULL && strstr(accept, "application/openmetrics-text") != NULL
+          ? AU_EXPOSITION_OPENMETRICS
+          : AU_EXPOSITION_TEXT;
+  au_metrics_sample();
+  au_bytes_t body = AU_BYTES_INIT;
+  au_exposition_put(&body, format);
+  return au_answer(request, MHD_HTTP_OK, au_exposition_content_type(format),
+                   &body, NULL);
+}
