@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: MIT
+"""The measurements. Each takes what it needs from nothing (an empty table, a
+fresh collectd) and returns a dictionary of figures."""
+
+import contextlib
+import os
+import re
+import subprocess
+import time
+import urllib.request
+
+import events
+import servers
+from servers import BenchError
+
+HERE = servers.pathlib.Path(__file__).resolve().parent
+
+THREADS = 2  # of both HTTP servers, and of wrk
+CONNECTIONS = 64
+MAX_CONNECTIONS = 1024
+BATCH = 5000  # rows a transaction: BatchSize
+REQUEST_EVENTS = 500
+REQUEST_CONNECTIONS = 8
+POOL = 10000  # different events
+FULL_EVENTS = 1000000  # the default of Capacity
+
+# Room for everything that a measurement accepts.
+ROOM = {"Capacity": 100000000, "MaxBytes": "64GiB"}
+
+
+def compile_program(name, module, directory):
+    """Compiles one of the two C programs."""
+    flags = subprocess.run(["pkg-config", "--cflags", "--libs", module],
+                           check=True, capture_output=True, text=True).stdout.split()
+    target = directory / name
+    subprocess.run(["gcc", "-std=gnu11", "-O2", "-D_GNU_SOURCE", "-Wall", "-Wextra",
+                    "-o", target, HERE / f"{name}.c", *flags], check=True)
+    return target
+
+
+class Bench:
+    """What the measurements share."""
+
+    def __init__(self, directory, build, spool, seconds):
+        self.directory = directory
+        self.build = build
+        self.spool = spool
+        self.seconds = seconds
+        self.rows = seconds * 100000
+        self.answer_size = 0
+        self.postgres = None
+        self.bare_copy = compile_program("bare_copy", "libpq", directory)
+        self.bare_http = compile_program("bare_http", "libmicrohttpd", directory)
+
+    def prepare(self):
+        pool = events.make(POOL)
+        events.write_bodies(self.directory / "singles", pool[:2000], 1)
+        events.write_bodies(self.directory / "batches", pool, REQUEST_EVENTS)
+        events.write_tuples(self.directory / "tuples", pool)
+        self.postgres = servers.Postgres(self.directory)
+        self.postgres.start()
+        self.make_tables()
+
+    def make_tables(self):
+        """By the project's own migrations; and learns the size of an answer."""
+        with self.collectd() as collectd:
+            servers.wait_for(self.has_partition, "the tables", collectd.process)
+            body = events.compact(events.make(1)[0]).encode()
+            request = urllib.request.Request(
+                collectd.url("/events"), body, {"Content-Type": "application/json"})
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                self.answer_size = len(answer.read())
+
+    def has_partition(self):
+        try:
+            return self.postgres.query(
+                "SELECT count(*) FROM aurore.partitions() "
+                "WHERE lower_bound <= now() AND now() < upper_bound")[0] == 1
+        except servers.psycopg2.Error:
+            return False
+
+    def collectd(self, durable=False, lanes=1, database=True, **options):
+        """A collectd with both plugins; without a database it tries one that
+        nobody answers for."""
+        conninfo = (self.postgres.conninfo() if database
+                    else f"host=127.0.0.1 port={servers.free_port()}")
+        options = {"Threads": THREADS, "Lanes": lanes, **ROOM, **options}
+        if durable:
+            options["Durability"] = "commit"
+            options["SpoolDirectory"] = self.spool / "spool"
+        return servers.Collectd(
+            self.directory, self.build,
+            {"ConnInfo": conninfo, "BatchSize": BATCH, "ShutdownTimeout": 0}, **options)
+
+
+def wrk(url, bodies, connections, threads, seconds, requests=None):
+    """The command; with "requests" it waits to be interrupted."""
+    command = ["setpriv", "--pdeathsig", "TERM", "wrk", f"-t{threads}", f"-c{connections}",
+               f"-d{seconds}", "--timeout", "30", "-s", HERE / "post.lua", url, "--", bodies]
+    return command + ([str(requests)] if requests else [])
+
+
+def read_wrk(output):
+    found = re.search(r"^RESULT (\d+) (\d+) (\d+) (\d+) (\d+) (\d+)$", output, re.M)
+    if not found:
+        raise BenchError(f"wrk did not say how it went:\n{output}")
+    requests, us, refused, broken, p50, p99 = map(int, found.groups())
+    if refused or broken:
+        raise BenchError(f"{refused} requests were refused, {broken} connections broke")
+    return {"requests": requests, "rate": requests / (us / 1e6),
+            "p50": p50 / 1000, "p99": p99 / 1000}
+
+
+def run_wrk(bench, url):
+    """64 connections, one event a request."""
+    done = subprocess.run(
+        wrk(url, bench.directory / "singles", CONNECTIONS, THREADS, bench.seconds),
+        check=True, capture_output=True, text=True)
+    return read_wrk(done.stdout)
+
+
+def bare_copy(bench):
+    bench.postgres.clear()
+    done = subprocess.run(
+        [bench.bare_copy, bench.postgres.conninfo(), bench.directory / "tuples",
+         str(bench.rows), str(BATCH)],
+        check=True, capture_output=True, text=True)
+    check_stored(bench, bench.rows)
+    return {"rate": bench.rows / float(done.stdout)}
+
+
+def bare_http(bench):
+    with servers.BareHttp(bench.bare_http, THREADS, MAX_CONNECTIONS,
+                          bench.answer_size) as server:
+        figures = run_wrk(bench, server.url("/events"))
+        figures["cpu"] = servers.cpu_seconds(server.process) / figures["requests"] * 1e6
+    return figures
+
+
+def check_stored(bench, expected):
+    found = bench.postgres.query("SELECT count(*) FROM aurore.event")[0]
+    if found != expected:
+        raise BenchError(f"{expected} events were accepted, {found} are stored")
+
+
+class Watermarks:
+    """How many events the writers have committed."""
+
+    def __init__(self, bench, lanes):
+        self.connection = bench.postgres.connect()
+        servers.wait_for(lambda: self.read()[1] == lanes, "the writers")
+        self.base = self.read()[0]
+
+    def read(self):
+        cursor = self.connection.cursor()
+        cursor.execute("SELECT coalesce(sum(next_seq), 0)::bigint, count(*) FROM aurore.lane")
+        return cursor.fetchone()
+
+    def stored(self):
+        return self.read()[0] - self.base
+
+    def close(self):
+        self.connection.close()
+
+
+def accept(bench, durable, database):
+    """One event a request, for some seconds; with a database the events are
+    stored at the same time, and counted afterwards."""
+    if database:
+        bench.postgres.clear()
+    with bench.collectd(durable=durable, database=database) as collectd:
+        before = collectd.cpu_seconds()
+        if database:
+            watermarks = contextlib.closing(Watermarks(bench, 1))
+        else:
+            watermarks = contextlib.nullcontext()
+        with watermarks as place:
+            figures = run_wrk(bench, collectd.url("/events"))
+            accepted = collectd.accepted()
+            if database:
+                figures["stored"] = place.stored() / accepted
+                servers.wait_for(lambda: place.stored() == accepted, "storing",
+                                 collectd.process, 300)
+                check_stored(bench, accepted)
+        figures["cpu"] = (collectd.cpu_seconds() - before) / accepted * 1e6
+    return figures
+
+
+@contextlib.contextmanager
+def fixed_load(bench, url, requests):
+    """500 events a request, just so many requests; gives a function that ends
+    the client and returns its figures."""
+    client = subprocess.Popen(
+        wrk(url, bench.directory / "batches", REQUEST_CONNECTIONS, 1, 3600, requests),
+        stdout=subprocess.PIPE, text=True)
+
+    def finish():
+        client.send_signal(2)
+        return read_wrk(client.communicate()[0])
+
+    try:
+        yield finish
+    finally:
+        servers.end(client, 15)
+
+
+def store(bench, durable, lanes):
+    """500 events a request, from the first request to the last commit."""
+    bench.postgres.clear()
+    requests = bench.rows // REQUEST_EVENTS
+    with bench.collectd(durable=durable, lanes=lanes) as collectd:
+        with contextlib.closing(Watermarks(bench, lanes)) as place:
+            cpu = collectd.cpu_seconds()
+            with fixed_load(bench, collectd.url("/events"), requests) as finish:
+                servers.wait_for(lambda: place.stored() >= bench.rows, "storing",
+                                 collectd.process, 300, pause=0.01)
+                end = time.time()
+                cpu = collectd.cpu_seconds() - cpu
+                figures = finish()
+    check_stored(bench, bench.rows)
+    start = bench.postgres.query(
+        "SELECT extract(epoch FROM min(ingested_at))::float8 FROM aurore.event")[0]
+    figures["rate"] = bench.rows / (end - start)
+    figures["cpu"] = cpu / bench.rows * 1e6
+    return figures
+
+
+def empty_memory(bench):
+    with servers.Collectd(bench.directory, None) as collectd:
+        return collectd.memory()["resident"]
+
+
+def full_memory(bench, durable):
+    """A buffer that is full, while the database is away."""
+    with bench.collectd(durable=durable, database=False, Capacity=FULL_EVENTS,
+                        MaxBytes="1GiB") as collectd:
+        figures = {"idle": collectd.memory()["resident"]}
+        with fixed_load(bench, collectd.url("/events"),
+                        FULL_EVENTS // REQUEST_EVENTS) as finish:
+            servers.wait_for(lambda: collectd.accepted() == FULL_EVENTS, "filling",
+                             collectd.process, 300)
+            finish()
+        figures.update(collectd.memory())
+        figures["buffer"] = collectd.metric("buffer_bytes")
+    return figures
+
+
+def machine(bench):
+    """What it was measured on."""
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        model = re.search(r"^model name\s*:\s*(.*)$", file.read(), re.M)
+    kind = subprocess.run(["df", "--output=fstype", bench.spool], check=True,
+                          capture_output=True, text=True).stdout.split()[1]
+    version = bench.postgres.query("SHOW server_version")[0].split()[0]
+    return (f"{len(os.sched_getaffinity(0))} cores"
+            + (f" ({model.group(1)})" if model else "")
+            + f", {kind}; PostgreSQL {version}")

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: MIT
+"""The table: medians over the rounds, and medians of the ratios of a round."""
+
+import statistics
+
+MIB = 1 << 20
+
+
+def median(values):
+    values = [value for value in values if value is not None]
+    return statistics.median(values) if values else None
+
+
+def ratio(runs, references, key="rate"):
+    """Pair by pair: each run with the reference of its own round."""
+    pairs = [run[key] / reference[key]
+             for run, reference in zip(runs, references) if run and reference]
+    return median(pairs)
+
+
+def figure(runs, key):
+    return median([run.get(key) for run in runs if run])
+
+
+def number(value, digits=0):
+    return "" if value is None else f"{value:,.{digits}f}"
+
+
+def aimed(value, aim):
+    """The ratio, and whether it is what we aim at."""
+    if value is None:
+        return ""
+    if aim is None:
+        return f"{value:.2f}"
+    return f"{value:.2f} ({'>=' if value >= aim else '<'} {aim})"
+
+
+def print_rows(head, rows):
+    """Aligned, and valid Markdown."""
+    rows = [head] + rows
+    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
+    for index, row in enumerate(rows):
+        cells = [cell.ljust(width) if i == 0 else cell.rjust(width)
+                 for i, (cell, width) in enumerate(zip(row, widths))]
+        print("| " + " | ".join(cells) + " |")
+        if index == 0:
+            print("|" + "|".join("-" * (width + 1) + ("-" if i == 0 else ":")
+                                 for i, width in enumerate(widths)) + "|")
+    print()
+
+
+def print_stored(results, lines):
+    """"lines": name of the runs, text, aim, name of the runs in memory."""
+    reference = results.get("a", [])
+    rows = []
+    for name, text, aim, memory in lines:
+        runs = results.get(name)
+        if not runs:
+            continue
+        rows.append([
+            text, number(figure(runs, "rate")),
+            aimed(ratio(runs, reference), aim) if name != "a" else "1",
+            aimed(ratio(runs, results.get(memory, [])), None) if memory else "",
+            number(figure(runs, "cpu"), 2),
+            number(figure(runs, "p50"), 1), number(figure(runs, "p99"), 1)])
+    if rows:
+        print_rows(["stored", "events/s", "of (a)", "of memory", "CPU s/M",
+                    "p50 ms", "p99 ms"], rows)
+
+
+def print_accepted(results, lines):
+    reference = results.get("b", [])
+    rows = []
+    for name, text, aim, memory, memory_aim in lines:
+        runs = results.get(name)
+        if not runs:
+            continue
+        rows.append([
+            text, number(figure(runs, "rate")),
+            aimed(ratio(runs, reference), aim) if name != "b" else "1",
+            aimed(ratio(runs, results.get(memory, [])), memory_aim) if memory else "",
+            number(figure(runs, "stored"), 2),
+            number(figure(runs, "cpu"), 2),
+            number(figure(runs, "p50"), 2), number(figure(runs, "p99"), 2)])
+    if rows:
+        print_rows(["accepted", "requests/s", "of (b)", "of memory", "stored by then",
+                    "CPU s/M", "p50 ms", "p99 ms"], rows)
+
+
+def print_memory(results, lines):
+    rows = []
+    empty = figure(results.get("empty", []), "resident")
+    for name, text in lines:
+        runs = results.get(name)
+        if not runs or empty is None:
+            continue
+
+        def mib(key):
+            value = figure(runs, key)
+            return "" if value is None else number(value / MIB, 1)
+
+        rows.append([text, mib("buffer"), mib("resident"),
+                     number((figure(runs, "resident") - empty) / MIB, 1),
+                     mib("shared"), mib("memory files")])
+    if rows:
+        rows.insert(0, ["empty collectd (write_prometheus only)", "",
+                        number(empty / MIB, 1), "0.0", "", ""])
+        print_rows(["memory, MiB", "buffer", "resident", "above empty",
+                    "of it shared", "memory files"], rows)
