@@ -64,11 +64,40 @@ static au_segment_t *make_segment(au_spool_t *spool, uint64_t need) {
   return au_segment_create(&spool->store, number, size);
 }
 
+/* The active segment holds nothing that was acknowledged, and will not: removes
+ * it, so that failures that go on do not fill the disk, and what was refused
+ * does not come back. */
+static void give_up_active(au_spool_t *spool) {
+  au_segment_t *segment = spool->active;
+  spool->active = NULL;
+  pthread_mutex_lock(&spool->lock);
+  au_segment_t **at = &spool->oldest;
+  au_segment_t *before = NULL;
+  for (; *at != segment; at = &(*at)->next)
+    before = *at;
+  *at = NULL;
+  spool->newest = before;
+  pthread_mutex_unlock(&spool->lock);
+  if (spool->store.directory >= 0) {
+    char name[AU_SEGMENT_NAME_SIZE];
+    au_segment_name(segment->number, name);
+    /* When it cannot be removed now, the next start does. */
+    (void)spool->store.io->unlinkat(spool->store.directory, name);
+  }
+  au_segment_close(&spool->store, segment);
+}
+
 /* What was acknowledged in the segment before it is left must be synced now:
  * nobody will sync it later. */
 static void leave_active(au_spool_t *spool) {
   au_segment_t *segment = spool->active;
-  if (segment == NULL || spool->store.directory < 0)
+  if (segment == NULL)
+    return;
+  if (spool->active_failed && segment->first_seq == 0) {
+    give_up_active(spool);
+    return;
+  }
+  if (spool->store.directory < 0)
     return;
   if (spool->durability == AU_DURABILITY_INTERVAL && !spool->active_failed &&
       spool->store.io->fdatasync(segment->fd) != 0)

@@ -469,6 +469,30 @@ START_TEST(spool_opens_on_a_full_disk) {
 }
 END_TEST
 
+START_TEST(groups_that_cannot_be_synced_leave_nothing_behind) {
+  au_io_t io = io_with_failing_disk();
+  au_spool_t *spool = open_spool(&io, SEGMENT_BYTES);
+  ck_assert_int_eq(append(spool, 1, 3, 200), AU_OK);
+  atomic_store(&disk.is_unsynced, true);
+  for (uint64_t value = 4; value <= 40; value++)
+    ck_assert_int_eq(append(spool, value, 1, 200), AU_IO);
+  atomic_store(&disk.is_unsynced, false);
+  /* The one with rows, the one that failed last, and those that the house
+   * thread is about to make or to delete. */
+  ck_assert_int_le(files(".segment", false), 5);
+  ck_assert_int_eq(append(spool, 4, 1, 200), AU_OK);
+  for (int start = 0; start < 2; start++) {
+    seen_t seen;
+    read_all(spool, 2, false, 0, &seen);
+    check_values(&seen, 1, 4);
+    ck_assert_uint_eq(atomic_load(&usage.events), 4);
+    au_spool_close(spool);
+    spool = open_spool(NULL, SEGMENT_BYTES);
+  }
+  au_spool_close(spool);
+}
+END_TEST
+
 START_TEST(failed_sync_of_the_interval_is_got_over_without_an_append) {
   au_io_t io = io_with_failing_disk();
   char error[256];
@@ -506,7 +530,7 @@ static struct {
   atomic_int calls;
   int first; /* 0: none */
   int failures;
-  bool keeps_bytes; /* a file is not cut after a failed sync either */
+  bool leaves_remains; /* a file is not cut or removed either */
 } syncs;
 
 static int failing_fdatasync(int fd) {
@@ -519,8 +543,15 @@ static int failing_fdatasync(int fd) {
 }
 
 static int failing_ftruncate(int fd, off_t size) {
-  if (!syncs.keeps_bytes)
+  if (!syncs.leaves_remains)
     return au_io_system.ftruncate(fd, size);
+  errno = EIO;
+  return -1;
+}
+
+static int failing_unlinkat(int dir, const char *name) {
+  if (!syncs.leaves_remains)
+    return au_io_system.unlinkat(dir, name);
   errno = EIO;
   return -1;
 }
@@ -530,6 +561,7 @@ static au_io_t io_with_failing_syncs(void) {
   au_io_t io = au_io_system;
   io.fdatasync = failing_fdatasync;
   io.ftruncate = failing_ftruncate;
+  io.unlinkat = failing_unlinkat;
   return io;
 }
 
@@ -543,7 +575,7 @@ START_TEST(remains_of_a_failed_write_hide_no_later_row) {
   au_spool_close(spool);
   spool = open_spool(&io, size);
   uint64_t failed = newest_segment();
-  syncs.keeps_bytes = true;
+  syncs.leaves_remains = true;
   syncs.failures = 1;
   syncs.first = atomic_load(&syncs.calls) + 1;
   ck_assert_int_eq(append(spool, 5, 4, 200), AU_OK);
@@ -648,6 +680,7 @@ int main(void) {
   tcase_add_test(tcase, state_that_cannot_be_written_is_tried_once_a_second);
   tcase_add_test(tcase, full_disk_is_told_once_and_forgotten_once);
   tcase_add_test(tcase, spool_opens_on_a_full_disk);
+  tcase_add_test(tcase, groups_that_cannot_be_synced_leave_nothing_behind);
   tcase_add_test(tcase,
                  failed_sync_of_the_interval_is_got_over_without_an_append);
   tcase_add_test(tcase, remains_of_a_failed_write_hide_no_later_row);
