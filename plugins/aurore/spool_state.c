@@ -76,22 +76,36 @@ au_status_t au_spool_state_load(const au_io_t *io, int directory,
   return out_state->generation > 0 ? AU_OK : status;
 }
 
-static int write_slot(const au_io_t *io, int directory, slot_t *slot,
+static int write_slot(const au_io_t *io, int fd, slot_t *slot,
                       uint64_t generation) {
+  struct iovec iov = {.iov_base = slot, .iov_len = sizeof(*slot)};
+  ssize_t done = io->pwritev(fd, &iov, 1, (off_t)(generation % 2) * SLOT_SIZE);
+  if (done < 0)
+    return -1;
+  if (done != (ssize_t)sizeof(*slot)) {
+    errno = EIO;
+    return -1;
+  }
+  return io->fdatasync(fd);
+}
+
+/* Room for both slots, so that a full disk stops none of them later. */
+static int make_room(const au_io_t *io, int fd) {
+  return io->fallocate(fd, 0, (off_t)2 * SLOT_SIZE);
+}
+
+static int write_file(const au_io_t *io, int directory, slot_t *slot,
+                      uint64_t generation, bool is_new) {
   int fd = io->openat(directory, FILE_NAME, O_WRONLY | O_CREAT, 0600);
   if (fd < 0)
     return -1;
-  struct iovec iov = {.iov_base = slot, .iov_len = sizeof(*slot)};
-  ssize_t done = io->pwritev(fd, &iov, 1, (off_t)(generation % 2) * SLOT_SIZE);
   int status = 0;
-  if (done != (ssize_t)sizeof(*slot)) {
-    errno = done < 0 ? errno : EIO;
-    status = -1;
-  } else if (io->fdatasync(fd) != 0) {
-    status = -1;
-  } else if (generation == 1 && io->fsync(directory) != 0) {
-    status = -1; /* the file's name must be durable too */
-  }
+  if (is_new)
+    status = make_room(io, fd);
+  if (status == 0)
+    status = write_slot(io, fd, slot, generation);
+  if (status == 0 && generation == 1)
+    status = io->fsync(directory); /* the file's name must be durable too */
   int error = errno;
   io->close(fd);
   errno = error;
@@ -100,6 +114,7 @@ static int write_slot(const au_io_t *io, int directory, slot_t *slot,
 
 static au_status_t save(const au_io_t *io, int directory,
                         const au_spool_state_t *state, uint64_t generation) {
+  bool is_new = state->generation == 0;
   slot_t slot;
   memset(&slot, 0, sizeof(slot));
   memcpy(slot.magic, MAGIC, sizeof(slot.magic));
@@ -113,7 +128,8 @@ static au_status_t save(const au_io_t *io, int directory,
   memcpy(slot.name, state->name.byte, sizeof(slot.name));
   memcpy(slot.owner, state->owner, sizeof(slot.owner));
   slot.crc = htole32(au_crc32c(0, &slot, offsetof(slot_t, crc)));
-  return write_slot(io, directory, &slot, generation) == 0 ? AU_OK : AU_IO;
+  return write_file(io, directory, &slot, generation, is_new) == 0 ? AU_OK
+                                                                   : AU_IO;
 }
 
 au_status_t au_spool_state_save(const au_io_t *io, int directory,

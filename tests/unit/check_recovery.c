@@ -469,6 +469,16 @@ START_TEST(spool_opens_on_a_full_disk) {
 }
 END_TEST
 
+START_TEST(state_has_its_room_from_the_start) {
+  au_spool_close(open_spool(NULL, SEGMENT_BYTES));
+  struct stat info;
+  char path[128];
+  snprintf(path, sizeof(path), "%s/state", directory);
+  ck_assert_int_eq(stat(path, &info), 0);
+  ck_assert_int_ge(info.st_blocks * 512, 8192);
+}
+END_TEST
+
 START_TEST(groups_that_cannot_be_synced_leave_nothing_behind) {
   au_io_t io = io_with_failing_disk();
   au_spool_t *spool = open_spool(&io, SEGMENT_BYTES);
@@ -680,6 +690,7 @@ int main(void) {
   tcase_add_test(tcase, state_that_cannot_be_written_is_tried_once_a_second);
   tcase_add_test(tcase, full_disk_is_told_once_and_forgotten_once);
   tcase_add_test(tcase, spool_opens_on_a_full_disk);
+  tcase_add_test(tcase, state_has_its_room_from_the_start);
   tcase_add_test(tcase, groups_that_cannot_be_synced_leave_nothing_behind);
   tcase_add_test(tcase,
                  failed_sync_of_the_interval_is_got_over_without_an_append);
