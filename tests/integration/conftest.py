@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: MIT
+"""Fixtures of the integration tests; what they are made of is in harness/."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from harness import build
+from harness.postgres import Postgres
+from harness.programs import Programs
+
+
+def pytest_configure(config):
+    config.addinivalue_line(
+        "markers", "slow: takes seconds; left out by -m 'not slow'"
+    )
+
+
+def pytest_report_header():
+    return f"plugins: {build.plugin_directory()}, sanitizers: " + (
+        build.SANITIZE or "none"
+    )
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    """A failed test shows the logs of its collectds."""
+    outcome = yield
+    report = outcome.get_result()
+    if not report.failed:
+        return
+    for name in ("programs", "module_programs"):
+        programs = item.funcargs.get(name)
+        for title, log in programs.logs() if programs is not None else []:
+            tail = "\n".join(log.splitlines()[-60:])
+            report.sections.append((f"log of {title}", tail))
+
+
+@pytest.fixture(scope="session")
+def base():
+    """The directory of everything; PostgreSQL's user may enter it."""
+    directory = Path(tempfile.mkdtemp(prefix="aurore-test."))
+    os.chmod(directory, 0o711)
+    yield directory
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres(base):
+    """A cluster for all tests that leave it running."""
+    server = Postgres(base).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def programs(base):
+    """Starts programs that end with the test."""
+    made = Programs(base)
+    yield made
+    made.finish()
+
+
+@pytest.fixture(scope="module")
+def module_programs(base):
+    """Starts programs that end with the module."""
+    made = Programs(base)
+    yield made
+    made.finish()
+
+
+@pytest.fixture
+def database(postgres):
+    """An empty database of the common cluster."""
+    made = postgres.create_database()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def own_postgres(programs):
+    """A cluster that the test may stop and kill."""
+    return programs.postgres()
+
+
+@pytest.fixture(scope="module")
+def api(postgres, module_programs):
+    """A running collectd with the defaults of every option, for the tests of a
+    module that only talk to it; its database is api.database."""
+    database = postgres.create_database()
+    yield module_programs.collectd(database).start()
+    database.close()

@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: MIT
+"""A private PostgreSQL. It listens on a socket in its own directory alone, so
+that there is no port that somebody else could take while it is down."""
+
+import itertools
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import psycopg2
+
+from .process import Process
+from .wait import wait_until
+
+USER = "postgres"
+PORT = 5432  # a part of the socket's name, no more
+
+# Nothing here survives a power cut, and nothing here cuts the power.
+SETTINGS = {
+    "listen_addresses": "",
+    "fsync": "off",
+    "full_page_writes": "off",
+    "shared_buffers": "64MB",
+    "max_connections": "60",
+    "min_wal_size": "8MB",
+    "max_wal_size": "256MB",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "log_checkpoints": "off",
+}
+
+_STOP_SIGNALS = {
+    "smart": signal.SIGTERM,
+    "fast": signal.SIGINT,
+    "immediate": signal.SIGQUIT,
+}
+
+
+def _programs():
+    found = sorted(
+        Path("/usr/lib/postgresql").glob("*/bin"),
+        key=lambda path: float(path.parent.name),
+    )
+    if not found:
+        raise RuntimeError("install the Debian package postgresql")
+    return found[-1]
+
+
+def _own(path):
+    if os.getuid() == 0:
+        shutil.chown(path, USER, USER)
+
+
+class Postgres:
+    """A cluster of its own, copied from one that was made once a session."""
+
+    _template = None
+    _numbers = itertools.count(1)
+
+    def __init__(self, base):
+        self.directory = Path(base) / f"pg{next(self._numbers)}"
+        self.directory.mkdir()
+        _own(self.directory)
+        self.data = self.directory / "data"
+        self.process = None
+        self._databases = itertools.count(1)
+        self._copy_template(Path(base))
+
+    def _run(self, *command):
+        identity = {}
+        if os.getuid() == 0:
+            identity = {"user": USER, "group": USER, "extra_groups": []}
+        subprocess.run(
+            [str(part) for part in command],
+            check=True,
+            cwd="/",
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            **identity,
+        )
+
+    def _copy_template(self, base):
+        if Postgres._template is None:
+            template = base / "template"
+            template.mkdir()
+            _own(template)
+            self._run(
+                _programs() / "initdb",
+                f"--pgdata={template}",
+                f"--username={USER}",
+                "--auth=trust",
+                "--encoding=UTF8",
+                "--locale=C.UTF-8",
+                "--no-instructions",
+                "--no-sync",
+                "--wal-segsize=1",
+            )
+            Postgres._template = template
+        self._run("cp", "-a", Postgres._template, self.data)
+
+    def start(self):
+        command = [_programs() / "postgres", "-D", self.data, "-p", PORT]
+        command += ["-k", self.directory]
+        for name, value in SETTINGS.items():
+            command += ["-c", f"{name}={value}"]
+        self.process = Process(
+            command, self.directory / "log", user=USER, cwd="/"
+        )
+        wait_until(
+            self._answers,
+            30,
+            lambda: f"PostgreSQL does not start:\n{self.process.log()}",
+        )
+        return self
+
+    def _answers(self):
+        assert self.process.is_running(), self.process.log()
+        try:
+            psycopg2.connect(self.conninfo("postgres")).close()
+        except psycopg2.OperationalError:
+            return False
+        return True
+
+    def stop(self, mode="fast"):
+        """Mode "fast" ends the sessions in order, "immediate" cuts them off."""
+        if self.process is None:
+            return
+        self.process.signal(_STOP_SIGNALS[mode])
+        self.process.wait(60)
+        self.process = None
+
+    def kill(self):
+        """kill -9 for the server and each of its sessions."""
+        children = self.process.children()
+        self.process.kill()
+        for child in children:
+            try:
+                os.kill(child, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        wait_until(
+            lambda: not any(Path(f"/proc/{pid}").exists() for pid in children),
+            10,
+            "sessions of a killed PostgreSQL are still there",
+        )
+        self.process = None
+
+    def restart(self, mode="fast"):
+        self.stop(mode)
+        self.start()
+
+    def freeze(self):
+        """The server and its sessions stop answering, with every connection
+        still open."""
+        for pid in [self.process.pid] + self.process.children():
+            os.kill(pid, signal.SIGSTOP)
+
+    def thaw(self):
+        for pid in self.process.children() + [self.process.pid]:
+            os.kill(pid, signal.SIGCONT)
+
+    def conninfo(self, database):
+        return (
+            f"host={self.directory} port={PORT} user={USER} dbname={database}"
+        )
+
+    def create_database(self):
+        """A new and empty database."""
+        name = f"events{next(self._databases)}"
+        Database(self.conninfo("postgres")).execute(f"CREATE DATABASE {name}")
+        return Database(self.conninfo(name))
+
+
+class Database:
+    """One database and what the tests ask of it."""
+
+    def __init__(self, conninfo):
+        self.conninfo = conninfo
+        self._connection = None
+
+    def _cursor(self):
+        if self._connection is None or self._connection.closed:
+            self._connection = psycopg2.connect(
+                self.conninfo, application_name="test"
+            )
+            self._connection.autocommit = True
+        return self._connection.cursor()
+
+    def close(self):
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _run(self, sql, values):
+        try:
+            cursor = self._cursor()
+            cursor.execute(sql, values)
+        except psycopg2.Error:
+            if self._connection is None or not self._connection.closed:
+                raise
+            # The server was restarted since the last question.
+            self.close()
+            cursor = self._cursor()
+            cursor.execute(sql, values)
+        return cursor
+
+    def execute(self, sql, values=None):
+        self._run(sql, values).close()
+
+    def rows(self, sql, values=None):
+        with self._run(sql, values) as cursor:
+            return cursor.fetchall()
+
+    def value(self, sql, values=None):
+        return self.rows(sql, values)[0][0]
+
+    def has_schema(self):
+        return self.value(
+            "SELECT to_regclass('aurore.event_count') IS NOT NULL"
+        )
+
+    def stored(self):
+        """How many events are stored; 0 as long as there is no schema."""
+        if not self.has_schema():
+            return 0
+        return self.value("SELECT count(*) FROM aurore.event")
+
+    def dead_letters(self):
+        return self.value("SELECT count(*) FROM aurore.dead_letter")
+
+    def counted(self):
+        """The sum of the counters that stand beside the events."""
+        return int(
+            self.value("SELECT coalesce(sum(n), 0) FROM aurore.event_count")
+        )
+
+    def wait_stored(self, count, timeout=30):
+        """Until so many events are stored, and never more than that."""
+
+        def enough():
+            stored = self.stored()
+            assert stored <= count, f"{stored} are stored, {count} were sent"
+            return stored == count
+
+        wait_until(
+            enough,
+            timeout,
+            lambda: f"{self.stored()} of {count} events are stored",
+        )

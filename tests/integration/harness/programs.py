@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: MIT
+"""The programs that a test has started, so that they always end."""
+
+import shutil
+
+from .collectd import Collectd
+from .postgres import Postgres
+from .prometheus import Prometheus
+
+# A database that comes back is found soon, and one that does not come back is
+# not waited for all too long.
+QUICK = {"BackoffMax": 0.5, "BreakerTimeout": 0.5, "ShutdownTimeout": 10}
+
+
+class Programs:
+    def __init__(self, base):
+        self.base = base
+        self._collectds = []
+        self._others = []
+
+    def collectd(self, database, buffer=None, writer=None, **keywords):
+        """A collectd that stores into the database (a Database or a connection
+        string); not started."""
+        options = dict(QUICK)
+        options["ConnInfo"] = getattr(database, "conninfo", database)
+        options.update(writer or {})
+        made = Collectd(self.base, buffer, options, **keywords)
+        made.database = database
+        self._collectds.append(made)
+        return made
+
+    def postgres(self):
+        """Another cluster, running."""
+        made = Postgres(self.base)
+        self._others.append(made)
+        return made.start()
+
+    def prometheus(self, collectd):
+        made = Prometheus(self.base, collectd.metrics_port)
+        self._others.append(made)
+        return made.start()
+
+    def logs(self):
+        """(name, log) of each program that was started."""
+        return [
+            (made.directory.name, made.log())
+            for made in self._collectds
+            if made.process is not None
+        ]
+
+    def finish(self):
+        """Ends everything, the sinks last; fails when a collectd ends badly."""
+        failures = []
+        for made in self._collectds:
+            try:
+                made.finish()
+            except AssertionError as failure:
+                failures.append(failure)
+        for made in self._others:
+            made.stop()
+        for made in self._collectds + self._others:
+            shutil.rmtree(made.directory, ignore_errors=True)
+        if failures:
+            raise failures[0]

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: MIT
+"""A private Prometheus with the project's scrape configuration."""
+
+import itertools
+import re
+from pathlib import Path
+
+import requests
+
+from . import build
+from .process import Process, free_port
+from .wait import wait_until
+
+PROGRAM = "/usr/bin/prometheus"
+CONFIG = build.TOP / "prometheus/prometheus.yml"
+TARGET = "127.0.0.1:9103"
+
+
+class Prometheus:
+    """Scrapes one collectd once a second."""
+
+    _numbers = itertools.count(1)
+
+    def __init__(self, base, metrics_port):
+        self.directory = Path(base) / f"prometheus{next(self._numbers)}"
+        self.directory.mkdir()
+        self.port = None
+        self.process = None
+        self._write_config(metrics_port)
+
+    def _write_config(self, metrics_port):
+        text = CONFIG.read_text()
+        assert TARGET in text
+        text = text.replace(TARGET, f"127.0.0.1:{metrics_port}")
+        for name in ("scrape_interval", "scrape_timeout", "evaluation_interval"):
+            text = re.sub(rf"\b{name}: \S+", f"{name}: 1s", text)
+        self.config_path = self.directory / "prometheus.yml"
+        self.config_path.write_text(text)
+
+    def start(self):
+        for _ in range(3):
+            self.port = free_port()
+            self.process = Process(
+                [
+                    PROGRAM,
+                    f"--config.file={self.config_path}",
+                    f"--storage.tsdb.path={self.directory}/data",
+                    f"--web.listen-address=127.0.0.1:{self.port}",
+                ],
+                self.directory / "log",
+                cwd=self.directory,
+            )
+            wait_until(
+                lambda: self._is_ready() or not self.process.is_running(),
+                30,
+                lambda: f"Prometheus is not ready:\n{self.process.log()}",
+            )
+            if self.process.is_running():
+                return self
+            assert "address already in use" in self.process.log(), (
+                self.process.log()
+            )
+        raise AssertionError("no port stayed free for long enough")
+
+    def _is_ready(self):
+        if not self.process.listens_on(self.port):
+            return False
+        try:
+            return self._get("/-/ready").status_code == 200
+        except requests.RequestException:
+            return False
+
+    def _get(self, path, **parameters):
+        return requests.get(
+            f"http://127.0.0.1:{self.port}{path}", params=parameters, timeout=30
+        )
+
+    def query(self, expression):
+        """An instant query: a list of (labels, value)."""
+        answer = self._get("/api/v1/query", query=expression).json()
+        assert answer["status"] == "success", answer
+        return [
+            (result["metric"], float(result["value"][1]))
+            for result in answer["data"]["result"]
+        ]
+
+    def value(self, expression):
+        """The value of an expression that has one result, or None."""
+        found = self.query(expression)
+        assert len(found) <= 1, found
+        return found[0][1] if found else None
+
+    def targets(self):
+        answer = self._get("/api/v1/targets").json()
+        return answer["data"]["activeTargets"]
+
+    def stop(self):
+        if self.process is not None:
+            self.process.kill()
