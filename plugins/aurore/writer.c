@@ -302,8 +302,8 @@ static void *writer_main(void *argument) {
                           au_clock_monotonic_ns() + IDLE_NS);
     if (wake == AU_WAKE_BATCH)
       take_and_store(writer);
-    else
-      set_connected(writer, au_database_is_connected(writer->database));
+    else /* idle: a connection that is gone should not look like one */
+      set_connected(writer, au_database_check(writer->database));
   }
   set_connected(writer, false);
   au_database_disconnect(writer->database);
