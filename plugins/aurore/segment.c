@@ -20,6 +20,10 @@
 #define VERSION 1
 /* One read of the cursor; frames that are larger are read whole. */
 #define WINDOW_SIZE ((uint64_t)256 << 10)
+/* What a disk fails to read as a whole. */
+#define BLOCK_SIZE 4096
+/* Each may take a disk seconds; a file with more is not read to its end. */
+#define UNREADABLE_MAX 64
 
 /* The header as it stands in the file; little endian. */
 typedef struct header {
@@ -44,6 +48,14 @@ uint64_t au_segment_parse_name(const char *name) {
   char back[AU_SEGMENT_NAME_SIZE];
   au_segment_name(number, back);
   return strcmp(name, back) == 0 ? number : 0;
+}
+
+int au_segment_set_aside(const au_store_t *store, uint64_t number) {
+  char name[AU_SEGMENT_NAME_SIZE];
+  char aside[AU_SEGMENT_NAME_SIZE + 16];
+  au_segment_name(number, name);
+  snprintf(aside, sizeof(aside), "damaged-%s", name);
+  return store->io->renameat(store->directory, name, aside);
 }
 
 static au_segment_t *segment_new(uint64_t number) {
@@ -143,8 +155,10 @@ au_segment_t *au_segment_create(const au_store_t *store, uint64_t number,
 
 static int read_header(au_store_t *store, au_segment_t *segment) {
   header_t header;
-  ssize_t done = store->io->pread(segment->fd, &header, sizeof(header), 0);
-  if (done < 0)
+  ssize_t done = -1;
+  for (int tries = 0; done < 0 && tries < 2; tries++)
+    done = store->io->pread(segment->fd, &header, sizeof(header), 0);
+  if (done < 0 && errno != EIO)
     return -1;
   errno = EILSEQ;
   if ((size_t)done != sizeof(header) ||
@@ -176,6 +190,7 @@ static int find_first_row(const au_store_t *store, au_segment_t *segment) {
   au_cursor_result_t result = AU_CURSOR_FRAME;
   au_cursor_init(&cursor, store->io, segment->fd, segment->salt,
                  AU_SEGMENT_HEADER_SIZE, segment->end);
+  cursor.passes_unreadable = true;
   while (!found && result == AU_CURSOR_FRAME) {
     result = au_cursor_next(&cursor, &frame);
     if (result == AU_CURSOR_DAMAGE || result == AU_CURSOR_END) {
@@ -188,6 +203,7 @@ static int find_first_row(const au_store_t *store, au_segment_t *segment) {
       found = whole || frame.kind == AU_FRAME_FOOTER;
     }
   }
+  segment->unreadable = cursor.unreadable > 0;
   int error = errno;
   au_cursor_fini(&cursor);
   errno = error;
@@ -220,12 +236,37 @@ void au_cursor_init(au_cursor_t *cursor, const au_io_t *io, int fd,
   cursor->fd = fd;
   cursor->salt = salt;
   cursor->offset = offset;
-  cursor->limit = limit;
+  cursor->limit = limit > offset ? limit : offset;
   au_bytes_clear(&cursor->window, 4 * WINDOW_SIZE);
   cursor->window_offset = offset;
+  cursor->passes_unreadable = false;
+  cursor->unreadable = 0;
+  cursor->unreadable_end = 0;
 }
 
 void au_cursor_fini(au_cursor_t *cursor) { au_bytes_fini(&cursor->window); }
+
+/* As pread. A block that cannot be read is tried by itself, and then reads as
+ * bytes that are no frame. */
+static ssize_t read_some(au_cursor_t *cursor, uint8_t *data, size_t size,
+                         uint64_t offset) {
+  size_t part = size;
+  if (cursor->unreadable < UNREADABLE_MAX) {
+    ssize_t done = cursor->io->pread(cursor->fd, data, size, (off_t)offset);
+    if (done >= 0 || errno != EIO || !cursor->passes_unreadable)
+      return done;
+    size_t block = BLOCK_SIZE - (size_t)(offset % BLOCK_SIZE);
+    part = size < block ? size : block;
+    done = cursor->io->pread(cursor->fd, data, part, (off_t)offset);
+    if (done >= 0 || errno != EIO)
+      return done;
+    cursor->unreadable++;
+  }
+  memset(data, 0xff, part);
+  if (cursor->unreadable_end < offset + part)
+    cursor->unreadable_end = offset + part;
+  return (ssize_t)part;
+}
 
 /* Reads at least "need" bytes (or up to the limit) at the cursor's offset. */
 static bool refill(au_cursor_t *cursor, uint64_t need) {
@@ -242,8 +283,8 @@ static bool refill(au_cursor_t *cursor, uint64_t need) {
   }
   size_t got = 0;
   while (got < size) {
-    ssize_t done = cursor->io->pread(cursor->fd, data + got, size - got,
-                                     (off_t)(cursor->offset + got));
+    ssize_t done =
+        read_some(cursor, data + got, size - got, cursor->offset + got);
     if (done < 0 && errno == EINTR)
       continue;
     if (done < 0) {

@@ -36,6 +36,7 @@ typedef struct au_segment {
   uint64_t end;       /* bytes that may be read */
   uint64_t size;      /* bytes allocated */
   int fd;             /* -1: not open (memory files are always open) */
+  bool unreadable;    /* some of it cannot be read: kept aside, not deleted */
 } au_segment_t;
 
 /* Makes a segment of "size" bytes, open for writing. On error errno is set,
@@ -44,10 +45,15 @@ au_segment_t *au_segment_create(const au_store_t *store, uint64_t number,
                                 uint64_t size);
 
 /* Opens the segment of that number for reading, checks its header and finds
- * its first row; NULL and errno (EILSEQ: the header is damaged, or is that of
- * another spool when "store->id" is not nil; a nil id is filled in from the
- * header. EPROTO: a newer release made it). "end" is the file's size. */
+ * its first row; NULL and errno (EILSEQ: the header is damaged or unreadable,
+ * or is that of another spool when "store->id" is not nil; a nil id is filled
+ * in from the header. EPROTO: a newer release made it). "end" is the file's
+ * size. */
 au_segment_t *au_segment_open(au_store_t *store, uint64_t number);
+
+/* Gives the file another name ("damaged-..."), for whoever wants to look at it;
+ * the spool does not read it any more. -1 and errno on error. */
+int au_segment_set_aside(const au_store_t *store, uint64_t number);
 
 /* Closes the file and frees. */
 void au_segment_close(const au_store_t *store, au_segment_t *segment);
@@ -66,6 +72,11 @@ typedef struct au_cursor {
   uint64_t limit;  /* where reading ends */
   au_bytes_t window;
   uint64_t window_offset;
+  /* Whether blocks that the disk cannot read are passed as damage (false after
+   * init), how many were, and where the last one ends. */
+  bool passes_unreadable;
+  unsigned unreadable;
+  uint64_t unreadable_end;
 } au_cursor_t;
 
 typedef enum au_cursor_result {

@@ -140,7 +140,7 @@ void au_spool_close(au_spool_t *spool) {
 au_uuid_t au_spool_id(const au_spool_t *spool) { return spool->state.name; }
 
 bool au_spool_may_fall_back(const au_spool_t *spool) {
-  return spool->durability != AU_DURABILITY_COMMIT;
+  return spool->durability != AU_DURABILITY_COMMIT || spool->state.tail_lost;
 }
 
 /* Adds the rows' frames; on failure the group is as it was before. */
@@ -243,9 +243,10 @@ uint32_t au_spool_owners(au_spool_t *spool, au_uuid_t owner[AU_OWNERS_MAX]) {
 
 void au_spool_confirm_owner(au_spool_t *spool) {
   pthread_mutex_lock(&spool->lock);
-  if (spool->state.owners > 1) {
+  if (spool->state.owners > 1 || spool->state.tail_lost) {
     spool->state.owner[0] = spool->state.owner[spool->state.owners - 1];
     spool->state.owners = 1;
+    spool->state.tail_lost = false;
     spool->state_dirty = true;
     pthread_cond_signal(&spool->house);
   }

@@ -152,12 +152,15 @@ void au_spool_trim(au_spool_t *spool, au_position_t to);
  * still hold, the newest (this one's) last; see spool_state.h. */
 uint32_t au_spool_owners(au_spool_t *spool, au_uuid_t owner[AU_OWNERS_MAX]);
 
-/* The database holds this opening's token: forgets the older ones. */
+/* The database holds this opening's token, and agrees about what was stored:
+ * forgets the older tokens. */
 void au_spool_confirm_owner(au_spool_t *spool);
 
-/* Whether rows that were acknowledged may be missing after a power cut: the
- * durability is not "commit". The database may then be ahead of the spool
- * without anything being wrong. */
+/* Whether rows at the end that the database has may be missing here: after a
+ * power cut with a durability that is not "commit", or because of damage that
+ * recovery has reported, until au_spool_confirm_owner. The database may then be
+ * ahead of the spool without the spool being an old one. From the thread that
+ * confirms. */
 bool au_spool_may_fall_back(const au_spool_t *spool);
 
 /* NULL, or why rows are being refused (static text). */

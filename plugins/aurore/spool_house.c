@@ -24,8 +24,10 @@ static void delete_segments(au_spool_t *spool, au_segment_t *segment) {
     au_segment_t *next = segment->next;
     char name[AU_SEGMENT_NAME_SIZE];
     au_segment_name(segment->number, name);
-    if (spool->store.io->unlinkat(spool->store.directory, name) != 0 &&
-        errno != ENOENT)
+    int status = segment->unreadable
+                     ? au_segment_set_aside(&spool->store, segment->number)
+                     : spool->store.io->unlinkat(spool->store.directory, name);
+    if (status != 0 && errno != ENOENT)
       au_log(AU_LOG_WARNING,
              "could not delete segment \"%s\" of the spool: %s; the next start "
              "will",

@@ -76,8 +76,9 @@ struct au_spool {
 
   /* The writer's own (the thread that reads and trims). */
   au_cursor_t cursor;
-  int read_fd;          /* -1: none */
-  uint64_t read_number; /* of the segment that "read_fd" reads */
+  int read_fd;            /* -1: none */
+  uint64_t read_number;   /* of the segment that "read_fd" reads */
+  unsigned read_failures; /* in a row */
   /* Damage before this place has been told of. */
   uint64_t aside_segment;
   uint64_t aside_offset;

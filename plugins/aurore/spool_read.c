@@ -15,6 +15,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Of a place in a segment, before it is passed: with a second between them, as
+ * the writer does, half a minute. */
+#define READ_TRIES 30
+
 void au_slab_fini(au_slab_t *slab) {
   au_bytes_fini(&slab->bytes);
   free(slab->length);
@@ -127,8 +131,14 @@ static void set_aside(au_spool_t *spool, const span_t *span, uint64_t from,
     return;
   uint8_t part[4096];
   for (uint64_t at = from; at < to;) {
-    uint64_t size = to - at < sizeof(part) ? to - at : sizeof(part);
+    uint64_t size = sizeof(part) - at % sizeof(part);
+    if (size > to - at)
+      size = to - at;
     ssize_t got = io->pread(spool->read_fd, part, size, (off_t)at);
+    if (got < 0 && errno == EIO) {
+      at += size; /* a hole in the copy */
+      continue;
+    }
     if (got <= 0)
       break;
     struct iovec iov = {.iov_base = part, .iov_len = (size_t)got};
@@ -238,6 +248,42 @@ static au_status_t pass_gap(au_spool_t *spool, const span_t *span,
   return AU_OK;
 }
 
+/* Somebody has removed the file. (errno is of the failed open.) */
+static bool is_gone(au_spool_t *spool) {
+  return errno == ENOENT && ++spool->read_failures >= READ_TRIES;
+}
+
+static void pass_segment(au_spool_t *spool, const span_t *span,
+                         au_slab_t *slab) {
+  uint64_t lost = span->stop_seq - slab->end.seq;
+  set_aside(spool, span, slab->end.offset, slab->end.offset, lost);
+  slab->end.seq = span->stop_seq;
+  slab->end.offset = span->end;
+  spool->read_failures = 0;
+}
+
+/* A read that failed is tried again for a while. Then, if the disk otherwise
+ * works (it is not just away), what it cannot read is passed as damage. */
+static bool passes_unreadable(const au_spool_t *spool, int fd) {
+  return spool->read_failures >= READ_TRIES &&
+         spool->store.io->fdatasync(fd) == 0;
+}
+
+/* Keeps count of failed reads. */
+static au_status_t note_read(au_spool_t *spool, const span_t *span,
+                             au_status_t status) {
+  if (spool->cursor.unreadable > 0) {
+    pthread_mutex_lock(&spool->lock);
+    span->segment->unreadable = true;
+    pthread_mutex_unlock(&spool->lock);
+  } else if (status == AU_IO) {
+    spool->read_failures++;
+  } else {
+    spool->read_failures = 0;
+  }
+  return status;
+}
+
 au_status_t au_spool_read(au_spool_t *spool, au_position_t from,
                           size_t max_rows, size_t max_bytes, au_slab_t *slab) {
   const limits_t limits = {.max_rows = max_rows, .max_bytes = max_bytes};
@@ -251,24 +297,29 @@ au_status_t au_spool_read(au_spool_t *spool, au_position_t from,
   while (find_span(spool, number, &span)) {
     if (slab->end.seq >= span.stop_seq && span.is_last)
       return AU_OK; /* all that is durable has been read */
-    if (span.segment->number != slab->end.segment) {
-      slab->end.segment = span.segment->number;
-      slab->end.offset = AU_SEGMENT_HEADER_SIZE;
-    }
-    int fd = open_for_reading(spool, span.segment);
-    if (fd < 0)
-      return AU_IO;
-    au_cursor_init(&spool->cursor, spool->store.io, fd, span.segment->salt,
-                   slab->end.offset, span.end);
-    au_status_t status = read_span(spool, &span, &limits, slab);
-    if (status != AU_OK || slab->count > 0)
-      return status;
     if (slab->end.seq >= span.stop_seq) {
       /* What stands behind its last row is a torn tail, whatever it is. */
       number = span.segment->number + 1;
       continue;
     }
-    status = pass_gap(spool, &span, slab);
+    if (span.segment->number != slab->end.segment) {
+      slab->end.segment = span.segment->number;
+      slab->end.offset = AU_SEGMENT_HEADER_SIZE;
+    }
+    int fd = open_for_reading(spool, span.segment);
+    if (fd < 0 && !is_gone(spool))
+      return AU_IO;
+    if (fd < 0) {
+      pass_segment(spool, &span, slab);
+      return AU_OK;
+    }
+    au_cursor_init(&spool->cursor, spool->store.io, fd, span.segment->salt,
+                   slab->end.offset, span.end);
+    spool->cursor.passes_unreadable = passes_unreadable(spool, fd);
+    au_status_t status = read_span(spool, &span, &limits, slab);
+    if (status != AU_OK || slab->count > 0)
+      return note_read(spool, &span, status);
+    status = note_read(spool, &span, pass_gap(spool, &span, slab));
     if (status != AU_OK || slab->end.seq > from.seq)
       return status; /* rows were passed: the caller moves on first */
     number = span.segment->number;

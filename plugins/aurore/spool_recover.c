@@ -83,17 +83,18 @@ static au_status_t list_segments(const au_spool_t *spool, numbers_t *numbers) {
   return status;
 }
 
-static void set_segment_aside(const au_spool_t *spool, uint64_t number) {
+static void set_segment_aside(const au_spool_t *spool, uint64_t number,
+                              const char *why) {
   char name[AU_SEGMENT_NAME_SIZE];
-  char aside[AU_SEGMENT_NAME_SIZE + 16];
   au_segment_name(number, name);
-  snprintf(aside, sizeof(aside), "damaged-%s", name);
-  spool->store.io->renameat(spool->store.directory, name, aside);
   au_metrics_count(AU_M_SPOOL_DAMAGED, 0, 1);
-  au_log(AU_LOG_ERROR,
-         "the header of segment \"%s\" of the spool is damaged; set aside as "
-         "\"%s\"",
-         name, aside);
+  if (au_segment_set_aside(&spool->store, number) == 0)
+    au_log(AU_LOG_ERROR,
+           "%s segment \"%s\" of the spool; set aside as \"damaged-%s\"", why,
+           name, name);
+  else
+    au_log(AU_LOG_ERROR, "%s segment \"%s\" of the spool: %s; left out", why,
+           name, strerror(errno));
 }
 
 static void link_segment(au_spool_t *spool, au_segment_t *segment) {
@@ -112,6 +113,7 @@ static void delete_segment(const au_spool_t *spool, uint64_t number) {
 
 /* Opens every segment that may still be needed. */
 static au_status_t open_segments(au_spool_t *spool, const numbers_t *numbers) {
+  bool tail_lost = false;
   for (size_t i = 0; i < numbers->count; i++) {
     uint64_t number = numbers->number[i];
     spool->next_number = number + 1;
@@ -123,13 +125,17 @@ static au_status_t open_segments(au_spool_t *spool, const numbers_t *numbers) {
     if (segment == NULL && errno != EILSEQ)
       return errno == ENOMEM ? AU_NOMEM : AU_IO;
     if (segment == NULL) {
-      set_segment_aside(spool, number);
+      set_segment_aside(spool, number, "could not read the header of");
+      tail_lost = true;
       continue;
     }
+    if (segment->first_seq != 0)
+      tail_lost = false; /* what is missing before it will be seen */
     spool->store.io->close(segment->fd);
     segment->fd = -1;
     link_segment(spool, segment);
   }
+  spool->state.tail_lost |= tail_lost;
   return AU_OK;
 }
 
@@ -138,9 +144,10 @@ typedef struct tail {
   uint64_t next_seq; /* behind it; 0: there is none */
   uint64_t start;    /* its bytes */
   uint64_t end;
+  bool lost; /* something behind it cannot be read */
 } tail_t;
 
-static au_status_t scan(au_spool_t *spool, const au_segment_t *segment, int fd,
+static au_status_t scan(au_spool_t *spool, au_segment_t *segment, int fd,
                         tail_t *out_tail) {
   *out_tail = (tail_t){.next_seq = 0};
   uint64_t start = AU_SEGMENT_HEADER_SIZE; /* of the group */
@@ -150,6 +157,7 @@ static au_status_t scan(au_spool_t *spool, const au_segment_t *segment, int fd,
   au_frame_t frame;
   au_cursor_init(&spool->cursor, spool->store.io, fd, segment->salt,
                  AU_SEGMENT_HEADER_SIZE, segment->size);
+  spool->cursor.passes_unreadable = true;
   for (;;) {
     au_cursor_result_t result = au_cursor_next(&spool->cursor, &frame);
     if (result == AU_CURSOR_ERROR)
@@ -178,6 +186,8 @@ static au_status_t scan(au_spool_t *spool, const au_segment_t *segment, int fd,
     group_seq = 0;
     whole = true;
   }
+  segment->unreadable |= spool->cursor.unreadable > 0;
+  out_tail->lost = spool->cursor.unreadable_end > out_tail->end;
   return AU_OK;
 }
 
@@ -226,6 +236,16 @@ static au_status_t settle_tail(au_spool_t *spool, au_segment_t *segment,
   return status;
 }
 
+static void tell_lost_tail(const au_segment_t *segment) {
+  au_metrics_count(AU_M_SPOOL_DAMAGED, 0, 1);
+  au_log(AU_LOG_ERROR,
+         "could not read the end of segment %016" PRIx64
+         " of the spool; if there were events, they are lost",
+         segment->number);
+  au_notify(AU_SEVERITY_FAILURE, "spool",
+            "the end of the spool cannot be read");
+}
+
 /* Scans the newest segment with rows; deletes newer ones, which hold nothing
  * that was acknowledged. Sets durable_seq. */
 static au_status_t find_end(au_spool_t *spool) {
@@ -245,12 +265,20 @@ static au_status_t find_end(au_spool_t *spool) {
       status = settle_tail(spool, tail, &found);
     if (status != AU_OK)
       return status;
+    spool->state.tail_lost |= found.lost;
     if (found.next_seq != 0) {
+      if (found.lost)
+        tell_lost_tail(tail);
       spool->newest = tail;
       spool->durable_seq = found.next_seq;
       return AU_OK;
     }
-    delete_segment(spool, tail->number);
+    if (tail->unreadable) {
+      set_segment_aside(spool, tail->number, "could not read a group of");
+      spool->state.tail_lost = true;
+    } else {
+      delete_segment(spool, tail->number);
+    }
     au_segment_close(&spool->store, tail);
     spool->newest = before;
     if (before != NULL)
@@ -261,7 +289,7 @@ static au_status_t find_end(au_spool_t *spool) {
 }
 
 static void find_begin(au_spool_t *spool) {
-  const au_spool_state_t *state = &spool->state;
+  au_spool_state_t *state = &spool->state;
   const au_segment_t *first = spool->oldest;
   while (first != NULL && first->first_seq == 0)
     first = first->next;
@@ -273,8 +301,12 @@ static void find_begin(au_spool_t *spool) {
     spool->begin = (au_position_t){.seq = first->first_seq,
                                    .segment = first->number,
                                    .offset = AU_SEGMENT_HEADER_SIZE};
-  if (spool->durable_seq < spool->begin.seq)
+  if (spool->durable_seq < spool->begin.seq) {
+    /* Normal when all has been stored and the segments are gone. */
+    if (first != NULL)
+      state->tail_lost = true;
     spool->durable_seq = spool->begin.seq;
+  }
   if (spool->next_number <= spool->begin.segment)
     spool->next_number = spool->begin.segment + 1;
   for (const au_segment_t *s = spool->oldest; s != NULL; s = s->next) {
@@ -336,6 +368,10 @@ static au_status_t read_directory(au_spool_t *spool) {
     status = find_end(spool);
   if (status != AU_OK)
     return status;
+  if (spool->state.generation == 0 && spool->oldest != NULL)
+    au_log(AU_LOG_ERROR,
+           "the state of the spool is missing or damaged; the database will "
+           "not know it for the one that it knew");
   find_begin(spool);
   static const au_uuid_t nil;
   if (memcmp(&spool->store.id, &nil, sizeof(nil)) == 0)

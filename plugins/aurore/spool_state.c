@@ -29,7 +29,7 @@ typedef struct slot {
   uint8_t id[16];
   uint8_t name[16];
   uint8_t owner[AU_OWNERS_MAX][16];
-  uint32_t reserved;
+  uint32_t tail_lost;
   uint32_t crc; /* of all before */
 } slot_t;
 
@@ -46,6 +46,7 @@ static bool slot_read(const slot_t *slot, au_spool_state_t *state) {
   state->begin_seq = le64toh(slot->begin_seq);
   state->begin_segment = le64toh(slot->begin_segment);
   state->begin_offset = le64toh(slot->begin_offset);
+  state->tail_lost = slot->tail_lost != 0;
   memcpy(state->id.byte, slot->id, sizeof(slot->id));
   memcpy(state->name.byte, slot->name, sizeof(slot->name));
   memcpy(state->owner, slot->owner, sizeof(slot->owner));
@@ -124,6 +125,7 @@ static au_status_t save(const au_io_t *io, int directory,
   slot.begin_seq = htole64(state->begin_seq);
   slot.begin_segment = htole64(state->begin_segment);
   slot.begin_offset = htole64(state->begin_offset);
+  slot.tail_lost = htole32(state->tail_lost ? 1 : 0);
   memcpy(slot.id, state->id.byte, sizeof(slot.id));
   memcpy(slot.name, state->name.byte, sizeof(slot.name));
   memcpy(slot.owner, state->owner, sizeof(slot.owner));

@@ -13,6 +13,10 @@
  * the database since, and is refused by it. Tokens are kept until the database
  * is known to have one, since any of them may be the one it has.
  *
+ * Rows at the end that damage has taken are not known to be missing, and their
+ * numbers are given again; the database may have stored some of them. That this
+ * may be so is noted until the lane has settled it with the database.
+ *
  * Threads: one at a time.
  */
 #ifndef AURORE_SPOOL_STATE_H
@@ -21,6 +25,8 @@
 #include "event.h"
 #include "io.h"
 #include "status.h"
+
+#include <stdbool.h>
 
 #define AU_OWNERS_MAX 64
 
@@ -31,6 +37,7 @@ typedef struct au_spool_state {
   uint64_t begin_seq;
   uint64_t begin_segment;
   uint64_t begin_offset;
+  bool tail_lost;  /* damage may have taken rows that the database has */
   uint32_t owners; /* tokens in use, the newest last */
   au_uuid_t owner[AU_OWNERS_MAX];
 } au_spool_state_t;
