@@ -469,6 +469,26 @@ START_TEST(spool_opens_on_a_full_disk) {
 }
 END_TEST
 
+static int parent_syncs;
+
+static int counting_fsync(int fd) {
+  char parent[64];
+  snprintf(parent, sizeof(parent), "%s", directory);
+  *strrchr(parent, '/') = '\0';
+  parent_syncs += is_named(fd, parent) ? 1 : 0;
+  return au_io_system.fsync(fd);
+}
+
+START_TEST(name_of_the_directory_is_synced) {
+  au_io_t io = au_io_system;
+  io.fsync = counting_fsync;
+  for (int start = 1; start <= 2; start++) {
+    au_spool_close(open_spool(&io, SEGMENT_BYTES));
+    ck_assert_int_eq(parent_syncs, start);
+  }
+}
+END_TEST
+
 START_TEST(state_has_its_room_from_the_start) {
   au_spool_close(open_spool(NULL, SEGMENT_BYTES));
   struct stat info;
@@ -958,6 +978,7 @@ int main(void) {
   tcase_add_test(tcase, state_that_cannot_be_written_is_tried_once_a_second);
   tcase_add_test(tcase, full_disk_is_told_once_and_forgotten_once);
   tcase_add_test(tcase, spool_opens_on_a_full_disk);
+  tcase_add_test(tcase, name_of_the_directory_is_synced);
   tcase_add_test(tcase, state_has_its_room_from_the_start);
   tcase_add_test(tcase, groups_that_cannot_be_synced_leave_nothing_behind);
   tcase_add_test(tcase,
