@@ -24,7 +24,7 @@ bool au_option_boolean(const char *text, bool *out_value);
 /* "HH:MM", 00:00 to 23:59. */
 bool au_option_is_time_of_day(const char *text);
 
-/* "address:port" with an IPv4 address, "localhost" or "*" (any address);
+/* "address:port" with an IPv4 address, "localhost" or "*" (all of them);
  * "[address]:port" with an IPv6 address, which may have a zone ("%eth0"); or
  * "unix:/path" with an absolute path that fits into a socket address. Ports
  * are 1 to 65535. */
