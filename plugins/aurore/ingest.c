@@ -384,6 +384,17 @@ static au_ingest_result_t explain(scratch_t *scratch, au_json_result_t json,
   return malformed(scratch, what, start + offset);
 }
 
+/* YAJL takes \f and \v for white space, JSON does not. Neither may stand in a
+ * string. The first of them, or SIZE_MAX. */
+static size_t find_false_space(const char *body, size_t size) {
+  const char *feed = memchr(body, '\f', size);
+  size_t before = feed != NULL ? (size_t)(feed - body) : size;
+  const char *tab = memchr(body, '\v', before);
+  if (tab != NULL)
+    return (size_t)(tab - body);
+  return feed != NULL ? before : SIZE_MAX;
+}
+
 /* Feeds one body, or one line, which must be one value. */
 static au_ingest_result_t parse_piece(scratch_t *scratch, size_t start,
                                       size_t size) {
@@ -422,6 +433,20 @@ static au_ingest_result_t parse_lines(scratch_t *scratch, size_t start) {
     start += size + 1;
   }
   return AU_INGEST_DONE;
+}
+
+static au_ingest_result_t parse_text(scratch_t *scratch) {
+  size_t size = scratch->size;
+  size_t false_space = find_false_space(scratch->body, size);
+  if (false_space != SIZE_MAX)
+    return malformed(scratch, "unexpected character", false_space);
+  /* A mark of byte order is no JSON, but editors and spreadsheets put one. */
+  size_t start = size >= BOM_SIZE && memcmp(scratch->body, BOM, BOM_SIZE) == 0
+                     ? BOM_SIZE
+                     : 0;
+  return scratch->format == AU_INGEST_JSON
+             ? parse_piece(scratch, start, size - start)
+             : parse_lines(scratch, start);
 }
 
 /* --- the interface --------------------------------------------------------*/
@@ -493,12 +518,7 @@ au_ingest_result_t au_ingest_parse(au_ingest_t *ingest,
   scratch->format = format;
   scratch->now_us = now_us;
 
-  /* A mark of byte order is no JSON, but editors and spreadsheets put one. */
-  size_t start =
-      size >= BOM_SIZE && memcmp(body, BOM, BOM_SIZE) == 0 ? BOM_SIZE : 0;
-  au_ingest_result_t result = format == AU_INGEST_JSON
-                                  ? parse_piece(scratch, start, size - start)
-                                  : parse_lines(scratch, start);
+  au_ingest_result_t result = parse_text(scratch);
   if (result == AU_INGEST_DONE) {
     au_json_parser_finish(scratch->parser);
   } else {

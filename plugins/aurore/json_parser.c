@@ -167,7 +167,12 @@ au_json_result_t au_json_parser_feed(au_json_parser_t *parser, const char *text,
 /* --- errors ---------------------------------------------------------------*/
 
 /* YAJL's texts by a part of each, ours, and where YAJL stands then. */
-typedef enum stand { AT_BYTE, BEHIND_BYTE, BEHIND_TOKEN } stand_t;
+typedef enum stand {
+  AT_BYTE,
+  BEHIND_BYTE,
+  BEHIND_TOKEN,
+  AT_TOKEN /* but two bytes into a string */
+} stand_t;
 
 static const struct {
   const char *part;
@@ -184,7 +189,7 @@ static const struct {
     {"comment", "unexpected character", AT_BYTE},
     {"invalid char in json", "unexpected character", BEHIND_BYTE},
     {"separated by a colon", "expected ':'", BEHIND_TOKEN},
-    {"inside map", "expected ',' or '}'", BEHIND_TOKEN},
+    {"inside map", "expected ',' or '}'", AT_TOKEN},
     {"after array element", "expected ',' or ']'", BEHIND_TOKEN},
     {"invalid object key", "expected a key in double quotes", BEHIND_TOKEN},
 };
@@ -207,34 +212,60 @@ static size_t find_error(au_json_parser_t *parser) {
   return found;
 }
 
+static bool is_space(char c) {
+  return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
 static bool is_word(char c) {
   return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
          (c >= 'A' && c <= 'Z') || c == '+' || c == '-' || c == '.';
 }
 
-/* A quote inside a string stands behind an odd number of backslashes. */
-static bool is_escaped(const char *text, size_t at) {
-  size_t backslashes = 0;
-  while (backslashes < at && text[at - 1 - backslashes] == '\\')
-    backslashes++;
-  return backslashes % 2 == 1;
+/* Where the token ends that starts at "at", before "end" at the latest. */
+static size_t token_end(const char *text, size_t at, size_t end) {
+  char first = text[at++];
+  if (first == '"') {
+    while (at < end && text[at] != '"')
+      at += text[at] == '\\' ? 2 : 1;
+    return at < end ? at + 1 : end;
+  }
+  if (is_word(first))
+    while (at < end && is_word(text[at]))
+      at++;
+  return at;
 }
 
-/* Where the token starts that ends before "end", which is at least 1. */
-static size_t token_start(const char *text, size_t end) {
-  size_t at = end - 1;
-  if (text[at] == '"') {
-    while (at > 0) {
-      at--;
-      if (text[at] == '"' && !is_escaped(text, at))
-        break;
+/* The start of the last token that starts before "end". */
+static size_t last_token(const char *text, size_t end) {
+  size_t start = 0;
+  for (size_t at = 0; at < end;) {
+    if (is_space(text[at])) {
+      at++;
+      continue;
     }
-    return at;
+    start = at;
+    at = token_end(text, at, end);
   }
-  if (is_word(text[at]))
-    while (at > 0 && is_word(text[at - 1]))
-      at--;
-  return at;
+  return start;
+}
+
+/* Whether the token at "start" follows a colon, and so is right. */
+static bool is_value(const char *text, size_t start) {
+  while (start > 0 && is_space(text[start - 1]))
+    start--;
+  return start > 0 && text[start - 1] == ':';
+}
+
+static size_t find_place(const char *text, size_t consumed, stand_t stand) {
+  if (consumed == 0 || stand == AT_BYTE)
+    return consumed;
+  if (stand == BEHIND_BYTE)
+    return consumed - 1;
+  size_t token = last_token(text, consumed);
+  if (stand == BEHIND_TOKEN)
+    return token;
+  bool is_string = token + 2 == consumed && text[token] == '"';
+  return is_string && !is_value(text, token) ? token : consumed;
 }
 
 const char *au_json_parser_explain(au_json_parser_t *parser, const char *text,
@@ -244,10 +275,6 @@ const char *au_json_parser_explain(au_json_parser_t *parser, const char *text,
     consumed = size;
   size_t error = find_error(parser);
   stand_t stand = error < ERRORS ? errors[error].stand : BEHIND_TOKEN;
-  if (consumed > 0 && stand == BEHIND_BYTE)
-    consumed--;
-  if (consumed > 0 && stand == BEHIND_TOKEN)
-    consumed = token_start(text, consumed);
-  *out_offset = consumed;
+  *out_offset = find_place(text, consumed, stand);
   return error < ERRORS ? errors[error].text : "unexpected character";
 }

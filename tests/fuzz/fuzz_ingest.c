@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * fuzz_ingest - any bytes as a request body. Whatever comes, the counts agree,
+ * what was accepted reads back and is accepted again as the same event, and
+ * what is told of the rest is JSON.
+ *
+ * The first byte of the input chooses the form of the body and the limits; the
+ * rest is the body.
+ *
+ *   clang -std=gnu11 -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined
+ *     -Iplugins/aurore tests/fuzz/fuzz_ingest.c LIBRARY SOURCES -lyajl
+ */
+#include "ingest.h"
+#include "json.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <yajl/yajl_parse.h>
+
+#define NOW INT64_C(1700000000123456)
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void require(bool is_true, const char *what) {
+  if (is_true)
+    return;
+  fprintf(stderr, "fuzz_ingest: %s\n", what);
+  abort();
+}
+
+/* YAJL at its strictest: UTF-8 is checked too. */
+static void require_json(const uint8_t *text, size_t size, const char *what) {
+  yajl_handle handle = yajl_alloc(NULL, NULL, NULL);
+  require(handle != NULL, "out of memory");
+  require(yajl_parse(handle, text, size) == yajl_status_ok &&
+              yajl_complete_parse(handle) == yajl_status_ok,
+          what);
+  yajl_free(handle);
+}
+
+static bool is_same(au_slice_t a, au_slice_t b) {
+  return (a.data == NULL) == (b.data == NULL) && a.size == b.size &&
+         (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
+}
+
+/* The event as a request of its own. */
+static void write_event(au_bytes_t *json, const au_event_t *event) {
+  au_bytes_clear(json, SIZE_MAX);
+  /* Milliseconds, with the microseconds as a fraction; small ones would pass
+   * for seconds, which are written so too. */
+  if (event->occurred_at_us >= INT64_C(100000000000000))
+    au_bytes_printf(json, "{\"timestamp\":%lld.%03d",
+                    (long long)(event->occurred_at_us / 1000),
+                    (int)(event->occurred_at_us % 1000));
+  else
+    au_bytes_printf(json, "{\"timestamp\":%lld.%06d",
+                    (long long)(event->occurred_at_us / 1000000),
+                    (int)(event->occurred_at_us % 1000000));
+  au_bytes_put_string(json, ",\"service\":");
+  au_json_put_string(json, event->service.data, event->service.size);
+  au_bytes_put_string(json, ",\"message\":");
+  au_json_put_string(json, event->message.data, event->message.size);
+  if (event->metadata.data != NULL) {
+    au_bytes_put_string(json, ",\"metadata\":");
+    au_bytes_put(json, event->metadata.data, event->metadata.size);
+  }
+  au_bytes_put_u8(json, '}');
+}
+
+static void check_event(au_ingest_t *again, au_bytes_t *json,
+                        const au_event_t *event) {
+  write_event(json, event);
+  require(!json->failed, "out of memory");
+  require(au_ingest_parse(again, AU_INGEST_JSON, (const char *)json->data,
+                          json->size, NOW) == AU_INGEST_DONE,
+          "an accepted event is not JSON");
+  require(again->rows.count == 1, "an accepted event is refused");
+  au_event_t twin;
+  require(au_row_decode(again->rows.bytes.data, again->rows.length[0], &twin) ==
+              AU_OK,
+          "a row does not read back");
+  require(twin.occurred_at_us == event->occurred_at_us &&
+              is_same(twin.service, event->service) &&
+              is_same(twin.message, event->message) &&
+              is_same(twin.metadata, event->metadata),
+          "an event changes on its way");
+}
+
+static void check_rows(const au_ingest_t *ingest, au_ingest_t *again,
+                       au_bytes_t *json) {
+  size_t offset = 0;
+  for (size_t i = 0; i < ingest->rows.count; i++) {
+    const uint8_t *tuple = ingest->rows.bytes.data + offset;
+    au_event_t event;
+    require(au_row_decode(tuple, ingest->rows.length[i], &event) == AU_OK,
+            "a row does not read back");
+    require(memcmp(&event.id, &ingest->ids[i], sizeof(event.id)) == 0,
+            "an id is not that of its row");
+    require(au_utf8_length(event.service.data, event.service.size) > 0 &&
+                au_utf8_length(event.message.data, event.message.size) > 0,
+            "a text is empty, or not UTF-8");
+    require(event.metadata.data == NULL ||
+                event.metadata.size <= ingest->limits->metadata_max_bytes,
+            "metadata is too large");
+    check_event(again, json, &event);
+    offset += ingest->rows.length[i];
+  }
+  require(offset == ingest->rows.bytes.size, "bytes belong to no row");
+}
+
+static void check_errors(const au_ingest_t *ingest) {
+  for (size_t i = 0; i < ingest->errors_count; i++) {
+    const au_ingest_error_t *error = &ingest->errors[i];
+    require(error->index < ingest->total, "an error of no event");
+    require(i == 0 || error->index > ingest->errors[i - 1].index,
+            "errors are out of order");
+    require(error->offset + error->size <= ingest->errors_json.size,
+            "an error has no text");
+    require_json(ingest->errors_json.data + error->offset, error->size,
+                 "an error is not JSON");
+  }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  static const au_limits_t wide = AU_LIMITS_DEFAULT;
+  static const au_limits_t narrow = {.max_body_bytes = 1048576,
+                                     .max_batch_events = 3,
+                                     .service_max_length = 4,
+                                     .message_max_length = 6,
+                                     .metadata_max_bytes = 24,
+                                     .metadata_max_keys = 3,
+                                     .metadata_max_depth = 2};
+  /* Kept, so that what one body leaves behind meets the next. */
+  static au_ingest_t parser[2];
+  static au_ingest_t again[2];
+  static au_bytes_t json;
+  if (parser[0].scratch == NULL)
+    for (int i = 0; i < 2; i++)
+      require(au_ingest_init(&parser[i], i == 0 ? &wide : &narrow) == AU_OK &&
+                  au_ingest_init(&again[i], i == 0 ? &wide : &narrow) == AU_OK,
+              "out of memory");
+  if (size == 0)
+    return 0;
+  int kind = data[0] >> 1 & 1;
+  au_ingest_t *ingest = &parser[kind];
+  au_ingest_format_t format =
+      (data[0] & 1) != 0 ? AU_INGEST_NDJSON : AU_INGEST_JSON;
+  switch (
+      au_ingest_parse(ingest, format, (const char *)data + 1, size - 1, NOW)) {
+  case AU_INGEST_DONE:
+    require(ingest->total == ingest->rows.count + ingest->errors_count,
+            "the counts do not agree");
+    require(ingest->total <= ingest->limits->max_batch_events,
+            "too many events");
+    check_rows(ingest, &again[kind], &json);
+    check_errors(ingest);
+    break;
+  case AU_INGEST_MALFORMED:
+    require(ingest->message[0] != '\0', "no word of what is wrong");
+    break;
+  case AU_INGEST_TOO_MANY:
+    break;
+  case AU_INGEST_NOMEM:
+  default:
+    require(false, "out of memory");
+    break;
+  }
+  return 0;
+}
