@@ -268,30 +268,27 @@ END_TEST
  * ones are passed over. One that comes in pieces may be taken for a refusal,
  * but what was sent until then is never taken for the whole. */
 START_TEST(notice_in_a_copy_does_not_cut_it) {
-  do_sql(control, "CREATE TABLE public.noisy (a int)");
+  do_sql(control, "CREATE TEMP TABLE noisy (a int)");
   do_sql(control,
-         "CREATE FUNCTION public.shout() RETURNS trigger LANGUAGE plpgsql AS "
+         "CREATE FUNCTION pg_temp.shout() RETURNS trigger LANGUAGE plpgsql AS "
          "$$BEGIN IF NEW.a % 50000 = 10 THEN "
          "PERFORM set_config('client_min_messages', 'notice', true); "
          "RAISE NOTICE '%', repeat('x', TG_ARGV[0]::int); END IF; "
          "RETURN NEW; END$$");
   do_sql(control, _i == 0 ? "CREATE TRIGGER shout BEFORE INSERT ON "
-                            "public.noisy FOR EACH ROW EXECUTE FUNCTION "
-                            "public.shout('10')"
+                            "noisy FOR EACH ROW EXECUTE FUNCTION "
+                            "pg_temp.shout('10')"
                           : "CREATE TRIGGER shout BEFORE INSERT ON "
-                            "public.noisy FOR EACH ROW EXECUTE FUNCTION "
-                            "public.shout('1000000')");
+                            "noisy FOR EACH ROW EXECUTE FUNCTION "
+                            "pg_temp.shout('1000000')");
   au_bytes_t bytes = make_copy(400000, NO_BAD);
   const au_piece_t piece = {.data = bytes.data, .size = bytes.size};
   au_database_error_t error;
-  au_status_t status =
-      au_database_copy(control, "COPY public.noisy FROM STDIN (FORMAT binary)",
-                       &piece, 1, &error);
+  au_status_t status = au_database_copy(
+      control, "COPY noisy FROM STDIN (FORMAT binary)", &piece, 1, &error);
   char count[32];
   snprintf(count, sizeof(count), "%.31s",
-           ask(control, "SELECT count(*) FROM public.noisy"));
-  do_sql(control, "DROP TABLE public.noisy");
-  do_sql(control, "DROP FUNCTION public.shout()");
+           ask(control, "SELECT count(*) FROM noisy"));
   if (_i == 0 || status == AU_OK) {
     ck_assert_done(status, error);
     ck_assert_str_eq(count, "400000");

@@ -101,7 +101,7 @@ START_TEST(copy_that_waits_for_a_lock_ends_on_the_server) {
       make_client(getenv("AURORE_TEST_CONNINFO"), 0.5, -1);
   au_database_error_t error;
   ck_assert_int_eq(au_database_connect(database, &error), AU_OK);
-  do_sql(control, "CREATE TABLE public.stall (a int)");
+  do_sql(control, "CREATE TABLE IF NOT EXISTS public.stall (a int)");
   background_t lock = {.sql = "LOCK TABLE public.stall; SELECT pg_sleep(3600)"};
   lock.database = make_client(getenv("AURORE_TEST_CONNINFO"), 3600, -1);
   ck_assert_int_eq(au_database_connect(lock.database, &error), AU_OK);
@@ -341,6 +341,9 @@ START_TEST(crash_behind_a_pooler_is_not_the_rows_fault) {
   ck_assert_int_eq(background.status, AU_UNAVAILABLE);
   ck_assert_str_eq(background.error.sqlstate, "08P01");
   ck_assert_int_eq(background.error.fault, AU_FAULT_DATABASE);
+  /* It starts again by itself; only then can it be stopped. */
+  while (au_database_connect(watcher, &error) != AU_OK)
+    poll(NULL, 0, 10);
   au_database_destroy(background.database);
   au_database_destroy(watcher);
   stop_bouncer(&other);

@@ -120,7 +120,7 @@ static inline helper_t start_helper(const char *script, const char *argument) {
   ck_assert_int_eq(pipe(from), 0);
   char path[512];
   const char *top = getenv("top_srcdir");
-  snprintf(path, sizeof(path), ". \"%s/scripts/postgres.sh\"; %s",
+  snprintf(path, sizeof(path), ". \"%s/scripts/postgres.sh\" || exit; %s",
            top != NULL ? top : ".", script);
   pid_t pid = fork();
   ck_assert_int_ge(pid, 0);
@@ -220,18 +220,20 @@ static inline void start_bouncer(bouncer_t *bouncer, const char *server,
           "pool_mode = transaction\ndefault_pool_size = 1\n",
           bouncer->directory, bouncer->directory);
   fclose(file);
-  bouncer->helper = start_helper(
-      "[ $(id -u) != 0 ] || chown -R postgres: \"$1\"; "
-      "(become_postgres /usr/sbin/pgbouncer -q \"$1/pgbouncer.ini\" "
-      "</dev/null >\"$1/log\" 2>&1) & "
-      "until [ -S \"$1/.s.PGSQL.6432\" ]; do sleep 0.02; "
-      "kill -0 $! || exit 1; done; echo ready; read; kill $!; wait $!",
-      bouncer->directory);
-  char ready[16];
-  read_line(&bouncer->helper, ready, sizeof(ready));
+  bouncer->helper =
+      start_helper("[ $(id -u) != 0 ] || chown -R postgres: \"$1\"; "
+                   "(become_postgres /usr/sbin/pgbouncer \"$1/pgbouncer.ini\" "
+                   "</dev/null >\"$1/log\" 2>&1) & "
+                   "read; kill $!; wait $!",
+                   bouncer->directory);
   snprintf(bouncer->conninfo, sizeof(bouncer->conninfo),
            "host=%s port=6432 user=postgres dbname=%s", bouncer->directory,
            dbname);
+  while (PQping(bouncer->conninfo) != PQPING_OK) {
+    ck_assert_msg(waitpid(bouncer->helper.pid, NULL, WNOHANG) == 0,
+                  "the helper has ended");
+    poll(NULL, 0, 10);
+  }
 }
 
 static inline void stop_bouncer(bouncer_t *bouncer) {
