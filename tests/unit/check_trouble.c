@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What a spool makes of a disk that does not take what is written: full,
+ * failing, or read-only for a while.
+ */
+#include "clock.h"
+#include "spools.h"
+
+#include <check.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* --- the house thread ------------------------------------------------------
+ */
+
+/* The system with a disk that is full, or fails to write. */
+static struct {
+  atomic_bool is_full;      /* no file can be allocated */
+  atomic_bool is_unsynced;  /* no file that is in use can be synced */
+  atomic_bool is_stateless; /* the state cannot be written */
+  atomic_int allocations;
+  atomic_int state_writes;
+} disk;
+
+static int disk_fallocate(int fd, off_t offset, off_t size) {
+  atomic_fetch_add(&disk.allocations, 1);
+  if (!atomic_load(&disk.is_full))
+    return au_io_system.fallocate(fd, offset, size);
+  errno = ENOSPC;
+  return -1;
+}
+
+static int disk_fdatasync(int fd) {
+  if (!atomic_load(&disk.is_unsynced) || !is_named(fd, ".segment"))
+    return au_io_system.fdatasync(fd);
+  errno = EIO;
+  return -1;
+}
+
+static ssize_t disk_pwritev(int fd, const struct iovec *iov, int count,
+                            off_t offset) {
+  bool is_state = is_named(fd, "/state");
+  if (is_state)
+    atomic_fetch_add(&disk.state_writes, 1);
+  if (!is_state || !atomic_load(&disk.is_stateless))
+    return au_io_system.pwritev(fd, iov, count, offset);
+  errno = EIO;
+  return -1;
+}
+
+static au_io_t io_with_failing_disk(void) {
+  memset(&disk, 0, sizeof(disk));
+  au_io_t io = au_io_system;
+  io.fallocate = disk_fallocate;
+  io.fdatasync = disk_fdatasync;
+  io.pwritev = disk_pwritev;
+  return io;
+}
+
+static void trim_to_end(au_spool_t *spool) {
+  seen_t seen;
+  read_all(spool, 100, true, 0, &seen);
+}
+
+START_TEST(state_that_cannot_be_written_is_tried_once_a_second) {
+  au_io_t io = io_with_failing_disk();
+  au_spool_t *spool = open_spool(&io, SEGMENT_BYTES);
+  count_what_is_told();
+  atomic_store(&disk.is_stateless, true);
+  int64_t start_ns = au_clock_monotonic_ns();
+  int before = atomic_load(&disk.state_writes);
+  for (uint64_t value = 1; value <= 300; value++) {
+    ck_assert_int_eq(append(spool, value, 1, 300), AU_OK);
+    if (value % 10 == 0)
+      trim_to_end(spool);
+  }
+  int tries = atomic_load(&disk.state_writes) - before;
+  int64_t seconds = (au_clock_monotonic_ns() - start_ns) / AU_NS_PER_S;
+  ck_assert_int_le(tries, 2 + seconds);
+  ck_assert_int_le(lines, 1);
+  ck_assert_ptr_null(au_spool_trouble(spool));
+  atomic_store(&disk.is_stateless, false);
+  au_spool_close(spool);
+  /* The last one is written when it can be. */
+  ck_assert_int_le(files(".segment", false), 2);
+}
+END_TEST
+
+START_TEST(full_disk_is_told_once_and_forgotten_once) {
+  au_io_t io = io_with_failing_disk();
+  au_spool_t *spool = open_spool(&io, 65536);
+  count_what_is_told();
+  atomic_store(&disk.is_full, true);
+  int64_t start_ns = au_clock_monotonic_ns();
+  uint64_t value = 1;
+  while (append(spool, value, 1, 100) == AU_OK)
+    value++;
+  ck_assert_uint_gt(value, 300); /* the segment was used to its end */
+  ck_assert_ptr_nonnull(au_spool_trouble(spool));
+  for (int i = 0; i < 20; i++)
+    ck_assert_int_eq(append(spool, 9999, 1, 100), AU_IO);
+  int64_t seconds = (au_clock_monotonic_ns() - start_ns) / AU_NS_PER_S;
+  ck_assert_int_le(notices[AU_SEVERITY_FAILURE], 1);
+  ck_assert_int_eq(notices[AU_SEVERITY_OKAY], 0);
+  /* Each group that is refused is tried in two segments, and told of. */
+  ck_assert_int_le(atomic_load(&disk.allocations), 2 * 21 + 3 + (int)seconds);
+  atomic_store(&disk.is_full, false);
+  await_notices(AU_SEVERITY_OKAY, 1); /* nobody needs to append for that */
+  ck_assert_ptr_null(au_spool_trouble(spool));
+  ck_assert_int_eq(append(spool, value, 1, 100), AU_OK);
+  seen_t seen;
+  read_all(spool, 1000, false, 0, &seen);
+  check_values(&seen, 1, value);
+  ck_assert_uint_eq(atomic_load(&usage.events), value);
+  au_spool_close(spool);
+}
+END_TEST
+
+START_TEST(spool_opens_on_a_full_disk) {
+  au_spool_t *spool = open_spool(NULL, SEGMENT_BYTES);
+  for (uint64_t value = 1; value <= 50; value++)
+    ck_assert_int_eq(append(spool, value, 1, 200), AU_OK);
+  au_spool_close(spool);
+  au_io_t io = io_with_failing_disk();
+  count_what_is_told();
+  atomic_store(&disk.is_full, true);
+  spool = open_spool(&io, SEGMENT_BYTES);
+  ck_assert_ptr_nonnull(au_spool_trouble(spool));
+  ck_assert_int_eq(append(spool, 51, 1, 200), AU_IO);
+  seen_t seen;
+  read_all(spool, 10, true, 0, &seen);
+  check_values(&seen, 1, 50);
+  ck_assert_uint_eq(atomic_load(&usage.events), 0);
+  atomic_store(&disk.is_full, false);
+  await_notices(AU_SEVERITY_OKAY, 1);
+  ck_assert_int_eq(append(spool, 51, 1, 200), AU_OK);
+  read_all(spool, 10, true, 0, &seen);
+  check_values(&seen, 51, 1);
+  ck_assert_int_eq(notices[AU_SEVERITY_FAILURE], 1);
+  au_spool_close(spool);
+}
+END_TEST
+
+static int parent_syncs;
+
+static int counting_fsync(int fd) {
+  char parent[64];
+  snprintf(parent, sizeof(parent), "%s", directory);
+  *strrchr(parent, '/') = '\0';
+  parent_syncs += is_named(fd, parent) ? 1 : 0;
+  return au_io_system.fsync(fd);
+}
+
+START_TEST(name_of_the_directory_is_synced) {
+  au_io_t io = au_io_system;
+  io.fsync = counting_fsync;
+  for (int start = 1; start <= 2; start++) {
+    au_spool_close(open_spool(&io, SEGMENT_BYTES));
+    ck_assert_int_eq(parent_syncs, start);
+  }
+}
+END_TEST
+
+START_TEST(state_has_its_room_from_the_start) {
+  au_spool_close(open_spool(NULL, SEGMENT_BYTES));
+  struct stat info;
+  char path[128];
+  snprintf(path, sizeof(path), "%s/state", directory);
+  ck_assert_int_eq(stat(path, &info), 0);
+  ck_assert_int_ge(info.st_blocks * 512, 8192);
+}
+END_TEST
+
+START_TEST(groups_that_cannot_be_synced_leave_nothing_behind) {
+  au_io_t io = io_with_failing_disk();
+  au_spool_t *spool = open_spool(&io, SEGMENT_BYTES);
+  ck_assert_int_eq(append(spool, 1, 3, 200), AU_OK);
+  atomic_store(&disk.is_unsynced, true);
+  for (uint64_t value = 4; value <= 40; value++)
+    ck_assert_int_eq(append(spool, value, 1, 200), AU_IO);
+  atomic_store(&disk.is_unsynced, false);
+  /* The one with rows, the one that failed last, and those that the house
+   * thread is about to make or to delete. */
+  ck_assert_int_le(files(".segment", false), 5);
+  ck_assert_int_eq(append(spool, 4, 1, 200), AU_OK);
+  for (int start = 0; start < 2; start++) {
+    seen_t seen;
+    read_all(spool, 2, false, 0, &seen);
+    check_values(&seen, 1, 4);
+    ck_assert_uint_eq(atomic_load(&usage.events), 4);
+    au_spool_close(spool);
+    spool = open_spool(NULL, SEGMENT_BYTES);
+  }
+  au_spool_close(spool);
+}
+END_TEST
+
+START_TEST(failed_sync_of_the_interval_is_got_over_without_an_append) {
+  au_io_t io = io_with_failing_disk();
+  char error[256];
+  au_spool_t *spool = NULL;
+  const au_spool_config_t config = {.io = &io,
+                                    .directory = directory,
+                                    .segment_bytes = SEGMENT_BYTES,
+                                    .durability = AU_DURABILITY_INTERVAL,
+                                    .sync_interval_s = 0.02,
+                                    .usage = &usage};
+  ck_assert_int_eq(au_spool_open(&config, &spool, error, sizeof(error)), AU_OK);
+  count_what_is_told();
+  /* More than half of the segment, so that the next one is made. */
+  ck_assert_int_eq(append(spool, 1, 10, 250), AU_OK);
+  await_calls(&disk.allocations, 2);
+  atomic_store(&disk.is_unsynced, true);
+  ck_assert_int_eq(append(spool, 11, 1, 250), AU_OK);
+  await_notices(AU_SEVERITY_FAILURE, 1);
+  atomic_store(&disk.is_unsynced, false);
+  await_notices(AU_SEVERITY_OKAY, 1);
+  ck_assert_ptr_null(au_spool_trouble(spool));
+  ck_assert_int_eq(append(spool, 12, 1, 250), AU_OK);
+  seen_t seen;
+  read_all(spool, 1000, false, 0, &seen);
+  check_values(&seen, 1, 12);
+  au_spool_close(spool);
+}
+END_TEST
+/* --- writes that fail ------------------------------------------------------
+ */
+
+/* The system with syncs of files that fail: those numbered from "first" on. */
+static struct {
+  atomic_int calls;
+  int first; /* 0: none */
+  int failures;
+  bool leaves_remains; /* a file is not cut or removed either */
+} syncs;
+
+static int failing_fdatasync(int fd) {
+  int call = atomic_fetch_add(&syncs.calls, 1) + 1;
+  if (syncs.first == 0 || call < syncs.first ||
+      call >= syncs.first + syncs.failures)
+    return au_io_system.fdatasync(fd);
+  errno = EIO;
+  return -1;
+}
+
+static int failing_ftruncate(int fd, off_t size) {
+  if (!syncs.leaves_remains)
+    return au_io_system.ftruncate(fd, size);
+  errno = EIO;
+  return -1;
+}
+
+static int failing_unlinkat(int dir, const char *name) {
+  if (!syncs.leaves_remains)
+    return au_io_system.unlinkat(dir, name);
+  errno = EIO;
+  return -1;
+}
+
+static au_io_t io_with_failing_syncs(void) {
+  memset(&syncs, 0, sizeof(syncs));
+  au_io_t io = au_io_system;
+  io.fdatasync = failing_fdatasync;
+  io.ftruncate = failing_ftruncate;
+  io.unlinkat = failing_unlinkat;
+  return io;
+}
+
+START_TEST(remains_of_a_failed_write_hide_no_later_row) {
+  /* Segments of one group of four rows; the second one fails to be synced, and
+   * of what was written to it only the last row stays whole. */
+  au_io_t io = io_with_failing_syncs();
+  uint64_t size = HEADER_BYTES + group_size(4, 200);
+  au_spool_t *spool = open_spool(&io, size);
+  ck_assert_int_eq(append(spool, 1, 4, 200), AU_OK);
+  au_spool_close(spool);
+  spool = open_spool(&io, size);
+  uint64_t failed = newest_segment();
+  syncs.leaves_remains = true;
+  syncs.failures = 1;
+  syncs.first = atomic_load(&syncs.calls) + 1;
+  ck_assert_int_eq(append(spool, 5, 4, 200), AU_OK);
+  au_spool_close(spool);
+  ck_assert_int_gt(atomic_load(&syncs.calls), syncs.first);
+  overwrite(failed, HEADER_BYTES + 40, 'z', 3 * au_frame_size(200) - 100);
+  for (int start = 0; start < 2; start++) {
+    seen_t seen;
+    spool = open_spool(NULL, size);
+    read_all(spool, 3, false, 0, &seen);
+    check_values(&seen, 1, 8);
+    ck_assert_uint_eq(damaged(), 0);
+    au_spool_close(spool);
+  }
+}
+END_TEST
+
+int main(void) {
+  Suite *suite = suite_create("trouble");
+  TCase *tcase = tcase_create("trouble");
+  tcase_set_timeout(tcase, 60);
+  tcase_add_checked_fixture(tcase, setup, teardown);
+  tcase_add_test(tcase, state_that_cannot_be_written_is_tried_once_a_second);
+  tcase_add_test(tcase, full_disk_is_told_once_and_forgotten_once);
+  tcase_add_test(tcase, spool_opens_on_a_full_disk);
+  tcase_add_test(tcase, name_of_the_directory_is_synced);
+  tcase_add_test(tcase, state_has_its_room_from_the_start);
+  tcase_add_test(tcase, groups_that_cannot_be_synced_leave_nothing_behind);
+  tcase_add_test(tcase,
+                 failed_sync_of_the_interval_is_got_over_without_an_append);
+  tcase_add_test(tcase, remains_of_a_failed_write_hide_no_later_row);
+  suite_add_tcase(suite, tcase);
+  SRunner *runner = srunner_create(suite);
+  srunner_run_all(runner, CK_ENV);
+  int failed = srunner_ntests_failed(runner);
+  srunner_free(runner);
+  return failed == 0 ? 0 : 1;
+}
