@@ -77,7 +77,8 @@ static double wait_s(const bucket_t *bucket, double rate, uint64_t events) {
 static place_t *find(au_rate_limit_t *limit, const void *address, size_t size) {
   uint8_t key[17] = {0};
   key[0] = (uint8_t)(size <= 16 ? size : 16);
-  memcpy(key + 1, address, key[0]);
+  /* Of an IPv6 address the network alone: a client has all of its /64. */
+  memcpy(key + 1, address, key[0] == 16 ? 8 : key[0]);
   uint64_t hash = limit->seed;
   for (size_t i = 0; i < sizeof(key); i++)
     hash = (hash ^ key[i]) * UINT64_C(1099511628211); /* as FNV-1a */

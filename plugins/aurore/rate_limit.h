@@ -26,9 +26,10 @@ AU_MUST_CHECK au_status_t au_rate_limit_create(double per_second,
 void au_rate_limit_destroy(au_rate_limit_t *limit);
 
 /* Takes "events" from both buckets, or from neither. "address" is the raw
- * address (4 or 16 bytes; 0 for a Unix socket). A request that is larger than a
- * bucket passes when the bucket is full, and leaves a debt. Returns 0, or the
- * seconds (1 to 3600) after which it would pass. */
+ * address (4 or 16 bytes; 0 for a Unix socket); of an IPv6 address its /64. A
+ * request that is larger than a bucket passes when the bucket is full, and
+ * leaves a debt. Returns 0, or the seconds (1 to 3600) after which it would
+ * pass. */
 unsigned au_rate_limit_take(au_rate_limit_t *limit, const void *address,
                             size_t size, uint64_t events, int64_t now_ns);
 

@@ -85,9 +85,10 @@ au_status_t au_tokens_load(const char *path, au_tokens_t **out_tokens,
   au_status_t status = tokens != NULL ? AU_OK : AU_NOMEM;
   if (status != AU_OK)
     snprintf(error, error_size, "out of memory");
-  char line[512];
-  for (unsigned number = 1;
-       status == AU_OK && fgets(line, sizeof(line), file) != NULL; number++)
+  char *line = NULL;
+  size_t room = 0;
+  for (unsigned number = 1; status == AU_OK && getline(&line, &room, file) >= 0;
+       number++)
     if (!parse_line(line, tokens)) {
       snprintf(error, error_size,
                "TokenFile \"%s\", line %u: expected \"SCOPE SHA256\", with a "
@@ -96,6 +97,12 @@ au_status_t au_tokens_load(const char *path, au_tokens_t **out_tokens,
                path, number, TOKENS_MAX);
       status = AU_INVALID;
     }
+  if (status == AU_OK && ferror(file)) {
+    snprintf(error, error_size, "could not read TokenFile \"%s\": %s", path,
+             strerror(errno));
+    status = AU_IO;
+  }
+  free(line);
   fclose(file);
   if (status != AU_OK) {
     free(tokens);
