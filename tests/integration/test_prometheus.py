@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: MIT
+"""A Prometheus with the project's configuration, at collectd's port: plain names,
+real labels and histograms."""
+
+import math
+import subprocess
+
+import pytest
+
+from harness.collectd import HOST
+from harness.events import event
+from harness.prometheus import CONFIG
+from harness.wait import wait_until
+
+from test_metrics import (
+    BOUNDS,
+    COUNTERS,
+    COUNTERS_BY_LABEL,
+    GAUGES,
+    HISTOGRAMS,
+    HISTOGRAMS_BY_LABEL,
+    contract_names,
+)
+
+
+@pytest.fixture(scope="module")
+def scraped(postgres, module_programs):
+    """A collectd that has stored 60 events, and a Prometheus that knows it."""
+    database = postgres.create_database()
+    api = module_programs.collectd(database)
+    api.buffer["SpoolDirectory"] = api.directory / "spool"
+    api.start()
+    for i in range(20):
+        api.accept([event(f"{i} of three") for _ in range(3)])
+    assert api.post(event("")).status_code == 400
+    database.wait_stored(60)
+    api.rest()
+    prometheus = module_programs.prometheus(api)
+    wait_until(
+        lambda: prometheus.value("events_processed_total") == 60,
+        60,
+        lambda: f"Prometheus does not know: {prometheus.targets()}",
+    )
+    prometheus.collectd = api
+    yield prometheus
+    database.close()
+
+
+def test_the_configuration_is_valid():
+    checked = subprocess.run(
+        ["promtool", "check", "config", str(CONFIG)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_every_metric_answers(scraped):
+    for name in contract_names():
+        if name == "business_events_by_service":
+            continue
+        family = name
+        if name in dict(HISTOGRAMS) or name in [
+            row[0] for row in HISTOGRAMS_BY_LABEL
+        ]:
+            family = f"{name}_bucket"
+        assert scraped.query(family), name
+
+
+def test_instance_is_the_host(scraped):
+    for name, _ in GAUGES + COUNTERS:
+        ((labels, _),) = scraped.query(name)
+        assert labels == {
+            "__name__": name,
+            "instance": HOST,
+            "job": "collectd",
+        }
+
+
+def test_labels(scraped):
+    for name, _, label, wanted in COUNTERS_BY_LABEL:
+        found = scraped.query(name)
+        assert set(wanted) <= {labels[label] for labels, _ in found}
+        for labels, _ in found:
+            assert set(labels) == {"__name__", "instance", "job", label}
+    for labels, _ in scraped.query("http_request_total"):
+        assert set(labels) == {
+            "__name__",
+            "instance",
+            "job",
+            "route",
+            "status",
+        }
+    assert (
+        scraped.value('http_request_total{route="events_post",status="202"}') == 20
+    )
+    assert scraped.value('events_rejected_total{reason="invalid"}') == 1
+
+
+def test_histograms(scraped):
+    plain = [(name, None) for name, _ in HISTOGRAMS]
+    plain += [(name, label) for name, label, _ in HISTOGRAMS_BY_LABEL]
+    for name, label in plain:
+        more = {label} if label else set()
+        for suffix, own in (("bucket", {"le"}), ("count", set()), ("sum", set())):
+            found = scraped.query(f"{name}_{suffix}")
+            assert found, name
+            for labels, _ in found:
+                assert (
+                    set(labels) == {"__name__", "instance", "job"} | own | more
+                )
+        buckets = scraped.query(f"{name}_bucket")
+        assert {labels["le"] for labels, _ in buckets} == set(BOUNDS)
+
+
+def test_nothing_of_ours_keeps_its_name_at_the_port(scraped):
+    assert scraped.query('{__name__=~"collectd_aurore.*"}') == []
+    assert scraped.query('{aurore!=""}') == []
+
+
+def test_values_of_others_are_left_alone(scraped):
+    """collectd's own plugins keep their names and labels; here it is the
+    uptime of nothing but the scrape itself."""
+    assert scraped.value('up{job="collectd"}') == 1
+
+
+def test_the_figures_are_those_of_the_api(scraped):
+    plain = scraped.collectd.metrics()
+    for name in (
+        "events_enqueued_total",
+        "batches_processed_total",
+        "events_processed_total",
+        "event_commit_latency_ms_count",
+        "event_commit_latency_ms_sum",
+        "spool_sync_time_ms_count",
+    ):
+        assert scraped.value(name) == pytest.approx(plain.get(name)), name
+
+
+def quantile(buckets, q):
+    """histogram_quantile over {bound: cumulative count}."""
+    rank = q * buckets[math.inf]
+    below, start = 0, 0.0
+    for bound in sorted(buckets):
+        if buckets[bound] >= rank:
+            if bound == math.inf:
+                return start
+            return start + (bound - start) * (rank - below) / (
+                buckets[bound] - below
+            )
+        below, start = buckets[bound], bound
+    raise AssertionError("no bucket holds the rank")
+
+
+@pytest.mark.parametrize("q", [0.5, 0.9, 0.99])
+def test_quantiles(scraped, q):
+    buckets = {
+        float(labels["le"].replace("+Inf", "inf")): value
+        for labels, value in scraped.query("event_commit_latency_ms_bucket")
+    }
+    assert buckets[math.inf] == 60
+    value = scraped.value(f"histogram_quantile({q}, event_commit_latency_ms_bucket)")
+    assert value == pytest.approx(quantile(buckets, q))
+    assert 0 < value <= 10000
+
+
+def test_rates(scraped):
+    """What the dashboards do: a quantile over a rate."""
+    expression = (
+        "histogram_quantile(0.9,"
+        " sum by (le) (rate(http_request_duration_ms_bucket[1m])))"
+    )
+
+    def answer():
+        scraped.collectd.accept(event())
+        value = scraped.value(expression)
+        return value is not None and not math.isnan(value) and value
+
+    assert 0 < wait_until(answer, 30, "there is no rate") <= 10000
