@@ -61,8 +61,8 @@ static bool parse_line(char *line, au_tokens_t *tokens) {
   if (scope == NULL)
     return true;
   const char *hex = strtok_r(NULL, " \t", &rest);
-  if (hex == NULL || strtok_r(NULL, " \t", &rest) != NULL ||
-      tokens->count == TOKENS_MAX)
+  const char *more = strtok_r(NULL, " \t", &rest);
+  if (hex == NULL || more != NULL || tokens->count == TOKENS_MAX)
     return false;
   token_t *token = &tokens->token[tokens->count];
   token->scopes = scope_of(scope);
