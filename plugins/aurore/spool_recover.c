@@ -56,27 +56,44 @@ static bool numbers_add(numbers_t *numbers, uint64_t number) {
   return true;
 }
 
-/* Lists the segments by rising number; deletes what a crash left half made. */
+/* Notes a segment; deletes what a crash left half made. */
+static au_status_t note_file(const au_spool_t *spool, const char *name,
+                             numbers_t *numbers) {
+  uint64_t number = au_segment_parse_name(name);
+  if (number != 0)
+    return numbers_add(numbers, number) ? AU_OK : AU_NOMEM;
+  size_t size = strlen(name);
+  if (size > 4 && strcmp(name + size - 4, ".new") == 0)
+    spool->store.io->unlinkat(spool->store.directory, name);
+  return AU_OK;
+}
+
+/* Lists the segments by rising number. A list that is cut short is an error:
+ * new segments would take the names of those that were not seen. */
 static au_status_t list_segments(const au_spool_t *spool, numbers_t *numbers) {
   int fd = spool->store.io->openat(spool->store.directory, ".",
                                    O_RDONLY | O_DIRECTORY, 0);
   DIR *directory = fd < 0 ? NULL : fdopendir(fd);
   if (directory == NULL) {
+    int error = errno;
     if (fd >= 0)
       spool->store.io->close(fd);
+    errno = error;
     return AU_IO;
   }
   au_status_t status = AU_OK;
-  const struct dirent *entry;
-  while (status == AU_OK && (entry = readdir(directory)) != NULL) {
-    size_t size = strlen(entry->d_name);
-    uint64_t number = au_segment_parse_name(entry->d_name);
-    if (number != 0)
-      status = numbers_add(numbers, number) ? AU_OK : AU_NOMEM;
-    else if (size > 4 && strcmp(entry->d_name + size - 4, ".new") == 0)
-      spool->store.io->unlinkat(spool->store.directory, entry->d_name);
+  while (status == AU_OK) {
+    errno = 0;
+    const struct dirent *entry = readdir(directory);
+    if (entry == NULL)
+      break;
+    status = note_file(spool, entry->d_name, numbers);
   }
+  if (status == AU_OK && errno != 0)
+    status = AU_IO;
+  int error = errno;
   closedir(directory);
+  errno = error;
   if (numbers->count > 0)
     qsort(numbers->number, numbers->count, sizeof(*numbers->number),
           compare_numbers);

@@ -41,6 +41,8 @@ void make_spool(uint64_t rows, uint32_t size, uint64_t segment_bytes);
  * waits for the answer. */
 au_status_t append(au_spool_t *spool, uint64_t value, size_t count,
                    uint32_t size);
+/* Set while the thread is in the spool's append. */
+extern _Thread_local bool is_in_spool;
 /* Of their frames. */
 uint64_t group_size(size_t rows, uint32_t size);
 
