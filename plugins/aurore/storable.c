@@ -15,6 +15,8 @@
 
 #define ESCAPE_SIZE 6 /* \uXXXX */
 
+static const char nul_escape[ESCAPE_SIZE] = {'\\', 'u', '0', '0', '0', '0'};
+
 /* numeric_in of PostgreSQL refuses an exponent of INT_MAX / 2 or more, even of
  * zero; this is well below, and far above what the digits allow. */
 #define EXPONENT_MAX INT64_C(100000000)
@@ -161,6 +163,6 @@ bool au_storable_mark_surrogates(const char *json, size_t size,
   if (out_copy->failed)
     return false;
   for (; lone != NULL; lone = find_lone(lone + ESCAPE_SIZE, end))
-    memcpy(out_copy->data + (lone - json), "\\u0000", ESCAPE_SIZE);
+    memcpy(out_copy->data + (lone - json), nul_escape, ESCAPE_SIZE);
   return true;
 }

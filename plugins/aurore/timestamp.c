@@ -160,8 +160,8 @@ static bool take_time(cursor_t *cursor, int64_t *out_us) {
     return false;
   if (hour == 24 && (minute != 0 || second != 0 || rest))
     return false;
-  *out_us =
-      ((int64_t)hour * 3600 + minute * 60 + second) * US_PER_S + fraction_us;
+  *out_us = (hour * INT64_C(3600) + minute * INT64_C(60) + second) * US_PER_S +
+            fraction_us;
   return true;
 }
 
@@ -184,7 +184,7 @@ static bool take_offset(cursor_t *cursor, int64_t *out_s) {
     return false;
   if (hour > 23 || minute > 59)
     return false;
-  int64_t offset_s = (int64_t)hour * 3600 + minute * 60;
+  int64_t offset_s = hour * INT64_C(3600) + minute * INT64_C(60);
   *out_s = is_west ? -offset_s : offset_s;
   return true;
 }

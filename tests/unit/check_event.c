@@ -323,9 +323,10 @@ START_TEST(text_times) {
   const char *text = texts[_i].text;
   /* A copy of its very size: memory checkers see a step too far. */
   size_t size = strlen(text);
-  char *copy = malloc(size + 1);
-  ck_assert_ptr_nonnull(copy);
-  memcpy(copy, text, size);
+  char *copy = malloc(size);
+  ck_assert(copy != NULL || size == 0);
+  for (size_t at = 0; at < size; at++)
+    copy[at] = text[at];
   int64_t us = -1;
   bool is_time = au_timestamp_parse(copy, size, &us);
   free(copy);
@@ -403,7 +404,7 @@ START_TEST(a_million_digits_end) {
   text[0] = '1';
   int64_t us = 0;
   ck_assert(!au_timestamp_parse(text, SIZE, &us));
-  memcpy(text + SIZE, "e-999990", 8); /* 1e9 */
+  strcpy(text + SIZE, "e-999990"); /* 1e9 */
   ck_assert(au_timestamp_parse_number(text, SIZE + 8, &us));
   ck_assert_int_eq(us, INT64_C(1000000000) * S);
   text[0] = '0';

@@ -14,21 +14,24 @@ static long fail_in = -1; /* allocations from now; below 0: never */
 
 static bool must_fail(void) { return fail_in >= 0 && fail_in-- == 0; }
 
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *data, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *data, size_t size);
+/* The names are the linker's. */
+void *real_malloc(size_t size) __asm__("__real_malloc");
+void *real_calloc(size_t count, size_t size) __asm__("__real_calloc");
+void *real_realloc(void *data, size_t size) __asm__("__real_realloc");
+void *wrap_malloc(size_t size) __asm__("__wrap_malloc");
+void *wrap_calloc(size_t count, size_t size) __asm__("__wrap_calloc");
+void *wrap_realloc(void *data, size_t size) __asm__("__wrap_realloc");
 
-void *__wrap_malloc(size_t size) {
-  return must_fail() ? NULL : __real_malloc(size);
+void *wrap_malloc(size_t size) {
+  return must_fail() ? NULL : real_malloc(size);
 }
-void *__wrap_calloc(size_t count, size_t size) {
-  return must_fail() ? NULL : __real_calloc(count, size);
+
+void *wrap_calloc(size_t count, size_t size) {
+  return must_fail() ? NULL : real_calloc(count, size);
 }
-void *__wrap_realloc(void *data, size_t size) {
-  return must_fail() ? NULL : __real_realloc(data, size);
+
+void *wrap_realloc(void *data, size_t size) {
+  return must_fail() ? NULL : real_realloc(data, size);
 }
 
 /* --- arrays ---------------------------------------------------------------*/

@@ -267,6 +267,7 @@ START_TEST(tuples_are_those_that_postgresql_writes) {
   PQclear(PQgetResult(server));
   ck_assert_ptr_null(PQgetResult(server));
 
+  ck_assert_ptr_nonnull(copied.data);
   append_samples();
   size_t middle = rows.bytes.size;
   ck_assert_uint_eq(copied.size,
