@@ -97,6 +97,7 @@ static struct MHD_Daemon *start_daemon(au_listener_t *listener, int fd) {
       MHD_OPTION_CONNECTION_LIMIT, connections, MHD_OPTION_CONNECTION_TIMEOUT,
       timeout_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY,
       MHD_OPTION_NOTIFY_COMPLETED, au_http_completed, listener,
+      MHD_OPTION_UNESCAPE_CALLBACK, au_http_unescape, NULL,
       MHD_OPTION_NOTIFY_CONNECTION, au_http_connection, listener,
       MHD_OPTION_ARRAY, items, MHD_OPTION_END);
 }

@@ -43,10 +43,26 @@ enum MHD_Result au_answer(au_request_t *request, unsigned status,
     add_header(response, headers[i], headers[i + 1]);
   request->answered = true;
   request->status = status;
+  request->held = response;
+  if (request->is_held && status != MHD_HTTP_CONTENT_TOO_LARGE)
+    return MHD_YES;
+  return au_answer_send_held(request);
+}
+
+enum MHD_Result au_answer_send_held(au_request_t *request) {
+  struct MHD_Response *response = request->held;
+  request->held = NULL;
   enum MHD_Result result =
-      MHD_queue_response(request->connection, status, response);
+      MHD_queue_response(request->connection, request->status, response);
   MHD_destroy_response(response);
   return result;
+}
+
+void au_answer_forget_held(au_request_t *request) {
+  if (request->held != NULL)
+    MHD_destroy_response(request->held);
+  request->held = NULL;
+  request->answered = false;
 }
 
 enum MHD_Result au_answer_status(au_request_t *request, unsigned status,

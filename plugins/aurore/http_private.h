@@ -60,6 +60,10 @@ enum MHD_Result au_http_handle(void *cls, struct MHD_Connection *connection,
                                size_t *upload_data_size, void **con_cls);
 void au_http_completed(void *cls, struct MHD_Connection *connection,
                        void **con_cls, enum MHD_RequestTerminationCode code);
+/* As libmicrohttpd's own, but "%00" stays as it is: it would end the path there
+ * and make another one of it. */
+size_t au_http_unescape(void *cls, struct MHD_Connection *connection,
+                        char *text);
 void au_http_connection(void *cls, struct MHD_Connection *connection,
                         void **socket_context,
                         enum MHD_ConnectionNotificationCode code);

@@ -22,6 +22,7 @@
 #define PATH_SHOWN_MAX 200
 /* A body that came in pieces is gathered; the buffer starts no larger. */
 #define BODY_FIRST ((uint64_t)1 << 20)
+#define DROP_MAX ((uint64_t)64 << 10)
 
 static const au_route_entry_t routes[] = {
     {"/events",
@@ -68,6 +69,32 @@ static const au_route_entry_t *find_route(const char *url) {
         memcmp(routes[i].path, url, size) == 0)
       return &routes[i];
   return NULL;
+}
+
+static int hex_digit(char c) {
+  if (c >= '0' && c <= '9')
+    return c - '0';
+  c = (char)(c | ' ');
+  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+size_t au_http_unescape(void *cls, struct MHD_Connection *connection,
+                        char *text) {
+  (void)cls;
+  (void)connection;
+  char *to = text;
+  for (const char *from = text; *from != '\0'; from++) {
+    int high = *from == '%' ? hex_digit(from[1]) : -1;
+    int low = high >= 0 ? hex_digit(from[2]) : -1;
+    if (low >= 0 && high + low > 0) {
+      *to++ = (char)(high << 4 | low);
+      from += 2;
+    } else {
+      *to++ = *from;
+    }
+  }
+  *to = '\0';
+  return (size_t)(to - text);
 }
 
 /* The client's own when it is 1 to 128 visible ASCII characters. */
@@ -177,8 +204,19 @@ static void begin(au_request_t *request, const char *url, const char *method) {
     return;
   if (request->method->begin != NULL)
     (void)request->method->begin(request);
-  else
-    (void)request->method->run(request);
+}
+
+/* A body that is dropped when the request is refused, so that the connection
+ * can go on; the rest of a larger one is not waited for. */
+static bool has_small_body(const au_request_t *request) {
+  const char *length =
+      au_request_header(request, MHD_HTTP_HEADER_CONTENT_LENGTH);
+  if (au_request_header(request, MHD_HTTP_HEADER_TRANSFER_ENCODING) != NULL)
+    return false;
+  if (length == NULL)
+    return true;
+  return strtoull(length, NULL, 10) <= DROP_MAX &&
+         au_request_header(request, MHD_HTTP_HEADER_EXPECT) == NULL;
 }
 
 /* A piece of the body. */
@@ -218,14 +256,20 @@ enum MHD_Result au_http_handle(void *cls, struct MHD_Connection *connection,
     *con_cls = request;
     if (request == NULL)
       return MHD_NO;
+    request->is_held = has_small_body(request);
     begin(request, url, method);
-    request->body_refused = request->answered;
+    request->is_held = false;
+    request->body_refused = request->answered && request->held == NULL;
     /* A request without an answer and without a body to come ran out of
      * memory. */
     return request->answered || request->method != NULL ? MHD_YES : MHD_NO;
   }
-  if (request->answered)
-    return MHD_YES;
+  if (request->answered) {
+    bool is_last = *upload_data_size == 0;
+    *upload_data_size = 0;
+    return is_last && request->held != NULL ? au_answer_send_held(request)
+                                            : MHD_YES;
+  }
   if (*upload_data_size > 0) {
     bool good = take_body(request, upload_data, *upload_data_size);
     *upload_data_size = 0;
@@ -290,6 +334,8 @@ void au_http_completed(void *cls, struct MHD_Connection *connection,
   if (request == NULL)
     return;
   *con_cls = NULL;
+  if (request->held != NULL)
+    au_answer_forget_held(request); /* the client went away before */
   au_route_t label =
       request->method != NULL ? request->method->label : AU_ROUTE_OTHER;
   if (request->answered) {

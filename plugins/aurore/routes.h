@@ -70,6 +70,10 @@ struct au_request {
   const au_route_method_t *method; /* NULL: there is no such route */
   bool answered;
   bool body_refused; /* answered before its body was read */
+  /* The answer waits in "held" for the last call: libmicrohttpd closes a
+   * connection that is answered at the first one. */
+  bool is_held;
+  struct MHD_Response *held;
   unsigned status;
   int64_t start_ns;
   int64_t accepted_us; /* queued_at */
@@ -107,6 +111,11 @@ enum MHD_Result au_answer_status(au_request_t *request, unsigned status,
 /* {"status":...,"message":...,"errorCode":...} and Retry-After. */
 enum MHD_Result au_answer_unavailable(au_request_t *request,
                                       const char *message);
+
+/* Sends the answer that was held; or forgets it, so that another can be made.
+ */
+enum MHD_Result au_answer_send_held(au_request_t *request);
+void au_answer_forget_held(au_request_t *request);
 
 /* The value of a request header, or NULL. Borrowed until the answer. */
 const char *au_request_header(const au_request_t *request, const char *name);
