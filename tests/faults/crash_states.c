@@ -200,14 +200,13 @@ static bool start(run_t *run) {
   if (open_spool(run, &recorder_io) != AU_OK)
     return false;
   catch_up(run);
-  oracle_append_t found[ORACLE_OPEN_MAX];
-  size_t founds = 0;
+  oracle_found_t found;
   char text[ORACLE_TEXT_SIZE];
-  if (!oracle_check(&run->oracle, run->spool, &run->usage, found, &founds,
-                    text))
+  if (!oracle_check(&run->oracle, run->spool, &run->usage, &found, text))
     violation(text);
-  for (size_t i = 0; i < founds; i++)
-    recorder_mark(MARK_ACKNOWLEDGED, found[i].value);
+  for (size_t i = 0; i < found.count; i++)
+    recorder_mark(MARK_ACKNOWLEDGED, found.value[i]);
+  free(found.value);
   recorder_mark(MARK_STARTED, 0);
   mark_uuid(MARK_OPENED, au_spool_id(run->spool));
   return true;
@@ -387,11 +386,11 @@ static void test_second(const run_t *second, const disk_t *disk,
                  .segment_bytes = second->segment_bytes};
   if (open_spool(&third, NULL) != AU_OK)
     violation("the spool cannot be opened");
-  oracle_append_t found[ORACLE_OPEN_MAX];
-  size_t founds = 0;
+  oracle_found_t found;
   char text[ORACLE_TEXT_SIZE];
-  if (!oracle_check(&oracle, third.spool, &third.usage, found, &founds, text))
+  if (!oracle_check(&oracle, third.spool, &third.usage, &found, text))
     violation(text);
+  free(found.value);
   au_spool_close(third.spool);
   now.is_second = false;
   all.states++;
@@ -579,12 +578,11 @@ static int look_again(const char *path) {
   load_image(path, &image);
   au_log_set_sink(NULL);
   run_t run = {.directory = all.directory[1], .segment_bytes = 8192};
-  oracle_append_t found[ORACLE_OPEN_MAX];
-  size_t founds = 0;
+  oracle_found_t found = {.value = NULL};
   char text[ORACLE_TEXT_SIZE] = "the spool cannot be opened";
-  bool good =
-      open_spool(&run, NULL) == AU_OK &&
-      oracle_check(&oracle, run.spool, &run.usage, found, &founds, text);
+  bool good = open_spool(&run, NULL) == AU_OK &&
+              oracle_check(&oracle, run.spool, &run.usage, &found, text);
+  free(found.value);
   printf("%s: %s\n", path, good ? "good" : text);
   au_spool_close(run.spool);
   oracle_fini(&oracle);

@@ -77,11 +77,19 @@ void oracle_copy(oracle_t *to, const oracle_t *from) {
     disk_die("out of memory");
   if (from->count > 0)
     memcpy(to->value, from->value, from->count * sizeof(*to->value));
+  to->open_capacity = from->opens + 1;
+  to->open = malloc(to->open_capacity * sizeof(*to->open));
+  if (to->open == NULL)
+    disk_die("out of memory");
+  if (from->opens > 0)
+    memcpy(to->open, from->open, from->opens * sizeof(*to->open));
 }
 
 void oracle_fini(oracle_t *oracle) {
   free(oracle->value);
+  free(oracle->open);
   oracle->value = NULL;
+  oracle->open = NULL;
 }
 
 static void add_row(oracle_t *oracle, uint64_t value) {
@@ -96,8 +104,13 @@ static void add_row(oracle_t *oracle, uint64_t value) {
 }
 
 void oracle_appended(oracle_t *oracle, uint64_t value, uint64_t rows) {
-  if (oracle->opens == ORACLE_OPEN_MAX)
-    disk_die("too many appends without an answer");
+  if (oracle->opens == oracle->open_capacity) {
+    oracle->open_capacity = 2 * oracle->open_capacity + 16;
+    oracle->open =
+        realloc(oracle->open, oracle->open_capacity * sizeof(*oracle->open));
+    if (oracle->open == NULL)
+      disk_die("out of memory");
+  }
   oracle->open[oracle->opens++] =
       (oracle_append_t){.value = value, .rows = rows};
 }
@@ -126,8 +139,7 @@ typedef struct checker {
   uint64_t next; /* number of the next row */
   size_t open;   /* the open append that is next, or under way */
   uint64_t row;  /* of it; 0: none of its rows has been seen */
-  oracle_append_t *found;
-  size_t founds;
+  oracle_found_t found;
 } checker_t;
 
 static bool wrong(checker_t *checker, const char *format, ...)
@@ -161,7 +173,7 @@ static bool check_open_row(checker_t *checker, const uint8_t *row,
                  "row %" PRIu64 " has value %" PRIu64 " instead of %" PRIu64,
                  checker->next, value, append->value + checker->row);
   if (++checker->row == append->rows) {
-    checker->found[checker->founds++] = *append;
+    checker->found.value[checker->found.count++] = append->value;
     checker->row = 0;
     checker->open++;
   }
@@ -235,42 +247,57 @@ static bool check_claim(checker_t *checker, au_spool_t *spool) {
   return wrong(checker, "the owner that the database knows is forgotten");
 }
 
-bool oracle_check(const oracle_t *oracle, au_spool_t *spool,
-                  const au_usage_t *usage, oracle_append_t *found,
-                  size_t *out_found, char text[ORACLE_TEXT_SIZE]) {
-  checker_t checker = {.oracle = oracle, .text = text, .found = found};
+static bool check_all(checker_t *checker, au_spool_t *spool,
+                      const au_usage_t *usage) {
+  const oracle_t *oracle = checker->oracle;
   uint64_t begin = au_spool_begin(spool).seq;
   uint64_t durable = au_spool_durable_seq(spool);
   if (begin > oracle->stored)
-    return wrong(&checker,
+    return wrong(checker,
                  "the spool begins with row %" PRIu64
                  ", and the database has those before %" PRIu64 " only",
                  begin, oracle->stored);
-  if (!check_rows(&checker, spool))
+  if (!check_rows(checker, spool))
     return false;
-  if (checker.row != 0)
-    return wrong(&checker, "half an append is there, up to row %" PRIu64,
-                 checker.next - 1);
-  if (checker.next <= oracle->count)
-    return wrong(&checker,
+  if (checker->row != 0)
+    return wrong(checker, "half an append is there, up to row %" PRIu64,
+                 checker->next - 1);
+  if (checker->next <= oracle->count)
+    return wrong(checker,
                  "rows %" PRIu64 " to %" PRIu64
                  " are lost, which were acknowledged",
-                 checker.next, oracle->count);
-  if (checker.next != durable)
-    return wrong(&checker,
+                 checker->next, oracle->count);
+  if (checker->next != durable)
+    return wrong(checker,
                  "the next number is %" PRIu64 ", and the last row %" PRIu64,
-                 durable, checker.next - 1);
+                 durable, checker->next - 1);
   if (au_metrics_counter(AU_M_SPOOL_DAMAGED, 0) != 0)
-    return wrong(&checker, "a damaged range was reported");
+    return wrong(checker, "a damaged range was reported");
   if (atomic_load(&usage->events) != durable - begin ||
       (atomic_load(&usage->bytes) == 0) != (durable == begin))
-    return wrong(&checker,
+    return wrong(checker,
                  "%" PRIu64 " events (%" PRIu64
                  " bytes) are counted, and %" PRIu64 " are there",
                  atomic_load(&usage->events), atomic_load(&usage->bytes),
                  durable - begin);
-  *out_found = checker.founds;
-  return check_claim(&checker, spool);
+  return check_claim(checker, spool);
+}
+
+bool oracle_check(const oracle_t *oracle, au_spool_t *spool,
+                  const au_usage_t *usage, oracle_found_t *out_found,
+                  char text[ORACLE_TEXT_SIZE]) {
+  checker_t checker = {.oracle = oracle, .text = text};
+  checker.found.value =
+      malloc((oracle->opens + 1) * sizeof(*checker.found.value));
+  if (checker.found.value == NULL)
+    disk_die("out of memory");
+  *out_found = (oracle_found_t){.value = NULL};
+  if (!check_all(&checker, spool, usage)) {
+    free(checker.found.value);
+    return false;
+  }
+  *out_found = checker.found;
+  return true;
 }
 
 /* --- as text ---------------------------------------------------------------

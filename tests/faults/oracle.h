@@ -14,7 +14,6 @@
 
 #include "spool.h"
 
-#define ORACLE_OPEN_MAX 64
 #define ORACLE_TEXT_SIZE 512
 
 /* An append that got no answer, or was refused: it may be there or not, whole,
@@ -32,9 +31,10 @@ typedef struct oracle {
   bool has_id;
   au_uuid_t id;
   bool has_owner;
-  au_uuid_t owner; /* that the database was told */
-  oracle_append_t open[ORACLE_OPEN_MAX];
+  au_uuid_t owner;       /* that the database was told */
+  oracle_append_t *open; /* in the order of append */
   size_t opens;
+  size_t open_capacity;
 } oracle_t;
 
 void oracle_init(oracle_t *oracle);
@@ -48,12 +48,17 @@ void oracle_acknowledged(oracle_t *oracle, uint64_t value);
 /* The process ended: what was open and was not found is gone for ever. */
 void oracle_forget_open(oracle_t *oracle);
 
-/* Compares with a spool that was just opened, without trimming. What it holds
- * of open appends is written to "found" (at least ORACLE_OPEN_MAX). false: the
- * reason is in "text". */
+/* Which of the open appends a spool holds, in order. */
+typedef struct oracle_found {
+  uint64_t *value; /* of their first rows; owned by the caller */
+  size_t count;
+} oracle_found_t;
+
+/* Compares with a spool that was just opened, without trimming. false: the
+ * reason is in "text", and nothing is found. */
 bool oracle_check(const oracle_t *oracle, au_spool_t *spool,
-                  const au_usage_t *usage, oracle_append_t *found,
-                  size_t *out_found, char text[ORACLE_TEXT_SIZE]);
+                  const au_usage_t *usage, oracle_found_t *out_found,
+                  char text[ORACLE_TEXT_SIZE]);
 
 /* As text and back, for a state that shall be looked at again. */
 void oracle_save(const oracle_t *oracle, const char *path);
