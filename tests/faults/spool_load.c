@@ -223,7 +223,9 @@ static void *store_main(void *argument) {
   au_slab_t slab = {.count = 0};
   pthread_mutex_lock(&load.lock);
   while (!load.stop) {
-    if (load.refused < options.hold || load.oracle.stored > load.oracle.count) {
+    uint64_t waiting = load.oracle.count + 1 - load.oracle.stored;
+    if (load.refused < options.hold ||
+        waiting <= (options.hold > 0 ? 0 : BACKLOG)) {
       pthread_cond_wait(&load.changed, &load.lock);
       continue;
     }
