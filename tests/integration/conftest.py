@@ -30,8 +30,8 @@ def pytest_runtest_makereport(item):
     """A failed test shows the logs of its collectds."""
     outcome = yield
     report = outcome.get_result()
-    if not report.failed:
-        return
+    if not report.failed or report.when == "teardown":
+        return  # at its end a collectd that ends badly shows its log itself
     for name in ("programs", "module_programs"):
         programs = item.funcargs.get(name)
         for title, log in programs.logs() if programs is not None else []:

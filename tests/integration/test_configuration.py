@@ -222,7 +222,6 @@ def test_configured_twice(programs, database):
             block("event_buffer", {"Capacity": 5, "Listen": f"127.0.0.1:{ports[0]}"}),
             "LoadPlugin event_writer",
             block("event_writer", {"ConnInfo": "dbname=nonsense"}),
-            "LoadPlugin event_buffer",
             block("event_buffer", {"Capacity": 7, "Listen": f"127.0.0.1:{ports[1]}"}),
             block("event_writer", {"ConnInfo": database.conninfo}),
         ]
