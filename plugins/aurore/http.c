@@ -10,14 +10,18 @@
 #include "thread.h"
 
 #include <errno.h>
+#include <gnutls/gnutls.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define RETRY_NS AU_NS_PER_S
+#define STOP_GRACE_NS (2 * AU_NS_PER_S)
+#define STOP_TICK_NS (5 * AU_NS_PER_MS)
 #define PEM_BYTES_MAX ((size_t)1 << 20)
 /* For each connection: header and a piece of the body. */
 #define CONNECTION_MEMORY ((size_t)32 << 10)
@@ -43,7 +47,10 @@ unsigned au_http_unbound(const au_http_t *http) {
 
 AU_PRINTF(2, 0)
 static void log_line(void *cls, const char *format, va_list arguments) {
-  (void)cls;
+  /* Later its messages are about requests, and the log is the operator's. */
+  const au_listener_t *listener = cls;
+  if (!atomic_load(&listener->is_starting))
+    return;
   char line[512];
   vsnprintf(line, sizeof(line), format, arguments);
   line[strcspn(line, "\r\n")] = '\0';
@@ -93,9 +100,10 @@ static struct MHD_Daemon *start_daemon(au_listener_t *listener, int fd) {
   unsigned timeout_s = (unsigned)ceil(options->request_timeout_s);
   return MHD_start_daemon(
       flags, 0, NULL, NULL, au_http_handle, listener,
-      MHD_OPTION_EXTERNAL_LOGGER, log_line, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
-      MHD_OPTION_CONNECTION_LIMIT, connections, MHD_OPTION_CONNECTION_TIMEOUT,
-      timeout_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY,
+      MHD_OPTION_EXTERNAL_LOGGER, log_line, listener, MHD_OPTION_LISTEN_SOCKET,
+      fd, MHD_OPTION_CONNECTION_LIMIT, connections,
+      MHD_OPTION_CONNECTION_TIMEOUT, timeout_s,
+      MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY,
       MHD_OPTION_NOTIFY_COMPLETED, au_http_completed, listener,
       MHD_OPTION_UNESCAPE_CALLBACK, au_http_unescape, NULL,
       MHD_OPTION_NOTIFY_CONNECTION, au_http_connection, listener,
@@ -112,7 +120,12 @@ static bool start_listener(au_listener_t *listener, char *error,
   sigset_t before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
+  struct stat before_start = {.st_ino = 0};
+  struct stat after_start = {.st_ino = 0};
+  (void)fstat(fd, &before_start);
+  atomic_store(&listener->is_starting, true);
   listener->daemon = start_daemon(listener, fd);
+  atomic_store(&listener->is_starting, false);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   if (listener->daemon != NULL)
     return true;
@@ -120,7 +133,12 @@ static bool start_listener(au_listener_t *listener, char *error,
            listener->http->certificate != NULL
                ? "the certificate or its key cannot be used"
                : "out of memory");
-  close(fd);
+  /* On some errors libmicrohttpd has closed it, and the number may be
+   * somebody else's by now. */
+  if (fstat(fd, &after_start) == 0 &&
+      after_start.st_ino == before_start.st_ino &&
+      after_start.st_dev == before_start.st_dev)
+    close(fd);
   return false;
 }
 
@@ -168,6 +186,32 @@ static void start_listeners(au_http_t *http) {
   }
 }
 
+/* Whether the pair works, so that a wrong one stops the start. */
+static au_status_t check_pair(const au_http_t *http, char *error, size_t size) {
+  gnutls_certificate_credentials_t credentials = NULL;
+  if (gnutls_certificate_allocate_credentials(&credentials) != 0) {
+    snprintf(error, size, "out of memory");
+    return AU_NOMEM;
+  }
+  union {
+    char *text;
+    unsigned char *data;
+  } certificate = {.text = http->certificate}, key = {.text = http->key};
+  const gnutls_datum_t pem[2] = {
+      {certificate.data, (unsigned)strlen(http->certificate)},
+      {key.data, (unsigned)strlen(http->key)}};
+  int result = gnutls_certificate_set_x509_key_mem(
+      credentials, &pem[0], &pem[1], GNUTLS_X509_FMT_PEM);
+  gnutls_certificate_free_credentials(credentials);
+  if (result == 0)
+    return AU_OK;
+  snprintf(error, size,
+           "could not use TLSCertificate \"%s\" with TLSKey \"%s\": %s",
+           http->options->tls_certificate, http->options->tls_key,
+           gnutls_strerror(result));
+  return AU_INVALID;
+}
+
 static au_status_t load_files(au_http_t *http, char *error, size_t size) {
   const au_options_t *options = http->options;
   if (options->token_file[0] != '\0') {
@@ -183,6 +227,9 @@ static au_status_t load_files(au_http_t *http, char *error, size_t size) {
     http->key = read_file(options->tls_key, error, size);
   if (http->key == NULL)
     return AU_IO;
+  au_status_t pair = check_pair(http, error, size);
+  if (pair != AU_OK)
+    return pair;
   if (options->tls_client_ca[0] != '\0') {
     http->client_ca = read_file(options->tls_client_ca, error, size);
     if (http->client_ca == NULL)
@@ -245,6 +292,18 @@ void au_http_stop(au_http_t *http) {
   if (http->has_retry_thread)
     pthread_join(http->retry_thread, NULL);
   http->has_retry_thread = false;
+  /* What was accepted is answered: libmicrohttpd closes a connection without
+   * sending what is queued. A client that does not finish its request, or does
+   * not read, is waited for no longer than this. */
+  int64_t until_ns = au_clock_monotonic_ns() + STOP_GRACE_NS;
+  pthread_mutex_lock(&http->lock);
+  while (atomic_load(&http->requests) > 0 &&
+         au_clock_monotonic_ns() < until_ns) {
+    struct timespec tick =
+        au_clock_timespec(au_clock_monotonic_ns() + STOP_TICK_NS);
+    pthread_cond_timedwait(&http->retry, &http->lock, &tick);
+  }
+  pthread_mutex_unlock(&http->lock);
   for (unsigned i = 0; i < http->listeners; i++) {
     au_listener_t *listener = &http->listener[i];
     if (listener->daemon == NULL)

@@ -15,12 +15,13 @@
 #include <pthread.h>
 
 /* Ingests kept for the next requests; more are made when needed, and freed. */
-#define AU_INGEST_POOL 16
+#define AU_INGEST_POOL 64
 
 typedef struct au_listener {
   au_http_t *http;
   const char *address;       /* of the options */
   struct MHD_Daemon *daemon; /* NULL: not bound yet */
+  _Atomic bool is_starting;  /* libmicrohttpd's messages are logged */
 } au_listener_t;
 
 struct au_http {
@@ -38,6 +39,7 @@ struct au_http {
 
   _Atomic bool quiescing;
   _Atomic unsigned unbound;
+  _Atomic unsigned requests; /* under way */
 
   pthread_mutex_t lock; /* protects: the next three */
   pthread_cond_t retry;

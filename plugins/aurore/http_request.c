@@ -11,6 +11,7 @@
 #include "json.h"
 #include "log.h"
 
+#include <gnutls/gnutls.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -131,6 +132,7 @@ static au_request_t *request_new(au_http_t *http,
   if (request == NULL)
     return NULL;
   request->http = http;
+  atomic_fetch_add(&http->requests, 1);
   request->connection = connection;
   request->waiter.done = told;
   request->start_ns = au_clock_monotonic_ns();
@@ -348,15 +350,30 @@ void au_http_completed(void *cls, struct MHD_Connection *connection,
     linger(request, connection);
   give_back_ingest(request);
   au_bytes_fini(&request->body);
+  atomic_fetch_sub(&request->http->requests, 1);
   free(request);
+}
+
+/* libmicrohttpd only asks for a client's certificate. Here the handshake fails
+ * without one that the configured authority has signed. */
+static void demand_certificate(struct MHD_Connection *connection) {
+  const union MHD_ConnectionInfo *info =
+      MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+  gnutls_session_t session = info != NULL ? info->tls_session : NULL;
+  if (session == NULL)
+    return;
+  gnutls_certificate_server_set_request(session, GNUTLS_CERT_REQUIRE);
+  gnutls_session_set_verify_cert(session, NULL, 0);
 }
 
 void au_http_connection(void *cls, struct MHD_Connection *connection,
                         void **socket_context,
                         enum MHD_ConnectionNotificationCode code) {
-  (void)cls;
-  (void)connection;
   (void)socket_context;
+  const au_listener_t *listener = cls;
+  if (code == MHD_CONNECTION_NOTIFY_STARTED &&
+      listener->http->client_ca != NULL)
+    demand_certificate(connection);
   au_metrics_add(AU_M_HTTP_CONNECTIONS,
                  code == MHD_CONNECTION_NOTIFY_STARTED ? 1 : -1);
 }

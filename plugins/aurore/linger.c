@@ -103,9 +103,8 @@ static void *linger_main(void *argument) {
     int64_t now_ns = au_clock_monotonic_ns();
     for (unsigned i = 0; i < count; i++) {
       short events = fds[i + 1].revents;
-      if ((events & POLLIN) != 0 ? drain(rest[i].fd) : events != 0)
-        forget(linger, rest[i].fd);
-      else if (now_ns >= rest[i].until_ns)
+      bool ended = (events & POLLIN) != 0 ? drain(rest[i].fd) : events != 0;
+      if (ended || now_ns >= rest[i].until_ns)
         forget(linger, rest[i].fd);
     }
   }

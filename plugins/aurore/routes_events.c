@@ -111,14 +111,40 @@ static bool judge_length(au_request_t *request) {
   return false;
 }
 
+/* One of the preferences of RFC 7240, separated by commas. */
+static bool prefers_minimal(const char *value) {
+  static const char name[] = "return=";
+  for (; *value != '\0'; value += strcspn(value, ",")) {
+    value += strspn(value, ", \t");
+    if (strncasecmp(value, name, sizeof(name) - 1) != 0)
+      continue;
+    const char *is = value + sizeof(name) - 1;
+    is += *is == '"';
+    size_t size = strcspn(is, "\",; \t");
+    if (size == strlen("minimal") && strncasecmp(is, "minimal", size) == 0)
+      return true;
+  }
+  return false;
+}
+
+/* There may be several of these headers. */
+static enum MHD_Result take_preference(void *cls, enum MHD_ValueKind kind,
+                                       const char *name, const char *value) {
+  (void)kind;
+  au_request_t *request = cls;
+  if (value != NULL && strcasecmp(name, "Prefer") == 0 &&
+      prefers_minimal(value))
+    request->is_minimal = true;
+  return MHD_YES;
+}
+
 bool au_route_events_begin(au_request_t *request) {
   if (au_http_is_quiescing(request->http)) {
     (void)answer_unavailable(request, "shutting down", 0);
     return false;
   }
-  const char *prefer = au_request_header(request, "Prefer");
-  request->is_minimal =
-      prefer != NULL && strcasestr(prefer, "return=minimal") != NULL;
+  (void)MHD_get_connection_values(request->connection, MHD_HEADER_KIND,
+                                  take_preference, request);
   return judge_type(request) && judge_coding(request) && judge_length(request);
 }
 

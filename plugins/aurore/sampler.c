@@ -10,6 +10,7 @@
 
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -46,11 +47,12 @@ static void sample_memory(void) {
   FILE *file = fopen("/proc/self/statm", "re");
   if (file == NULL)
     return;
-  unsigned long total = 0;
-  unsigned long resident = 0;
-  if (fscanf(file, "%lu %lu", &total, &resident) == 2)
-    au_metrics_set(AU_M_PROCESS_MEMORY,
-                   (double)resident * (double)sysconf(_SC_PAGESIZE));
+  char line[128];
+  char *rest = NULL;
+  /* "total resident shared ...", in pages. */
+  if (fgets(line, sizeof(line), file) != NULL && strtoul(line, &rest, 10) > 0)
+    au_metrics_set(AU_M_PROCESS_MEMORY, (double)strtoul(rest, NULL, 10) *
+                                            (double)sysconf(_SC_PAGESIZE));
   fclose(file);
 }
 

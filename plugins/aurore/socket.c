@@ -27,7 +27,7 @@ static int give_up(int fd, char *error, size_t error_size) {
 }
 
 static bool is_in_use(const struct sockaddr_un *address) {
-  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  int fd = socket(AF_UNIX, TYPE, 0); /* a full backlog is somebody, too */
   if (fd < 0)
     return true;
   bool refused =

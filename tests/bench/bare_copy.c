@@ -72,7 +72,7 @@ static void load(tuples_t *tuples, const char *name) {
   size_t size = 0;
   char *data = read_file(name, &size);
   size_t capacity = size / (EVENT_ID_END + sizeof(uint32_t)) + 1;
-  tuples->offset = malloc((capacity + 1) * sizeof(*tuples->offset));
+  tuples->offset = calloc(capacity + 1, sizeof(*tuples->offset));
   if (tuples->offset == NULL)
     die("out of memory");
   size_t to = 0;
@@ -140,7 +140,7 @@ int main(int argc, char **argv) {
   load(&tuples, argv[2]);
   size_t rows = strtoull(argv[3], NULL, 10);
   size_t batch = strtoull(argv[4], NULL, 10);
-  if (batch == 0 || tuples.count % batch != 0)
+  if (batch == 0 || tuples.count == 0 || tuples.count % batch != 0)
     die("the file does not hold whole batches");
   uint64_t random = 0;
   if (getrandom(&random, sizeof(random), 0) != sizeof(random))

@@ -11,11 +11,10 @@ def median(values):
     return statistics.median(values) if values else None
 
 
-def ratio(runs, references, key="rate"):
+def ratios(runs, references):
     """Pair by pair: each run with the reference of its own round."""
-    pairs = [run[key] / reference[key]
-             for run, reference in zip(runs, references) if run and reference]
-    return median(pairs)
+    return [run["rate"] / reference["rate"]
+            for run, reference in zip(runs, references) if run and reference]
 
 
 def figure(runs, key):
@@ -26,13 +25,17 @@ def number(value, digits=0):
     return "" if value is None else f"{value:,.{digits}f}"
 
 
-def aimed(value, aim):
-    """The ratio, and whether it is what we aim at."""
-    if value is None:
+def compared(runs, references, aim):
+    """The median ratio, the smallest and the largest, and what we aim at."""
+    pairs = ratios(runs, references)
+    if not pairs:
         return ""
-    if aim is None:
-        return f"{value:.2f}"
-    return f"{value:.2f} ({'>=' if value >= aim else '<'} {aim})"
+    text = f"{statistics.median(pairs):.2f}"
+    if len(pairs) > 1:
+        text += f" ({min(pairs):.2f}-{max(pairs):.2f})"
+    if aim is not None:
+        text += f" {'>=' if statistics.median(pairs) >= aim else '<'} {aim}"
+    return text
 
 
 def print_rows(head, rows):
@@ -59,8 +62,8 @@ def print_stored(results, lines):
             continue
         rows.append([
             text, number(figure(runs, "rate")),
-            aimed(ratio(runs, reference), aim) if name != "a" else "1",
-            aimed(ratio(runs, results.get(memory, [])), None) if memory else "",
+            compared(runs, reference, aim) if name != "a" else "1",
+            compared(runs, results.get(memory, []), None),
             number(figure(runs, "cpu"), 2),
             number(figure(runs, "p50"), 1), number(figure(runs, "p99"), 1)])
     if rows:
@@ -77,8 +80,8 @@ def print_accepted(results, lines):
             continue
         rows.append([
             text, number(figure(runs, "rate")),
-            aimed(ratio(runs, reference), aim) if name != "b" else "1",
-            aimed(ratio(runs, results.get(memory, [])), memory_aim) if memory else "",
+            compared(runs, reference, aim) if name != "b" else "1",
+            compared(runs, results.get(memory, []), memory_aim),
             number(figure(runs, "stored"), 2),
             number(figure(runs, "cpu"), 2),
             number(figure(runs, "p50"), 2), number(figure(runs, "p99"), 2)])

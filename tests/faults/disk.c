@@ -409,11 +409,9 @@ static void crash_file(const file_t *file, chooser_t *chooser,
   content_copy(out_content, &file->certain);
   for (size_t i = 0; i < file->changes.count; i++) {
     const change_t *change = &file->changes.change[i];
-    if (change->doubt == CERTAIN)
-      content_apply(out_content, change->op);
-    else if (change->op->kind == DISK_WRITE)
+    if (change->doubt != CERTAIN && change->op->kind == DISK_WRITE)
       crash_write(out_content, change, chooser);
-    else if (keeps(chooser, false))
+    else if (change->doubt == CERTAIN || keeps(chooser, false))
       content_apply(out_content, change->op);
   }
 }

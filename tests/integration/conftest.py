@@ -73,11 +73,9 @@ def module_programs(base):
 
 
 @pytest.fixture
-def database(postgres):
+def database(postgres, programs):
     """An empty database of the common cluster."""
-    made = postgres.create_database()
-    yield made
-    made.close()
+    return programs.database(postgres)
 
 
 @pytest.fixture
@@ -90,6 +88,4 @@ def own_postgres(programs):
 def api(postgres, module_programs):
     """A running collectd with the defaults of every option, for the tests of a
     module that only talk to it; its database is api.database."""
-    database = postgres.create_database()
-    yield module_programs.collectd(database).start()
-    database.close()
+    return module_programs.collectd(module_programs.database(postgres)).start()

@@ -19,9 +19,8 @@ NDJSON = "application/x-ndjson"
 @pytest.fixture(scope="module")
 def impatient(postgres, module_programs):
     """A collectd whose RequestTimeout is short."""
-    database = postgres.create_database()
-    yield module_programs.collectd(database, {"RequestTimeout": 1}).start()
-    database.close()
+    database = module_programs.database(postgres)
+    return module_programs.collectd(database, {"RequestTimeout": 1}).start()
 
 
 def check_common(answer):

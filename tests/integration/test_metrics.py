@@ -79,7 +79,7 @@ def contract_names():
 @pytest.fixture(scope="module")
 def busy(postgres, module_programs):
     """A collectd at rest after it has done something of everything."""
-    database = postgres.create_database()
+    database = module_programs.database(postgres)
     api = module_programs.collectd(
         database, writer={"BusinessInterval": 0.2}
     )
@@ -94,8 +94,7 @@ def busy(postgres, module_programs):
     assert api.get("/nope").status_code == 404
     database.wait_stored(201)
     api.rest()
-    yield api
-    database.close()
+    return api
 
 
 def at_rest(api):

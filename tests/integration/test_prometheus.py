@@ -26,7 +26,7 @@ from test_metrics import (
 @pytest.fixture(scope="module")
 def scraped(postgres, module_programs):
     """A collectd that has stored 60 events, and a Prometheus that knows it."""
-    database = postgres.create_database()
+    database = module_programs.database(postgres)
     api = module_programs.collectd(database)
     api.buffer["SpoolDirectory"] = api.directory / "spool"
     api.start()
@@ -42,8 +42,7 @@ def scraped(postgres, module_programs):
         lambda: f"Prometheus does not know: {prometheus.targets()}",
     )
     prometheus.collectd = api
-    yield prometheus
-    database.close()
+    return prometheus
 
 
 def test_the_configuration_is_valid():

@@ -3,10 +3,12 @@
 
 import gzip
 import json
+import signal
 import threading
 
 import pytest
 
+from harness import build
 from harness.events import Maker, as_stored, event, stored_events
 from harness.wait import wait_until
 
@@ -205,6 +207,36 @@ def test_flush_of_somebody_else_is_none(programs, database):
     answer = api.command("FLUSH plugin=event_writer identifier=x/aurore-buffer/x")
     assert answer.startswith("0 ")
     database.wait_stored(1, 10)
+
+
+def test_sigusr1_is_a_flush(programs, database):
+    api = programs.collectd(database, writer={"DrainInterval": 3600}).start()
+    api.accept(event())
+    api.process.signal(signal.SIGUSR1)
+    database.wait_stored(1, 10)
+
+
+@pytest.mark.slow
+def test_large_events(programs, database):
+    """Each of the largest size: a batch ends by its bytes, too."""
+    api = programs.collectd(database).start()
+    before = api.metrics().get("process_memory_usage_bytes")
+    text = "\U0001f600" * 2000
+    one = event(text, metadata={"k": "x" * 16375})
+    assert api.post(one).status_code == 202
+    for _ in range(40):
+        api.accept(json.dumps([one] * 40, ensure_ascii=False))
+    database.wait_stored(1601, 60)
+    assert database.value(
+        "SELECT count(*) FROM aurore.event WHERE message = %s"
+        " AND length(metadata->>'k') = 16375",
+        (text,),
+    ) == 1601
+    figures = api.rest()
+    assert figures.get("dead_letters_total") == 0
+    # 40 MiB went through it; a sanitizer keeps what was freed for a while.
+    if not build.SANITIZE:
+        assert figures.get("process_memory_usage_bytes") < before + (100 << 20)
 
 
 # --- rows that the database refuses ------------------------------------------------------

@@ -157,6 +157,8 @@ static const au_io_t my_io = {.openat = my_openat,
 /* --- the C library ---------------------------------------------------------
  */
 
+/* The linker's names for --wrap.
+ * NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t count, size_t size);
 void *__real_realloc(void *memory, size_t size);
@@ -390,3 +392,4 @@ int main(void) {
   srunner_free(runner);
   return failed == 0 ? 0 : 1;
 }
+/* NOLINTEND(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */

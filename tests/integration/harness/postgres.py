@@ -169,15 +169,25 @@ class Postgres:
     def create_database(self):
         """A new and empty database."""
         name = f"events{next(self._databases)}"
-        Database(self.conninfo("postgres")).execute(f"CREATE DATABASE {name}")
-        return Database(self.conninfo(name))
+        self._administrate(f"CREATE DATABASE {name}")
+        return Database(self.conninfo(name), name)
+
+    def drop_database(self, database):
+        database.close()
+        self._administrate(f"DROP DATABASE {database.name} WITH (FORCE)")
+
+    def _administrate(self, sql):
+        admin = Database(self.conninfo("postgres"))
+        admin.execute(sql)
+        admin.close()
 
 
 class Database:
     """One database and what the tests ask of it."""
 
-    def __init__(self, conninfo):
+    def __init__(self, conninfo, name=None):
         self.conninfo = conninfo
+        self.name = name
         self._connection = None
 
     def _cursor(self):

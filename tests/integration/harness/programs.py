@@ -17,6 +17,7 @@ class Programs:
         self.base = base
         self._collectds = []
         self._others = []
+        self._databases = []
 
     def collectd(self, database, buffer=None, writer=None, **keywords):
         """A collectd that stores into the database (a Database or a connection
@@ -27,6 +28,13 @@ class Programs:
         made = Collectd(self.base, buffer, options, **keywords)
         made.database = database
         self._collectds.append(made)
+        return made
+
+    def database(self, postgres):
+        """An empty database of the cluster; dropped at the end, since the files
+        of many take long to remove."""
+        made = postgres.create_database()
+        self._databases.append((postgres, made))
         return made
 
     def postgres(self):
@@ -56,6 +64,8 @@ class Programs:
                 made.finish()
             except AssertionError as failure:
                 failures.append(failure)
+        for postgres, made in self._databases:
+            postgres.drop_database(made)
         for made in self._others:
             made.stop()
         for made in self._collectds + self._others:
