@@ -228,8 +228,9 @@ static bool handle_failure(au_writer_t *writer, au_permit_t permit,
     writer->claimed = false;
     return false;
   }
-  if (!au_database_is_connected(writer->database))
-    writer->claimed = false;
+  /* Begin again from the schema on: it may be gone, or another database may
+   * answer at this address now. */
+  writer->claimed = false;
   back_off(writer, permit, "store a batch", error);
   return false;
 }

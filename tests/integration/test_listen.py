@@ -135,6 +135,7 @@ def test_a_client_that_sends_nothing(programs, database):
         half.send(b"POST /events HTTP/1.1\r\nHost: x\r\nContent-Le")
         assert silent.read_to_end() == b""
         assert b"202" not in half.read_to_end()
+    api.session.close()  # it has been idle for as long, and is closed as well
     api.accept(event())
     database.wait_stored(1)
 

@@ -172,6 +172,10 @@ class Postgres:
         self._administrate(f"CREATE DATABASE {name}")
         return Database(self.conninfo(name), name)
 
+    def create_again(self, database):
+        """A database that was dropped, empty again."""
+        self._administrate(f"CREATE DATABASE {database.name}")
+
     def drop_database(self, database):
         database.close()
         self._administrate(f"DROP DATABASE {database.name} WITH (FORCE)")
