@@ -41,7 +41,7 @@ static void require_json(const uint8_t *text, size_t size, const char *what) {
 
 static bool is_same(au_slice_t a, au_slice_t b) {
   return (a.data == NULL) == (b.data == NULL) && a.size == b.size &&
-         (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
+         (a.data == NULL || memcmp(a.data, b.data, a.size) == 0);
 }
 
 /* The event as a request of its own. */

@@ -30,7 +30,7 @@ called_from_lib:write_prometheus
 called_from_lib:unixsock
 called_from_lib:logfile
 # gcc 12's does not know that pthread_clockjoin_np joins.
-
+race:au_writer_destroy
 """
 
 # Any of these in a program's output is a finding of a sanitizer.
@@ -98,13 +98,12 @@ def sanitizer_environment(directory):
         "thread": "libtsan.so",
     }
     preload = " ".join(_runtime(names[part]) for part in SANITIZE.split(","))
-    preload += " /tmp/shim.so"
     return {
         "LD_PRELOAD": preload,
         "ASAN_OPTIONS": "detect_leaks=1:exitcode=99",
         "LSAN_OPTIONS": f"suppressions={leaks}:print_suppressions=0",
         "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1:exitcode=99",
-        "TSAN_OPTIONS": f"suppressions={races}:exitcode=99:report_signal_unsafe=0",
+        "TSAN_OPTIONS": f"suppressions={races}:exitcode=99",
     }
 
 
