@@ -16,7 +16,8 @@
  * is harmless. AU_FENCED: the lane belongs to another copy of the spool.
  *
  *   SELECT next_seq, epoch
- *     FROM aurore.claim(<spool>, <lane>, <owners>, <oldest>, <host>)
+ *     FROM aurore.claim(<spool>, <lane>, <owners>, <ends>, <oldest>,
+ *                       <may fall back>, <host>)
  *
  * For each batch, as one string and so one transaction (rows <first> to
  * <next> - 1). advance comes first: it takes the lane's row lock, and raises

@@ -91,7 +91,7 @@ au_status_t au_spool_open(const au_spool_config_t *config,
     return status;
   }
   if (config->directory == NULL)
-    au_spool_state_add_owner(&spool->state);
+    au_spool_state_add_owner(&spool->state, spool->durable_seq);
   *out_spool = spool;
   return AU_OK;
 }
@@ -233,10 +233,15 @@ const char *au_spool_trouble(au_spool_t *spool) {
   return trouble;
 }
 
-uint32_t au_spool_owners(au_spool_t *spool, au_uuid_t owner[AU_OWNERS_MAX]) {
+uint32_t au_spool_owners(au_spool_t *spool, au_uuid_t owner[AU_OWNERS_MAX],
+                         uint64_t end_seq[AU_OWNERS_MAX]) {
   pthread_mutex_lock(&spool->lock);
   uint32_t owners = spool->state.owners;
   memcpy(owner, spool->state.owner, owners * sizeof(*owner));
+  /* Where the next opening began to give numbers; this one still does. */
+  for (uint32_t i = 0; end_seq != NULL && i < owners; i++)
+    end_seq[i] =
+        i + 1 < owners ? spool->state.owner_seq[i + 1] : spool->durable_seq;
   pthread_mutex_unlock(&spool->lock);
   return owners;
 }
@@ -244,7 +249,9 @@ uint32_t au_spool_owners(au_spool_t *spool, au_uuid_t owner[AU_OWNERS_MAX]) {
 void au_spool_confirm_owner(au_spool_t *spool) {
   pthread_mutex_lock(&spool->lock);
   if (spool->state.owners > 1 || spool->state.tail_lost) {
-    spool->state.owner[0] = spool->state.owner[spool->state.owners - 1];
+    uint32_t newest = spool->state.owners - 1;
+    spool->state.owner[0] = spool->state.owner[newest];
+    spool->state.owner_seq[0] = spool->state.owner_seq[newest];
     spool->state.owners = 1;
     spool->state.tail_lost = false;
     spool->state_dirty = true;

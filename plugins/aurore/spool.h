@@ -149,8 +149,11 @@ AU_MUST_CHECK au_status_t au_spool_read(au_spool_t *spool, au_position_t from,
 void au_spool_trim(au_spool_t *spool, au_position_t to);
 
 /* The tokens of this opening and of those before it that the database may
- * still hold, the newest (this one's) last; see spool_state.h. */
-uint32_t au_spool_owners(au_spool_t *spool, au_uuid_t owner[AU_OWNERS_MAX]);
+ * still hold, the newest (this one's) last; see spool_state.h. "end_seq" (may
+ * be NULL): no number from there on can be stored if the database holds that
+ * token. */
+uint32_t au_spool_owners(au_spool_t *spool, au_uuid_t owner[AU_OWNERS_MAX],
+                         uint64_t end_seq[AU_OWNERS_MAX]);
 
 /* The database holds this opening's token, and agrees about what was stored:
  * forgets the older tokens. */

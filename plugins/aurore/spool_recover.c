@@ -420,7 +420,7 @@ static au_status_t read_directory(au_spool_t *spool) {
   spool->state.begin_seq = spool->begin.seq;
   spool->state.begin_segment = spool->begin.segment;
   spool->state.begin_offset = spool->begin.offset;
-  au_spool_state_add_owner(&spool->state);
+  au_spool_state_add_owner(&spool->state, spool->durable_seq);
   return au_spool_state_save(spool->store.io, spool->store.directory,
                              &spool->state);
 }

@@ -29,6 +29,7 @@ typedef struct slot {
   uint8_t id[16];
   uint8_t name[16];
   uint8_t owner[AU_OWNERS_MAX][16];
+  uint64_t owner_seq[AU_OWNERS_MAX];
   uint32_t tail_lost;
   uint32_t crc; /* of all before */
 } slot_t;
@@ -50,6 +51,8 @@ static bool slot_read(const slot_t *slot, au_spool_state_t *state) {
   memcpy(state->id.byte, slot->id, sizeof(slot->id));
   memcpy(state->name.byte, slot->name, sizeof(slot->name));
   memcpy(state->owner, slot->owner, sizeof(slot->owner));
+  for (int i = 0; i < AU_OWNERS_MAX; i++)
+    state->owner_seq[i] = le64toh(slot->owner_seq[i]);
   return true;
 }
 
@@ -129,6 +132,8 @@ static au_status_t save(const au_io_t *io, int directory,
   memcpy(slot.id, state->id.byte, sizeof(slot.id));
   memcpy(slot.name, state->name.byte, sizeof(slot.name));
   memcpy(slot.owner, state->owner, sizeof(slot.owner));
+  for (int i = 0; i < AU_OWNERS_MAX; i++)
+    slot.owner_seq[i] = htole64(state->owner_seq[i]);
   slot.crc = htole32(au_crc32c(0, &slot, offsetof(slot_t, crc)));
   return write_file(io, directory, &slot, generation, is_new) == 0 ? AU_OK
                                                                    : AU_IO;
@@ -152,7 +157,10 @@ void au_spool_state_renew(au_spool_state_t *state) {
   state->owners = 0;
 }
 
-void au_spool_state_add_owner(au_spool_state_t *state) {
-  if (state->owners < AU_OWNERS_MAX)
-    state->owner[state->owners++] = au_uuid_v4();
+void au_spool_state_add_owner(au_spool_state_t *state, uint64_t next_seq) {
+  if (state->owners == AU_OWNERS_MAX)
+    return;
+  state->owner[state->owners] = au_uuid_v4();
+  state->owner_seq[state->owners] = next_seq;
+  state->owners++;
 }

@@ -17,6 +17,11 @@
  * numbers are given again; the database may have stored some of them. That this
  * may be so is noted until the lane has settled it with the database.
  *
+ * With each token stands the first number that its opening may give. If the
+ * database holds the token of one opening, no number that a later opening has
+ * given can be stored: a place of the database behind that says that the files
+ * are older than the database, however far they have come since.
+ *
  * Threads: one at a time.
  */
 #ifndef AURORE_SPOOL_STATE_H
@@ -40,6 +45,7 @@ typedef struct au_spool_state {
   bool tail_lost;  /* damage may have taken rows that the database has */
   uint32_t owners; /* tokens in use, the newest last */
   au_uuid_t owner[AU_OWNERS_MAX];
+  uint64_t owner_seq[AU_OWNERS_MAX]; /* the first number given since then */
 } au_spool_state_t;
 
 /* Reads the newest good slot. AU_OK with generation 0 when the file is missing
@@ -63,7 +69,8 @@ AU_MUST_CHECK au_status_t au_spool_state_settle(const au_io_t *io,
  * operator ends a fence (aurore-spool renew). */
 void au_spool_state_renew(au_spool_state_t *state);
 
-/* Adds a new token; when all places are taken the newest stays in use. */
-void au_spool_state_add_owner(au_spool_state_t *state);
+/* Adds the token of an opening that will give numbers from "next_seq" on; when
+ * all places are taken the newest stays in use. */
+void au_spool_state_add_owner(au_spool_state_t *state, uint64_t next_seq);
 
 #endif

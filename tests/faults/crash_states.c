@@ -305,7 +305,7 @@ static void store(run_t *run) {
 
 static void claim(run_t *run) {
   au_uuid_t owner[AU_OWNERS_MAX];
-  uint32_t owners = au_spool_owners(run->spool, owner);
+  uint32_t owners = au_spool_owners(run->spool, owner, NULL);
   mark_uuid(MARK_CLAIMED, owner[owners - 1]);
   au_spool_confirm_owner(run->spool);
 }

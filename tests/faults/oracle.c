@@ -240,7 +240,7 @@ static bool check_claim(checker_t *checker, au_spool_t *spool) {
   if (!oracle->has_owner)
     return true;
   au_uuid_t owner[AU_OWNERS_MAX];
-  uint32_t owners = au_spool_owners(spool, owner);
+  uint32_t owners = au_spool_owners(spool, owner, NULL);
   for (uint32_t i = 0; i < owners; i++)
     if (memcmp(&owner[i], &oracle->owner, sizeof(owner[i])) == 0)
       return true;

@@ -254,6 +254,86 @@ START_TEST(database_behind_the_spool_goes_on) {
 }
 END_TEST
 
+/* A spool in a directory, opened anew: what an earlier opening stored is in the
+ * database, and the database has three more events of it than the files hold,
+ * as when they were restored from a backup or had not reached the disk. */
+static char directory[] = "/tmp/check_batch_XXXXXX";
+
+static void reopen(au_durability_t durability) {
+  char text[256] = "";
+  au_buffer_destroy(buffer);
+  const au_buffer_config_t config = {.lanes = 1,
+                                     .capacity = 100000,
+                                     .max_bytes = 8 << 20,
+                                     .directory = directory,
+                                     .durability = durability,
+                                     .sync_interval_s = 1};
+  ck_assert_msg(au_buffer_open(&config, &buffer, text, sizeof(text)) == AU_OK,
+                "%s", text);
+  lane = au_buffer_lane(buffer, 0);
+  claim = (au_claim_t){.spool_id = au_spool_id(au_lane_spool(lane))};
+}
+
+/* The files of the first opening, with five events stored, and then a number of
+ * openings that accept "count" events each and never reach the database. */
+static void fall_behind(au_durability_t durability, unsigned openings,
+                        unsigned count) {
+  ck_assert_ptr_nonnull(mkdtemp(directory));
+  reopen(AU_DURABILITY_MEMORY);
+  must(au_claim_make(&claim, database, lane, &error));
+  append(0, 5, "before");
+  take(10);
+  store();
+  run("UPDATE aurore.lane SET next_seq = 9 WHERE next_seq = 6");
+  for (unsigned i = 0; i < openings; i++) {
+    reopen(AU_DURABILITY_MEMORY); /* how they are accepted does not matter */
+    append(10 + i * count, count, "after");
+  }
+  reopen(durability);
+}
+
+static void remove_directory(void) {
+  au_buffer_destroy(buffer);
+  buffer = NULL;
+  char command[64];
+  snprintf(command, sizeof(command), "rm -rf %s", directory);
+  ck_assert_int_eq(system(command), 0);
+}
+
+/* What was accepted before the first claim reaches past the place that the
+ * database knows: it must not hide that the files are old. */
+START_TEST(restored_spool_is_fenced_whatever_it_accepted) {
+  fall_behind(AU_DURABILITY_COMMIT, (unsigned)_i, 10);
+  for (int again = 0; again < 2; again++) {
+    ck_assert_int_ne(au_claim_make(&claim, database, lane, &error), AU_OK);
+    ck_assert_int_eq(error.fault, AU_FAULT_FENCED);
+    ck_assert_ptr_nonnull(strstr(error.message, "3 events"));
+    reopen(AU_DURABILITY_COMMIT);
+  }
+  ck_assert_int_eq(
+      number("SELECT next_seq FROM aurore.lane WHERE next_seq > 1"), 9);
+  remove_directory();
+}
+END_TEST
+
+START_TEST(spool_that_lost_its_tail_stores_all_it_accepted_since) {
+  fall_behind(AU_DURABILITY_INTERVAL, (unsigned)_i, 10);
+  append(100, 7, "last");
+  must(au_claim_make(&claim, database, lane, &error));
+  ck_assert_uint_eq(claim.next_seq, 6);
+  while (au_lane_waiting(lane) > 0) {
+    take(1000);
+    au_batch_skip(&batch, claim.next_seq);
+    store();
+  }
+  ck_assert_int_eq(number("SELECT count(*) FROM aurore.event"),
+                   5 + _i * 10 + 7);
+  ck_assert_int_eq(number("SELECT count(DISTINCT event_id) FROM aurore.event"),
+                   5 + _i * 10 + 7);
+  remove_directory();
+}
+END_TEST
+
 int main(void) {
   if (getenv("AURORE_TEST_CONNINFO") == NULL) {
     printf("skipped: AURORE_TEST_CONNINFO is not set\n");
@@ -272,6 +352,10 @@ int main(void) {
   tcase_add_test(tcase, rows_stored_before_are_skipped);
   tcase_add_test(tcase, spool_of_another_owner_is_fenced);
   tcase_add_test(tcase, database_behind_the_spool_goes_on);
+  tcase_add_loop_test(tcase, restored_spool_is_fenced_whatever_it_accepted, 0,
+                      3);
+  tcase_add_loop_test(
+      tcase, spool_that_lost_its_tail_stores_all_it_accepted_since, 0, 3);
   suite_add_tcase(suite, tcase);
   SRunner *runner = srunner_create(suite);
   srunner_run_all(runner, CK_ENV);

@@ -23,8 +23,9 @@ static const char *claim(au_database_t *with, const char *owners,
   char sql[512];
   snprintf(sql, sizeof(sql),
            "SELECT next_seq, epoch FROM aurore.claim(" SPOOL
-           ", 3::smallint, '{%s}'::uuid[], %s, 'host a')",
-           owners, oldest);
+           ", 3::smallint, '{%s}'::uuid[], array_fill(1000::bigint, "
+           "ARRAY[cardinality('{%s}'::uuid[])]), %s, false, 'host a')",
+           owners, owners, oldest);
   au_result_t result = {NULL};
   au_status_t status = au_database_exec(with, sql, &result, error);
   if (status != AU_OK) {
@@ -166,7 +167,7 @@ START_TEST(place_is_updated_in_place) {
   migrate(database);
   do_sql(database, "SELECT c.next_seq FROM generate_series(1, 200) AS n, "
                    "aurore.claim(lpad(n::text, 32, '0')::uuid, 0::smallint, "
-                   "'{" OWNER_1 "}', 0, 'host a') AS c");
+                   "'{" OWNER_1 "}', '{1000}', 0, false, 'host a') AS c");
   static const char pages[] =
       "SELECT string_agg((ctid::text::point)[0]::text, ' ' ORDER BY spool_id) "
       "FROM aurore.lane";

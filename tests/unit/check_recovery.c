@@ -334,7 +334,7 @@ START_TEST(state_with_one_damaged_slot_knows_the_owner) {
   make_spool(5, 100, SEGMENT_BYTES);
   au_spool_t *spool = open_spool(NULL, SEGMENT_BYTES);
   au_uuid_t owner[AU_OWNERS_MAX];
-  ck_assert_uint_eq(au_spool_owners(spool, owner), 2);
+  ck_assert_uint_eq(au_spool_owners(spool, owner, NULL), 2);
   au_uuid_t known = owner[1];
   au_uuid_t id = au_spool_id(spool);
   au_spool_confirm_owner(spool);
@@ -343,7 +343,7 @@ START_TEST(state_with_one_damaged_slot_knows_the_owner) {
   spool = open_spool(NULL, SEGMENT_BYTES);
   au_uuid_t now = au_spool_id(spool);
   ck_assert_mem_eq(&now, &id, sizeof(id));
-  uint32_t owners = au_spool_owners(spool, owner);
+  uint32_t owners = au_spool_owners(spool, owner, NULL);
   bool found = false;
   for (uint32_t i = 0; i < owners; i++)
     found |= memcmp(&owner[i], &known, sizeof(known)) == 0;

@@ -164,7 +164,7 @@ START_TEST(role_that_owns_the_schema_needs_no_more) {
   do_named("SET ROLE", own_role, "");
   do_sql(database, "SELECT next_seq FROM aurore.claim("
                    "gen_random_uuid(), 0::smallint, "
-                   "ARRAY[gen_random_uuid()], 1, 'h')");
+                   "ARRAY[gen_random_uuid()], '{1}', 1, false, 'h')");
   do_sql(database, "RESET ROLE");
   au_database_destroy(role);
 }
@@ -185,7 +185,8 @@ START_TEST(role_that_may_only_write_can_do_its_work) {
   ensure(role, today(), today() + 2);
   do_sql(role, "SELECT next_seq FROM aurore.claim("
                "'00000000-0000-0000-0000-000000000001', 0::smallint, "
-               "'{00000000-0000-0000-0000-000000000002}', 1, 'h'); "
+               "'{00000000-0000-0000-0000-000000000002}', '{1}', 1, false, "
+               "'h'); "
                "SELECT aurore.advance("
                "'00000000-0000-0000-0000-000000000001', 0::smallint, 1, 1, 2); "
                "INSERT INTO aurore.event (event_id, occurred_at, ingested_at, "

@@ -376,18 +376,18 @@ START_TEST(restart_adds_an_owner_until_one_is_confirmed) {
   for (uint32_t start = 1; start <= 3; start++) {
     au_spool_t *spool =
         open_spool(directory, AU_DURABILITY_COMMIT, NULL, 65536);
-    ck_assert_uint_eq(au_spool_owners(spool, owner), start);
+    ck_assert_uint_eq(au_spool_owners(spool, owner, NULL), start);
     au_spool_close(spool);
   }
   au_uuid_t last = owner[2];
   au_spool_t *spool = open_spool(directory, AU_DURABILITY_COMMIT, NULL, 65536);
-  ck_assert_uint_eq(au_spool_owners(spool, owner), 4);
+  ck_assert_uint_eq(au_spool_owners(spool, owner, NULL), 4);
   ck_assert_mem_eq(&owner[2], &last, sizeof(last));
   last = owner[3];
   au_spool_confirm_owner(spool);
   au_spool_close(spool);
   spool = open_spool(directory, AU_DURABILITY_COMMIT, NULL, 65536);
-  ck_assert_uint_eq(au_spool_owners(spool, owner), 2);
+  ck_assert_uint_eq(au_spool_owners(spool, owner, NULL), 2);
   ck_assert_mem_eq(&owner[0], &last, sizeof(last));
   au_spool_close(spool);
 }

@@ -27,40 +27,67 @@ CREATE TABLE aurore.lane (
 -- the spool, one that this spool does not come from: a copy, or the original of
 -- a backup. That raises.
 --
+-- p_ends has for each owner the number from which on nothing can be stored if
+-- the lane holds that owner. A place behind it is of events that the spool does
+-- not know: it was restored from a backup, which raises, unless it may have
+-- lost its tail (p_may_fall_back); then the place goes back, so that the numbers
+-- that were given again are stored. A place before p_oldest is of events that
+-- the database has lost; it moves on. found_seq is the place as it was.
+--
+-- All of this is decided before the owner changes, so that an owner in this
+-- table is one that the database and its spool agreed about.
+--
 -- The row lock waits for a backend that still finishes a batch of the lane.
 -- Asking again after a lost answer is harmless.
 CREATE FUNCTION aurore.claim(p_spool uuid, p_lane smallint, p_owners uuid[],
-                             p_oldest bigint, p_host text)
-RETURNS TABLE (next_seq bigint, epoch integer)
+                             p_ends bigint[], p_oldest bigint,
+                             p_may_fall_back boolean, p_host text)
+RETURNS TABLE (next_seq bigint, epoch integer, found_seq bigint)
 LANGUAGE plpgsql
 AS $$
 DECLARE
-  newest      CONSTANT uuid := p_owners[array_upper(p_owners, 1)];
-  found_host  text;
-  found_epoch integer;
+  newest CONSTANT uuid := p_owners[array_upper(p_owners, 1)];
+  found  aurore.lane%ROWTYPE;
+  bound  bigint;
+  place  bigint;
 BEGIN
-  RETURN QUERY
-    INSERT INTO aurore.lane AS l (spool_id, lane, owner, next_seq, epoch, host)
-    VALUES (p_spool, p_lane, newest, p_oldest, 1, p_host)
-    ON CONFLICT ON CONSTRAINT lane_pkey DO UPDATE
-       SET owner = newest,
-           epoch = l.epoch + 1,
-           host = excluded.host,
-           updated_at = now()
-     WHERE l.owner = ANY (p_owners)
-    RETURNING l.next_seq, l.epoch;
-  IF FOUND THEN
-    RETURN;
+  INSERT INTO aurore.lane AS l (spool_id, lane, owner, next_seq, epoch, host)
+  VALUES (p_spool, p_lane, newest, p_oldest, 0, p_host)
+  ON CONFLICT ON CONSTRAINT lane_pkey DO NOTHING;
+  SELECT l.* INTO STRICT found
+    FROM aurore.lane AS l
+   WHERE l.spool_id = p_spool AND l.lane = p_lane
+     FOR UPDATE;
+
+  bound := p_ends[array_position(p_owners, found.owner)];
+  IF bound IS NULL THEN
+    RAISE EXCEPTION USING
+      ERRCODE = 'AU001',
+      MESSAGE = format('lane %s of spool %s belongs to another copy of it, on '
+                       'host "%s", in epoch %s',
+                       p_lane, p_spool, coalesce(found.host, ''), found.epoch);
+  END IF;
+  place := greatest(found.next_seq, p_oldest);
+  IF place > bound AND place > p_oldest THEN
+    IF NOT p_may_fall_back THEN
+      RAISE EXCEPTION USING
+        ERRCODE = 'AU001',
+        MESSAGE = format('the database has stored %s events that this spool '
+                         'does not know: it was restored from a backup',
+                         place - bound);
+    END IF;
+    place := greatest(bound, p_oldest);
   END IF;
 
-  SELECT l.host, l.epoch INTO found_host, found_epoch
-    FROM aurore.lane AS l
-   WHERE l.spool_id = p_spool AND l.lane = p_lane;
-  RAISE EXCEPTION USING
-    ERRCODE = 'AU001',
-    MESSAGE = format('lane %s of spool %s belongs to another copy of it, on '
-                     'host "%s", in epoch %s',
-                     p_lane, p_spool, coalesce(found_host, ''), found_epoch);
+  RETURN QUERY
+    UPDATE aurore.lane AS l
+       SET owner = newest,
+           next_seq = place,
+           epoch = l.epoch + 1,
+           host = p_host,
+           updated_at = now()
+     WHERE l.spool_id = p_spool AND l.lane = p_lane
+    RETURNING l.next_seq, l.epoch, found.next_seq;
 END
 $$;
 
