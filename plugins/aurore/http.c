@@ -264,6 +264,8 @@ au_status_t au_http_start(const au_options_t *options, au_buffer_t *buffer,
   }
   if (status == AU_OK)
     status = au_linger_start(&http->linger);
+  if (status == AU_OK)
+    status = au_watchdog_start(http->request_timeout_ns, &http->watchdog);
   if (status == AU_OK) {
     start_listeners(http);
     if (atomic_load(&http->unbound) > 0) {
@@ -314,6 +316,8 @@ void au_http_stop(au_http_t *http) {
   }
   au_linger_stop(http->linger);
   http->linger = NULL;
+  au_watchdog_stop(http->watchdog);
+  http->watchdog = NULL;
 }
 
 void au_http_destroy(au_http_t *http) {

@@ -11,6 +11,7 @@
 #include "routes.h"
 #include "socket.h"
 #include "token.h"
+#include "watchdog.h"
 
 #include <pthread.h>
 
@@ -31,6 +32,7 @@ struct au_http {
   au_tokens_t *tokens;         /* NULL: no TokenFile */
   au_rate_limit_t *rate_limit; /* NULL: no limit */
   au_linger_t *linger;
+  au_watchdog_t *watchdog;
   int64_t request_timeout_ns;
   int64_t started_ns;
   char *certificate; /* PEM; NULL: plain HTTP */

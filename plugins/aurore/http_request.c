@@ -221,11 +221,17 @@ static bool has_small_body(const au_request_t *request) {
          au_request_header(request, MHD_HTTP_HEADER_EXPECT) == NULL;
 }
 
+/* The body trickles in: closed, as an idle connection would be. */
+static bool is_late(const au_request_t *request) {
+  return au_clock_monotonic_ns() - request->start_ns >
+         request->http->request_timeout_ns;
+}
+
 /* A piece of the body. */
 static bool take_body(au_request_t *request, const char *data, size_t size) {
   const au_http_t *http = request->http;
-  if (au_clock_monotonic_ns() - request->start_ns > http->request_timeout_ns)
-    return false; /* a trickle: closed, as an idle connection would be */
+  if (is_late(request))
+    return false;
   if (request->is_too_large)
     return true;
   if (request->body.size == 0 && !request->is_gzip &&
@@ -246,6 +252,13 @@ static bool take_body(au_request_t *request, const char *data, size_t size) {
   return !request->body.failed;
 }
 
+/* The watch of the connection; NULL: none. */
+static au_watch_t *watch_of(struct MHD_Connection *connection) {
+  const union MHD_ConnectionInfo *info =
+      MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+  return info != NULL ? info->socket_context : NULL;
+}
+
 enum MHD_Result au_http_handle(void *cls, struct MHD_Connection *connection,
                                const char *url, const char *method,
                                const char *version, const char *upload_data,
@@ -258,6 +271,7 @@ enum MHD_Result au_http_handle(void *cls, struct MHD_Connection *connection,
     *con_cls = request;
     if (request == NULL)
       return MHD_NO;
+    au_watch_header_came(watch_of(connection));
     request->is_held = has_small_body(request);
     begin(request, url, method);
     request->is_held = false;
@@ -269,6 +283,8 @@ enum MHD_Result au_http_handle(void *cls, struct MHD_Connection *connection,
   if (request->answered) {
     bool is_last = *upload_data_size == 0;
     *upload_data_size = 0;
+    if (is_late(request))
+      return MHD_NO;
     return is_last && request->held != NULL ? au_answer_send_held(request)
                                             : MHD_YES;
   }
@@ -348,6 +364,7 @@ void au_http_completed(void *cls, struct MHD_Connection *connection,
   }
   if (request->body_refused)
     linger(request, connection);
+  au_watch_header_due(request->http->watchdog, watch_of(connection));
   give_back_ingest(request);
   au_bytes_fini(&request->body);
   atomic_fetch_sub(&request->http->requests, 1);
@@ -369,8 +386,14 @@ static void demand_certificate(struct MHD_Connection *connection) {
 void au_http_connection(void *cls, struct MHD_Connection *connection,
                         void **socket_context,
                         enum MHD_ConnectionNotificationCode code) {
-  (void)socket_context;
   const au_listener_t *listener = cls;
+  au_watchdog_t *watchdog = listener->http->watchdog;
+  const union MHD_ConnectionInfo *info =
+      MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+  if (code != MHD_CONNECTION_NOTIFY_STARTED)
+    au_watchdog_remove(watchdog, *socket_context);
+  else if (info != NULL)
+    *socket_context = au_watchdog_add(watchdog, info->connect_fd);
   if (code == MHD_CONNECTION_NOTIFY_STARTED &&
       listener->http->client_ca != NULL)
     demand_certificate(connection);

@@ -297,6 +297,29 @@ static void trickle_until_closed(client_t *client, const char *text) {
   }
 }
 
+START_TEST(a_header_that_trickles_is_cut) {
+  set_number(&server, "RequestTimeout", 1);
+  server_start(&server);
+  client_t *client = client_connect(&server);
+  send_text(client, "POST /events HTTP/1.1\r\nHost: t\r\nX-Long: ");
+  trickle_until_closed(client, "x");
+  client_close(client);
+  server_stop(&server);
+}
+END_TEST
+
+START_TEST(a_refused_body_that_trickles_is_cut) {
+  set_number(&server, "RequestTimeout", 1);
+  server_start(&server);
+  client_t *client = client_connect(&server);
+  send_text(client, "POST /nowhere HTTP/1.1\r\nHost: t\r\n"
+                    "Content-Length: 60000\r\n\r\n");
+  trickle_until_closed(client, " ");
+  client_close(client);
+  server_stop(&server);
+}
+END_TEST
+
 START_TEST(a_body_that_trickles_is_cut) {
   set_number(&server, "RequestTimeout", 1);
   server_start(&server);
@@ -693,6 +716,8 @@ static Suite *make_suite(void) {
   tcase_add_test(tc, a_chunked_body);
   tcase_add_test(tc, a_refused_request_does_not_end_the_connection);
   tcase_add_test(tc, a_body_that_trickles_is_cut);
+  tcase_add_test(tc, a_header_that_trickles_is_cut);
+  tcase_add_test(tc, a_refused_body_that_trickles_is_cut);
   tcase_add_test(tc, an_idle_connection_is_closed);
   tcase_add_test(tc, clients_do_not_write_the_log);
   tc = add_case(suite, "address");
