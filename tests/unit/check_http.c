@@ -396,7 +396,7 @@ END_TEST
 
 START_TEST(what_is_not_json_is_400_and_says_where) {
   static const char *const bodies[] = {"{\"a\":", "nonsense", "[1,",
-                                       "{\"a\":1}}", "[" EVENT "] x"};
+                                       "{\"a\":1}}", ("[" EVENT "] x")};
   for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
     reply_t reply = post(&server, bodies[i]);
     ck_assert_msg(
@@ -500,7 +500,7 @@ START_TEST(the_limit_holds_for_the_inflated_body) {
   char *text = malloc(large);
   ck_assert_ptr_nonnull(text);
   memset(text, ' ', large);
-  memcpy(text, EVENT, strlen(EVENT));
+  memcpy(text, EVENT, sizeof(EVENT) - 1);
   size_t size = pack(packed, sizeof(packed), text, large);
   expect(post_gzip(packed, size, "gzip"), 413,
          "{\"statusCode\":413,\"message\":\"request entity too large\"}");

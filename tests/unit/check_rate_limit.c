@@ -8,6 +8,7 @@
 
 #include <check.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -157,24 +158,23 @@ START_TEST(many_addresses_are_bounded) {
 }
 END_TEST
 
+static _Atomic uint64_t passed;
+
 static void *take_many(void *argument) {
-  uint64_t passed = 0;
   for (int i = 0; i < 10000; i++)
-    passed += take(argument, 1, 1, START) == 0;
-  return (void *)(uintptr_t)passed;
+    if (take(argument, 1, 1, START) == 0)
+      atomic_fetch_add(&passed, 1);
+  return NULL;
 }
 
 START_TEST(threads_together_take_no_more) {
   au_rate_limit_t *limit = limit_of(5000, 0);
   pthread_t thread[4];
-  uint64_t passed = 0;
+  passed = 0;
   for (int i = 0; i < 4; i++)
     ck_assert_int_eq(pthread_create(&thread[i], NULL, take_many, limit), 0);
-  for (int i = 0; i < 4; i++) {
-    void *result = NULL;
-    pthread_join(thread[i], &result);
-    passed += (uintptr_t)result;
-  }
+  for (int i = 0; i < 4; i++)
+    pthread_join(thread[i], NULL);
   ck_assert_uint_eq(passed, 5000);
   au_rate_limit_destroy(limit);
 }

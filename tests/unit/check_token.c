@@ -95,7 +95,7 @@ START_TEST(any_other_header_is_no_token) {
                                         "Bearer alph",
                                         "Bearer alphaa",
                                         "Bearer ALPHA",
-                                        "Bearer " ALPHA};
+                                        ("Bearer " ALPHA)};
   au_tokens_t *tokens = tokens_of("ingest " ALPHA "\n");
   ck_assert_int_eq(au_tokens_scopes(tokens, NULL), -1);
   for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++)
