@@ -9,10 +9,10 @@
 packages_build='autoconf automake collectd-dev gcc libc6-dev libmicrohttpd-dev
   libpq-dev libtool libyajl-dev make perl pkg-config check zlib1g-dev'
 
-# "libmicrohttpd12" and "libprotobuf-c1" are what write_prometheus needs;
-# collectd-core only suggests them.
-packages_run='collectd-core curl libmicrohttpd12 libpq5 libprotobuf-c1 libyajl2
-  prometheus util-linux zlib1g'
+# collectd-core only suggests what its plugins need: libmicrohttpd12 and
+# libprotobuf-c1 for write_prometheus, libmnl0 for processes, libudev1 for disk.
+packages_run='collectd-core curl libmicrohttpd12 libmnl0 libpq5 libprotobuf-c1
+  libudev1 libyajl2 prometheus util-linux zlib1g'
 
 # "postgresql" is left out of the above: ./run can do with a server elsewhere.
 packages_check='clang clang-format clang-tidy cppcheck git libclang-rt-14-dev

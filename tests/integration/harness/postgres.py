@@ -54,19 +54,24 @@ def _own(path):
 
 
 class Postgres:
-    """A cluster of its own, copied from one that was made once a session."""
+    """A cluster of its own, copied from one that was made once a session, with
+    further settings; or a standby that follows the cluster "primary"."""
 
     _template = None
     _numbers = itertools.count(1)
 
-    def __init__(self, base):
+    def __init__(self, base, settings=None, primary=None):
+        self.settings = {**SETTINGS, **(settings or {})}
         self.directory = Path(base) / f"pg{next(self._numbers)}"
         self.directory.mkdir()
         _own(self.directory)
         self.data = self.directory / "data"
         self.process = None
         self._databases = itertools.count(1)
-        self._copy_template(Path(base))
+        if primary is None:
+            self._copy_template(Path(base))
+        else:
+            self._copy_primary(primary)
 
     def _run(self, *command):
         identity = {}
@@ -100,10 +105,20 @@ class Postgres:
             Postgres._template = template
         self._run("cp", "-a", Postgres._template, self.data)
 
+    def _copy_primary(self, primary):
+        self._run(
+            _programs() / "pg_basebackup",
+            f"--pgdata={self.data}",
+            f"--dbname={primary.conninfo('postgres')}",
+            "--checkpoint=fast",
+            "--no-sync",
+            "--write-recovery-conf",
+        )
+
     def start(self):
         command = [_programs() / "postgres", "-D", self.data, "-p", PORT]
         command += ["-k", self.directory]
-        for name, value in SETTINGS.items():
+        for name, value in self.settings.items():
             command += ["-c", f"{name}={value}"]
         self.process = Process(
             command, self.directory / "log", user=USER, cwd="/"
@@ -166,9 +181,9 @@ class Postgres:
             f"host={self.directory} port={PORT} user={USER} dbname={database}"
         )
 
-    def create_database(self):
+    def create_database(self, name=None):
         """A new and empty database."""
-        name = f"events{next(self._databases)}"
+        name = name or f"events{next(self._databases)}"
         self._administrate(f"CREATE DATABASE {name}")
         return Database(self.conninfo(name), name)
 

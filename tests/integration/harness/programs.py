@@ -27,8 +27,12 @@ class Programs:
         options.update(writer or {})
         made = Collectd(self.base, buffer, options, **keywords)
         made.database = database
-        self._collectds.append(made)
-        return made
+        return self.adopt(made)
+
+    def adopt(self, collectd):
+        """A collectd that was made elsewhere ends with the others."""
+        self._collectds.append(collectd)
+        return collectd
 
     def database(self, postgres):
         """An empty database of the cluster; dropped at the end, since the files
@@ -37,9 +41,9 @@ class Programs:
         self._databases.append((postgres, made))
         return made
 
-    def postgres(self):
+    def postgres(self, **keywords):
         """Another cluster, running."""
-        made = Postgres(self.base)
+        made = Postgres(self.base, **keywords)
         self._others.append(made)
         return made.start()
 
