@@ -138,6 +138,14 @@ bool au_breaker_allow(au_breaker_t *breaker, int64_t now_ns,
   return allowed;
 }
 
+bool au_breaker_may_allow(au_breaker_t *breaker, int64_t now_ns) {
+  pthread_mutex_lock(&breaker->lock);
+  bool may =
+      breaker->state != AU_BREAKER_OPEN || now_ns >= breaker->open_until_ns;
+  pthread_mutex_unlock(&breaker->lock);
+  return may;
+}
+
 void au_breaker_success(au_breaker_t *breaker, au_permit_t permit) {
   pthread_mutex_lock(&breaker->lock);
   if (permit.generation == breaker->generation) {

@@ -69,6 +69,10 @@ AU_MUST_CHECK bool au_breaker_allow(au_breaker_t *breaker, int64_t now_ns,
                                     au_permit_t *out_permit,
                                     int64_t *out_retry_ns);
 
+/* Whether an attempt would at least not be refused because the breaker is open;
+ * for those who would rather be refused at once than wait for their turn. */
+bool au_breaker_may_allow(au_breaker_t *breaker, int64_t now_ns);
+
 /* The attempt reached the database; a statement that the database refused
  * because of its data is a success, too. */
 void au_breaker_success(au_breaker_t *breaker, au_permit_t permit);

@@ -9,6 +9,10 @@
  * no longer wait for is ended by the server itself (statement_timeout, or its
  * look at the connection): libpq's cancel request would block.
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* POLLRDHUP */
+#endif
+
 #include "database_private.h"
 
 #include "clock.h"
@@ -42,6 +46,7 @@ au_status_t au_database_create(const au_database_config_t *config,
   database->statement_timeout_ns =
       au_clock_seconds_ns(config->statement_timeout_s);
   database->stop_fd = config->stop_fd;
+  database->peer_fd = -1;
   *out_database = database;
   return AU_OK;
 }
@@ -82,25 +87,58 @@ static int poll_timeout_ms(int64_t deadline_ns) {
   return ms > INT_MAX ? INT_MAX : (int)ms;
 }
 
-au_ready_t au_database_wait(const au_database_t *database, short events,
+void au_database_bound(au_database_t *database, int64_t deadline_ns,
+                       int peer_fd) {
+  database->bound_ns = deadline_ns;
+  database->peer_fd = peer_fd;
+}
+
+bool au_database_is_peer_gone(int peer_fd) {
+  struct pollfd fd = {.fd = peer_fd, .events = POLLRDHUP};
+  return poll(&fd, 1, 0) > 0;
+}
+
+/* A socket that is closed says at first only that nothing more will come, and
+ * so does one that waits for the answer: it is told from it by a second. */
+static bool has_peer_gone(au_database_t *database, short events) {
+  if (events == 0)
+    return false;
+  database->peer_fd = -1;
+  if (events != POLLRDHUP)
+    return true;
+  int64_t until_ns = au_clock_monotonic_ns() + AU_DATABASE_PEER_GRACE_NS;
+  if (database->bound_ns == 0 || database->bound_ns > until_ns)
+    database->bound_ns = until_ns;
+  return false;
+}
+
+static int64_t earlier(int64_t deadline_ns, int64_t bound_ns) {
+  return bound_ns != 0 && bound_ns < deadline_ns ? bound_ns : deadline_ns;
+}
+
+au_ready_t au_database_wait(au_database_t *database, short events,
                             int64_t deadline_ns, short *out_events) {
-  struct pollfd fds[2] = {
-      {.fd = PQsocket(database->conn), .events = events},
-      {.fd = database->stop_fd, .events = POLLIN}, /* -1 is passed over */
-  };
-  if (fds[0].fd < 0)
+  int fd = PQsocket(database->conn);
+  if (fd < 0)
     return AU_READY_LOST;
   for (;;) {
-    int count = poll(fds, 2, poll_timeout_ms(deadline_ns));
+    /* A descriptor of -1 is passed over. */
+    struct pollfd fds[3] = {{.fd = fd, .events = events},
+                            {.fd = database->stop_fd, .events = POLLIN},
+                            {.fd = database->peer_fd, .events = POLLRDHUP}};
+    int64_t until_ns = earlier(deadline_ns, database->bound_ns);
+    int count = poll(fds, 3, poll_timeout_ms(until_ns));
     if (count < 0 && errno != EINTR)
       return AU_READY_LOST;
     if (count > 0 && fds[1].revents != 0)
       return AU_READY_STOP;
+    if (count > 0 && has_peer_gone(database, fds[2].revents))
+      return AU_READY_STOP;
     /* Also when there is something to read: an answer that never ends is as
      * late as one that never begins. */
-    if (au_clock_monotonic_ns() >= deadline_ns)
+    if (au_clock_monotonic_ns() >= until_ns)
       return AU_READY_TIMEOUT;
-    if (count > 0) {
+    if (count > 0 && fds[0].revents != 0) {
       /* An error or a hangup is found by whoever reads or writes next. */
       *out_events = events;
       if ((fds[0].revents & (POLLERR | POLLHUP | POLLNVAL)) == 0)

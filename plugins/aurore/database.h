@@ -85,6 +85,18 @@ void au_database_disconnect(au_database_t *database);
 
 bool au_database_is_connected(const au_database_t *database);
 
+/* Bounds every wait from now on, those of connecting too, beside its own
+ * timeout: by "deadline_ns" (monotonic; 0: none), and by the peer of the socket
+ * "peer_fd" (-1: none; borrowed until the next call of this). When the peer has
+ * gone the wait ends as at a stop; a peer that has only ended its sending may
+ * still be reading, and has one more second. */
+void au_database_bound(au_database_t *database, int64_t deadline_ns,
+                       int peer_fd);
+
+/* Whether the peer of a socket has gone, or has at least ended its sending.
+ * Never waits; -1: no. */
+bool au_database_is_peer_gone(int peer_fd);
+
 /* Whether the connection is still up, for one that is idle: a server that went
  * away is noticed only by looking. Drops it when it is not. Never waits. */
 bool au_database_check(au_database_t *database);

@@ -83,7 +83,7 @@ static PGconn *start_connection(const au_database_t *database,
 
 /* Connects until it is done, has failed, or the wait ended. AU_READY: look at
  * PQstatus. */
-static au_ready_t poll_connection(const au_database_t *database,
+static au_ready_t poll_connection(au_database_t *database,
                                   int64_t deadline_ns) {
   PostgresPollingStatusType next = PGRES_POLLING_WRITING;
   while (next == PGRES_POLLING_READING || next == PGRES_POLLING_WRITING) {

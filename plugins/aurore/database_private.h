@@ -16,12 +16,17 @@
  * because it keeps the connection. */
 #define AU_DATABASE_GRACE_NS INT64_C(5000000000)
 
+/* How long somebody who will send nothing more is waited for. */
+#define AU_DATABASE_PEER_GRACE_NS INT64_C(1000000000)
+
 struct au_database {
   char *conninfo;
   char *application_name;
   int64_t connect_timeout_ns;
   int64_t statement_timeout_ns;
   int stop_fd;
+  int64_t bound_ns; /* of every wait; 0: none */
+  int peer_fd;      /* -1: none */
 
   PGconn *conn;     /* NULL: not connected */
   bool dying;       /* the server has said goodbye while nothing was asked */
@@ -33,13 +38,13 @@ struct au_database {
 typedef enum au_ready {
   AU_READY,
   AU_READY_TIMEOUT,
-  AU_READY_STOP,
-  AU_READY_LOST /* poll failed, or there is no socket */
+  AU_READY_STOP, /* or the peer has gone */
+  AU_READY_LOST  /* poll failed, or there is no socket */
 } au_ready_t;
 
 /* Waits until the socket is ready for one of "events" (POLLIN, POLLOUT);
  * "*out_events" are those that it is ready for. */
-au_ready_t au_database_wait(const au_database_t *database, short events,
+au_ready_t au_database_wait(au_database_t *database, short events,
                             int64_t deadline_ns, short *out_events);
 
 /* A timeout as the server's settings take it: milliseconds, at least 1. */

@@ -12,6 +12,7 @@
 
 #include "buffer.h"
 #include "options.h"
+#include "query.h"
 #include "status.h"
 
 typedef struct au_http au_http_t;
@@ -26,12 +27,18 @@ AU_MUST_CHECK au_status_t au_http_start(const au_options_t *options,
                                         au_http_t **out_http, char *error,
                                         size_t error_size);
 
+/* Who asks the database for the routes; without it they answer that there is
+ * none. Borrowed until destroy; it must have been stopped before au_http_stop,
+ * so that no request waits for it any more. */
+void au_http_set_query(au_http_t *http, au_query_t *query);
+
 /* New requests are answered with 503 from now on ("shutting down"), and /live
  * and /ready say so; requests under way are finished. */
 void au_http_quiesce(au_http_t *http);
 
 /* Closes the listeners and ends the threads; waits for requests under way that
- * are suspended (au_buffer_close_intake must have returned before). */
+ * are suspended (au_buffer_close_intake and au_query_stop must have returned
+ * before). */
 void au_http_stop(au_http_t *http);
 void au_http_destroy(au_http_t *http);
 

@@ -79,16 +79,30 @@ enum MHD_Result au_answer_status(au_request_t *request, unsigned status,
   return au_answer(request, status, AU_JSON_TYPE, &body, headers);
 }
 
-enum MHD_Result au_answer_unavailable(au_request_t *request,
-                                      const char *message) {
+static enum MHD_Result answer_503(au_request_t *request, const char *message,
+                                  const char *code) {
   static const char *const headers[] = {MHD_HTTP_HEADER_RETRY_AFTER,
                                         RETRY_AFTER_S, NULL};
   au_bytes_t body = AU_BYTES_INIT;
   au_bytes_put_string(&body, "{\"status\":\"error\",\"message\":");
   au_json_put_text(&body, message);
-  au_bytes_put_string(&body, ",\"errorCode\":\"SERVICE_UNAVAILABLE\"}");
+  au_bytes_printf(&body, ",\"errorCode\":\"%s\"}", code);
   return au_answer(request, MHD_HTTP_SERVICE_UNAVAILABLE, AU_JSON_TYPE, &body,
                    headers);
+}
+
+enum MHD_Result au_answer_unavailable(au_request_t *request,
+                                      const char *message) {
+  return answer_503(request, message, "SERVICE_UNAVAILABLE");
+}
+
+enum MHD_Result au_answer_no_database(au_request_t *request,
+                                      au_status_t status) {
+  if (status == AU_CLOSED)
+    return au_answer_unavailable(request, "shutting down");
+  if (status == AU_NOMEM)
+    return au_answer_unavailable(request, "out of memory");
+  return answer_503(request, "Database unavailable", "DATABASE_UNAVAILABLE");
 }
 
 const char *au_request_header(const au_request_t *request, const char *name) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * http_private - what the files of the HTTP side share: http.c (start, stop,
- * listeners), http_request.c (from header to route), http_answer.c (answers).
+ * listeners), http_request.c (from header to route), http_routes.c (the table),
+ * http_answer.c (answers), http_wait.c (requests that wait).
  */
 #ifndef AURORE_HTTP_PRIVATE_H
 #define AURORE_HTTP_PRIVATE_H
@@ -39,6 +40,7 @@ struct au_http {
   char *key;
   char *client_ca;
 
+  _Atomic(au_query_t *) query; /* NULL: none (yet) */
   _Atomic bool quiescing;
   _Atomic unsigned unbound;
   _Atomic unsigned requests; /* under way */
@@ -56,6 +58,25 @@ struct au_http {
   au_ingest_t *pool[AU_INGEST_POOL];
   unsigned pooled;
 };
+
+/* http_routes.c: the table, and looking into one. */
+extern const au_route_entry_t au_routes[];
+extern const size_t au_routes_count;
+
+/* The entry whose path fits, a trailing slash left out; NULL: none. What stands
+ * at ":id" is copied to "out_parameter", else it is "". */
+const au_route_entry_t *au_route_find(const au_route_entry_t *entries,
+                                      size_t count, const char *url,
+                                      char out_parameter[AU_PARAMETER_MAX + 1]);
+au_method_t au_route_method_of(const char *method);
+/* The value of the header Allow. */
+#define AU_ALLOW_SIZE 64
+void au_route_allow(const au_route_entry_t *entry, char text[AU_ALLOW_SIZE]);
+
+/* http_wait.c: the committer or the pool tells the result of a request. */
+void au_request_told(au_waiter_t *waiter, au_status_t status);
+/* Frees what the request has asked. */
+void au_request_forget_question(au_request_t *request);
 
 /* http_request.c: libmicrohttpd's callbacks; "cls" is the au_listener_t. */
 enum MHD_Result au_http_handle(void *cls, struct MHD_Connection *connection,

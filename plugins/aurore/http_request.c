@@ -25,53 +25,6 @@
 #define BODY_FIRST ((uint64_t)1 << 20)
 #define DROP_MAX ((uint64_t)64 << 10)
 
-static const au_route_entry_t routes[] = {
-    {"/events",
-     {[AU_METHOD_POST] = {.run = au_route_events_run,
-                          .begin = au_route_events_begin,
-                          .scope = AU_SCOPE_INGEST,
-                          .label = AU_ROUTE_EVENTS_POST}}},
-    {"/live",
-     {[AU_METHOD_GET] = {.run = au_route_live, .label = AU_ROUTE_HEALTH}}},
-    {"/ready",
-     {[AU_METHOD_GET] = {.run = au_route_ready, .label = AU_ROUTE_HEALTH}}},
-    {"/health",
-     {[AU_METHOD_GET] = {.run = au_route_ready, .label = AU_ROUTE_HEALTH}}},
-    {"/health/buffer",
-     {[AU_METHOD_GET] = {.run = au_route_health_buffer,
-                         .label = AU_ROUTE_HEALTH}}},
-    {"/metrics",
-     {[AU_METHOD_GET] = {.run = au_route_metrics,
-                         .scope = AU_SCOPE_READ,
-                         .label = AU_ROUTE_METRICS}}},
-    {"/metrics/prometheus",
-     {[AU_METHOD_GET] = {.run = au_route_prometheus,
-                         .scope = AU_SCOPE_READ,
-                         .label = AU_ROUTE_METRICS}}},
-};
-
-static const char *const method_names[AU_METHOD_COUNT] = {
-    [AU_METHOD_GET] = "GET, HEAD", [AU_METHOD_POST] = "POST"};
-
-static au_method_t method_of(const char *method) {
-  if (strcmp(method, MHD_HTTP_METHOD_GET) == 0 ||
-      strcmp(method, MHD_HTTP_METHOD_HEAD) == 0)
-    return AU_METHOD_GET;
-  return strcmp(method, MHD_HTTP_METHOD_POST) == 0 ? AU_METHOD_POST
-                                                   : AU_METHOD_OTHER;
-}
-
-static const au_route_entry_t *find_route(const char *url) {
-  size_t size = strlen(url);
-  if (size > 1 && url[size - 1] == '/')
-    size--; /* a trailing slash is accepted */
-  for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++)
-    if (strlen(routes[i].path) == size &&
-        memcmp(routes[i].path, url, size) == 0)
-      return &routes[i];
-  return NULL;
-}
-
 static int hex_digit(char c) {
   if (c >= '0' && c <= '9')
     return c - '0';
@@ -113,19 +66,6 @@ static void choose_correlation_id(au_request_t *request) {
   au_uuid_format(&id, request->correlation_id);
 }
 
-/* The committer tells the result of a request that waits. */
-static void told(au_waiter_t *waiter, au_status_t status) {
-  au_request_t *request = (au_request_t *)waiter; /* its first member */
-  struct MHD_Connection *connection = request->connection;
-  request->told = status;
-  /* Either the request thread has suspended the connection by now, and it is
-   * resumed here; or it will, and then sees that it was told. Behind the
-   * exchange the request may be gone. */
-  if (atomic_exchange(&request->pending, AU_PENDING_TOLD) ==
-      AU_PENDING_SUSPENDED)
-    MHD_resume_connection(connection);
-}
-
 static au_request_t *request_new(au_http_t *http,
                                  struct MHD_Connection *connection) {
   au_request_t *request = calloc(1, sizeof(*request));
@@ -134,7 +74,7 @@ static au_request_t *request_new(au_http_t *http,
   request->http = http;
   atomic_fetch_add(&http->requests, 1);
   request->connection = connection;
-  request->waiter.done = told;
+  request->waiter.done = au_request_told;
   request->start_ns = au_clock_monotonic_ns();
   request->content_length = NO_LENGTH;
   choose_correlation_id(request);
@@ -155,11 +95,8 @@ static void answer_not_found(au_request_t *request, const char *url,
 
 static void answer_not_allowed(au_request_t *request,
                                const au_route_entry_t *entry) {
-  char allow[64] = "";
-  for (int method = 0; method < AU_METHOD_COUNT; method++)
-    if (entry->method[method].run != NULL)
-      snprintf(allow + strlen(allow), sizeof(allow) - strlen(allow), "%s%s",
-               allow[0] != '\0' ? ", " : "", method_names[method]);
+  char allow[AU_ALLOW_SIZE];
+  au_route_allow(entry, allow);
   const char *const headers[] = {MHD_HTTP_HEADER_ALLOW, allow, NULL};
   (void)au_answer_status(request, MHD_HTTP_METHOD_NOT_ALLOWED,
                          "Method Not Allowed", NULL, headers);
@@ -191,12 +128,13 @@ static bool authorize(au_request_t *request) {
 
 /* What the header alone decides. */
 static void begin(au_request_t *request, const char *url, const char *method) {
-  const au_route_entry_t *entry = find_route(url);
+  const au_route_entry_t *entry =
+      au_route_find(au_routes, au_routes_count, url, request->parameter);
   if (entry == NULL) {
     answer_not_found(request, url, method);
     return;
   }
-  au_method_t kind = method_of(method);
+  au_method_t kind = au_route_method_of(method);
   if (kind == AU_METHOD_OTHER || entry->method[kind].run == NULL) {
     answer_not_allowed(request, entry);
     return;
@@ -293,6 +231,8 @@ enum MHD_Result au_http_handle(void *cls, struct MHD_Connection *connection,
     *upload_data_size = 0;
     return good ? MHD_YES : MHD_NO;
   }
+  if (atomic_load(&request->pending) == AU_PENDING_TOLD)
+    return request->resume(request);
   return request->method->run(request);
 }
 
@@ -366,6 +306,7 @@ void au_http_completed(void *cls, struct MHD_Connection *connection,
     linger(request, connection);
   au_watch_header_due(request->http->watchdog, watch_of(connection));
   give_back_ingest(request);
+  au_request_forget_question(request);
   au_bytes_fini(&request->body);
   atomic_fetch_sub(&request->http->requests, 1);
   free(request);

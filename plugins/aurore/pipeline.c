@@ -10,6 +10,7 @@
 #include "http.h"
 #include "log.h"
 #include "metrics.h"
+#include "query.h"
 #include "retention.h"
 #include "sampler.h"
 #include "writer.h"
@@ -34,6 +35,7 @@ static struct {
   au_http_t *http;
   au_breaker_t *breaker;
   au_retention_t *retention;
+  au_query_t *query;
   int abort_fd; /* -1: none */
 
   pthread_mutex_t lock; /* protects: what flush and the sampler look at */
@@ -104,6 +106,8 @@ static au_status_t start_buffer_side(char *error, size_t error_size) {
                                      &pipeline.http, error, error_size);
   if (status != AU_OK)
     return status;
+  if (pipeline.query != NULL)
+    au_http_set_query(pipeline.http, pipeline.query);
   pthread_mutex_lock(&pipeline.lock);
   pipeline.sampled_http = pipeline.http;
   pthread_mutex_unlock(&pipeline.lock);
@@ -176,6 +180,10 @@ static au_status_t start_writer_side(char *error, size_t error_size) {
     status = start_writers();
   if (status == AU_OK)
     status = au_retention_start(options, pipeline.breaker, &pipeline.retention);
+  if (status == AU_OK)
+    status = au_query_start(options, pipeline.breaker, &pipeline.query);
+  if (status == AU_OK && pipeline.http != NULL)
+    au_http_set_query(pipeline.http, pipeline.query);
   if (status != AU_OK)
     snprintf(error, error_size, "could not start the writers: out of memory");
   return status;
@@ -277,6 +285,8 @@ au_status_t au_pipeline_stop(void) {
            : 0);
   if (pipeline.http != NULL)
     au_http_quiesce(pipeline.http);
+  if (pipeline.query != NULL)
+    au_query_close(pipeline.query);
   if (pipeline.buffer != NULL)
     au_buffer_close_intake(pipeline.buffer);
   for (unsigned i = 0; i < pipeline.writers; i++)
@@ -284,6 +294,8 @@ au_status_t au_pipeline_stop(void) {
   au_retention_stop(pipeline.retention);
   pipeline.retention = NULL;
   bool writers_ended = stop_writers(deadline_ns);
+  /* Queries may go on while the writers empty the buffer, and no longer. */
+  au_query_stop(pipeline.query);
   pthread_mutex_lock(&pipeline.lock);
   pipeline.sampled_http = NULL;
   pthread_mutex_unlock(&pipeline.lock);
@@ -292,6 +304,8 @@ au_status_t au_pipeline_stop(void) {
     au_http_destroy(pipeline.http);
     pipeline.http = NULL;
   }
+  au_query_destroy(pipeline.query);
+  pipeline.query = NULL;
   au_metrics_set_sampler(NULL);
   au_status_t status = stop_buffer(writers_ended);
   if (!writers_ended)

@@ -14,15 +14,20 @@
 #include "http.h"
 #include "ingest.h"
 #include "metrics.h"
+#include "query.h"
 
 #include <microhttpd.h>
 #include <stdatomic.h>
 
 #define AU_CORRELATION_ID_MAX 128
+/* Of what stands in a path at ":id"; what is longer is cut. */
+#define AU_PARAMETER_MAX 200
 
 typedef enum au_method {
   AU_METHOD_GET, /* HEAD too */
   AU_METHOD_POST,
+  AU_METHOD_PATCH,
+  AU_METHOD_DELETE,
   AU_METHOD_COUNT,
   AU_METHOD_OTHER = AU_METHOD_COUNT
 } au_method_t;
@@ -51,12 +56,31 @@ typedef struct au_route_method {
   au_route_t label;
 } au_route_method_t;
 
+/* "/dlq/:id/reprocess": ":id" stands for one segment, which is not empty. The
+ * first entry that fits is taken. */
 typedef struct au_route_entry {
   const char *path;
   au_route_method_t method[AU_METHOD_COUNT];
 } au_route_entry_t;
 
-/* Where a request that waits for the spool stands. */
+/* A question that a route asks the database through the query pool. */
+typedef struct au_ask {
+  /* On a thread of the pool: asks (see query.h), and keeps what it found in
+   * "question". Returns what the database returned. */
+  au_status_t (*run)(void *question, const au_query_job_t *job,
+                     au_database_t *database, au_database_error_t *error);
+  /* On a request thread, afterwards: answers, or asks again. "status" as told
+   * by the pool (query.h), or AU_FULL, AU_UNAVAILABLE, AU_CLOSED when it was
+   * refused; "run" may then never have been called. */
+  enum MHD_Result (*answer)(au_request_t *request, void *question,
+                            au_status_t status);
+  void (*free)(void *question); /* when the request is over; NULL: nothing */
+  au_operation_t operation;     /* AU_OPERATION_COUNT: not counted */
+  au_query_lane_t lane;
+  double timeout_s; /* 0: QueryTimeout */
+} au_ask_t;
+
+/* Where a request that waits for the spool or the database stands. */
 typedef enum au_pending {
   AU_PENDING_NO,
   AU_PENDING_SUSPENDED,
@@ -92,6 +116,16 @@ struct au_request {
 
   _Atomic int pending; /* au_pending_t */
   au_status_t told;    /* valid once pending is AU_PENDING_TOLD */
+  /* Called instead of the route's "run" once it was told. */
+  au_route_run_t resume;
+
+  /* What the database is asked. */
+  au_query_job_t job;
+  const au_ask_t *ask; /* NULL: nothing */
+  void *question;      /* owned; freed with ask->free */
+
+  /* What stands in the path at ":id", percent-decoded; "" when nothing does. */
+  char parameter[AU_PARAMETER_MAX + 1];
 };
 
 /* An answer that is being built. Takes "body" (its memory is the answer's
@@ -112,6 +146,26 @@ enum MHD_Result au_answer_status(au_request_t *request, unsigned status,
 enum MHD_Result au_answer_unavailable(au_request_t *request,
                                       const char *message);
 
+/* 503 for a question that has no answer: {"status":"error","message":"Database
+ * unavailable","errorCode":"DATABASE_UNAVAILABLE"}, or, when it is because of a
+ * stop or of memory, as au_answer_unavailable. With Retry-After. */
+enum MHD_Result au_answer_no_database(au_request_t *request,
+                                      au_status_t status);
+
+/* Asks the database: suspends the request and calls ask->answer when there is a
+ * result; at once when the pool refuses, or there is none (event_writer is not
+ * loaded). The request thread never waits. When the client goes away, the
+ * question is given up. "ask" is static; takes "question" (that of an earlier
+ * call is freed, unless it is the same). */
+enum MHD_Result au_request_ask(au_request_t *request, const au_ask_t *ask,
+                               void *question);
+
+/* Appends the rows to the buffer and calls "resume" when that is decided, at
+ * once or when they are on disk: request->told is the status then (that of
+ * au_buffer_append, or of its waiter). */
+enum MHD_Result au_request_append(au_request_t *request, const au_rows_t *rows,
+                                  au_route_run_t resume);
+
 /* Sends the answer that was held; or forgets it, so that another can be made.
  */
 enum MHD_Result au_answer_send_held(au_request_t *request);
@@ -125,6 +179,7 @@ const au_options_t *au_http_options(const au_http_t *http);
 au_buffer_t *au_http_buffer(const au_http_t *http);
 bool au_http_is_quiescing(const au_http_t *http);
 double au_http_uptime_s(const au_http_t *http);
+au_query_t *au_http_query(const au_http_t *http); /* NULL: there is none */
 
 /* Takes "events" from the rate limits; 0 when they may pass, else the seconds
  * after which to try again. */

@@ -354,28 +354,19 @@ static enum MHD_Result answer_appended(au_request_t *request,
                             events);
 }
 
+static enum MHD_Result answer_told(au_request_t *request) {
+  return answer_appended(request, request->told);
+}
+
 static enum MHD_Result append(au_request_t *request) {
   const au_rows_t *rows = &request->ingest->rows;
   unsigned wait_s = au_http_limit_events(request, rows->count);
   if (wait_s > 0)
     return answer_limited(request, wait_s, rows->count);
-  au_status_t status =
-      au_buffer_append(au_http_buffer(request->http), rows, &request->waiter);
-  if (status != AU_PENDING)
-    return answer_appended(request, status);
-  MHD_suspend_connection(request->connection);
-  /* If the committer was faster than this, nobody else resumes it. */
-  if (atomic_exchange(&request->pending, AU_PENDING_SUSPENDED) ==
-      AU_PENDING_TOLD) {
-    atomic_store(&request->pending, AU_PENDING_TOLD);
-    MHD_resume_connection(request->connection);
-  }
-  return MHD_YES;
+  return au_request_append(request, rows, answer_told);
 }
 
 enum MHD_Result au_route_events_run(au_request_t *request) {
-  if (atomic_load(&request->pending) == AU_PENDING_TOLD)
-    return answer_appended(request, request->told);
   enum MHD_Result result = MHD_NO;
   if (request->is_too_large)
     return answer_too_large(request, TOO_LARGE);
