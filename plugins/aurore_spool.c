@@ -309,6 +309,11 @@ static int print_row(const au_frame_t *frame, const void *context) {
   }
   au_timestamp_format(event.ingested_at_us, time);
   put_member(&json, "ingested_at", time, strlen(time));
+  if (au_row_is_reprocess(frame->data)) {
+    au_uuid_t dead_letter_id = au_row_dead_letter_id(frame->data, frame->size);
+    au_uuid_format(&dead_letter_id, id);
+    put_member(&json, "dead_letter_id", id, strlen(id));
+  }
   au_bytes_put_string(&json, "}\n");
   int status = EXIT_GOOD;
   if (json.failed || fwrite(json.data, 1, json.size, stdout) != json.size)

@@ -8,6 +8,9 @@
  * row the range is halved until the row stands alone; that row is marked, and
  * the next attempt stores it as a dead letter together with its neighbours.
  *
+ * An event that is put back from the dead letters (row.h) has a transaction of
+ * its own: its dead letter decides in it whether it is stored (dead_letter.h).
+ *
  *   slab   |--------|=====================|--------------|
  *          0      done                   hi            count
  *           stored   the next transaction
@@ -31,9 +34,11 @@ typedef struct au_batch_dead {
 
 typedef struct au_batch {
   au_slab_t slab;
-  size_t done;           /* rows stored, or set aside */
-  size_t hi;             /* the next transaction stores [done, hi) */
-  bool is_gap;           /* no row could be read: only the watermark moves */
+  size_t done;  /* rows stored, or set aside */
+  size_t hi;    /* the next transaction stores [done, hi) */
+  size_t limit; /* the rows that a range may have, since the last blame;
+                   an event that is put back may end it earlier */
+  bool is_gap;  /* no row could be read: only the watermark moves */
   au_batch_dead_t *dead; /* by rising row; rows before "done" are gone */
   size_t dead_count;
   size_t dead_capacity;
@@ -67,7 +72,9 @@ AU_MUST_CHECK au_status_t au_batch_store(au_batch_t *batch,
                                          au_database_error_t *error);
 
 /* After an attempt of unknown outcome the database says that "next_seq" is the
- * first number that is not stored. Counts the attempt when it was. */
+ * first number that is not stored. Counts the attempt when it was (an event
+ * that was put back as stored: whether another row of it was faster is not
+ * known). */
 void au_batch_settle(au_batch_t *batch, uint64_t next_seq);
 
 /* Right after take: rows before "next_seq" were stored earlier (the spool was

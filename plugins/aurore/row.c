@@ -6,7 +6,8 @@
  *   | 6   | 8, accept    | 16, event  | 8, event     | n,     | service ...
  *   |     |    time      |     id     |    time      |        |
  *
- * then n, message, and n, version 1, metadata, or -1 for no metadata.
+ * then n, message, and n, version 1, metadata, or -1 for no metadata; and,
+ * where the first number is 7, 16 and the id of a dead letter.
  */
 #include "row.h"
 
@@ -15,6 +16,7 @@
 #include <string.h>
 
 #define FIELDS 6
+#define REPROCESS_FIELDS 7
 #define TIME_SIZE 8
 #define JSONB_VERSION 1
 
@@ -24,6 +26,8 @@
 
 /* The number of fields, and what the first three take. */
 #define FIXED_SIZE 46
+/* What the last one takes. */
+#define DEAD_LETTER_ID_SIZE (4 + sizeof((au_uuid_t){{0}}.byte))
 
 /* Kept from request to request. */
 #define KEEP_BYTES ((size_t)128 << 10)
@@ -79,36 +83,49 @@ static uint8_t *write_bytes(uint8_t *to, const void *data, size_t size) {
 
 /* The bytes that the event takes as a tuple, or 0 when that is more than a
  * length of the format can say. */
-static uint32_t tuple_size(const au_event_t *event) {
+static uint32_t tuple_size(const au_event_t *event,
+                           const au_uuid_t *dead_letter_id) {
   uint64_t size = FIXED_SIZE + 4 + (uint64_t)event->service.size + 4 +
                   event->message.size + 4;
+  if (dead_letter_id != NULL)
+    size += DEAD_LETTER_ID_SIZE;
   if (event->metadata.data != NULL)
     size += 1 + (uint64_t)event->metadata.size;
   return size <= INT32_MAX ? (uint32_t)size : 0;
 }
 
-static void write_tuple(uint8_t *to, const au_event_t *event) {
+static uint8_t *write_uuid(uint8_t *to, const au_uuid_t *uuid) {
+  to = write_be32(to, sizeof(uuid->byte));
+  return write_bytes(to, uuid->byte, sizeof(uuid->byte));
+}
+
+static uint8_t *write_metadata(uint8_t *to, au_slice_t metadata) {
+  if (metadata.data == NULL)
+    return write_be32(to, UINT32_MAX); /* -1: NULL */
+  to = write_be32(to, (uint32_t)metadata.size + 1);
+  *to++ = JSONB_VERSION;
+  return write_bytes(to, metadata.data, metadata.size);
+}
+
+static void write_tuple(uint8_t *to, const au_event_t *event,
+                        const au_uuid_t *dead_letter_id) {
   *to++ = 0;
-  *to++ = FIELDS;
+  *to++ = dead_letter_id == NULL ? FIELDS : REPROCESS_FIELDS;
   to = write_time(to, event->ingested_at_us);
-  to = write_be32(to, sizeof(event->id.byte));
-  to = write_bytes(to, event->id.byte, sizeof(event->id.byte));
+  to = write_uuid(to, &event->id);
   to = write_time(to, event->occurred_at_us);
   to = write_be32(to, (uint32_t)event->service.size);
   to = write_bytes(to, event->service.data, event->service.size);
   to = write_be32(to, (uint32_t)event->message.size);
   to = write_bytes(to, event->message.data, event->message.size);
-  if (event->metadata.data == NULL) {
-    (void)write_be32(to, UINT32_MAX); /* -1: NULL */
-    return;
-  }
-  to = write_be32(to, (uint32_t)event->metadata.size + 1);
-  *to++ = JSONB_VERSION;
-  (void)write_bytes(to, event->metadata.data, event->metadata.size);
+  to = write_metadata(to, event->metadata);
+  if (dead_letter_id != NULL)
+    (void)write_uuid(to, dead_letter_id);
 }
 
-au_status_t au_rows_append(au_rows_t *rows, const au_event_t *event) {
-  uint32_t size = tuple_size(event);
+static au_status_t append(au_rows_t *rows, const au_event_t *event,
+                          const au_uuid_t *dead_letter_id) {
+  uint32_t size = tuple_size(event, dead_letter_id);
   if (size == 0)
     return AU_INVALID;
   if (!grow(rows))
@@ -118,9 +135,18 @@ au_status_t au_rows_append(au_rows_t *rows, const au_event_t *event) {
     rows->bytes.failed = false; /* the rows before it are whole */
     return AU_NOMEM;
   }
-  write_tuple(tuple, event);
+  write_tuple(tuple, event, dead_letter_id);
   rows->length[rows->count++] = size;
   return AU_OK;
+}
+
+au_status_t au_rows_append(au_rows_t *rows, const au_event_t *event) {
+  return append(rows, event, NULL);
+}
+
+au_status_t au_rows_append_reprocess(au_rows_t *rows, const au_event_t *event,
+                                     const au_uuid_t *dead_letter_id) {
+  return append(rows, event, dead_letter_id);
 }
 
 /* What is left of a tuple that is read field by field. */
@@ -172,7 +198,8 @@ au_status_t au_row_decode(const uint8_t *tuple, size_t size,
                           au_event_t *out_event) {
   reader_t reader = {.data = tuple, .size = size};
   const uint8_t *fields = take(&reader, 2);
-  if (fields == NULL || au_be16(fields) != FIELDS)
+  uint16_t count = fields != NULL ? au_be16(fields) : 0;
+  if (count != FIELDS && count != REPROCESS_FIELDS)
     return AU_INVALID;
   out_event->ingested_at_us = take_time(&reader);
   const uint8_t *id = take_fixed(&reader, sizeof(out_event->id.byte));
@@ -182,6 +209,8 @@ au_status_t au_row_decode(const uint8_t *tuple, size_t size,
   out_event->service = take_field(&reader);
   out_event->message = take_field(&reader);
   out_event->metadata = take_field(&reader);
+  if (count == REPROCESS_FIELDS)
+    (void)take_fixed(&reader, sizeof(out_event->id.byte));
   if (reader.failed || reader.size != 0 || out_event->service.data == NULL ||
       out_event->message.data == NULL)
     return AU_INVALID;
@@ -208,4 +237,14 @@ au_uuid_t au_row_event_id(const uint8_t *tuple) {
 au_slice_t au_row_service(const uint8_t *tuple) {
   return (au_slice_t){.data = (const char *)tuple + SERVICE_OFFSET,
                       .size = au_be32(tuple + SERVICE_OFFSET - 4)};
+}
+
+bool au_row_is_reprocess(const uint8_t *tuple) {
+  return au_be16(tuple) == REPROCESS_FIELDS;
+}
+
+au_uuid_t au_row_dead_letter_id(const uint8_t *tuple, size_t size) {
+  au_uuid_t id;
+  memcpy(id.byte, tuple + size - sizeof(id.byte), sizeof(id.byte));
+  return id;
 }

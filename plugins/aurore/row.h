@@ -9,6 +9,10 @@
  * id and the event time stand at fixed offsets. timestamptz is microseconds
  * since 2000-01-01; jsonb is a version byte (1) and its text.
  *
+ * An event that is put back from the dead letters has a seventh field, the id
+ * of its dead letter. Such a tuple is for the spool alone: COPY would refuse
+ * it, and it is stored by other means (dead_letter.h).
+ *
  * Threads: pure; one thread a buffer.
  */
 #ifndef AURORE_ROW_H
@@ -47,8 +51,13 @@ void au_rows_clear(au_rows_t *rows);
 AU_MUST_CHECK au_status_t au_rows_append(au_rows_t *rows,
                                          const au_event_t *event);
 
+/* The same for the event of a dead letter, which is put back. */
+AU_MUST_CHECK au_status_t au_rows_append_reprocess(
+    au_rows_t *rows, const au_event_t *event, const au_uuid_t *dead_letter_id);
+
 /* Reads a tuple back; the slices of "out_event" point into "tuple". AU_INVALID
- * when it is not a tuple of AU_ROW_COLUMNS that fills "size" exactly. */
+ * when it is not a tuple of AU_ROW_COLUMNS, with the id of a dead letter or
+ * without one, that fills "size" exactly. */
 AU_MUST_CHECK au_status_t au_row_decode(const uint8_t *tuple, size_t size,
                                         au_event_t *out_event);
 
@@ -57,5 +66,10 @@ AU_MUST_CHECK au_status_t au_row_decode(const uint8_t *tuple, size_t size,
 int64_t au_row_ingested_at_us(const uint8_t *tuple);
 au_slice_t au_row_service(const uint8_t *tuple);
 au_uuid_t au_row_event_id(const uint8_t *tuple);
+
+/* Whether the tuple is of an event that is put back; and the id of its dead
+ * letter, of such a tuple alone. */
+bool au_row_is_reprocess(const uint8_t *tuple);
+au_uuid_t au_row_dead_letter_id(const uint8_t *tuple, size_t size);
 
 #endif

@@ -34,6 +34,14 @@
  *     sql_state, retry_count, last_attempt_at, spool_id, lane, seq)
  *     VALUES (...), ...
  *
+ * An event that is put back from the dead letters (row.h) has a string of its
+ * own, since its dead letter decides whether it is stored:
+ *
+ *   SELECT aurore.advance(<spool>, <lane>, <epoch>, <first>, <first> + 1);
+ *   SELECT aurore.store_dead_letter(<dead letter>, <spool>, <lane>, ...);
+ *     or, when it was refused,
+ *   SELECT aurore.refuse_dead_letter(<dead letter>, <sqlstate>, <reason>);
+ *
  * <minute> is ingested_at cut to the minute: counters follow the partitions.
  */
 #ifndef AURORE_SCHEMA_H

@@ -130,6 +130,33 @@ START_TEST(a_tuple_of_another_size_is_refused) {
 }
 END_TEST
 
+/* What is put back names its dead letter, and is otherwise the same. */
+START_TEST(an_event_that_is_put_back_reads_back) {
+  const au_uuid_t dead_letter = au_uuid_v4();
+  for (size_t i = 0; i < SAMPLES; i++) {
+    au_event_t should = event_of(&samples[i]);
+    au_rows_clear(&rows);
+    ck_assert_int_eq(au_rows_append(&rows, &should), AU_OK);
+    ck_assert(!au_row_is_reprocess(rows.bytes.data));
+    size_t size = rows.length[0];
+    ck_assert_int_eq(au_rows_append_reprocess(&rows, &should, &dead_letter),
+                     AU_OK);
+    const uint8_t *tuple = rows.bytes.data + size;
+    ck_assert_uint_eq(rows.length[1], size + 20);
+    ck_assert(au_row_is_reprocess(tuple));
+    au_uuid_t id = au_row_dead_letter_id(tuple, rows.length[1]);
+    ck_assert_mem_eq(&id, &dead_letter, sizeof(id));
+    au_event_t is;
+    ck_assert_int_eq(au_row_decode(tuple, rows.length[1], &is), AU_OK);
+    assert_event(&is, &should);
+    ck_assert_int_eq(au_row_ingested_at_us(tuple), should.ingested_at_us);
+    assert_slice(au_row_service(tuple), should.service);
+    for (size_t cut = 0; cut < rows.length[1]; cut++)
+      ck_assert_int_eq(decode_copy(tuple, cut), AU_INVALID);
+  }
+}
+END_TEST
+
 START_TEST(a_damaged_length_is_refused) {
   append_samples();
   static const size_t length_at[] = {0, 2, 14, 34, 46, 54};
@@ -398,6 +425,7 @@ static Suite *row_suite(void) {
   tcase_add_checked_fixture(tuple, empty, drop);
   tcase_add_test(tuple, a_tuple_reads_back);
   tcase_add_test(tuple, a_tuple_of_another_size_is_refused);
+  tcase_add_test(tuple, an_event_that_is_put_back_reads_back);
   tcase_add_test(tuple, a_damaged_length_is_refused);
   tcase_add_test(tuple, no_field_but_metadata_may_be_null);
   tcase_add_test(tuple, another_version_of_jsonb_is_refused);

@@ -64,10 +64,20 @@ END_TEST
 
 START_TEST(schema_of_an_older_release_is_brought_forward) {
   migrate(database);
-  /* The newest migration is undone. */
-  do_sql(database, "DROP TABLE aurore.event_count; "
-                   "DELETE FROM aurore.schema_version WHERE version = 5");
+  /* Every migration but the first is undone, whatever they have made. */
+  do_sql(database,
+         "DO $$ DECLARE made text; BEGIN "
+         "FOR made IN SELECT 'TABLE aurore.' || tablename FROM pg_tables"
+         " WHERE schemaname = 'aurore' AND tablename <> 'schema_version'"
+         " UNION ALL SELECT 'ROUTINE ' || oid::regprocedure FROM pg_proc"
+         " WHERE pronamespace = 'aurore'::regnamespace "
+         "LOOP EXECUTE 'DROP ' || made || ' CASCADE'; END LOOP; END $$; "
+         "DELETE FROM aurore.schema_version WHERE version > 1");
   migrate(database);
+  char version[16];
+  snprintf(version, sizeof(version), "%u", au_schema_version());
+  ck_assert_str_eq(ask(database, "SELECT count(*) FROM aurore.schema_version"),
+                   version);
   ck_assert_str_eq(ask(database, "SELECT count(*) FROM aurore.event_count"),
                    "0");
 }
