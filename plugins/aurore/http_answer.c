@@ -105,6 +105,14 @@ enum MHD_Result au_answer_no_database(au_request_t *request,
   return answer_503(request, "Database unavailable", "DATABASE_UNAVAILABLE");
 }
 
+enum MHD_Result au_answer_refused(au_request_t *request,
+                                  au_refusals_t *refusals) {
+  au_bytes_t body = AU_BYTES_INIT;
+  au_refusals_put(refusals, &body);
+  au_refusals_fini(refusals);
+  return au_answer(request, MHD_HTTP_BAD_REQUEST, AU_JSON_TYPE, &body, NULL);
+}
+
 const char *au_request_header(const au_request_t *request, const char *name) {
   return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND,
                                      name);

@@ -85,8 +85,9 @@ enum MHD_Result au_http_handle(void *cls, struct MHD_Connection *connection,
                                size_t *upload_data_size, void **con_cls);
 void au_http_completed(void *cls, struct MHD_Connection *connection,
                        void **con_cls, enum MHD_RequestTerminationCode code);
-/* As libmicrohttpd's own, but "%00" stays as it is: it would end the path there
- * and make another one of it. */
+/* As libmicrohttpd's own, but "%00", which would end the text there and make
+ * another one of it, becomes two bytes that are not valid UTF-8 (the overlong
+ * form of U+0000), so that it is refused or shown as U+FFFD. */
 size_t au_http_unescape(void *cls, struct MHD_Connection *connection,
                         char *text);
 void au_http_connection(void *cls, struct MHD_Connection *connection,

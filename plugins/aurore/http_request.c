@@ -40,7 +40,11 @@ size_t au_http_unescape(void *cls, struct MHD_Connection *connection,
   for (const char *from = text; *from != '\0'; from++) {
     int high = *from == '%' ? hex_digit(from[1]) : -1;
     int low = high >= 0 ? hex_digit(from[2]) : -1;
-    if (low >= 0 && high + low > 0) {
+    if (low >= 0 && high + low == 0) {
+      *to++ = (char)0xC0;
+      *to++ = (char)0x80;
+      from += 2;
+    } else if (low >= 0) {
       *to++ = (char)(high << 4 | low);
       from += 2;
     } else {
@@ -49,6 +53,28 @@ size_t au_http_unescape(void *cls, struct MHD_Connection *connection,
   }
   *to = '\0';
   return (size_t)(to - text);
+}
+
+typedef struct sorting {
+  au_parameter_t *known;
+  size_t count;
+  au_refusals_t *refusals;
+} sorting_t;
+
+static enum MHD_Result sort_parameter(void *cls, enum MHD_ValueKind kind,
+                                      const char *name, const char *value) {
+  (void)kind;
+  const sorting_t *sorting = cls;
+  au_parameter_sort(sorting->known, sorting->count, name, value,
+                    sorting->refusals);
+  return MHD_YES;
+}
+
+void au_request_parameters(au_request_t *request, au_parameter_t *known,
+                           size_t count, au_refusals_t *refusals) {
+  sorting_t sorting = {.known = known, .count = count, .refusals = refusals};
+  (void)MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND,
+                                  sort_parameter, &sorting);
 }
 
 /* The client's own when it is 1 to 128 visible ASCII characters. */

@@ -156,7 +156,7 @@ static bool is_space(unsigned code) {
 }
 
 /* Whether valid UTF-8 is white space alone, or nothing. */
-static bool is_blank(const char *text, size_t size) {
+bool au_judge_is_blank(const char *text, size_t size) {
   for (size_t at = 0; at < size;) {
     size_t sequence = au_utf8_sequence(text + at, size - at);
     if (sequence == 0 || !is_space(code_point(text + at, sequence)))
@@ -176,7 +176,8 @@ static void judge_text(au_judge_t *judge, au_judged_text_t *to,
     failed |= IS_STORABLE;
   if (length >= 0 && (size_t)length > max_length)
     failed |= MAX_LENGTH;
-  if (judge->field == AU_FIELD_SERVICE ? is_blank(text, size) : size == 0)
+  if (judge->field == AU_FIELD_SERVICE ? au_judge_is_blank(text, size)
+                                       : size == 0)
     failed |= IS_NOT_EMPTY;
   judge->failed[judge->field] = failed;
   judge->reason[judge->field] = reason;

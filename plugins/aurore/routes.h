@@ -14,6 +14,7 @@
 #include "http.h"
 #include "ingest.h"
 #include "metrics.h"
+#include "parameters.h"
 #include "query.h"
 
 #include <microhttpd.h>
@@ -173,6 +174,16 @@ void au_answer_forget_held(au_request_t *request);
 
 /* The value of a request header, or NULL. Borrowed until the answer. */
 const char *au_request_header(const au_request_t *request, const char *name);
+
+/* Sorts the request's query parameters into those that the route knows, and
+ * refuses the others. Their values are borrowed until the answer; percent-
+ * decoded, "%00" as bytes that are not valid UTF-8. */
+void au_request_parameters(au_request_t *request, au_parameter_t *known,
+                           size_t count, au_refusals_t *refusals);
+
+/* 400 with all that was refused, in the shape of POST /events. Frees it. */
+enum MHD_Result au_answer_refused(au_request_t *request,
+                                  au_refusals_t *refusals);
 
 /* What the routes may look at. */
 const au_options_t *au_http_options(const au_http_t *http);
