@@ -67,16 +67,33 @@ static bool has_mark(const char *name) {
              MARK_LENGTH - 1;
 }
 
-/* As collectd's escape_slashes; what does not fit is left out. */
+/* The bytes of the control character at "text", 0 when there is none there: the
+ * ASCII ones and those of U+0080 to U+009F. */
+static size_t control_length(const char *text) {
+  uint8_t first = (uint8_t)text[0];
+  if (first < 0x20 || first == 0x7F)
+    return 1;
+  uint8_t second = (uint8_t)text[1];
+  return first == 0xC2 && second >= 0x80 && second <= 0x9F ? 2 : 0;
+}
+
+/* As collectd's escape_slashes, and control characters likewise; what does not
+ * fit is left out. */
 static void escape(const char *name, char *instance, size_t size) {
   if (strcmp(name, "/") == 0)
     name = "root";
   else if (name[0] == '/')
     name++;
-  (void)snprintf(instance, size, "%s", name);
-  for (char *c = instance; *c != '\0'; c++)
-    if (*c == '/')
-      *c = '_';
+  size_t length = 0;
+  while (*name != '\0' && length + 1 < size) {
+    size_t control = control_length(name);
+    instance[length] = *name;
+    if (*name == '/' || control > 0)
+      instance[length] = '_';
+    length++;
+    name += control > 0 ? control : 1;
+  }
+  instance[length] = '\0';
 }
 
 void au_report_name(const char *name, char *instance, size_t size) {
@@ -96,10 +113,50 @@ void au_report_name(const char *name, char *instance, size_t size) {
 /* --- values ----------------------------------------------------------------
  */
 
+/* Names, owned, in the order in which they came. */
+typedef struct names {
+  char **name;
+  size_t count;
+  size_t capacity;
+} names_t;
+
 typedef struct reading {
   cdtime_t time;
   cdtime_t interval;
+  names_t services; /* that were dispatched */
 } reading_t;
+
+/* Out of memory: the name is not remembered, so its series is not ended. */
+static void names_add(names_t *names, const char *name) {
+  if (names->count == names->capacity) {
+    size_t capacity = names->capacity == 0 ? 64 : names->capacity * 2;
+    char **more = realloc(names->name, capacity * sizeof(*more));
+    if (more == NULL)
+      return;
+    names->name = more;
+    names->capacity = capacity;
+  }
+  char *copy = strdup(name);
+  if (copy != NULL)
+    names->name[names->count++] = copy;
+}
+
+/* "guess": where it may stand. */
+static bool names_has(const names_t *names, const char *name, size_t guess) {
+  if (guess < names->count && strcmp(names->name[guess], name) == 0)
+    return true;
+  for (size_t i = 0; i < names->count; i++)
+    if (strcmp(names->name[i], name) == 0)
+      return true;
+  return false;
+}
+
+static void names_clear(names_t *names) {
+  for (size_t i = 0; i < names->count; i++)
+    free(names->name[i]);
+  free(names->name);
+  *names = (names_t){.count = 0};
+}
 
 static void dispatch(const reading_t *reading, au_metric_t metric,
                      au_type_part_t part, const char *plugin_instance,
@@ -135,7 +192,7 @@ static void dispatch_histogram(const reading_t *reading,
 }
 
 static void dispatch_series(const au_series_t *series, void *context) {
-  const reading_t *reading = context;
+  reading_t *reading = context;
   const au_metric_info_t *info = au_metric_info(series->metric);
   if (info->kind == AU_HISTOGRAM) {
     dispatch_histogram(reading, series);
@@ -152,10 +209,34 @@ static void dispatch_series(const au_series_t *series, void *context) {
     value.derive = (derive_t)series->counter;
   dispatch(reading, series->metric, AU_TYPE_PLAIN, plugin_instance,
            type_instance != NULL ? type_instance : "", value);
+  if (info->label[0] == AU_LABEL_SERVICE && type_instance != NULL)
+    names_add(&reading->services, type_instance);
+}
+
+/* --- services that are no longer among the largest -------------------------
+ *
+ * collectd keeps a value that is no longer dispatched for some intervals more,
+ * and shows it with the last it was. The events of such a service are counted
+ * in "other" by then, so it is dispatched once more, as zero. */
+
+/* Of the last reading; of the read thread, which is one at a time. */
+static names_t services_before;
+
+static void end_services(const reading_t *reading) {
+  for (size_t i = 0; i < services_before.count; i++)
+    if (!names_has(&reading->services, services_before.name[i], i))
+      dispatch(reading, AU_M_BUSINESS_BY_SERVICE, AU_TYPE_PLAIN,
+               au_metric_info(AU_M_BUSINESS_BY_SERVICE)->component,
+               services_before.name[i], (value_t){.gauge = 0});
 }
 
 void au_report_dispatch(au_side_t side) {
   au_metrics_sample();
   reading_t reading = {.time = cdtime(), .interval = plugin_get_interval()};
   au_metrics_visit(&side, dispatch_series, &reading);
+  if (side != AU_SIDE_WRITER)
+    return;
+  end_services(&reading);
+  names_clear(&services_before);
+  services_before = reading.services;
 }

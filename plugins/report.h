@@ -11,11 +11,13 @@
  *
  * collectd changes slashes in a name and cuts it at 127 bytes, so two services
  * could become one series. The name is changed here instead, in the same way,
- * and a name that is changed gets the end "~" and eight hexadecimal digits, a
- * checksum of the whole name. A name that ends so by itself gets one more.
+ * with a "_" for each control character, too (write_prometheus would write them
+ * as they are), and a name that is changed gets the end "~" and eight
+ * hexadecimal digits, a checksum of the whole name. A name that ends so by
+ * itself gets one more.
  *
- * Threads: any; nothing blocks, and no lock is held while values are
- * dispatched.
+ * Threads: any, a side at most once at a time; nothing blocks, and no lock is
+ * held while values are dispatched.
  */
 #ifndef AURORE_REPORT_H
 #define AURORE_REPORT_H
@@ -29,7 +31,8 @@
  * configuration has been read then, and no value was dispatched yet. */
 void au_report_register_types(au_side_t side);
 
-/* Samples, and dispatches every series of the side once, with one time. */
+/* Samples, and dispatches every series of the side once, with one time; that of
+ * a service that is no longer among the largest once more, as zero. */
 void au_report_dispatch(au_side_t side);
 
 /* Writes "name" as a type instance, at most "size" - 1 bytes. */

@@ -99,15 +99,24 @@ static const char names_text[] =
     "\n"
     "A service is a type instance of `business_events_by_service`. collectd "
     "allows no slash in it and 127\n"
-    "bytes, so a service that has a slash or is longer gets another name: a "
-    "slash in front is left out,\n"
-    "every other becomes `_` (`/` alone is `root`), what is too long is cut, "
-    "and `~` and eight hexadecimal\n"
-    "digits, a checksum of the whole name, are put behind it, so that two "
-    "services never become one series.\n"
-    "A service whose own name ends so gets another checksum behind it. At "
-    "`GET /metrics/prometheus` the\n"
-    "names are unchanged.\n";
+    "bytes, and control characters do no good to what reads it, so a service "
+    "that has one of them or is\n"
+    "longer gets another name: a slash in front is left out, every other and "
+    "every control character\n"
+    "becomes `_` (`/` alone is `root`), what is too long is cut, and `~` and "
+    "eight hexadecimal digits, a\n"
+    "checksum of the whole name, are put behind it, so that two services never "
+    "become one series. A\n"
+    "service whose own name ends so gets another checksum behind it. At `GET "
+    "/metrics/prometheus` the\n"
+    "names are unchanged, and quotes, backslashes and line breaks are escaped "
+    "as the format says.\n"
+    "\n"
+    "A service that is no longer among the largest is in `other`; its own "
+    "series falls to 0 and ends\n"
+    "when collectd's `Timeout` has passed. A service that is called `other` is "
+    "counted in `other`.\n"
+    "`BusinessServices` bounds the series, whatever names clients send.\n";
 
 static void print_label_list(const au_metric_info_t *info) {
   for (unsigned i = 0; i < 2 && info->label_name[i] != NULL; i++)

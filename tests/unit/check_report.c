@@ -84,6 +84,12 @@ static void register_all(void) {
   au_report_register_types(AU_SIDE_WRITER);
 }
 
+static const char *named(const char *name) {
+  static char instance[DATA_MAX_NAME_LEN];
+  au_report_name(name, instance, sizeof(instance));
+  return instance;
+}
+
 static void dispatch_all(void) {
   au_report_dispatch(AU_SIDE_BUFFER);
   au_report_dispatch(AU_SIDE_WRITER);
@@ -133,6 +139,51 @@ START_TEST(a_type_has_one_form) {
       if (strcmp(stub_values[i].type, stub_values[j].type) == 0)
         ck_assert_int_eq(stub_values[i].type_instance[0] != '\0',
                          stub_values[j].type_instance[0] != '\0');
+}
+END_TEST
+
+static double service_value(const char *name) {
+  char identity_text[200];
+  (void)snprintf(identity_text, sizeof(identity_text),
+                 "/aurore-business/business_events_by_service-%s", name);
+  return value_of(identity_text)->values[0].gauge;
+}
+
+static unsigned dispatched_services(void) {
+  unsigned count = 0;
+  stub_reset();
+  au_report_dispatch(AU_SIDE_WRITER);
+  for (size_t i = 0; i < stub_value_count; i++)
+    if (strcmp(stub_values[i].type, "business_events_by_service") == 0)
+      count++;
+  return count;
+}
+
+/* What collectd keeps of it would be counted twice. */
+START_TEST(a_service_that_leaves_the_largest_ends_at_zero) {
+  const au_service_count_t first[] = {{"a", 9}, {"b/b", 8}, {"c", 7}};
+  au_metrics_set_services(first, 3);
+  ck_assert_uint_eq(dispatched_services(), 3);
+  ck_assert_double_eq(service_value("a"), 9);
+  const au_service_count_t second[] = {{"d", 10}, {"a", 9}, {"other", 15}};
+  au_metrics_set_services(second, 3);
+  ck_assert_uint_eq(dispatched_services(), 5);
+  ck_assert_double_eq(service_value("d"), 10);
+  ck_assert_double_eq(service_value("a"), 9);
+  ck_assert_double_eq(service_value("other"), 15);
+  ck_assert_double_eq(service_value("c"), 0);
+  ck_assert_double_eq(service_value(named("b/b")), 0);
+  /* Once. */
+  ck_assert_uint_eq(dispatched_services(), 3);
+  au_metrics_set_services(NULL, 0);
+  ck_assert_uint_eq(dispatched_services(), 3);
+  ck_assert_double_eq(service_value("d"), 0);
+  ck_assert_uint_eq(dispatched_services(), 0);
+  /* The other side has no services, and ends none. */
+  au_metrics_set_services(first, 3);
+  ck_assert_uint_eq(dispatched_services(), 3);
+  au_report_dispatch(AU_SIDE_BUFFER);
+  ck_assert_uint_eq(dispatched_services(), 3);
 }
 END_TEST
 
@@ -217,12 +268,6 @@ END_TEST
 /* --- names -----------------------------------------------------------------
  */
 
-static const char *named(const char *name) {
-  static char instance[DATA_MAX_NAME_LEN];
-  au_report_name(name, instance, sizeof(instance));
-  return instance;
-}
-
 START_TEST(a_name_that_fits_stays_as_it_is) {
   char name[DATA_MAX_NAME_LEN];
   ck_assert_str_eq(named("auth-service"), "auth-service");
@@ -252,6 +297,28 @@ START_TEST(a_name_that_is_changed_is_marked) {
   ck_assert_int_eq(strncmp(seen[3], "root~", 5), 0);
   ck_assert_str_eq(seen[4], "root");
   ck_assert_int_eq(strncmp(seen[6], "a_b~1234abcd~", 13), 0);
+}
+END_TEST
+
+START_TEST(control_characters_are_changed) {
+  char seen[5][DATA_MAX_NAME_LEN];
+  static const char *const name[] = {"a\tb", "a\nb",
+                                     "a\x7f"
+                                     "b",
+                                     "a\xC2\x85"
+                                     "b",
+                                     "a_b"};
+  for (unsigned i = 0; i < 5; i++) {
+    strcpy(seen[i], named(name[i]));
+    ck_assert_int_eq(strncmp(seen[i], "a_b", 3), 0);
+    for (unsigned j = 0; j < i; j++)
+      ck_assert_str_ne(seen[i], seen[j]);
+  }
+  ck_assert_uint_eq(strlen(seen[3]), 3 + 9);
+  ck_assert_int_eq(strncmp(named("\r"), "_~", 2), 0);
+  /* U+00A0, quotes and backslashes are none. */
+  ck_assert_str_eq(named("a\xC2\xA0\"\\"), "a\xC2\xA0\"\\");
+  ck_assert_int_eq(strncmp(named("a\xC2"), "a\xC2", 3), 0);
 }
 END_TEST
 
@@ -524,9 +591,11 @@ static Suite *report_suite(void) {
   tcase_add_test(values, a_type_has_one_form);
   tcase_add_test(values, values_have_their_names_and_kinds);
   tcase_add_test(values, a_side_dispatches_its_own_values);
+  tcase_add_test(values, a_service_that_leaves_the_largest_ends_at_zero);
   TCase *names = new_case(suite, "names");
   tcase_add_test(names, a_name_that_fits_stays_as_it_is);
   tcase_add_test(names, a_name_that_is_changed_is_marked);
+  tcase_add_test(names, control_characters_are_changed);
   tcase_add_test(names, a_name_that_is_cut_is_marked);
   tcase_add_test(names, no_character_is_cut_in_two);
   TCase *types = new_case(suite, "types");
