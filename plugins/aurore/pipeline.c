@@ -6,6 +6,7 @@
 
 #include "breaker.h"
 #include "buffer.h"
+#include "business.h"
 #include "clock.h"
 #include "http.h"
 #include "log.h"
@@ -36,6 +37,7 @@ static struct {
   au_breaker_t *breaker;
   au_retention_t *retention;
   au_query_t *query;
+  au_business_t *business;
   int abort_fd; /* -1: none */
 
   pthread_mutex_t lock; /* protects: what flush and the sampler look at */
@@ -182,6 +184,8 @@ static au_status_t start_writer_side(char *error, size_t error_size) {
     status = au_retention_start(options, pipeline.breaker, &pipeline.retention);
   if (status == AU_OK)
     status = au_query_start(options, pipeline.breaker, &pipeline.query);
+  if (status == AU_OK)
+    status = au_business_start(options, pipeline.breaker, &pipeline.business);
   if (status == AU_OK && pipeline.http != NULL)
     au_http_set_query(pipeline.http, pipeline.query);
   if (status != AU_OK)
@@ -293,6 +297,8 @@ au_status_t au_pipeline_stop(void) {
     au_lane_stop(au_buffer_lane(pipeline.buffer, i));
   au_retention_stop(pipeline.retention);
   pipeline.retention = NULL;
+  au_business_stop(pipeline.business);
+  pipeline.business = NULL;
   bool writers_ended = stop_writers(deadline_ns);
   /* Queries may go on while the writers empty the buffer, and no longer. */
   au_query_stop(pipeline.query);

@@ -211,6 +211,12 @@ enum MHD_Result au_route_live(au_request_t *request);
 enum MHD_Result au_route_ready(au_request_t *request);
 enum MHD_Result au_route_health_buffer(au_request_t *request);
 
+/* routes_business.c */
+enum MHD_Result au_route_health_business(au_request_t *request);
+/* The last business figures as an object; false, and nothing is put, when there
+ * are none yet. */
+bool au_put_business(au_bytes_t *json);
+
 /* routes_metrics.c */
 enum MHD_Result au_route_metrics(au_request_t *request);
 enum MHD_Result au_route_prometheus(au_request_t *request);

@@ -46,7 +46,8 @@ START_TEST(empty_database_is_brought_to_the_version) {
       ask(database, "SELECT string_agg(relname, ' ' ORDER BY relname) FROM "
                     "pg_class WHERE relnamespace = 'aurore'::regnamespace AND "
                     "relkind IN ('r', 'p')"),
-      "dead_letter event event_count lane schema_version");
+      "dead_letter event event_count event_drop event_hour "
+      "event_minute event_total lane schema_version");
 }
 END_TEST
 
@@ -189,7 +190,9 @@ START_TEST(role_that_may_only_write_can_do_its_work) {
   do_named("GRANT INSERT ON aurore.event, aurore.dead_letter TO", own_role, "");
   do_named("GRANT SELECT, INSERT, UPDATE ON aurore.lane, aurore.event_count TO",
            own_role, "");
-  do_named("GRANT EXECUTE ON FUNCTION aurore.ensure_partitions(date, date) TO",
+  do_named("GRANT EXECUTE ON FUNCTION aurore.ensure_partitions(date, date), "
+           "aurore.fold(timestamptz, integer), "
+           "aurore.figures(timestamptz, integer) TO",
            own_role, "");
   migrate(role);
   ensure(role, today(), today() + 2);
@@ -206,6 +209,8 @@ START_TEST(role_that_may_only_write_can_do_its_work) {
                "(now(), gen_random_uuid(), 1, 0, 's') "
                "ON CONFLICT (minute, service, spool_id, lane) "
                "DO UPDATE SET n = c.n + excluded.n");
+  do_sql(role, "SELECT aurore.fold('infinity', 10)");
+  ck_assert_str_eq(ask(role, "SELECT n FROM aurore.figures(now(), 1)"), "1");
   au_database_destroy(role);
 }
 END_TEST

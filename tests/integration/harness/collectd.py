@@ -321,7 +321,7 @@ PluginDir "{build.plugin_directory()}"
             f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=30
         )
         assert answer.status_code == 200
-        return Metrics(answer.text)
+        return Metrics(answer.content.decode())
 
     def metrics(self):
         """What the API itself shows to Prometheus."""

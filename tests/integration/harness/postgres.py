@@ -247,7 +247,7 @@ class Database:
 
     def has_schema(self):
         return self.value(
-            "SELECT to_regclass('aurore.event_count') IS NOT NULL"
+            "SELECT to_regclass('aurore.event_drop') IS NOT NULL"
         )
 
     def stored(self):
@@ -260,9 +260,13 @@ class Database:
         return self.value("SELECT count(*) FROM aurore.dead_letter")
 
     def counted(self):
-        """The sum of the counters that stand beside the events."""
+        """The sum of the counters that stand beside the events, folded or not."""
         return int(
-            self.value("SELECT coalesce(sum(n), 0) FROM aurore.event_count")
+            self.value(
+                """SELECT coalesce(sum(n), 0) FROM (
+                     SELECT n FROM aurore.event_count UNION ALL
+                     SELECT n FROM aurore.event_total) AS c (n)"""
+            )
         )
 
     def wait_stored(self, count, timeout=30):
