@@ -23,8 +23,10 @@
 #define STOP_GRACE_NS (2 * AU_NS_PER_S)
 #define STOP_TICK_NS (5 * AU_NS_PER_MS)
 #define PEM_BYTES_MAX ((size_t)1 << 20)
-/* For each connection: header and a piece of the body. */
-#define CONNECTION_MEMORY ((size_t)32 << 10)
+/* For each connection: the header (some 7 KiB of short lines, or one line of
+ * 15 KiB) and a piece of the body. libmicrohttpd clears all of it at each
+ * request. */
+#define CONNECTION_MEMORY ((size_t)16 << 10)
 
 const au_options_t *au_http_options(const au_http_t *http) {
   return http->options;

@@ -216,6 +216,21 @@ START_TEST(content_types) {
 }
 END_TEST
 
+/* What proxies, tokens and cookies may bring: many lines, or one long one. */
+START_TEST(a_long_header_is_read) {
+  static char headers[16000];
+  size_t size = (size_t)snprintf(headers, sizeof(headers), "%s", JSON_TYPE);
+  for (int i = 0; size < 6144; i++)
+    size += (size_t)snprintf(headers + size, sizeof(headers) - size,
+                             "X-Line-%04d: %040d\r\n", i, i);
+  expect_part(ask(&server, "POST", "/events", headers, EVENT), 202, "event_id");
+  snprintf(headers, sizeof(headers), "%sX-Token: %014000d\r\n", JSON_TYPE, 0);
+  expect_part(ask(&server, "POST", "/events", headers, EVENT), 202, "event_id");
+  snprintf(headers, sizeof(headers), "%sCookie: a=%04096d\r\n", JSON_TYPE, 0);
+  expect_part(ask(&server, "POST", "/events", headers, EVENT), 202, "event_id");
+}
+END_TEST
+
 START_TEST(a_large_body_is_refused_from_its_header) {
   client_t *client = client_connect(&server);
   send_text(client, "POST /events HTTP/1.1\r\nHost: t\r\n" JSON_TYPE
@@ -596,6 +611,7 @@ static Suite *make_suite(void) {
   tcase_add_test(tc, requests_and_their_time_are_counted);
   tc = add_case(suite, "header");
   tcase_add_test(tc, content_types);
+  tcase_add_test(tc, a_long_header_is_read);
   tcase_add_test(tc, a_large_body_is_refused_from_its_header);
   tcase_add_test(tc, a_large_body_that_is_sent_anyway_gets_its_answer);
   tcase_add_test(tc, a_large_chunked_body_is_refused);

@@ -154,7 +154,7 @@ static inline void send_text(client_t *client, const char *text) {
 static inline void send_request(client_t *client, const char *method,
                                 const char *path, const char *headers,
                                 const void *body, size_t size) {
-  char head[8192];
+  char head[16384];
   int length =
       snprintf(head, sizeof(head), "%s %s HTTP/1.1\r\nHost: test\r\n%s", method,
                path, headers);
