@@ -262,9 +262,10 @@ enum MHD_Result au_http_handle(void *cls, struct MHD_Connection *connection,
   return request->method->run(request);
 }
 
-static void give_back_ingest(au_request_t *request) {
+void au_http_give_back_ingest(au_request_t *request) {
   au_http_t *http = request->http;
   au_ingest_t *ingest = request->ingest;
+  request->ingest = NULL;
   if (ingest == NULL)
     return;
   pthread_mutex_lock(&http->pool_lock);
@@ -331,9 +332,10 @@ void au_http_completed(void *cls, struct MHD_Connection *connection,
   if (request->body_refused)
     linger(request, connection);
   au_watch_header_due(request->http->watchdog, watch_of(connection));
-  give_back_ingest(request);
+  au_http_give_back_ingest(request);
   au_request_forget_question(request);
   au_bytes_fini(&request->body);
+  au_bytes_fini(&request->accepted);
   atomic_fetch_sub(&request->http->requests, 1);
   free(request);
 }

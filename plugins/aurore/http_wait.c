@@ -39,8 +39,10 @@ enum MHD_Result au_request_append(au_request_t *request, const au_rows_t *rows,
   atomic_store(&request->pending, AU_PENDING_NO);
   au_status_t status =
       au_buffer_append(au_http_buffer(request->http), rows, &request->waiter);
-  if (status == AU_PENDING)
+  if (status == AU_PENDING) {
+    au_http_give_back_ingest(request); /* many wait at a time */
     return await(request);
+  }
   request->told = status;
   return resume(request);
 }

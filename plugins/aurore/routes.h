@@ -115,6 +115,11 @@ struct au_request {
   au_ingest_t *ingest; /* borrowed from the pool; NULL: none */
   au_ingest_result_t parsed;
 
+  /* What the ingest said, so that it can be given back before a wait. */
+  uint64_t events;     /* that were appended */
+  uint64_t refused;    /* that were not */
+  au_bytes_t accepted; /* the answer, if they are stored */
+
   _Atomic int pending; /* au_pending_t */
   au_status_t told;    /* valid once pending is AU_PENDING_TOLD */
   /* Called instead of the route's "run" once it was told. */
@@ -163,7 +168,8 @@ enum MHD_Result au_request_ask(au_request_t *request, const au_ask_t *ask,
 
 /* Appends the rows to the buffer and calls "resume" when that is decided, at
  * once or when they are on disk: request->told is the status then (that of
- * au_buffer_append, or of its waiter). */
+ * au_buffer_append, or of its waiter). While it waits the request has no
+ * ingest. */
 enum MHD_Result au_request_append(au_request_t *request, const au_rows_t *rows,
                                   au_route_run_t resume);
 
@@ -198,6 +204,8 @@ unsigned au_http_limit_events(au_request_t *request, uint64_t events);
 
 /* Gives the request an ingest of the pool; false when out of memory. */
 bool au_http_take_ingest(au_request_t *request);
+/* Gives it back early, if there is one. */
+void au_http_give_back_ingest(au_request_t *request);
 
 /* routes_events.c */
 bool au_route_events_begin(au_request_t *request);

@@ -25,6 +25,8 @@
 #include <strings.h>
 
 #define TOO_LARGE "request entity too large"
+/* The answer to one event fits. */
+#define ACCEPTED_SIZE 128
 
 static void reject(au_reason_t reason, uint64_t events) {
   au_metrics_count(AU_M_EVENTS_REJECTED, reason, events > 0 ? events : 1);
@@ -271,36 +273,44 @@ static void put_ids(au_bytes_t *body, const au_ingest_t *ingest) {
   au_bytes_put_u8(body, ']');
 }
 
-static enum MHD_Result answer_accepted(au_request_t *request) {
+/* Says what was accepted, if it is: "accepted_us" and the ingest are all it
+ * needs. */
+static void put_accepted(au_request_t *request) {
   const au_ingest_t *ingest = request->ingest;
-  static const char *const minimal[] = {"Preference-Applied", "return=minimal",
-                                        NULL};
   bool is_partial = ingest->errors_count > 0;
   bool has_ids = !request->is_minimal;
-  au_bytes_t body = AU_BYTES_INIT;
-  au_bytes_put_string(&body, is_partial ? "{\"status\":\"partial\""
-                                        : "{\"status\":\"accepted\"");
+  au_bytes_t *body = &request->accepted;
+  au_bytes_reserve(body, ACCEPTED_SIZE);
+  au_bytes_put_string(body, is_partial ? "{\"status\":\"partial\""
+                                       : "{\"status\":\"accepted\"");
   if (!ingest->is_single)
-    au_bytes_printf(&body, ",\"accepted\":%zu,\"rejected\":%zu",
+    au_bytes_printf(body, ",\"accepted\":%zu,\"rejected\":%zu",
                     ingest->rows.count, ingest->errors_count);
   if (has_ids && ingest->is_single) {
-    au_bytes_put_string(&body, ",\"event_id\":");
-    put_id(&body, &ingest->ids[0]);
+    au_bytes_put_string(body, ",\"event_id\":");
+    put_id(body, &ingest->ids[0]);
   } else if (has_ids) {
-    put_ids(&body, ingest);
+    put_ids(body, ingest);
   }
   if (is_partial) {
-    au_bytes_put_u8(&body, ',');
-    put_errors(&body, ingest);
+    au_bytes_put_u8(body, ',');
+    put_errors(body, ingest);
   }
   char time[AU_TIMESTAMP_TEXT_SIZE];
   au_timestamp_format(request->accepted_us, time);
-  au_bytes_put_string(&body, ",\"queued_at\":\"");
-  au_bytes_put_string(&body, time);
-  au_bytes_put_string(&body, "\"}");
-  return au_answer(request,
-                   is_partial ? MHD_HTTP_MULTI_STATUS : MHD_HTTP_ACCEPTED,
-                   AU_JSON_TYPE, &body, request->is_minimal ? minimal : NULL);
+  au_bytes_put_string(body, ",\"queued_at\":\"");
+  au_bytes_put_string(body, time);
+  au_bytes_put_string(body, "\"}");
+}
+
+static enum MHD_Result answer_accepted(au_request_t *request) {
+  static const char *const minimal[] = {"Preference-Applied", "return=minimal",
+                                        NULL};
+  if (request->refused > 0)
+    reject(AU_REASON_INVALID, request->refused);
+  return au_answer(
+      request, request->refused > 0 ? MHD_HTTP_MULTI_STATUS : MHD_HTTP_ACCEPTED,
+      AU_JSON_TYPE, &request->accepted, request->is_minimal ? minimal : NULL);
 }
 
 static enum MHD_Result answer_full(au_request_t *request) {
@@ -331,11 +341,9 @@ static enum MHD_Result answer_limited(au_request_t *request, unsigned seconds,
 /* The buffer has decided. */
 static enum MHD_Result answer_appended(au_request_t *request,
                                        au_status_t status) {
-  uint64_t events = request->ingest->rows.count;
+  uint64_t events = request->events;
   switch (status) {
   case AU_OK:
-    if (request->ingest->errors_count > 0)
-      reject(AU_REASON_INVALID, request->ingest->errors_count);
     return answer_accepted(request);
   case AU_FULL:
     return answer_full(request);
@@ -360,9 +368,12 @@ static enum MHD_Result answer_told(au_request_t *request) {
 
 static enum MHD_Result append(au_request_t *request) {
   const au_rows_t *rows = &request->ingest->rows;
-  unsigned wait_s = au_http_limit_events(request, rows->count);
+  request->events = rows->count;
+  request->refused = request->ingest->errors_count;
+  unsigned wait_s = au_http_limit_events(request, request->events);
   if (wait_s > 0)
-    return answer_limited(request, wait_s, rows->count);
+    return answer_limited(request, wait_s, request->events);
+  put_accepted(request); /* before a wait: the ingest is not kept over it */
   return au_request_append(request, rows, answer_told);
 }
 

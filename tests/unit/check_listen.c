@@ -63,6 +63,27 @@ START_TEST(a_request_that_was_told_before_append_returned) {
 }
 END_TEST
 
+typedef struct answers {
+  const char *status;
+  uint64_t count;
+} answers_t;
+
+static void count_answers(const au_series_t *series, void *context) {
+  answers_t *answers = context;
+  if (series->metric == AU_M_HTTP_REQUESTS &&
+      strcmp(series->label_value[0], "events_post") == 0 &&
+      strcmp(series->label_value[1], answers->status) == 0)
+    answers->count = series->counter;
+}
+
+/* Answers to POST /events with this status; complete once the server has
+ * stopped. */
+static uint64_t answered(const char *status) {
+  answers_t answers = {.status = status};
+  au_metrics_visit(NULL, count_answers, &answers);
+  return answers.count;
+}
+
 START_TEST(a_request_that_the_disk_refused_is_503) {
   server_start(&server);
   static const fake_answer_t answers[] = {FAKE_BEFORE, FAKE_RACE};
@@ -76,6 +97,9 @@ START_TEST(a_request_that_the_disk_refused_is_503) {
   ck_assert_uint_eq(rejected(AU_REASON_UNAVAILABLE), 2);
   ck_assert_uint_eq(fake_buffer_taken(), 0);
   server_stop(&server);
+  ck_assert_uint_eq(answered("503"), 2);
+  ck_assert_uint_eq(answered("202") + answered("207"), 0);
+  ck_assert_uint_eq(rejected(AU_REASON_INVALID), 0);
 }
 END_TEST
 
@@ -102,6 +126,7 @@ START_TEST(told_at_any_moment_every_request_is_answered_once) {
     pthread_join(thread[i], NULL);
   ck_assert_uint_eq(fake_buffer_taken(), 2400);
   server_stop(&server);
+  ck_assert_uint_eq(answered("202"), 2400);
 }
 END_TEST
 
