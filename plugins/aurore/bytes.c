@@ -57,53 +57,6 @@ bool au_bytes_reserve(au_bytes_t *bytes, size_t size) {
   return grow(bytes, size);
 }
 
-uint8_t *au_bytes_extend(au_bytes_t *bytes, size_t size) {
-  if (!au_bytes_reserve(bytes, size))
-    return NULL;
-  uint8_t *start = bytes->data + bytes->size;
-  bytes->size += size;
-  return start;
-}
-
-void au_bytes_put(au_bytes_t *bytes, const void *data, size_t size) {
-  if (size == 0) /* "data" may be NULL then, which memcpy does not allow */
-    return;
-  uint8_t *start = au_bytes_extend(bytes, size);
-  if (start != NULL)
-    memcpy(start, data, size);
-}
-
-void au_bytes_put_string(au_bytes_t *bytes, const char *text) {
-  au_bytes_put(bytes, text, strlen(text));
-}
-
-void au_bytes_put_u8(au_bytes_t *bytes, uint8_t value) {
-  uint8_t *start = au_bytes_extend(bytes, 1);
-  if (start != NULL)
-    *start = value;
-}
-
-static void store_be32(uint8_t *to, uint32_t value) {
-  uint32_t ordered = htobe32(value);
-  memcpy(to, &ordered, sizeof(ordered));
-}
-
-void au_bytes_put_be16(au_bytes_t *bytes, uint16_t value) {
-  uint16_t ordered = htobe16(value);
-  au_bytes_put(bytes, &ordered, sizeof(ordered));
-}
-
-void au_bytes_put_be32(au_bytes_t *bytes, uint32_t value) {
-  uint8_t *start = au_bytes_extend(bytes, sizeof(value));
-  if (start != NULL)
-    store_be32(start, value);
-}
-
-void au_bytes_put_be64(au_bytes_t *bytes, uint64_t value) {
-  uint64_t ordered = htobe64(value);
-  au_bytes_put(bytes, &ordered, sizeof(ordered));
-}
-
 void au_bytes_printf(au_bytes_t *bytes, const char *format, ...) {
   if (!au_bytes_reserve(bytes, CAPACITY_MIN))
     return;
@@ -133,7 +86,8 @@ void au_bytes_patch_be32(au_bytes_t *bytes, size_t offset, uint32_t value) {
   /* After a failure the offset may never have come into use. */
   if (bytes->failed || offset + sizeof(value) > bytes->size)
     return;
-  store_be32(bytes->data + offset, value);
+  uint32_t ordered = htobe32(value);
+  memcpy(bytes->data + offset, &ordered, sizeof(ordered));
 }
 
 const char *au_bytes_text(au_bytes_t *bytes) {

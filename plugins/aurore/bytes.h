@@ -10,9 +10,11 @@
 
 #include "status.h"
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 typedef struct au_bytes {
   uint8_t *data;   /* NULL until the first put */
@@ -36,16 +38,54 @@ void au_bytes_clear(au_bytes_t *bytes, size_t keep);
 bool au_bytes_reserve(au_bytes_t *bytes, size_t size);
 
 /* Makes room, counts "size" bytes as used and returns where they start, for
- * the caller to fill; NULL when out of memory. Valid until the next call. */
-uint8_t *au_bytes_extend(au_bytes_t *bytes, size_t size);
+ * the caller to fill; NULL when out of memory. Valid until the next call.
+ * In the header, as the puts are: most are of a few bytes, and come by the
+ * dozen for each event. */
+static inline uint8_t *au_bytes_extend(au_bytes_t *bytes, size_t size) {
+  bool fits = !bytes->failed && bytes->data != NULL &&
+              size <= bytes->capacity - bytes->size;
+  if (__builtin_expect(!fits, 0) && !au_bytes_reserve(bytes, size))
+    return NULL;
+  uint8_t *start = bytes->data + bytes->size;
+  bytes->size += size;
+  return start;
+}
 
-void au_bytes_put(au_bytes_t *bytes, const void *data, size_t size);
-void au_bytes_put_string(au_bytes_t *bytes, const char *text);
-void au_bytes_put_u8(au_bytes_t *bytes, uint8_t value);
+static inline void au_bytes_put(au_bytes_t *bytes, const void *data,
+                                size_t size) {
+  if (size == 0) /* "data" may be NULL then, which memcpy does not allow */
+    return;
+  uint8_t *start = au_bytes_extend(bytes, size);
+  if (start != NULL)
+    memcpy(start, data, size);
+}
+
+static inline void au_bytes_put_string(au_bytes_t *bytes, const char *text) {
+  au_bytes_put(bytes, text, strlen(text));
+}
+
+static inline void au_bytes_put_u8(au_bytes_t *bytes, uint8_t value) {
+  uint8_t *start = au_bytes_extend(bytes, 1);
+  if (start != NULL)
+    *start = value;
+}
+
 /* Big endian, the order of PostgreSQL's wire format. */
-void au_bytes_put_be16(au_bytes_t *bytes, uint16_t value);
-void au_bytes_put_be32(au_bytes_t *bytes, uint32_t value);
-void au_bytes_put_be64(au_bytes_t *bytes, uint64_t value);
+static inline void au_bytes_put_be16(au_bytes_t *bytes, uint16_t value) {
+  uint16_t ordered = htobe16(value);
+  au_bytes_put(bytes, &ordered, sizeof(ordered));
+}
+
+static inline void au_bytes_put_be32(au_bytes_t *bytes, uint32_t value) {
+  uint32_t ordered = htobe32(value);
+  au_bytes_put(bytes, &ordered, sizeof(ordered));
+}
+
+static inline void au_bytes_put_be64(au_bytes_t *bytes, uint64_t value) {
+  uint64_t ordered = htobe64(value);
+  au_bytes_put(bytes, &ordered, sizeof(ordered));
+}
+
 void au_bytes_printf(au_bytes_t *bytes, const char *format, ...)
     AU_PRINTF(2, 3);
 
