@@ -175,9 +175,9 @@ static void apply_mark(oracle_t *oracle, const disk_op_t *op) {
 
 /* Nothing is pending: tells the run's oracle all marks up to now. */
 static void catch_up(run_t *run) {
-  for (; run->told < run->record.count; run->told++)
-    if (run->record.op[run->told].kind == DISK_MARK)
-      apply_mark(&run->oracle, &run->record.op[run->told]);
+  disk_op_t mark;
+  while (recorder_next_mark(&run->told, &mark))
+    apply_mark(&run->oracle, &mark);
 }
 
 static void mark_uuid(int mark, au_uuid_t uuid) {

@@ -87,6 +87,18 @@ void recorder_mark(int mark, uint64_t value) {
   pthread_mutex_unlock(&lock);
 }
 
+bool recorder_next_mark(size_t *place, disk_op_t *out_mark) {
+  bool found = false;
+  pthread_mutex_lock(&lock);
+  const disk_record_t *record = config->record;
+  while (!found && *place < record->count) {
+    *out_mark = record->op[(*place)++];
+    found = out_mark->kind == DISK_MARK;
+  }
+  pthread_mutex_unlock(&lock);
+  return found;
+}
+
 void recorder_settle(void) {
   struct timespec until;
   clock_gettime(CLOCK_REALTIME, &until);

@@ -36,6 +36,10 @@ void recorder_stop(void);
 /* Notes what the program did, at this place in the order of calls. */
 void recorder_mark(int mark, uint64_t value);
 
+/* The next mark of the record from number "*place" on, while others go on
+ * recording; moves the place behind it. false: there is none. */
+bool recorder_next_mark(size_t *place, disk_op_t *out_mark);
+
 /* Waits (at most a fifth of a second) until the directory has been synced
  * after the last name was removed, and no new segment is under way. */
 void recorder_settle(void);
