@@ -204,6 +204,19 @@ START_TEST(same_batch_is_never_stored_twice) {
 }
 END_TEST
 
+START_TEST(attempt_that_was_not_stored_is_made_again) {
+  append(0, 10, "again");
+  take(10);
+  /* As if the connection had been lost before the COMMIT. */
+  must(au_claim_make(&claim, database, lane, &error));
+  au_batch_settle(&batch, claim.next_seq);
+  ck_assert(!au_batch_is_done(&batch));
+  ck_assert_uint_eq(au_metrics_counter(AU_M_EVENTS_PROCESSED, 0), 0);
+  ck_assert_uint_eq(store(), 1);
+  ck_assert_int_eq(number("SELECT count(*) FROM aurore.event"), 10);
+}
+END_TEST
+
 START_TEST(batch_of_an_older_epoch_is_refused) {
   append(0, 10, "late");
   take(10);
@@ -348,6 +361,7 @@ int main(void) {
   tcase_add_test(tcase, all_rows_bad_are_all_set_aside);
   tcase_add_test(tcase, fault_without_a_row_to_blame_is_the_databases);
   tcase_add_test(tcase, same_batch_is_never_stored_twice);
+  tcase_add_test(tcase, attempt_that_was_not_stored_is_made_again);
   tcase_add_test(tcase, batch_of_an_older_epoch_is_refused);
   tcase_add_test(tcase, rows_stored_before_are_skipped);
   tcase_add_test(tcase, spool_of_another_owner_is_fenced);

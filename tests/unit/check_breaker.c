@@ -361,6 +361,7 @@ END_TEST
 #define MS INT64_C(1000000)
 
 START_TEST(waits_grow_to_the_maximum_with_full_jitter) {
+  int64_t longest[20] = {0};
   for (uint64_t seed = 0; seed < 200; seed++) {
     au_backoff_t backoff;
     au_backoff_init(&backoff, 100 * MS, 30 * SECOND, seed);
@@ -369,11 +370,15 @@ START_TEST(waits_grow_to_the_maximum_with_full_jitter) {
       int64_t wait = au_backoff_next(&backoff);
       ck_assert_int_ge(wait, MS);
       ck_assert_int_le(wait, ceiling);
+      longest[i] = wait > longest[i] ? wait : longest[i];
       ceiling = ceiling * 2 > 30 * SECOND ? 30 * SECOND : ceiling * 2;
     }
     au_backoff_reset(&backoff);
     ck_assert_int_le(au_backoff_next(&backoff), 100 * MS);
   }
+  ck_assert_int_gt(longest[0], 90 * MS);
+  ck_assert_int_gt(longest[3], 700 * MS);
+  ck_assert_int_gt(longest[19], 27 * SECOND);
 }
 END_TEST
 

@@ -140,6 +140,41 @@ START_TEST(claim_waits_for_a_batch_that_still_runs) {
 }
 END_TEST
 
+/* The batch begins when the claim has begun but has not read the place yet. */
+START_TEST(claim_waits_for_a_batch_that_begins_beside_it) {
+  migrate(database);
+  au_database_error_t error;
+  ck_assert_str_eq(claim(database, OWNER_1, "1", &error), "1 1");
+  do_sql(database,
+         "CREATE FUNCTION pause() RETURNS trigger LANGUAGE plpgsql AS "
+         "'BEGIN PERFORM pg_advisory_xact_lock(1); RETURN NULL; END';"
+         "CREATE TRIGGER pause AFTER INSERT ON aurore.lane "
+         "FOR EACH STATEMENT EXECUTE FUNCTION pause()");
+  PGconn *open = PQconnectdb(own_conninfo);
+  PQclear(PQexec(open, "SELECT pg_advisory_lock(1)"));
+  claimer_t claimer = {.database = open_client(own_conninfo)};
+  ck_assert_int_eq(pthread_create(&claimer.thread, NULL, claim_main, &claimer),
+                   0);
+  await(database,
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = "
+        "current_database() AND wait_event = 'advisory'",
+        "1");
+  PQclear(PQexec(open, "BEGIN; SELECT aurore.advance(" SPOOL
+                       ", 3::smallint, 1, 1, 6);"
+                       "SELECT pg_advisory_unlock(1)"));
+  ck_assert_int_eq(PQtransactionStatus(open), PQTRANS_INTRANS);
+  await(database,
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = "
+        "current_database() AND wait_event = 'transactionid'",
+        "1");
+  PQclear(PQexec(open, "COMMIT"));
+  pthread_join(claimer.thread, NULL);
+  ck_assert_str_eq(claimer.answer, "6 2");
+  PQfinish(open);
+  au_database_destroy(claimer.database);
+}
+END_TEST
+
 /* Its batch was sent before the claim and arrives after it. */
 START_TEST(batch_from_before_a_claim_is_not_stored) {
   migrate(database);
@@ -283,6 +318,7 @@ static void add_lanes(Suite *suite) {
   tcase_add_test(tcase, place_moves_by_compare_and_swap_only);
   tcase_add_test(tcase, another_copy_of_the_spool_is_fenced);
   tcase_add_loop_test(tcase, claim_waits_for_a_batch_that_still_runs, 0, 2);
+  tcase_add_test(tcase, claim_waits_for_a_batch_that_begins_beside_it);
   tcase_add_test(tcase, batch_from_before_a_claim_is_not_stored);
   tcase_add_test(tcase, place_is_updated_in_place);
   tcase_add_test(tcase, batch_is_stored_whole_or_not_at_all);

@@ -55,8 +55,52 @@ START_TEST(torn_tail_of_an_older_segment_is_no_damage) {
 }
 END_TEST
 
+/* The window of the cursor ends with the last group, and nothing of the little
+ * room behind it has been read. */
+START_TEST(last_group_may_end_with_what_was_read) {
+  const uint64_t window = UINT64_C(256) << 10;
+  uint32_t size =
+      (uint32_t)(window - AU_FRAME_FOOTER_SIZE - AU_FRAME_HEADER_SIZE);
+  uint64_t limit = HEADER_BYTES + window + 8 * (uint64_t)_i;
+  au_spool_t *spool = open_spool(NULL, limit);
+  ck_assert_int_eq(append(spool, 1, 1, size), AU_OK);
+  au_spool_close(spool);
+  au_store_t store = {.io = &au_io_system,
+                      .directory = open(directory, O_RDONLY | O_DIRECTORY)};
+  au_segment_t *segment = au_segment_open(&store, 1);
+  ck_assert_ptr_nonnull(segment);
+  ck_assert_uint_eq(segment->end, limit);
+  au_cursor_t cursor = {.fd = -1};
+  au_cursor_init(&cursor, store.io, segment->fd, segment->salt, HEADER_BYTES,
+                 segment->end);
+  au_frame_t frame;
+  ck_assert_int_eq(au_cursor_next(&cursor, &frame), AU_CURSOR_FRAME);
+  ck_assert_int_eq(au_cursor_next(&cursor, &frame), AU_CURSOR_FRAME);
+  ck_assert_int_eq(frame.kind, AU_FRAME_FOOTER);
+  ck_assert_int_eq(au_cursor_next(&cursor, &frame), AU_CURSOR_END);
+  au_cursor_fini(&cursor);
+  au_segment_close(&store, segment);
+  close(store.directory);
+}
+END_TEST
+
 /* --- damage ----------------------------------------------------------------
  */
+
+/* As a disk leaves what it has lost. */
+START_TEST(zeros_at_the_start_of_a_segment_hide_no_later_row) {
+  make_spool(60, 500, SEGMENT_BYTES);
+  ck_assert_uint_ge(newest_segment(), 5);
+  overwrite(3, HEADER_BYTES, 0, group_size(1, 500));
+  au_spool_t *spool = open_spool(NULL, SEGMENT_BYTES);
+  seen_t seen;
+  read_all(spool, 7, true, 0, &seen);
+  ck_assert_uint_eq(seen.count, 59);
+  ck_assert_uint_eq(seen.passed, 1);
+  ck_assert_uint_ge(damaged(), 1);
+  au_spool_close(spool);
+}
+END_TEST
 
 /* The system with reads that fail: those numbered from "first_failure" on. */
 static struct {
@@ -399,6 +443,8 @@ int main(void) {
   tcase_add_loop_test(tcase, little_room_behind_the_last_group_is_no_damage, 0,
                       4);
   tcase_add_test(tcase, torn_tail_of_an_older_segment_is_no_damage);
+  tcase_add_loop_test(tcase, last_group_may_end_with_what_was_read, 0, 4);
+  tcase_add_test(tcase, zeros_at_the_start_of_a_segment_hide_no_later_row);
   tcase_add_loop_test(
       tcase, failed_read_while_damage_is_passed_loses_no_neighbour, 0, 2);
   tcase_add_test(tcase, damage_is_told_once_however_often_it_is_read);

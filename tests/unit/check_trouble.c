@@ -271,7 +271,8 @@ static au_io_t io_with_failing_syncs(void) {
 
 START_TEST(remains_of_a_failed_write_hide_no_later_row) {
   /* Segments of one group of four rows; the second one fails to be synced, and
-   * of what was written to it only the last row stays whole. */
+   * of what was written to it only the last row stays whole, with its footer or
+   * without. */
   au_io_t io = io_with_failing_syncs();
   uint64_t size = HEADER_BYTES + group_size(4, 200);
   au_spool_t *spool = open_spool(&io, size);
@@ -286,6 +287,9 @@ START_TEST(remains_of_a_failed_write_hide_no_later_row) {
   au_spool_close(spool);
   ck_assert_int_gt(atomic_load(&syncs.calls), syncs.first);
   overwrite(failed, HEADER_BYTES + 40, 'z', 3 * au_frame_size(200) - 100);
+  if (_i == 1)
+    overwrite(failed, HEADER_BYTES + 4 * au_frame_size(200), 0,
+              AU_FRAME_FOOTER_SIZE);
   for (int start = 0; start < 2; start++) {
     seen_t seen;
     spool = open_spool(NULL, size);
@@ -294,6 +298,80 @@ START_TEST(remains_of_a_failed_write_hide_no_later_row) {
     ck_assert_uint_eq(damaged(), 0);
     au_spool_close(spool);
   }
+}
+END_TEST
+
+/* The last write of rows, and how much of it a sync of its file has covered. */
+static struct {
+  int fd;
+  uint64_t from;
+  uint64_t to;
+  uint64_t synced_to;
+} again;
+
+static ssize_t noting_pwritev(int fd, const struct iovec *iov, int count,
+                              off_t offset) {
+  if (is_named(fd, ".segment") && offset >= HEADER_BYTES) {
+    again.fd = fd;
+    again.from = (uint64_t)offset;
+    again.to = (uint64_t)offset + iov[0].iov_len;
+  }
+  return au_io_system.pwritev(fd, iov, count, offset);
+}
+
+static int noting_fdatasync(int fd) {
+  if (fd == again.fd)
+    again.synced_to = again.to;
+  return au_io_system.fdatasync(fd);
+}
+
+/* A sync that has failed leaves its pages clean in the cache: no later sync
+ * would write them. */
+START_TEST(what_was_never_synced_is_written_again_before_it_counts) {
+  au_io_t io = io_with_failing_syncs();
+  au_spool_t *spool = open_spool(&io, SEGMENT_BYTES);
+  ck_assert_int_eq(append(spool, 1, 1, 200), AU_OK);
+  syncs.leaves_remains = true;
+  syncs.failures = 1000000;
+  syncs.first = atomic_load(&syncs.calls) + 1;
+  ck_assert_int_eq(append(spool, 2, 3, 200), AU_IO);
+  au_spool_close(spool);
+  memset(&again, 0, sizeof(again));
+  io = au_io_system;
+  io.pwritev = noting_pwritev;
+  io.fdatasync = noting_fdatasync;
+  spool = open_spool(&io, SEGMENT_BYTES);
+  /* In the first segment, or in one that was made ahead. */
+  ck_assert_uint_ge(again.from, HEADER_BYTES);
+  ck_assert_uint_eq(again.to, again.from + group_size(3, 200));
+  ck_assert_uint_eq(again.synced_to, again.to);
+  seen_t seen;
+  read_all(spool, 100, false, 0, &seen);
+  check_values(&seen, 1, 4);
+  au_spool_close(spool);
+}
+END_TEST
+
+static void never_told(au_waiter_t *waiter, au_status_t status) {
+  (void)waiter;
+  ck_abort_msg("told %d", (int)status);
+}
+
+START_TEST(closed_intake_takes_nothing) {
+  au_spool_t *spool = open_spool(NULL, SEGMENT_BYTES);
+  ck_assert_int_eq(append(spool, 1, 1, 200), AU_OK);
+  au_spool_close_intake(spool);
+  uint32_t length = 8;
+  au_rows_t rows = {.count = 1, .length = &length};
+  ck_assert_ptr_nonnull(au_bytes_extend(&rows.bytes, length));
+  memset(rows.bytes.data, 2, length);
+  au_waiter_t waiter = {.done = never_told};
+  ck_assert_int_eq(au_spool_append(spool, &rows, &waiter), AU_CLOSED);
+  seen_t seen;
+  read_all(spool, 100, false, 0, &seen);
+  check_values(&seen, 1, 1);
+  au_bytes_fini(&rows.bytes);
+  au_spool_close(spool);
 }
 END_TEST
 
@@ -310,7 +388,10 @@ int main(void) {
   tcase_add_test(tcase, groups_that_cannot_be_synced_leave_nothing_behind);
   tcase_add_test(tcase,
                  failed_sync_of_the_interval_is_got_over_without_an_append);
-  tcase_add_test(tcase, remains_of_a_failed_write_hide_no_later_row);
+  tcase_add_loop_test(tcase, remains_of_a_failed_write_hide_no_later_row, 0, 2);
+  tcase_add_test(tcase,
+                 what_was_never_synced_is_written_again_before_it_counts);
+  tcase_add_test(tcase, closed_intake_takes_nothing);
   suite_add_tcase(suite, tcase);
   SRunner *runner = srunner_create(suite);
   srunner_run_all(runner, CK_ENV);
