@@ -22,6 +22,8 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#define SEGMENTS_MAX 65536
+
 enum { EXIT_GOOD = 0, EXIT_DAMAGED = 1, EXIT_TROUBLE = 2 };
 
 static const char usage_text[] =
@@ -51,7 +53,8 @@ typedef struct lane {
   const char *path;
   au_store_t store;
   au_spool_state_t state;
-  uint64_t number[65536]; /* of the segments, rising */
+  uint64_t number[SEGMENTS_MAX];   /* of the segments, rising */
+  uint64_t stop_seq[SEGMENTS_MAX]; /* rows from it on stand in a later one */
   size_t count;
 } lane_t;
 
@@ -93,8 +96,7 @@ static int open_lane(lane_t *lane, const char *path) {
   const struct dirent *entry;
   while ((entry = readdir(directory)) != NULL) {
     uint64_t number = au_segment_parse_name(entry->d_name);
-    if (number != 0 &&
-        lane->count < sizeof(lane->number) / sizeof(lane->number[0]))
+    if (number != 0 && lane->count < SEGMENTS_MAX)
       lane->number[lane->count++] = number;
   }
   closedir(directory);
@@ -148,8 +150,9 @@ static void damage(const lane_t *lane, const au_segment_t *segment,
           lane->path, segment->number, from, to);
 }
 
-/* Walks through one segment. An incomplete group at the end of the last one
- * (its "stop_seq" is UINT64_MAX) is a torn tail, not damage. */
+/* Walks through one segment. What follows the last group is a torn tail, and no
+ * damage, in the last segment (its "stop_seq" is UINT64_MAX), and in an older
+ * one when no row is missing before those of the next. */
 static int walk_segment(const lane_t *lane, const au_segment_t *segment,
                         uint64_t stop_seq, findings_t *findings,
                         row_visitor_t visit, const void *context) {
@@ -190,27 +193,31 @@ static int walk_segment(const lane_t *lane, const au_segment_t *segment,
       bad_from = 0;
     }
   }
-  if (status == EXIT_GOOD && bad_from != 0 && stop_seq != UINT64_MAX)
+  if (status == EXIT_GOOD && bad_from != 0 && stop_seq != UINT64_MAX &&
+      findings->next_seq < stop_seq)
     damage(lane, segment, bad_from, bad_to, findings);
   au_cursor_fini(&cursor);
   return status;
 }
 
-/* The number of the first row in the segments behind the i-th. */
-static uint64_t stop_seq_of(lane_t *lane, size_t i) {
-  for (size_t n = i + 1; n < lane->count; n++) {
-    au_segment_t *segment = au_segment_open(&lane->store, lane->number[n]);
+/* Of each segment the lowest number of a first row in the segments behind it:
+ * in between there may be remains of a group that was refused. */
+static void find_stops(lane_t *lane) {
+  uint64_t stop_seq = UINT64_MAX;
+  for (size_t i = lane->count; i-- > 0;) {
+    lane->stop_seq[i] = stop_seq;
+    au_segment_t *segment = au_segment_open(&lane->store, lane->number[i]);
     uint64_t first_seq = segment != NULL ? segment->first_seq : 0;
     au_segment_close(&lane->store, segment);
-    if (first_seq != 0)
-      return first_seq;
+    if (first_seq != 0 && first_seq < stop_seq)
+      stop_seq = first_seq;
   }
-  return UINT64_MAX;
 }
 
 static int walk(lane_t *lane, bool all, findings_t *findings,
                 row_visitor_t visit, const void *context) {
   memset(findings, 0, sizeof(*findings));
+  find_stops(lane);
   for (size_t i = 0; i < lane->count; i++) {
     if (!all && lane->number[i] < lane->state.begin_segment)
       continue;
@@ -227,8 +234,8 @@ static int walk(lane_t *lane, bool all, findings_t *findings,
       continue;
     }
     uint64_t next_seq = findings->next_seq;
-    int status = walk_segment(lane, segment, stop_seq_of(lane, i), findings,
-                              visit, context);
+    int status = walk_segment(lane, segment, lane->stop_seq[i], findings, visit,
+                              context);
     if (next_seq != 0 && segment->first_seq > next_seq) {
       findings->damaged++;
       fprintf(stderr,
@@ -348,14 +355,16 @@ static int renew_lane(lane_t *lane, const request_t *request) {
     return EXIT_TROUBLE;
   }
   int status = EXIT_GOOD;
-  if (lane->state.generation == 0) {
+  /* As its last owner has left it. */
+  if (au_spool_state_load(&au_io_system, lane->store.directory, &lane->state) !=
+      AU_OK) {
+    status = fail("read the state of", lane->path);
+  } else if (lane->state.generation == 0) {
     fprintf(stderr, "aurore-spool: \"%s\" holds no spool\n", lane->path);
     status = EXIT_TROUBLE;
-  } else {
-    au_spool_state_renew(&lane->state);
-    if (au_spool_state_save(&au_io_system, lane->store.directory,
-                            &lane->state) != AU_OK)
-      status = fail("write the state of", lane->path);
+  } else if (au_spool_state_renew(&au_io_system, lane->store.directory,
+                                  &lane->state) != AU_OK) {
+    status = fail("write the state of", lane->path);
   }
   if (status == EXIT_GOOD) {
     char id[AU_UUID_TEXT_SIZE];

@@ -152,9 +152,13 @@ au_status_t au_spool_state_settle(const au_io_t *io, int directory,
   return save(io, directory, state, state->generation);
 }
 
-void au_spool_state_renew(au_spool_state_t *state) {
+au_status_t au_spool_state_renew(const au_io_t *io, int directory,
+                                 au_spool_state_t *state) {
+  if (au_spool_state_settle(io, directory, state) != AU_OK)
+    return AU_IO;
   state->name = au_uuid_v4();
   state->owners = 0;
+  return au_spool_state_save(io, directory, state);
 }
 
 void au_spool_state_add_owner(au_spool_state_t *state, uint64_t next_seq) {

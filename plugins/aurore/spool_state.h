@@ -64,10 +64,12 @@ AU_MUST_CHECK au_status_t au_spool_state_settle(const au_io_t *io,
                                                 int directory,
                                                 const au_spool_state_t *state);
 
-/* Gives the spool a new name and forgets its tokens: to the database it is
- * another spool from now on, which holds what waits in it. This is how an
- * operator ends a fence (aurore-spool renew). */
-void au_spool_state_renew(au_spool_state_t *state);
+/* Gives the spool that was loaded a new name and forgets its tokens, for good:
+ * to the database it is another spool from now on, which holds what waits in
+ * it. This is how an operator ends a fence (aurore-spool renew). AU_IO: errno;
+ * the spool has the old name, or, if the last write was cut, one of the two. */
+AU_MUST_CHECK au_status_t au_spool_state_renew(const au_io_t *io, int directory,
+                                               au_spool_state_t *state);
 
 /* Adds the token of an opening that will give numbers from "next_seq" on; when
  * all places are taken the newest stays in use. */
