@@ -87,16 +87,37 @@ static au_status_t open_lane(au_buffer_t *buffer,
   return status;
 }
 
+/* Makes the directory of the lanes, and its name durable. */
+static au_status_t make_directory(const au_io_t *io, const char *path,
+                                  char *error, size_t error_size) {
+  const char *what = "make";
+  int status = io->mkdirat(AT_FDCWD, path, 0700);
+  if (status == 0 || errno == EEXIST) {
+    what = "open";
+    int directory = io->openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
+    status = directory;
+    if (directory >= 0) {
+      what = "sync the parent of";
+      status = au_io_sync_parent(io, directory);
+      int number = errno;
+      io->close(directory);
+      errno = number;
+    }
+  }
+  if (status >= 0)
+    return AU_OK;
+  snprintf(error, error_size, "could not %s spool directory \"%s\": %s", what,
+           path, strerror(errno));
+  return AU_IO;
+}
+
 static au_status_t open_lanes(au_buffer_t *buffer,
                               const au_buffer_config_t *config, char *error,
                               size_t error_size) {
   const au_io_t *io = config->io != NULL ? config->io : &au_io_system;
   if (config->directory != NULL &&
-      io->mkdirat(AT_FDCWD, config->directory, 0700) != 0 && errno != EEXIST) {
-    snprintf(error, error_size, "could not make spool directory \"%s\": %s",
-             config->directory, strerror(errno));
+      make_directory(io, config->directory, error, error_size) != AU_OK)
     return AU_IO;
-  }
   unsigned lanes = config->lanes;
   char path[4096];
   while (config->directory != NULL && lanes < AU_LANES_MAX &&

@@ -55,3 +55,16 @@ const au_io_t au_io_system = {
     .mkdirat = mkdirat,
     .flock = flock,
 };
+
+int au_io_sync_parent(const au_io_t *io, int directory) {
+  int parent = io->openat(directory, "..", O_RDONLY | O_DIRECTORY, 0);
+  if (parent < 0)
+    return errno == EACCES ? 0 : -1;
+  int status = io->fsync(parent);
+  if (status != 0 && (errno == EINVAL || errno == EROFS))
+    status = 0;
+  int error = errno;
+  io->close(parent);
+  errno = error;
+  return status;
+}

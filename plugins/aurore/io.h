@@ -34,4 +34,8 @@ typedef struct au_io {
 /* The system's own. */
 extern const au_io_t au_io_system;
 
+/* Makes the directory's own name durable: somebody made it, maybe us. A parent
+ * that may not be opened, or that cannot be synced, is not ours: no error. */
+int au_io_sync_parent(const au_io_t *io, int directory);
+
 #endif

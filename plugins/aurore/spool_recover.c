@@ -340,21 +340,6 @@ static void find_begin(au_spool_t *spool) {
   atomic_fetch_add(&spool->usage->bytes, spool->bytes);
 }
 
-/* The directory's own name must be durable, too: somebody made it, maybe us. A
- * parent that may not be opened, or that cannot be synced, is not ours. */
-static int sync_parent(const au_io_t *io, int directory) {
-  int parent = io->openat(directory, "..", O_RDONLY | O_DIRECTORY, 0);
-  if (parent < 0)
-    return errno == EACCES ? 0 : -1;
-  int status = io->fsync(parent);
-  if (status != 0 && (errno == EINVAL || errno == EROFS))
-    status = 0;
-  int error = errno;
-  io->close(parent);
-  errno = error;
-  return status;
-}
-
 static au_status_t lock_directory(au_spool_t *spool, const char *path,
                                   char *error, size_t error_size) {
   const au_io_t *io = spool->store.io;
@@ -370,7 +355,7 @@ static au_status_t lock_directory(au_spool_t *spool, const char *path,
              path, strerror(errno));
     return AU_IO;
   }
-  if (sync_parent(io, spool->store.directory) != 0) {
+  if (au_io_sync_parent(io, spool->store.directory) != 0) {
     snprintf(error, error_size,
              "could not sync the parent of spool directory \"%s\": %s", path,
              strerror(errno));

@@ -8,9 +8,11 @@
 #include "metrics.h"
 #include "rows.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static au_buffer_t *open_buffer(const char *directory, unsigned lanes,
@@ -172,6 +174,53 @@ START_TEST(lanes_of_an_earlier_start_are_drained) {
 }
 END_TEST
 
+static struct stat synced_parent;
+static int parent_syncs;
+static int parent_sync_error;
+
+static int counting_fsync(int fd) {
+  struct stat info;
+  ck_assert_int_eq(fstat(fd, &info), 0);
+  if (info.st_ino != synced_parent.st_ino ||
+      info.st_dev != synced_parent.st_dev)
+    return au_io_system.fsync(fd);
+  parent_syncs++;
+  errno = parent_sync_error;
+  return parent_sync_error != 0 ? -1 : 0;
+}
+
+/* A power cut would else take the directory away, with all that is in it. */
+START_TEST(name_of_the_directory_is_synced) {
+  char parent[] = "/tmp/check_buffer_XXXXXX";
+  ck_assert_ptr_nonnull(mkdtemp(parent));
+  ck_assert_int_eq(stat(parent, &synced_parent), 0);
+  char directory[64];
+  snprintf(directory, sizeof(directory), "%s/spool", parent);
+  au_io_t io = au_io_system;
+  io.fsync = counting_fsync;
+  const au_buffer_config_t config = {.io = &io,
+                                     .lanes = 1,
+                                     .capacity = 10,
+                                     .max_bytes = 8 << 20,
+                                     .directory = directory,
+                                     .durability = AU_DURABILITY_COMMIT};
+  char error[256] = "";
+  au_buffer_t *buffer = NULL;
+  parent_sync_error = EIO;
+  ck_assert_int_eq(au_buffer_open(&config, &buffer, error, sizeof(error)),
+                   AU_IO);
+  ck_assert_ptr_nonnull(strstr(error, "sync the parent"));
+  parent_sync_error = 0;
+  ck_assert_int_eq(au_buffer_open(&config, &buffer, error, sizeof(error)),
+                   AU_OK);
+  ck_assert_int_eq(parent_syncs, 2);
+  au_buffer_destroy(buffer);
+  char command[64];
+  snprintf(command, sizeof(command), "rm -rf %s", parent);
+  ck_assert_int_eq(system(command), 0);
+}
+END_TEST
+
 START_TEST(batch_is_due_when_full_old_flushed_or_stopped) {
   au_buffer_t *buffer = open_buffer(NULL, 1, 1000, 1 << 20);
   au_lane_t *lane = au_buffer_lane(buffer, 0);
@@ -247,6 +296,7 @@ int main(void) {
   tcase_add_test(tcase, closed_intake_refuses_and_keeps);
   tcase_add_test(tcase, fenced_lane_takes_nothing);
   tcase_add_test(tcase, lanes_of_an_earlier_start_are_drained);
+  tcase_add_test(tcase, name_of_the_directory_is_synced);
   tcase_add_test(tcase, batch_is_due_when_full_old_flushed_or_stopped);
   tcase_add_test(tcase, waiting_writer_is_woken_by_a_full_batch);
   tcase_add_test(tcase, retry_after_stays_within_bounds);
