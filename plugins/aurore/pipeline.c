@@ -35,12 +35,13 @@ static struct {
   bool has_options;
   au_http_t *http;
   au_breaker_t *breaker;
-  au_retention_t *retention;
   au_query_t *query;
   au_business_t *business;
   int abort_fd; /* -1: none */
 
-  pthread_mutex_t lock; /* protects: what flush and the sampler look at */
+  pthread_mutex_t lock; /* protects: what flush, the sampler and the writers'
+                           threads look at */
+  au_retention_t *retention;
   au_buffer_t *buffer;
   au_writer_t *writer[AU_LANES_MAX];
   unsigned writers;
@@ -116,6 +117,33 @@ static au_status_t start_buffer_side(char *error, size_t error_size) {
   return AU_OK;
 }
 
+/* The janitor looks, too: the database may be another one than before. Called
+ * by the writers' threads. */
+static void wake_retention(void) {
+  pthread_mutex_lock(&pipeline.lock);
+  if (pipeline.retention != NULL)
+    au_retention_wake(pipeline.retention);
+  pthread_mutex_unlock(&pipeline.lock);
+}
+
+static au_status_t start_retention(void) {
+  au_retention_t *retention = NULL;
+  au_status_t status =
+      au_retention_start(&pipeline.options, pipeline.breaker, &retention);
+  pthread_mutex_lock(&pipeline.lock);
+  pipeline.retention = retention;
+  pthread_mutex_unlock(&pipeline.lock);
+  return status;
+}
+
+static void stop_retention(void) {
+  pthread_mutex_lock(&pipeline.lock);
+  au_retention_t *retention = pipeline.retention;
+  pipeline.retention = NULL;
+  pthread_mutex_unlock(&pipeline.lock);
+  au_retention_stop(retention);
+}
+
 static void breaker_changed(au_breaker_state_t from, au_breaker_state_t to,
                             unsigned failures, void *context) {
   (void)from;
@@ -139,6 +167,7 @@ static void breaker_changed(au_breaker_state_t from, au_breaker_state_t to,
     au_log(AU_LOG_NOTICE, "circuit breaker closed");
     au_notify(AU_SEVERITY_OKAY, "circuit_breaker_state",
               "circuit breaker closed");
+    wake_retention(); /* it has left the database alone meanwhile */
     break;
   }
 }
@@ -146,7 +175,8 @@ static void breaker_changed(au_breaker_state_t from, au_breaker_state_t to,
 static au_status_t start_writers(void) {
   const au_writer_config_t base = {.options = &pipeline.options,
                                    .breaker = pipeline.breaker,
-                                   .abort_fd = pipeline.abort_fd};
+                                   .abort_fd = pipeline.abort_fd,
+                                   .reached = wake_retention};
   for (unsigned i = 0; i < au_buffer_lanes(pipeline.buffer); i++) {
     au_writer_config_t config = base;
     config.lane = au_buffer_lane(pipeline.buffer, i);
@@ -181,7 +211,7 @@ static au_status_t start_writer_side(char *error, size_t error_size) {
   if (status == AU_OK)
     status = start_writers();
   if (status == AU_OK)
-    status = au_retention_start(options, pipeline.breaker, &pipeline.retention);
+    status = start_retention();
   if (status == AU_OK)
     status = au_query_start(options, pipeline.breaker, &pipeline.query);
   if (status == AU_OK)
@@ -295,8 +325,7 @@ au_status_t au_pipeline_stop(void) {
     au_buffer_close_intake(pipeline.buffer);
   for (unsigned i = 0; i < pipeline.writers; i++)
     au_lane_stop(au_buffer_lane(pipeline.buffer, i));
-  au_retention_stop(pipeline.retention);
-  pipeline.retention = NULL;
+  stop_retention();
   au_business_stop(pipeline.business);
   pipeline.business = NULL;
   bool writers_ended = stop_writers(deadline_ns);

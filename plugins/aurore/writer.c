@@ -2,10 +2,6 @@
  *
  * writer - see writer.h.
  */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* pthread_clockjoin_np */
-#endif
-
 #include "writer.h"
 
 #include "batch.h"
@@ -39,6 +35,7 @@ struct au_writer {
   au_lane_t *lane;
   au_breaker_t *breaker;
   int abort_fd;
+  void (*reached)(void);
   pthread_t thread;
 
   /* The thread's own. */
@@ -50,6 +47,10 @@ struct au_writer {
   bool in_trouble; /* told; cleared when a batch is stored */
 
   _Atomic bool connected;
+
+  pthread_mutex_t lock; /* protects: has_ended */
+  pthread_cond_t ended;
+  bool has_ended;
 };
 
 static double ms_since(int64_t start_ns) {
@@ -179,6 +180,8 @@ static bool make_ready(au_writer_t *writer) {
     au_batch_settle(&writer->batch, writer->claim.next_seq);
     au_lane_commit(writer->lane, au_batch_position(&writer->batch));
     writer->claimed = true;
+    if (writer->reached != NULL)
+      writer->reached();
     return true;
   }
   if (error.fault == AU_FAULT_FENCED) {
@@ -313,6 +316,10 @@ static void *writer_main(void *argument) {
   }
   set_connected(writer, false);
   au_database_disconnect(writer->database);
+  pthread_mutex_lock(&writer->lock);
+  writer->has_ended = true;
+  pthread_cond_signal(&writer->ended);
+  pthread_mutex_unlock(&writer->lock);
   return NULL;
 }
 
@@ -322,10 +329,16 @@ au_status_t au_writer_start(const au_writer_config_t *config,
   au_writer_t *writer = calloc(1, sizeof(*writer));
   if (writer == NULL)
     return AU_NOMEM;
+  if (au_thread_condition(&writer->ended) != 0) {
+    free(writer);
+    return AU_NOMEM;
+  }
+  pthread_mutex_init(&writer->lock, NULL);
   writer->options = config->options;
   writer->lane = config->lane;
   writer->breaker = config->breaker;
   writer->abort_fd = config->abort_fd;
+  writer->reached = config->reached;
   writer->claim.spool_id = au_spool_id(au_lane_spool(config->lane));
   writer->claim.lane = au_lane_index(config->lane);
   au_backoff_init(&writer->backoff,
@@ -354,8 +367,12 @@ au_status_t au_writer_start(const au_writer_config_t *config,
 
 bool au_writer_join(au_writer_t *writer, int64_t deadline_ns) {
   struct timespec until = au_clock_timespec(deadline_ns);
-  return pthread_clockjoin_np(writer->thread, NULL, CLOCK_MONOTONIC, &until) ==
-         0;
+  pthread_mutex_lock(&writer->lock);
+  while (!writer->has_ended && au_clock_monotonic_ns() < deadline_ns)
+    pthread_cond_timedwait(&writer->ended, &writer->lock, &until);
+  bool has_ended = writer->has_ended;
+  pthread_mutex_unlock(&writer->lock);
+  return has_ended && pthread_join(writer->thread, NULL) == 0;
 }
 
 void au_writer_destroy(au_writer_t *writer) {
@@ -363,6 +380,8 @@ void au_writer_destroy(au_writer_t *writer) {
     return;
   au_database_destroy(writer->database);
   au_batch_fini(&writer->batch);
+  pthread_cond_destroy(&writer->ended);
+  pthread_mutex_destroy(&writer->lock);
   free(writer);
 }
 

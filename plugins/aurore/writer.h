@@ -30,6 +30,10 @@ typedef struct au_writer_config {
   au_lane_t *lane;             /* borrowed until stop */
   au_breaker_t *breaker;       /* borrowed until stop; shared */
   int abort_fd; /* eventfd: readable means give up now; borrowed until stop */
+  /* Called by the writer's thread, with no lock held, whenever it has reached
+   * the database and claimed its lane: the first time, and after each doubt.
+   * May be NULL. */
+  void (*reached)(void);
 } au_writer_config_t;
 
 AU_MUST_CHECK au_status_t au_writer_start(const au_writer_config_t *config,

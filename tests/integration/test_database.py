@@ -217,3 +217,18 @@ def test_two_collectds_share_a_database(programs, database):
     for api in (first, second):
         assert api.rest().get("events_processed_total") == 50
     assert database.value("SELECT count(DISTINCT spool_id) FROM aurore.lane") == 2
+
+
+def test_partitions_are_made_again_when_the_database_comes_back(
+    programs, own_postgres
+):
+    """It may be another one than before: the janitor looks at once, not in an
+    hour."""
+    database = own_postgres.create_database()
+    programs.collectd(database).start()
+    days = "SELECT count(*) FROM aurore.partitions()"
+    wait_until(lambda: database.value(days) == 9, 30, "no partitions")
+    for (table,) in database.rows("SELECT name FROM aurore.partitions()"):
+        database.execute(f"DROP TABLE aurore.{table}")
+    own_postgres.restart("fast")
+    wait_until(lambda: database.value(days) == 9, 30, "no partitions")

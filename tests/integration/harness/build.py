@@ -29,8 +29,6 @@ called_from_lib:libpq
 called_from_lib:write_prometheus
 called_from_lib:unixsock
 called_from_lib:logfile
-# gcc 12's does not know that pthread_clockjoin_np joins.
-race:au_writer_destroy
 """
 
 # Any of these in a program's output is a finding of a sanitizer.
