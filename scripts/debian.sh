@@ -19,6 +19,10 @@ packages_check='clang clang-format clang-tidy cppcheck git libclang-rt-14-dev
   postgresql procps python3 python3-psycopg2 python3-pytest python3-requests shellcheck
   valgrind wrk'
 
+# For the image and the picture of the dashboard: ./check --long.
+packages_long='chromium debootstrap docker-compose docker.io fonts-dejavu-core
+  iproute2 python3-yaml'
+
 # Prints those of the packages that are not installed.
 missing_packages() {
   local package
@@ -64,10 +68,10 @@ apt_install_quietly() (
 disable_new_services() {
   local service
   command -v systemctl >/dev/null || return 0
-  for service in postgresql collectd prometheus; do
+  for service in postgresql collectd prometheus docker; do
     case " $1 " in
-    *" $service "* | *" $service-core "*)
-      systemctl --quiet disable "$service" 2>/dev/null
+    *" $service "* | *" $service-core "* | *" $service.io "*)
+      systemctl --quiet disable "$service.service" "$service.socket" 2>/dev/null
       ;;
     esac
   done

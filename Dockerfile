@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: MIT
+#
+# Dockerfile - collectd with the two plugins; docker-compose.yml puts the
+# database, Prometheus and Grafana beside it.
+#
+#   docker build -t aurore .
+#   docker run -e PGHOST=... -e PGUSER=... -e PGPASSWORD=... \
+#     -v aurore-spool:/var/lib/collectd/aurore -p 127.0.0.1:3000:3000 aurore
+#
+# The database is named by libpq's PG* variables. What is in the spool survives
+# the container in the volume; two containers never share one.
+
+FROM debian:bookworm-slim AS build
+SHELL ["/bin/bash", "-eu", "-c"]
+COPY scripts/debian.sh /src/scripts/debian.sh
+RUN . /src/scripts/debian.sh; \
+    apt-get update -q; \
+    DEBIAN_FRONTEND=noninteractive \
+      apt-get install -q -y --no-install-recommends $packages_build
+COPY . /src
+WORKDIR /src
+RUN autoreconf -fi; \
+    mkdir /build; \
+    cd /build; \
+    /src/configure -q; \
+    make -s -j"$(nproc)"; \
+    make -s install-strip DESTDIR=/out
+
+FROM debian:bookworm-slim
+SHELL ["/bin/bash", "-eu", "-c"]
+# "libmnl0" and "libudev1" are for collectd's processes and disk, the other
+# libraries for write_prometheus, postgresql and our own; "curl" asks for the
+# health.
+RUN apt-get update -q; \
+    DEBIAN_FRONTEND=noninteractive \
+      apt-get install -q -y --no-install-recommends \
+        ca-certificates collectd-core curl libmicrohttpd12 libmnl0 libpq5 \
+        libprotobuf-c1 libudev1 libyajl2 zlib1g; \
+    rm -rf /var/lib/apt/lists/*; \
+    useradd --system --home-dir /var/lib/collectd --shell /usr/sbin/nologin \
+      collectd; \
+    install -d -o collectd -g collectd /var/lib/collectd/aurore
+COPY --from=build /out /
+COPY docker/collectd.conf /etc/collectd/collectd.conf
+# Within a container the loopback address can be reached by nobody; what is
+# published, and to whom, is for "docker run -p" to say.
+RUN sed -i 's/"127\.0\.0\.1:3000"$/"0.0.0.0:3000"/' \
+      /etc/collectd/collectd.conf.d/aurore.conf; \
+    sed -i 's/Host "127\.0\.0\.1"/Host "0.0.0.0"/' \
+      /etc/collectd/collectd.conf.d/aurore-prometheus.conf; \
+    grep -q '^  Listen "0\.0\.0\.0:3000"' \
+      /etc/collectd/collectd.conf.d/aurore.conf; \
+    grep -q '^  Host "0\.0\.0\.0"' \
+      /etc/collectd/collectd.conf.d/aurore-prometheus.conf
+
+USER collectd
+VOLUME /var/lib/collectd/aurore
+EXPOSE 3000 9103
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
+  CMD ["curl", "-fsS", "-o", "/dev/null", "http://127.0.0.1:3000/ready"]
+# SIGTERM stores what waits, for at most ShutdownTimeout: give the container
+# more time than that to stop.
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["/usr/sbin/collectd", "-f", "-C", "/etc/collectd/collectd.conf"]
