@@ -175,9 +175,11 @@ typedef struct run {
   PGTransactionStatusType expected; /* when all is done */
   const au_piece_t *pieces;         /* for COPY ... FROM STDIN */
   size_t piece_count;
-  PGresult *rows; /* the last that came; owned */
-  bool failed;    /* "error" holds the first error */
-  bool doubt;     /* there will be no verdict */
+  au_row_taker_t take; /* NULL: all rows come together */
+  void *context;       /* of "take" */
+  PGresult *rows;      /* the last that came; owned */
+  bool failed;         /* "error" holds the first error */
+  bool doubt;          /* there will be no verdict */
   au_database_error_t *error;
 } run_t;
 
@@ -304,7 +306,10 @@ static void take_result(run_t *run, PGresult *result) {
     run->rows = result;
     return;
   }
-  if (status == PGRES_COPY_IN) {
+  if (status == PGRES_SINGLE_TUPLE && run->take != NULL) {
+    const au_result_t row = {.pg = result};
+    run->take(&row, run->context);
+  } else if (status == PGRES_COPY_IN) {
     copy_in(run);
   } else if (status != PGRES_COMMAND_OK && status != PGRES_EMPTY_QUERY) {
     if (!run->failed)
@@ -383,7 +388,8 @@ static au_status_t run_string(run_t *run, const char *sql,
                               au_database_error_t *error) {
   if (!begin(run, error))
     return AU_UNAVAILABLE;
-  if (PQsendQuery(run->database->conn, sql) == 0)
+  if (PQsendQuery(run->database->conn, sql) == 0 ||
+      (run->take != NULL && PQsetSingleRowMode(run->database->conn) == 0))
     give_up_libpq(run);
   read_results(run);
   return judge(run, out_result);
@@ -431,17 +437,31 @@ au_status_t au_database_exec(au_database_t *database, const char *sql,
   return run_with(&run, "", sql, out_result, error);
 }
 
-au_status_t au_database_exec_within(au_database_t *database, double timeout_s,
-                                    const char *sql, au_result_t *out_result,
-                                    au_database_error_t *error) {
+/* Runs the string with a timeout of its own. */
+static au_status_t run_within(run_t *run, double timeout_s, const char *sql,
+                              au_result_t *out_result,
+                              au_database_error_t *error) {
   int64_t timeout_ns = au_clock_seconds_ns(timeout_s);
   char extra[64];
   (void)snprintf(extra, sizeof(extra), "SET LOCAL statement_timeout = %d; ",
                  au_database_timeout_ms(timeout_ns));
-  run_t run = {.database = database,
-               .timeout_ns = with_grace(timeout_ns),
-               .expected = PQTRANS_IDLE};
-  return run_with(&run, extra, sql, out_result, error);
+  run->timeout_ns = with_grace(timeout_ns);
+  run->expected = PQTRANS_IDLE;
+  return run_with(run, extra, sql, out_result, error);
+}
+
+au_status_t au_database_exec_within(au_database_t *database, double timeout_s,
+                                    const char *sql, au_result_t *out_result,
+                                    au_database_error_t *error) {
+  run_t run = {.database = database};
+  return run_within(&run, timeout_s, sql, out_result, error);
+}
+
+au_status_t au_database_rows(au_database_t *database, double timeout_s,
+                             const char *sql, au_row_taker_t take,
+                             void *context, au_database_error_t *error) {
+  run_t run = {.database = database, .take = take, .context = context};
+  return run_within(&run, timeout_s, sql, NULL, error);
 }
 
 au_status_t au_database_copy(au_database_t *database, const char *sql,

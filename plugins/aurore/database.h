@@ -129,6 +129,15 @@ AU_MUST_CHECK au_status_t au_database_exec_within(au_database_t *database,
                                                   au_result_t *out_result,
                                                   au_database_error_t *error);
 
+/* The same with the rows given to "take" one by one as they come, so that they
+ * are never in memory together. What was taken counts only when AU_OK is
+ * returned. */
+typedef void (*au_row_taker_t)(const au_result_t *row, void *context);
+AU_MUST_CHECK au_status_t au_database_rows(au_database_t *database,
+                                           double timeout_s, const char *sql,
+                                           au_row_taker_t take, void *context,
+                                           au_database_error_t *error);
+
 /* One query with text parameters (extended protocol; NULL is SQL NULL). */
 AU_MUST_CHECK au_status_t au_database_query(au_database_t *database,
                                             const char *sql, unsigned count,

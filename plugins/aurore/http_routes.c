@@ -9,7 +9,10 @@
 
 const au_route_entry_t au_routes[] = {
     {"/events",
-     {[AU_METHOD_POST] = {.run = au_route_events_run,
+     {[AU_METHOD_GET] = {.run = au_route_events_page,
+                         .scope = AU_SCOPE_READ,
+                         .label = AU_ROUTE_EVENTS_GET},
+      [AU_METHOD_POST] = {.run = au_route_events_run,
                           .begin = au_route_events_begin,
                           .scope = AU_SCOPE_INGEST,
                           .label = AU_ROUTE_EVENTS_POST}}},

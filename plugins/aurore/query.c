@@ -227,7 +227,7 @@ static au_query_job_t *pop_locked(lane_t *lane) {
 }
 
 /* The next job; NULL: look at the connection, or stop. */
-static au_query_job_t *take(worker_t *worker, bool *out_stop) {
+static au_query_job_t *next_job(worker_t *worker, bool *out_stop) {
   au_query_t *query = worker->query;
   lane_t *lane = worker->lane;
   pthread_mutex_lock(&query->lock);
@@ -248,7 +248,7 @@ static void *worker_main(void *argument) {
   worker_t *worker = argument;
   bool stop = false;
   while (!stop) {
-    au_query_job_t *job = take(worker, &stop);
+    au_query_job_t *job = next_job(worker, &stop);
     if (job != NULL)
       serve(worker, job);
     else if (!stop)
@@ -283,13 +283,25 @@ au_status_t au_query_submit(au_query_t *query, au_query_job_t *job) {
   return status;
 }
 
+static double left_s(const au_query_job_t *job) {
+  int64_t left_ns = job->deadline_ns - au_clock_monotonic_ns();
+  return left_ns > 0 ? (double)left_ns / (double)AU_NS_PER_S : 0;
+}
+
 au_status_t au_query_exec(const au_query_job_t *job, au_database_t *database,
                           const char *sql, au_result_t *out_result,
                           au_database_error_t *error) {
-  int64_t left_ns = job->deadline_ns - au_clock_monotonic_ns();
-  return au_database_exec_within(
-      database, left_ns > 0 ? (double)left_ns / (double)AU_NS_PER_S : 0, sql,
-      out_result, error);
+  return au_database_exec_within(database, left_s(job), sql, out_result, error);
+}
+
+au_status_t au_query_rows(const au_query_job_t *job, au_database_t *database,
+                          const char *sql, au_row_taker_t take, void *context,
+                          au_database_error_t *error) {
+  return au_database_rows(database, left_s(job), sql, take, context, error);
+}
+
+au_breaker_snapshot_t au_query_breaker(au_query_t *query) {
+  return au_breaker_snapshot(query->breaker);
 }
 
 au_query_figures_t au_query_figures(au_query_t *query) {

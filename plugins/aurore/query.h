@@ -108,6 +108,13 @@ AU_MUST_CHECK au_status_t au_query_exec(const au_query_job_t *job,
                                         au_result_t *out_result,
                                         au_database_error_t *error);
 
+/* The same with the rows one by one; see au_database_rows. */
+AU_MUST_CHECK au_status_t au_query_rows(const au_query_job_t *job,
+                                        au_database_t *database,
+                                        const char *sql, au_row_taker_t take,
+                                        void *context,
+                                        au_database_error_t *error);
+
 typedef struct au_query_figures {
   unsigned active;  /* connections that run a job */
   unsigned idle;    /* connections that do not */
@@ -115,5 +122,7 @@ typedef struct au_query_figures {
 } au_query_figures_t;
 
 au_query_figures_t au_query_figures(au_query_t *query);
+/* Of the breaker that guards it. */
+au_breaker_snapshot_t au_query_breaker(au_query_t *query);
 
 #endif

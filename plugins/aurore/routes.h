@@ -214,6 +214,9 @@ enum MHD_Result au_route_events_run(au_request_t *request);
 void au_route_events_parse(au_request_t *request, const char *body,
                            size_t size);
 
+/* routes_page.c */
+enum MHD_Result au_route_events_page(au_request_t *request);
+
 /* routes_health.c */
 enum MHD_Result au_route_live(au_request_t *request);
 enum MHD_Result au_route_ready(au_request_t *request);

@@ -20,7 +20,7 @@ class Metrics:
         self.series = {}
         self.kinds = {}
         self.helps = {}
-        for line in text.splitlines():
+        for line in text.split("\n"):  # only that ends a line
             self._read(line)
 
     def _read(self, line):
@@ -30,7 +30,7 @@ class Metrics:
         elif line.startswith("# HELP "):
             _, _, name, text = (line + " ").split(" ", 3)
             self.helps[name] = text.strip()
-        elif line and not line.startswith("#"):
+        elif line.strip() and not line.startswith("#"):
             match = _LINE.match(line)
             assert match, f"not a line of the text format: {line!r}"
             name, labels, value = match.groups()
