@@ -16,8 +16,8 @@ packages_run='collectd-core curl libmicrohttpd12 libmnl0 libpq5 libprotobuf-c1
 
 # "postgresql" is left out of the above: ./run can do with a server elsewhere.
 packages_check='clang clang-format clang-tidy cppcheck git libclang-rt-14-dev
-  postgresql procps python3 python3-psycopg2 python3-pytest python3-requests shellcheck
-  valgrind wrk'
+  postgresql procps prometheus-alertmanager python3 python3-psycopg2
+  python3-pytest python3-requests python3-yaml shellcheck valgrind wrk'
 
 # For the image and the picture of the dashboard: ./check --long.
 packages_long='chromium debootstrap docker-compose docker.io fonts-dejavu-core
@@ -68,7 +68,7 @@ apt_install_quietly() (
 disable_new_services() {
   local service
   command -v systemctl >/dev/null || return 0
-  for service in postgresql collectd prometheus docker; do
+  for service in postgresql collectd prometheus prometheus-alertmanager docker; do
     case " $1 " in
     *" $service "* | *" $service-core "* | *" $service.io "*)
       systemctl --quiet disable "$service.service" "$service.socket" 2>/dev/null

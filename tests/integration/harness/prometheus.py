@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A private Prometheus with the project's scrape configuration."""
+"""A private Prometheus with the project's configuration."""
 
 import itertools
 import re
@@ -13,33 +13,68 @@ from .wait import wait_until
 
 PROGRAM = "/usr/bin/prometheus"
 CONFIG = build.TOP / "prometheus/prometheus.yml"
+RULES = build.TOP / "prometheus/rules"
 TARGET = "127.0.0.1:9103"
+ITSELF = "127.0.0.1:9090"
+ALERTMANAGER = "127.0.0.1:9093"
+
+
+def hurried(text):
+    """Rules (or a configuration) in which a minute takes a second: every "for",
+    interval, window and offset."""
+
+    def shorter(match):
+        number, unit = match.groups()
+        return {"s": "1s", "m": f"{number}s", "h": f"{number}m", "d": f"{number}h"}[unit]
+
+    def in_place(match):
+        return re.sub(r"(\d+)([smhd])\b", shorter, match.group())
+
+    return re.sub(r"\[[0-9smhd:]+\]|\b(?:for|interval|offset):? [0-9smhd]+", in_place, text)
 
 
 class Prometheus:
-    """Scrapes one collectd once a second."""
+    """Scrapes one collectd once a second. With an Alertmanager it has the rules,
+    too, in a hurry; "edit" changes them further."""
 
     _numbers = itertools.count(1)
 
-    def __init__(self, base, metrics_port):
+    def __init__(self, base, metrics_port, alertmanager=None, edit=None):
         self.directory = Path(base) / f"prometheus{next(self._numbers)}"
         self.directory.mkdir()
         self.port = None
         self.process = None
-        self._write_config(metrics_port)
+        self.metrics_port = metrics_port
+        self.alertmanager = alertmanager
+        self.config_path = self.directory / "prometheus.yml"
+        if alertmanager is not None:
+            self._write_rules(edit or (lambda text: text))
 
-    def _write_config(self, metrics_port):
+    def _write_rules(self, edit):
+        place = self.directory / "rules"
+        place.mkdir()
+        for path in RULES.glob("*.yml"):
+            (place / path.name).write_text(edit(hurried(path.read_text())))
+
+    def _write_config(self):
         text = CONFIG.read_text()
-        assert TARGET in text
-        text = text.replace(TARGET, f"127.0.0.1:{metrics_port}")
+        assert TARGET in text and ITSELF in text and ALERTMANAGER in text
+        text = text.replace(TARGET, f"127.0.0.1:{self.metrics_port}")
+        text = text.replace(ITSELF, f"127.0.0.1:{self.port}")
+        if self.alertmanager is None:
+            text = re.sub(r"(?ms)^alerting:.*?^$", "", text)
+            text = re.sub(r"(?ms)^  - job_name: alertmanager.*?^$", "", text)
+        else:
+            theirs = f"127.0.0.1:{self.alertmanager.port}"
+            text = text.replace(ALERTMANAGER, theirs)
         for name in ("scrape_interval", "scrape_timeout", "evaluation_interval"):
             text = re.sub(rf"\b{name}: \S+", f"{name}: 1s", text)
-        self.config_path = self.directory / "prometheus.yml"
         self.config_path.write_text(text)
 
     def start(self):
         for _ in range(3):
             self.port = free_port()
+            self._write_config()
             self.process = Process(
                 [
                     PROGRAM,
@@ -78,7 +113,7 @@ class Prometheus:
     def query(self, expression):
         """An instant query: a list of (labels, value)."""
         answer = self._get("/api/v1/query", query=expression).json()
-        assert answer["status"] == "success", answer
+        assert answer["status"] == "success", (expression, answer)
         return [
             (result["metric"], float(result["value"][1]))
             for result in answer["data"]["result"]
