@@ -15,6 +15,10 @@
 #include <inttypes.h>
 #include <string.h>
 
+/* What is left of a disk is used in segments of this size when there is no room
+ * for a whole one. */
+#define SMALL_SEGMENT_BYTES ((uint64_t)1 << 20)
+
 void au_spool_set_trouble(au_spool_t *spool, const char *trouble, int error) {
   pthread_mutex_lock(&spool->lock);
   bool changed = (spool->trouble == NULL) != (trouble == NULL);
@@ -54,14 +58,19 @@ static au_segment_t *take_prepared(au_spool_t *spool, uint64_t need) {
   return segment;
 }
 
-static au_segment_t *make_segment(au_spool_t *spool, uint64_t need) {
+au_segment_t *au_spool_make_segment(au_spool_t *spool, uint64_t need,
+                                    uint64_t *out_number) {
   uint64_t size = spool->segment_bytes;
   if (size < need + AU_SEGMENT_HEADER_SIZE)
     size = need + AU_SEGMENT_HEADER_SIZE;
   pthread_mutex_lock(&spool->lock);
-  uint64_t number = spool->next_number++;
+  uint64_t number = *out_number = spool->next_number++;
   pthread_mutex_unlock(&spool->lock);
-  return au_segment_create(&spool->store, number, size);
+  au_segment_t *segment = au_segment_create(&spool->store, number, size);
+  if (segment == NULL && errno == ENOSPC && size > SMALL_SEGMENT_BYTES &&
+      need + AU_SEGMENT_HEADER_SIZE <= SMALL_SEGMENT_BYTES)
+    segment = au_segment_create(&spool->store, number, SMALL_SEGMENT_BYTES);
+  return segment;
 }
 
 /* The active segment holds nothing that was acknowledged, and will not: removes
@@ -112,8 +121,9 @@ static void leave_active(au_spool_t *spool) {
 
 au_status_t au_spool_rotate(au_spool_t *spool, uint64_t need) {
   au_segment_t *segment = take_prepared(spool, need);
+  uint64_t number;
   if (segment == NULL)
-    segment = make_segment(spool, need);
+    segment = au_spool_make_segment(spool, need, &number);
   if (segment == NULL)
     return errno == ENOMEM ? AU_NOMEM : AU_IO;
   leave_active(spool);
@@ -219,10 +229,12 @@ au_status_t au_spool_write_group(au_spool_t *spool, au_group_t *group) {
   au_status_t status = write_once(spool, group);
   if (status == AU_IO) {
     int error = errno;
-    au_log(AU_LOG_WARNING,
-           "could not write %" PRIu64 " events to the spool: %s; trying a new "
-           "segment",
-           group->count, strerror(error));
+    /* What is known to be in trouble has been told. */
+    if (au_spool_trouble(spool) == NULL)
+      au_log(AU_LOG_WARNING,
+             "could not write %" PRIu64 " events to the spool: %s; trying a "
+             "new segment",
+             group->count, strerror(error));
     status = write_once(spool, group);
   }
   if (status != AU_OK) {

@@ -93,7 +93,6 @@ bool au_spool_tidy(au_spool_t *spool) {
  * to see whether the disk works again. false: it could not. */
 static bool prepare(au_spool_t *spool) {
   pthread_mutex_lock(&spool->lock);
-  uint64_t number = spool->next_number++;
   if (spool->prepared != NULL) {
     /* Made before the trouble, so it says nothing about it. */
     spool->prepared->next = spool->trimmed;
@@ -101,8 +100,8 @@ static bool prepare(au_spool_t *spool) {
     spool->prepared = NULL;
   }
   pthread_mutex_unlock(&spool->lock);
-  au_segment_t *segment =
-      au_segment_create(&spool->store, number, spool->segment_bytes);
+  uint64_t number;
+  au_segment_t *segment = au_spool_make_segment(spool, 0, &number);
   int error = errno;
   bool failed = segment == NULL;
   pthread_mutex_lock(&spool->lock);

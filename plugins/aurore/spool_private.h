@@ -94,6 +94,10 @@ au_status_t au_spool_start_committer(au_spool_t *spool);
 void au_spool_stop_committer(au_spool_t *spool);
 /* Sets or clears the trouble; tells a change once. No lock held. */
 void au_spool_set_trouble(au_spool_t *spool, const char *trouble, int error);
+/* Makes a file for "need" bytes of frames or more, with the next number; a
+ * small one on a disk that has no room for a whole one. NULL: see errno. */
+au_segment_t *au_spool_make_segment(au_spool_t *spool, uint64_t need,
+                                    uint64_t *out_number);
 /* Makes the next segment the active one, at least for "need" bytes of frames.
  * Holds write_lock. */
 au_status_t au_spool_rotate(au_spool_t *spool, uint64_t need);

@@ -18,16 +18,18 @@
 
 /* The system with a disk that is full, or fails to write. */
 static struct {
-  atomic_bool is_full;      /* no file can be allocated */
-  atomic_bool is_unsynced;  /* no file that is in use can be synced */
-  atomic_bool is_stateless; /* the state cannot be written */
+  atomic_bool is_full;        /* no file can be allocated */
+  atomic_bool is_nearly_full; /* no large one */
+  atomic_bool is_unsynced;    /* no file that is in use can be synced */
+  atomic_bool is_stateless;   /* the state cannot be written */
   atomic_int allocations;
   atomic_int state_writes;
 } disk;
 
 static int disk_fallocate(int fd, off_t offset, off_t size) {
   atomic_fetch_add(&disk.allocations, 1);
-  if (!atomic_load(&disk.is_full))
+  if (!atomic_load(&disk.is_full) &&
+      !(atomic_load(&disk.is_nearly_full) && size > 1 << 20))
     return au_io_system.fallocate(fd, offset, size);
   errno = ENOSPC;
   return -1;
@@ -105,7 +107,10 @@ START_TEST(full_disk_is_told_once_and_forgotten_once) {
   int64_t seconds = (au_clock_monotonic_ns() - start_ns) / AU_NS_PER_S;
   ck_assert_int_le(notices[AU_SEVERITY_FAILURE], 1);
   ck_assert_int_eq(notices[AU_SEVERITY_OKAY], 0);
-  /* Each group that is refused is tried in two segments, and told of. */
+  /* That the next segment cannot be made, the first group that failed, and
+   * that events are refused; no line for each group after that. */
+  ck_assert_int_le(lines, 3);
+  /* Each group that is refused is tried in two segments. */
   ck_assert_int_le(atomic_load(&disk.allocations), 2 * 21 + 3 + (int)seconds);
   atomic_store(&disk.is_full, false);
   await_notices(AU_SEVERITY_OKAY, 1); /* nobody needs to append for that */
@@ -115,6 +120,27 @@ START_TEST(full_disk_is_told_once_and_forgotten_once) {
   read_all(spool, 1000, false, 0, &seen);
   check_values(&seen, 1, value);
   ck_assert_uint_eq(atomic_load(&usage.events), value);
+  au_spool_close(spool);
+}
+END_TEST
+
+START_TEST(nearly_full_disk_is_used_to_its_end) {
+  au_io_t io = io_with_failing_disk();
+  atomic_store(&disk.is_nearly_full, true);
+  count_what_is_told();
+  au_spool_t *spool = open_spool(&io, 4 << 20);
+  /* More than one small segment holds. */
+  for (uint64_t value = 1; value <= 40; value++)
+    ck_assert_int_eq(append(spool, value, 1, 65000), AU_OK);
+  ck_assert_ptr_null(au_spool_trouble(spool));
+  ck_assert_int_eq(lines, 0);
+  ck_assert_int_ge(files(".segment", false), 3);
+  /* A group that is larger than a small segment has no room. */
+  ck_assert_int_eq(append(spool, 9999, 20, 65000), AU_IO);
+  ck_assert_int_eq(append(spool, 41, 1, 65000), AU_OK);
+  seen_t seen;
+  read_all(spool, 1000, false, 0, &seen);
+  check_values(&seen, 1, 41);
   au_spool_close(spool);
 }
 END_TEST
@@ -382,6 +408,7 @@ int main(void) {
   tcase_add_checked_fixture(tcase, setup, teardown);
   tcase_add_test(tcase, state_that_cannot_be_written_is_tried_once_a_second);
   tcase_add_test(tcase, full_disk_is_told_once_and_forgotten_once);
+  tcase_add_test(tcase, nearly_full_disk_is_used_to_its_end);
   tcase_add_test(tcase, spool_opens_on_a_full_disk);
   tcase_add_test(tcase, name_of_the_directory_is_synced);
   tcase_add_test(tcase, state_has_its_room_from_the_start);
