@@ -17,92 +17,27 @@
 """Usage: fs_power_cut.py [--rounds N] [--seed N] SPOOL_LOAD"""
 
 import argparse
-import fcntl
 import os
 import random
-import struct
 import subprocess
 import sys
 import tempfile
 import time
 
-SHUTDOWN = 0x8004587D  # EXT4_IOC_SHUTDOWN, XFS_IOC_GOINGDOWN: _IOR('X', 125, u32)
-LOG_FLUSH, NO_LOG_FLUSH = 1, 2
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../integration"))
 
-
-class Unsupported(Exception):
-    """This machine cannot do it."""
+from harness.filesystem import (  # noqa: E402
+    LOG_FLUSH,
+    NO_LOG_FLUSH,
+    SMALLEST_MB,
+    FileSystem,
+    Unsupported,
+)
 
 
 class Failure(Exception):
     """The spool has not kept its promise."""
-
-
-def run(*command):
-    return subprocess.run(
-        command, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ).stdout.strip()
-
-
-class FileSystem:
-    """A file system in an image on a loop device."""
-
-    MAKE = {
-        "ext4": ["mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0"],
-        "xfs": ["mkfs.xfs", "-q", "-f"],
-    }
-
-    def __init__(self, kind, directory, megabytes, options=""):
-        self.kind = kind
-        self.options = options
-        self.point = os.path.join(directory, "mount")
-        image = os.path.join(directory, "image")
-        self.device = None
-        os.makedirs(self.point)
-        with open(image, "wb") as file:
-            file.truncate(megabytes << 20)
-        try:
-            run(*self.MAKE[kind], image)
-            self.device = run("losetup", "--find", "--show", image)
-            self.mount()
-        except (OSError, subprocess.CalledProcessError) as error:
-            self.close()
-            output = getattr(error, "output", None) or error
-            raise Unsupported(f"no {kind} on a loop device: {output}") from error
-
-    def mount(self):
-        command = ["mount", "-t", self.kind]
-        if self.options:
-            command += ["-o", self.options]
-        run(*command, self.device, self.point)
-
-    def unmount(self):
-        for _ in range(100):  # a killed process may not be quite gone
-            result = subprocess.run(["umount", self.point], capture_output=True)
-            if result.returncode == 0 or not os.path.ismount(self.point):
-                return
-            time.sleep(0.05)
-        raise Failure(f"could not unmount {self.point}: {result.stderr.decode()}")
-
-    def cut(self, how):
-        fd = os.open(self.point, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            fcntl.ioctl(fd, SHUTDOWN, struct.pack("I", how))
-        except OSError as error:
-            raise Unsupported(f"{self.kind} has no SHUTDOWN here: {error}") from error
-        finally:
-            os.close(fd)
-
-    def check(self):
-        command = {"ext4": ["e2fsck", "-f", "-n"], "xfs": ["xfs_repair", "-n"]}
-        run(*command[self.kind], self.device)
-
-    def close(self):
-        if os.path.ismount(self.point):
-            self.unmount()
-        if self.device is not None:
-            run("losetup", "--detach", self.device)
-            self.device = None
 
 
 class Load:
@@ -110,7 +45,7 @@ class Load:
 
     def __init__(self, program, file_system, directory):
         self.program = program
-        self.spool = os.path.join(file_system.point, "spool")
+        self.spool = file_system.point / "spool"
         self.journal = os.path.join(directory, "journal")
 
     def start(self, *options):
@@ -189,7 +124,7 @@ def cut_a_running_load(load, process, file_system, how):
 
 
 def power_cuts(program, kind, directory, rounds):
-    file_system = FileSystem(kind, directory, 300 if kind == "xfs" else 64)
+    file_system = FileSystem(kind, directory, max(64, SMALLEST_MB[kind]))
     try:
         load = Load(program, file_system, directory)
         for number in range(rounds):
@@ -203,8 +138,7 @@ def power_cuts(program, kind, directory, rounds):
                 cut(load, process, file_system, how)
             finally:
                 end(process)
-            file_system.unmount()
-            file_system.mount()
+            file_system.power_up()
             result = load.verify()
         file_system.unmount()
         file_system.check()
@@ -214,23 +148,12 @@ def power_cuts(program, kind, directory, rounds):
         file_system.close()
 
 
-def fill(path):
-    """Takes all the room that is left."""
-    with open(path, "wb", buffering=0) as file:
-        for size in (1 << 20, 1 << 12):
-            try:
-                while True:
-                    file.write(b"x" * size)
-            except OSError:
-                pass
-
-
 def full_by_itself(program, kind, directory, _rounds):
     """Nothing is stored until the disk is full; then storing makes room."""
-    file_system = FileSystem(kind, directory, 300 if kind == "xfs" else 16)
+    file_system = FileSystem(kind, directory, SMALLEST_MB[kind])
     try:
         if kind == "xfs":  # it cannot be made smaller
-            fill_to(os.path.join(file_system.point, "other"), 12 << 20)
+            file_system.fill(left=12 << 20)
         load = Load(program, file_system, directory)
         process = load.start(
             "--segment-bytes", str(1 << 20), "--hold", "50", "--threads", "32"
@@ -241,14 +164,6 @@ def full_by_itself(program, kind, directory, _rounds):
         return load.verify()
     finally:
         file_system.close()
-
-
-def fill_to(path, left):
-    """Leaves so many bytes."""
-    room = os.statvfs(os.path.dirname(path))
-    size = room.f_bavail * room.f_bsize - left
-    with open(path, "wb") as file:
-        os.posix_fallocate(file.fileno(), 0, size)
 
 
 def wait_for_refusals(load, process):
@@ -264,13 +179,12 @@ def wait_for_refusals(load, process):
 
 def full_by_others(program, kind, directory, _rounds):
     """Another file takes all the room and goes away; a start in between."""
-    file_system = FileSystem(kind, directory, 300 if kind == "xfs" else 32)
-    other = os.path.join(file_system.point, "other")
+    file_system = FileSystem(kind, directory, max(32, SMALLEST_MB[kind]))
     try:
         load = Load(program, file_system, directory)
         process = load.start("--segment-bytes", str(1 << 18), "--hold", "1000000")
         load.wait_for(process, 100)
-        fill(other)
+        other = file_system.fill()
         time.sleep(0.3)
         end(process)
         load.verify()  # it opens, and all is there
@@ -326,7 +240,7 @@ def run_case(case, kind, arguments):
         except Unsupported as reason:
             print(f"{name}: skipped: {reason}")
             return True
-        except Failure as failure:
+        except (Failure, AssertionError) as failure:
             print(f"{name}: FAILED: {failure}")
             return False
         print(f"{name}: {result}", flush=True)

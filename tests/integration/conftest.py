@@ -3,6 +3,7 @@
 
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import pytest
 from harness import build
 from harness.postgres import Postgres
 from harness.programs import Programs
+
+# The oracle of tests/faults is tested here, too.
+sys.path.append(str(build.TOP / "tests/faults"))
 
 
 def pytest_configure(config):

@@ -17,7 +17,7 @@ from .wait import wait_until
 USER = "postgres"
 PORT = 5432  # a part of the socket's name, no more
 
-# Nothing here survives a power cut, and nothing here cuts the power.
+# Nothing here survives a power cut; who cuts the power adds DURABLE.
 SETTINGS = {
     "listen_addresses": "",
     "fsync": "off",
@@ -30,6 +30,8 @@ SETTINGS = {
     "log_timezone": "UTC",
     "log_checkpoints": "off",
 }
+
+DURABLE = {"fsync": "on", "full_page_writes": "on"}
 
 _STOP_SIGNALS = {
     "smart": signal.SIGTERM,
@@ -55,17 +57,18 @@ def _own(path):
 
 class Postgres:
     """A cluster of its own, copied from one that was made once a session, with
-    further settings; or a standby that follows the cluster "primary"."""
+    further settings; or a standby that follows the cluster "primary". "data":
+    its data directory, when it shall be elsewhere (on another disk)."""
 
     _template = None
     _numbers = itertools.count(1)
 
-    def __init__(self, base, settings=None, primary=None):
+    def __init__(self, base, settings=None, primary=None, data=None):
         self.settings = {**SETTINGS, **(settings or {})}
         self.directory = Path(base) / f"pg{next(self._numbers)}"
         self.directory.mkdir()
         _own(self.directory)
-        self.data = self.directory / "data"
+        self.data = Path(data) if data else self.directory / "data"
         self.process = None
         self._databases = itertools.count(1)
         if primary is None:
@@ -124,13 +127,13 @@ class Postgres:
             command, self.directory / "log", user=USER, cwd="/"
         )
         wait_until(
-            self._answers,
+            self.answers,
             30,
             lambda: f"PostgreSQL does not start:\n{self.process.log()}",
         )
         return self
 
-    def _answers(self):
+    def answers(self):
         assert self.process.is_running(), self.process.log()
         try:
             psycopg2.connect(self.conninfo("postgres")).close()
@@ -226,8 +229,11 @@ class Database:
         try:
             cursor = self._cursor()
             cursor.execute(sql, values)
-        except psycopg2.Error:
-            if self._connection is None or not self._connection.closed:
+        except psycopg2.Error as error:
+            lost = self._connection is not None and (
+                self._connection.closed or error.pgcode is None
+            )
+            if not lost:
                 raise
             # The server was restarted since the last question.
             self.close()

@@ -13,8 +13,9 @@ QUICK = {"BackoffMax": 0.5, "BreakerTimeout": 0.5, "ShutdownTimeout": 10}
 
 
 class Programs:
-    def __init__(self, base):
+    def __init__(self, base, keep=False):
         self.base = base
+        self._keep = keep  # the directories, with the logs
         self._collectds = []
         self._others = []
         self._databases = []
@@ -72,7 +73,7 @@ class Programs:
             postgres.drop_database(made)
         for made in self._others:
             made.stop()
-        for made in self._collectds + self._others:
+        for made in self._collectds + self._others if not self._keep else ():
             shutil.rmtree(made.directory, ignore_errors=True)
         if failures:
             raise failures[0]

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: MIT
+"""The rounds, one after the other, and what came of them."""
+
+import random
+import time
+import traceback
+
+from harness.filesystem import Unsupported
+from harness.programs import Programs
+
+from . import disks, faults
+from .world import Violation, World
+
+# The short form: each fault once, half of them with two lanes.
+LANES = (1, 2)
+# Rounds between two starts of collectd with other options.
+ROUNDS_AT_ONCE = 6
+
+
+class Loop:
+    """Runs what the options (of tests/faults/run) ask for, and keeps count."""
+
+    def __init__(self, base, options):
+        self.base = base
+        self.options = options
+        self.chance = random.Random(options.seed)
+        self.rounds = 0
+        self.happened = {}  # name of a fault: how often
+        self.skipped = {}  # name: why
+        self.violations = []
+        self.totals = {}
+
+    def run(self):
+        """Whether every promise was kept."""
+        if self.options.minutes is None:
+            self._each_once()
+        else:
+            self._at_random(time.monotonic() + 60 * self.options.minutes)
+        return not self.violations
+
+    def _wanted(self, functions):
+        """Those whose name has the word, if one was given; the short form leaves
+        out what takes long otherwise."""
+        word = self.options.only
+        if word:
+            return [one for one in functions if word in one.__name__]
+        return [
+            one
+            for one in functions
+            if self.options.minutes or not getattr(one, "takes_long", False)
+        ]
+
+    # --- the two forms ---
+
+    def _each_once(self):
+        wanted = self._wanted(faults.FAULTS)
+        for lanes in LANES:
+            mine = wanted[lanes - 1 :: len(LANES)]
+            if not mine:
+                continue
+            self._in_a_world(
+                lambda world, mine=mine, lanes=lanes: self._rounds(
+                    world, [[fault] for fault in mine], lanes=lanes
+                )
+            )
+
+        self._on_disks(
+            self._wanted(disks.POWER_CUTS + disks.FULL_DISKS),
+            ("ext4", "xfs"),
+            lambda world, wanted: self._rounds(
+                world, [[fault] for fault in wanted]
+            ),
+        )
+
+    def _on_disks(self, wanted, kinds, body):
+        """In a world on such disks (of the spool, of PostgreSQL), if this
+        machine can have them."""
+        if not wanted:
+            return
+        try:
+            with disks.Disks(self.base, *kinds) as made:
+                self._in_a_world(
+                    lambda world: body(world, wanted), disks.DiskWorld, disks=made
+                )
+                made.check()
+        except Unsupported as reason:
+            for fault in wanted:
+                self.skipped[fault.__name__] = str(reason)
+
+    def _at_random(self, until):
+        wanted = self._wanted(faults.FAULTS)
+
+        def rounds(world):
+            while time.monotonic() < until and not self.violations:
+                some = [
+                    self.chance.sample(
+                        wanted, min(self.chance.choice((1, 1, 2, 3)), len(wanted))
+                    )
+                    for _ in range(ROUNDS_AT_ONCE)
+                ]
+                self._rounds(
+                    world,
+                    some,
+                    lanes=self.chance.choice((1, 1, 2, 3)),
+                    durability=self.chance.choice(
+                        ("commit", "commit", "commit", "interval", "memory")
+                    ),
+                )
+
+        self._in_a_world(rounds)
+
+    # --- a world and its rounds ---
+
+    def _in_a_world(self, body, kind=World, **keywords):
+        programs = Programs(self.base, self.options.keep)
+        world = None
+        try:
+            with kind(
+                programs,
+                self.chance.randrange(1 << 30),
+                pause=self.options.pause,
+                **keywords,
+            ) as world:
+                body(world)
+        except (Violation, AssertionError) as failure:
+            self._violated(failure, programs)
+        except Exception:  # of the tests, which is no less a failure
+            self._violated(traceback.format_exc(), programs)
+        finally:
+            if world is not None:
+                for name, number in world.totals.items():
+                    self.totals[name] = self.totals.get(name, 0) + number
+            try:
+                programs.finish()
+            except AssertionError as failure:
+                self._violated(failure, programs)
+
+    def _violated(self, failure, programs):
+        self.violations.append(str(failure))
+        print(f"FAILED: {failure}", flush=True)
+        for name, log in programs.logs():
+            print(f"--- {name}:", *log.splitlines()[-25:], sep="\n    ", flush=True)
+
+    def _rounds(self, world, rounds, **options):
+        words = ", ".join(f"{name} {value}" for name, value in options.items())
+        world.begin(**options)
+        for some in rounds:
+            names = [fault.__name__ for fault in some]
+            for name in names:
+                self.happened[name] = self.happened.get(name, 0) + 1
+            self.rounds += 1
+            began = time.monotonic()
+            print(f"{self.rounds}: {', '.join(names)} ({words}): ", end="", flush=True)
+            verdict = faults.one_round(world, some)
+            print(
+                f"{verdict.acknowledged} acknowledged, {verdict.stored} stored, "
+                f"{verdict.dead} dead, {verdict.unanswered} unanswered, "
+                f"{time.monotonic() - began:.1f} s",
+                flush=True,
+            )
+
+    # --- the sum ---
+
+    def summary(self):
+        total = self.totals.get
+        kinds = ", ".join(
+            f"{name} {n}" for name, n in sorted(self.happened.items())
+        )
+        lines = [f"faults: {kinds or 'none'}"]
+        lines += [f"skipped: {name}: {why}" for name, why in self.skipped.items()]
+        lines.append(
+            f"{self.rounds} rounds, {sum(self.happened.values())} faults, "
+            f"{len(self.skipped)} skipped; events: {total('sent', 0)} sent, "
+            f"{total('acknowledged', 0)} acknowledged, {total('refused', 0)} refused, "
+            f"{total('unanswered', 0)} unanswered, {total('stored', 0)} stored, "
+            f"{total('dead', 0)} dead letters; lost {total('lost', 0)}, "
+            f"duplicates {total('doubled', 0)}; "
+            f"{len(self.violations)} violations"
+        )
+        return "\n".join(lines)
