@@ -12,7 +12,18 @@ static int writer_config(oconfig_item_t *block) {
   return au_glue_config(AU_SIDE_WRITER, block);
 }
 
-static int writer_init(void) { return au_glue_init(AU_SIDE_WRITER); }
+static int writer_notification(const notification_t *notification,
+                               user_data_t *user_data) {
+  (void)user_data;
+  return au_glue_notification(notification);
+}
+
+static int writer_init(void) {
+  int result = au_glue_init(AU_SIDE_WRITER);
+  if (result == 0 && au_glue_wants_notifications())
+    plugin_register_notification(NAME, writer_notification, NULL);
+  return result;
+}
 
 static int writer_read(user_data_t *user_data) {
   (void)user_data;

@@ -8,6 +8,7 @@
 
 #include "aurore/log.h"
 #include "aurore/metrics.h"
+#include "aurore/notice.h"
 #include "aurore/pipeline.h"
 
 #define ERROR_SIZE 900
@@ -203,6 +204,70 @@ static bool is_ours(const char *identifier) {
 int au_glue_flush(const char *identifier) {
   if (identifier == NULL || identifier[0] == '\0' || is_ours(identifier))
     au_pipeline_flush();
+  return 0;
+}
+
+bool au_glue_wants_notifications(void) {
+  const au_options_t *options = au_pipeline_options();
+  return options != NULL && options->notifications;
+}
+
+static const char *severity_name(int severity) {
+  switch (severity) {
+  case NOTIF_FAILURE:
+    return "failure";
+  case NOTIF_WARNING:
+    return "warning";
+  case NOTIF_OKAY:
+    return "okay";
+  default:
+    return "unknown";
+  }
+}
+
+static au_notice_value_t value_of(const notification_meta_t *meta) {
+  au_notice_value_t value = {.name = meta->name};
+  switch (meta->type) {
+  case NM_TYPE_STRING:
+    value.kind = AU_NOTICE_STRING;
+    value.value.string = meta->nm_value.nm_string;
+    break;
+  case NM_TYPE_SIGNED_INT:
+    value.kind = AU_NOTICE_SIGNED;
+    value.value.signed_int = meta->nm_value.nm_signed_int;
+    break;
+  case NM_TYPE_UNSIGNED_INT:
+    value.kind = AU_NOTICE_UNSIGNED;
+    value.value.unsigned_int = meta->nm_value.nm_unsigned_int;
+    break;
+  case NM_TYPE_DOUBLE:
+    value.kind = AU_NOTICE_DOUBLE;
+    value.value.number = meta->nm_value.nm_double;
+    break;
+  case NM_TYPE_BOOLEAN:
+    value.kind = AU_NOTICE_BOOLEAN;
+    value.value.boolean = meta->nm_value.nm_boolean;
+    break;
+  }
+  return value;
+}
+
+int au_glue_notification(const notification_t *notification) {
+  au_notice_value_t values[AU_NOTICE_VALUES];
+  au_notice_t notice = {.time_us = (int64_t)CDTIME_T_TO_US(notification->time),
+                        .severity = severity_name(notification->severity),
+                        .host = notification->host,
+                        .plugin = notification->plugin,
+                        .plugin_instance = notification->plugin_instance,
+                        .type = notification->type,
+                        .type_instance = notification->type_instance,
+                        .message = notification->message,
+                        .values = values};
+  for (const notification_meta_t *meta = notification->meta;
+       meta != NULL && notice.values_count < AU_NOTICE_VALUES;
+       meta = meta->next)
+    values[notice.values_count++] = value_of(meta);
+  au_notice_put(&notice);
   return 0;
 }
 

@@ -26,6 +26,11 @@ int au_glue_init(au_side_t side);
 int au_glue_read(au_side_t side);
 /* Stores what waits, unless the identifier names a value that is not ours. */
 int au_glue_flush(const char *identifier);
+/* One of collectd's notifications, ours included, becomes an event. */
+int au_glue_notification(const notification_t *notification);
 int au_glue_shutdown(void);
+
+/* Whether the option Notifications is set. */
+bool au_glue_wants_notifications(void);
 
 #endif

@@ -13,8 +13,82 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define TOTAL "_total"
+
+/* --- which of the two ------------------------------------------------------
+ */
+
+/* One range of an Accept header: "text/plain;version=0.0.4;q=0.5". */
+typedef struct range {
+  char type[64];
+  bool is_version; /* of ours, or none is asked for */
+  double quality;
+} range_t;
+
+/* Cuts leading and trailing blanks; returns the new length. */
+static size_t strip(const char **text, size_t size) {
+  while (size > 0 && (**text == ' ' || **text == '\t')) {
+    (*text)++;
+    size--;
+  }
+  while (size > 0 && ((*text)[size - 1] == ' ' || (*text)[size - 1] == '\t'))
+    size--;
+  return size;
+}
+
+static bool is_parameter(const char *text, size_t size, const char *name) {
+  size_t length = strlen(name);
+  return size >= length && strncasecmp(text, name, length) == 0;
+}
+
+static range_t read_range(const char *text, size_t size) {
+  range_t range = {.is_version = true, .quality = 1};
+  const char *end = text + size;
+  for (bool is_first = true; text < end; is_first = false) {
+    const char *stop = memchr(text, ';', (size_t)(end - text));
+    const char *part = text;
+    size_t length = strip(&part, (size_t)((stop != NULL ? stop : end) - text));
+    if (is_first)
+      (void)snprintf(range.type, sizeof(range.type), "%.*s", (int)length, part);
+    else if (is_parameter(part, length, "q="))
+      range.quality =
+          strtod(part + 2, NULL); /* ends at a ; or , at the latest */
+    else if (is_parameter(part, length, "version="))
+      range.is_version = length == strlen("version=1.0.0") &&
+                         strncmp(part + 8, "1.0.0", 5) == 0;
+    text = stop != NULL ? stop + 1 : end;
+  }
+  return range;
+}
+
+au_exposition_t au_exposition_choose(const char *accept) {
+  double open_metrics = 0;
+  double text_format[3] = {-1, -1, -1}; /* text/plain, text/any, any */
+  static const char *const text_type[] = {"text/plain", "text/*", "*/*"};
+  while (accept != NULL && *accept != '\0') {
+    size_t size = strcspn(accept, ",");
+    range_t range = read_range(accept, size);
+    accept += size + (accept[size] == ',');
+    if (strcasecmp(range.type, "application/openmetrics-text") == 0 &&
+        range.is_version && range.quality > open_metrics)
+      open_metrics = range.quality;
+    for (size_t i = 0; i < 3; i++)
+      if (strcasecmp(range.type, text_type[i]) == 0 &&
+          range.quality > text_format[i])
+        text_format[i] = range.quality;
+  }
+  double text = 0; /* the most specific range that speaks of it decides */
+  for (size_t i = 3; i-- > 0;)
+    if (text_format[i] >= 0)
+      text = text_format[i];
+  return open_metrics > 0 && open_metrics >= text ? AU_EXPOSITION_OPENMETRICS
+                                                  : AU_EXPOSITION_TEXT;
+}
+
+/* --- the text --------------------------------------------------------------
+ */
 
 typedef struct target {
   au_bytes_t *text;

@@ -15,6 +15,11 @@ typedef enum au_exposition {
   AU_EXPOSITION_OPENMETRICS
 } au_exposition_t;
 
+/* What a request gets whose header Accept this is (NULL: none). OpenMetrics
+ * when it is named, in our version or without one, and nothing else is wanted
+ * more; else the text format, also when that is not what is wanted. */
+au_exposition_t au_exposition_choose(const char *accept);
+
 /* The Content-Type of a format; static. */
 const char *au_exposition_content_type(au_exposition_t format);
 

@@ -42,6 +42,14 @@ void au_http_set_query(au_http_t *http, au_query_t *query) {
   atomic_store(&http->query, query);
 }
 
+au_history_t *au_http_history(const au_http_t *http) {
+  return atomic_load(&http->history);
+}
+
+void au_http_set_history(au_http_t *http, au_history_t *history) {
+  atomic_store(&http->history, history);
+}
+
 bool au_http_is_quiescing(const au_http_t *http) {
   return atomic_load(&http->quiescing);
 }

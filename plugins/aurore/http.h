@@ -11,6 +11,7 @@
 #define AURORE_HTTP_H
 
 #include "buffer.h"
+#include "history.h"
 #include "options.h"
 #include "query.h"
 #include "status.h"
@@ -31,6 +32,10 @@ AU_MUST_CHECK au_status_t au_http_start(const au_options_t *options,
  * none. Borrowed until destroy; it must have been stopped before au_http_stop,
  * so that no request waits for it any more. */
 void au_http_set_query(au_http_t *http, au_query_t *query);
+
+/* What GET /metrics/history answers with; without it nothing. Borrowed until
+ * destroy. */
+void au_http_set_history(au_http_t *http, au_history_t *history);
 
 /* New requests are answered with 503 from now on ("shutting down"), and /live
  * and /ready say so; requests under way are finished. */

@@ -40,7 +40,8 @@ struct au_http {
   char *key;
   char *client_ca;
 
-  _Atomic(au_query_t *) query; /* NULL: none (yet) */
+  _Atomic(au_query_t *) query;     /* NULL: none (yet) */
+  _Atomic(au_history_t *) history; /* NULL: none (yet) */
   _Atomic bool quiescing;
   _Atomic unsigned unbound;
   _Atomic unsigned requests; /* under way */

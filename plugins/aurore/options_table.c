@@ -102,10 +102,11 @@ const au_option_t au_option_table[] = {
     OTHER("TLSClientCA", BUFFER, FILE, tls_client_ca, "",
           "PEM file of the authorities whose client certificates are "
           "demanded"),
-    OTHER("HistoryFile", BUFFER, TEXT, history_file, "",
-          "File for one line of JSON every HistoryInterval; empty: none"),
+    OTHER(
+        "HistoryFile", BUFFER, TEXT, history_file, "",
+        "File for one line of JSON every HistoryInterval; empty: memory alone"),
     NUMBER("HistoryInterval", BUFFER, SECONDS, history_interval_s, "60", "1",
-           "86400", "Between two lines of HistoryFile"),
+           "86400", "Between two snapshots of the figures"),
     NUMBER("HistoryMaxBytes", BUFFER, BYTES, history_max_bytes, "16MiB", "4KiB",
            "1TiB", "After which HistoryFile is renamed; one old file is kept"),
 

@@ -8,9 +8,11 @@
 #include "buffer.h"
 #include "business.h"
 #include "clock.h"
+#include "history.h"
 #include "http.h"
 #include "log.h"
 #include "metrics.h"
+#include "notice.h"
 #include "query.h"
 #include "retention.h"
 #include "sampler.h"
@@ -34,15 +36,16 @@ static struct {
   au_options_t options;
   bool has_options;
   au_http_t *http;
-  au_breaker_t *breaker;
+  au_history_t *history;
   au_query_t *query;
   au_business_t *business;
   int abort_fd; /* -1: none */
 
-  pthread_mutex_t lock; /* protects: what flush, the sampler and the writers'
-                           threads look at */
+  pthread_mutex_t lock; /* protects: what flush, the sampler, the history and
+                           the writers' threads look at */
   au_retention_t *retention;
   au_buffer_t *buffer;
+  au_breaker_t *breaker;
   au_writer_t *writer[AU_LANES_MAX];
   unsigned writers;
   const au_http_t *sampled_http;
@@ -101,14 +104,43 @@ static au_status_t open_buffer(char *error, size_t error_size) {
   return AU_OK;
 }
 
+/* Called by the history. */
+static bool look(au_history_figures_t *out, void *context) {
+  (void)context;
+  pthread_mutex_lock(&pipeline.lock);
+  bool is_there = pipeline.buffer != NULL;
+  *out = (au_history_figures_t){.breaker = {.state = AU_BREAKER_CLOSED}};
+  if (is_there)
+    au_buffer_figures(pipeline.buffer, &out->buffer);
+  if (pipeline.breaker != NULL)
+    out->breaker = au_breaker_snapshot(pipeline.breaker);
+  pthread_mutex_unlock(&pipeline.lock);
+  return is_there;
+}
+
+static au_status_t start_history(char *error, size_t error_size) {
+  const au_options_t *options = &pipeline.options;
+  const au_history_config_t config = {.path = options->history_file,
+                                      .interval_s = options->history_interval_s,
+                                      .max_bytes = options->history_max_bytes,
+                                      .look = look};
+  au_status_t status = au_history_start(&config, &pipeline.history);
+  if (status != AU_OK)
+    snprintf(error, error_size, "could not start the history: out of memory");
+  return status;
+}
+
 static au_status_t start_buffer_side(char *error, size_t error_size) {
   if (!pipeline.registered[AU_SIDE_WRITER])
     au_log(AU_LOG_WARNING, "the plugin event_writer is not loaded: events are "
                            "accepted until the buffer is full, and not stored");
-  au_status_t status = au_http_start(&pipeline.options, pipeline.buffer,
-                                     &pipeline.http, error, error_size);
+  au_status_t status = start_history(error, error_size);
+  if (status == AU_OK)
+    status = au_http_start(&pipeline.options, pipeline.buffer, &pipeline.http,
+                           error, error_size);
   if (status != AU_OK)
     return status;
+  au_http_set_history(pipeline.http, pipeline.history);
   if (pipeline.query != NULL)
     au_http_set_query(pipeline.http, pipeline.query);
   pthread_mutex_lock(&pipeline.lock);
@@ -206,8 +238,12 @@ static au_status_t start_writer_side(char *error, size_t error_size) {
       .change = breaker_changed};
   pipeline.abort_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   au_status_t status = AU_NOMEM;
+  au_breaker_t *created = NULL;
   if (pipeline.abort_fd >= 0)
-    status = au_breaker_create(&breaker, &pipeline.breaker);
+    status = au_breaker_create(&breaker, &created);
+  pthread_mutex_lock(&pipeline.lock);
+  pipeline.breaker = created;
+  pthread_mutex_unlock(&pipeline.lock);
   if (status == AU_OK)
     status = start_writers();
   if (status == AU_OK)
@@ -218,6 +254,8 @@ static au_status_t start_writer_side(char *error, size_t error_size) {
     status = au_business_start(options, pipeline.breaker, &pipeline.business);
   if (status == AU_OK && pipeline.http != NULL)
     au_http_set_query(pipeline.http, pipeline.query);
+  if (status == AU_OK && options->notifications)
+    status = au_notice_start(&options->limits, pipeline.buffer);
   if (status != AU_OK)
     snprintf(error, error_size, "could not start the writers: out of memory");
   return status;
@@ -321,6 +359,7 @@ au_status_t au_pipeline_stop(void) {
     au_http_quiesce(pipeline.http);
   if (pipeline.query != NULL)
     au_query_close(pipeline.query);
+  au_notice_stop();
   if (pipeline.buffer != NULL)
     au_buffer_close_intake(pipeline.buffer);
   for (unsigned i = 0; i < pipeline.writers; i++)
@@ -341,6 +380,8 @@ au_status_t au_pipeline_stop(void) {
   }
   au_query_destroy(pipeline.query);
   pipeline.query = NULL;
+  au_history_destroy(pipeline.history);
+  pipeline.history = NULL;
   au_metrics_set_sampler(NULL);
   au_status_t status = stop_buffer(writers_ended);
   if (!writers_ended)

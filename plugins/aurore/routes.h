@@ -196,7 +196,8 @@ const au_options_t *au_http_options(const au_http_t *http);
 au_buffer_t *au_http_buffer(const au_http_t *http);
 bool au_http_is_quiescing(const au_http_t *http);
 double au_http_uptime_s(const au_http_t *http);
-au_query_t *au_http_query(const au_http_t *http); /* NULL: there is none */
+au_query_t *au_http_query(const au_http_t *http);     /* NULL: there is none */
+au_history_t *au_http_history(const au_http_t *http); /* NULL: likewise */
 
 /* Takes "events" from the rate limits; 0 when they may pass, else the seconds
  * after which to try again. */
@@ -230,6 +231,7 @@ bool au_put_business(au_bytes_t *json);
 
 /* routes_metrics.c */
 enum MHD_Result au_route_metrics(au_request_t *request);
+enum MHD_Result au_route_history(au_request_t *request);
 enum MHD_Result au_route_prometheus(au_request_t *request);
 /* "total_enqueued", "total_dropped", "drop_rate_percent", ... as an object. */
 void au_put_buffer_metrics(au_bytes_t *json);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * routes_metrics - /metrics (the shape of the service that this replaces) and
- * /metrics/prometheus.
+ * routes_metrics - /metrics (the shape of the service that this replaces),
+ * /metrics/history and /metrics/prometheus.
  */
 #include "routes.h"
 
@@ -9,7 +9,6 @@
 #include "sampler.h"
 
 #include <inttypes.h>
-#include <string.h>
 
 void au_put_buffer_metrics(au_bytes_t *json) {
   au_bytes_printf(json,
@@ -51,12 +50,29 @@ enum MHD_Result au_route_metrics(au_request_t *request) {
   return au_answer(request, MHD_HTTP_OK, AU_JSON_TYPE, &body, NULL);
 }
 
+#define LIMIT_DEFAULT 100
+
+enum MHD_Result au_route_history(au_request_t *request) {
+  au_parameter_t limit = {.name = "limit"};
+  au_refusals_t refusals = {.count = 0};
+  au_request_parameters(request, &limit, 1, &refusals);
+  int64_t count = au_parameter_integer(&limit, 1, AU_HISTORY_SNAPSHOTS,
+                                       LIMIT_DEFAULT, &refusals);
+  if (refusals.count > 0)
+    return au_answer_refused(request, &refusals);
+  au_refusals_fini(&refusals);
+  au_bytes_t body = AU_BYTES_INIT;
+  au_history_t *history = au_http_history(request->http);
+  if (history != NULL)
+    au_history_put(history, (size_t)count, &body);
+  else /* the very first moment of a start */
+    au_bytes_put_string(&body, "[]");
+  return au_answer(request, MHD_HTTP_OK, AU_JSON_TYPE, &body, NULL);
+}
+
 enum MHD_Result au_route_prometheus(au_request_t *request) {
-  const char *accept = au_request_header(request, MHD_HTTP_HEADER_ACCEPT);
   au_exposition_t format =
-      accept != NULL && strstr(accept, "application/openmetrics-text") != NULL
-          ? AU_EXPOSITION_OPENMETRICS
-          : AU_EXPOSITION_TEXT;
+      au_exposition_choose(au_request_header(request, MHD_HTTP_HEADER_ACCEPT));
   au_metrics_sample();
   au_bytes_t body = AU_BYTES_INIT;
   au_exposition_put(&body, format);

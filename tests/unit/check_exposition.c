@@ -50,6 +50,58 @@ START_TEST(content_types_are_those_of_the_formats) {
 }
 END_TEST
 
+static const struct {
+  const char *accept;
+  au_exposition_t format;
+} choices[] = {
+    {NULL, AU_EXPOSITION_TEXT},
+    {"", AU_EXPOSITION_TEXT},
+    {",;,", AU_EXPOSITION_TEXT},
+    {"*/*", AU_EXPOSITION_TEXT},
+    {"application/*", AU_EXPOSITION_TEXT},
+    {"application/json", AU_EXPOSITION_TEXT},
+    {"text/html, text/plain;q=0.1", AU_EXPOSITION_TEXT},
+    {"application/openmetrics-text", AU_EXPOSITION_OPENMETRICS},
+    {"Application/OpenMetrics-Text ; Version=1.0.0 ; Q=0.1",
+     AU_EXPOSITION_OPENMETRICS},
+    {"application/openmetrics-text; version=0.0.1", AU_EXPOSITION_TEXT},
+    {"application/openmetrics-text; version=1.0.01", AU_EXPOSITION_TEXT},
+    {"application/openmetrics-text; version=2.0.0", AU_EXPOSITION_TEXT},
+    {"application/openmetrics-text; version=", AU_EXPOSITION_TEXT},
+    {"application/openmetrics-text;q=0", AU_EXPOSITION_TEXT},
+    {"application/openmetrics-text;q=x", AU_EXPOSITION_TEXT},
+    {"application/openmetrics-text;q=nan", AU_EXPOSITION_TEXT},
+    {"application/openmetrics-textual", AU_EXPOSITION_TEXT},
+    {"x application/openmetrics-text", AU_EXPOSITION_TEXT},
+    /* What Prometheus 2.42 asks for. */
+    {"application/openmetrics-text;version=1.0.0,application/"
+     "openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/"
+     "*;q=0.1",
+     AU_EXPOSITION_OPENMETRICS},
+    {"text/plain;q=0.5, application/openmetrics-text;q=0.5",
+     AU_EXPOSITION_OPENMETRICS},
+    {"text/plain, application/openmetrics-text;q=0.9", AU_EXPOSITION_TEXT},
+    {"text/*, application/openmetrics-text;q=0.9", AU_EXPOSITION_TEXT},
+    {"*/*, application/openmetrics-text;q=0.9", AU_EXPOSITION_TEXT},
+    /* The most specific range speaks for the text format. */
+    {"*/*, text/plain;q=0.5, application/openmetrics-text;q=0.6",
+     AU_EXPOSITION_OPENMETRICS},
+    {"text/plain;q=0, */*, application/openmetrics-text;q=0.1",
+     AU_EXPOSITION_OPENMETRICS},
+    {"text/*;q=0.2, */*, application/openmetrics-text;q=0.3",
+     AU_EXPOSITION_OPENMETRICS},
+    {"application/openmetrics-text;q=0.2, application/openmetrics-text;q=0.8, "
+     "text/plain;q=0.5",
+     AU_EXPOSITION_OPENMETRICS},
+};
+
+START_TEST(the_header_accept_chooses_the_format) {
+  ck_assert_msg(au_exposition_choose(choices[_i].accept) == choices[_i].format,
+                "%s",
+                choices[_i].accept != NULL ? choices[_i].accept : "(none)");
+}
+END_TEST
+
 START_TEST(values_are_written_in_full) {
   au_metrics_set(AU_M_BUFFER_UTILIZATION, 0.1);
   au_metrics_set(AU_M_BUFFER_BYTES, 1099511627776.0);
@@ -174,6 +226,8 @@ static Suite *exposition_suite(void) {
   tcase_add_checked_fixture(all, setup, teardown);
   tcase_set_timeout(all, 30);
   tcase_add_test(all, content_types_are_those_of_the_formats);
+  tcase_add_loop_test(all, the_header_accept_chooses_the_format, 0,
+                      (int)(sizeof(choices) / sizeof(choices[0])));
   tcase_add_test(all, values_are_written_in_full);
   tcase_add_test(all, labels_and_histograms);
   tcase_add_test(all, names_of_services_are_escaped);

@@ -12,6 +12,7 @@
 
 #include "aurore/log.h"
 #include "aurore/metrics.h"
+#include "aurore/notice.h"
 #include "aurore/pipeline.h"
 
 #include <check.h>
@@ -41,6 +42,16 @@ au_status_t au_pipeline_start(au_side_t side, char *error, size_t error_size) {
 void au_pipeline_flush(void) { flushes++; }
 
 au_status_t au_pipeline_stop(void) { return stop_status; }
+
+static au_notice_t noticed;
+static au_notice_value_t noticed_values[AU_NOTICE_VALUES];
+
+/* The text stays the caller's. */
+void au_notice_put(const au_notice_t *notice) {
+  noticed = *notice;
+  memcpy(noticed_values, notice->values,
+         notice->values_count * sizeof(noticed_values[0]));
+}
 
 static void count_sample(void) { samples++; }
 
@@ -576,6 +587,79 @@ START_TEST(notifications_have_the_identity_of_their_value) {
 }
 END_TEST
 
+START_TEST(a_notification_of_collectd_is_passed_on) {
+  static const char *const severity[] = {"failure", "warning", "okay",
+                                         "unknown"};
+  static const int given[] = {NOTIF_FAILURE, NOTIF_WARNING, NOTIF_OKAY, 0};
+  notification_meta_t last = {
+      .name = "last", .type = NM_TYPE_BOOLEAN, .nm_value.nm_boolean = true};
+  notification_meta_t half = {.name = "half",
+                              .type = NM_TYPE_DOUBLE,
+                              .nm_value.nm_double = 0.5,
+                              .next = &last};
+  notification_meta_t high = {.name = "high",
+                              .type = NM_TYPE_UNSIGNED_INT,
+                              .nm_value.nm_unsigned_int = UINT64_MAX,
+                              .next = &half};
+  notification_meta_t low = {.name = "low",
+                             .type = NM_TYPE_SIGNED_INT,
+                             .nm_value.nm_signed_int = -1,
+                             .next = &high};
+  notification_meta_t first = {.name = "first",
+                               .type = NM_TYPE_STRING,
+                               .nm_value.nm_string = "text",
+                               .next = &low};
+  notification_t notification = {.severity = given[_i],
+                                 .time = TIME_T_TO_CDTIME_T(1700000000),
+                                 .message = "m",
+                                 .host = "h",
+                                 .plugin = "p",
+                                 .plugin_instance = "pi",
+                                 .type = "t",
+                                 .type_instance = "ti",
+                                 .meta = &first};
+  ck_assert_int_eq(au_glue_notification(&notification), 0);
+  ck_assert_str_eq(noticed.severity, severity[_i]);
+  ck_assert_int_eq(noticed.time_us, INT64_C(1700000000000000));
+  ck_assert_str_eq(noticed.message, "m");
+  ck_assert_str_eq(noticed.host, "h");
+  ck_assert_str_eq(noticed.plugin, "p");
+  ck_assert_str_eq(noticed.plugin_instance, "pi");
+  ck_assert_str_eq(noticed.type, "t");
+  ck_assert_str_eq(noticed.type_instance, "ti");
+  ck_assert_uint_eq(noticed.values_count, 5);
+  const au_notice_value_t *values = noticed_values;
+  ck_assert_str_eq(values[0].name, "first");
+  ck_assert_str_eq(values[0].value.string, "text");
+  ck_assert_int_eq(values[1].value.signed_int, -1);
+  ck_assert_uint_eq(values[2].value.unsigned_int, UINT64_MAX);
+  ck_assert_double_eq(values[3].value.number, 0.5);
+  ck_assert(values[4].value.boolean);
+  for (unsigned i = 0; i < 5; i++)
+    ck_assert_int_eq(values[i].kind, (au_notice_kind_t)i);
+}
+END_TEST
+
+START_TEST(of_many_values_so_many_are_passed_on) {
+  static notification_meta_t meta[AU_NOTICE_VALUES + 1];
+  for (unsigned i = 0; i < AU_NOTICE_VALUES; i++)
+    meta[i] =
+        (notification_meta_t){.type = NM_TYPE_BOOLEAN, .next = &meta[i + 1]};
+  notification_t notification = {.meta = meta};
+  ck_assert_int_eq(au_glue_notification(&notification), 0);
+  ck_assert_uint_eq(noticed.values_count, AU_NOTICE_VALUES);
+}
+END_TEST
+
+START_TEST(notifications_are_wanted_when_the_option_is_set) {
+  ck_assert(!au_glue_wants_notifications());
+  options.notifications = true;
+  ck_assert(au_glue_wants_notifications());
+  has_memory = false;
+  ck_assert(!au_glue_wants_notifications());
+}
+END_TEST
+
 static TCase *new_case(Suite *suite, const char *name) {
   TCase *tests = tcase_create(name);
   tcase_add_checked_fixture(tests, setup, teardown);
@@ -614,6 +698,9 @@ static Suite *report_suite(void) {
   tcase_add_test(callbacks, a_flush_of_something_else_is_not_ours);
   tcase_add_test(callbacks, lines_reach_the_log);
   tcase_add_test(callbacks, notifications_have_the_identity_of_their_value);
+  tcase_add_loop_test(callbacks, a_notification_of_collectd_is_passed_on, 0, 4);
+  tcase_add_test(callbacks, of_many_values_so_many_are_passed_on);
+  tcase_add_test(callbacks, notifications_are_wanted_when_the_option_is_set);
   return suite;
 }
 
