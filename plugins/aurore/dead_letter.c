@@ -4,8 +4,6 @@
  */
 #include "dead_letter.h"
 
-#include "row.h"
-
 #include <inttypes.h>
 #include <string.h>
 

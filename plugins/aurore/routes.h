@@ -173,6 +173,11 @@ enum MHD_Result au_request_ask(au_request_t *request, const au_ask_t *ask,
 enum MHD_Result au_request_append(au_request_t *request, const au_rows_t *rows,
                                   au_route_run_t resume);
 
+/* 429 or 503: the buffer did not take the request's events, for the reason
+ * "status" (not AU_OK). */
+enum MHD_Result au_answer_not_appended(au_request_t *request,
+                                       au_status_t status);
+
 /* Sends the answer that was held; or forgets it, so that another can be made.
  */
 enum MHD_Result au_answer_send_held(au_request_t *request);
@@ -228,6 +233,13 @@ enum MHD_Result au_route_health_business(au_request_t *request);
 /* The last business figures as an object; false, and nothing is put, when there
  * are none yet. */
 bool au_put_business(au_bytes_t *json);
+
+/* routes_dlq.c */
+enum MHD_Result au_route_dlq_list(au_request_t *request);
+enum MHD_Result au_route_dlq_statistics(au_request_t *request);
+enum MHD_Result au_route_dlq_show(au_request_t *request);
+enum MHD_Result au_route_dlq_delete(au_request_t *request);
+enum MHD_Result au_route_dlq_reprocess(au_request_t *request);
 
 /* routes_metrics.c */
 enum MHD_Result au_route_metrics(au_request_t *request);

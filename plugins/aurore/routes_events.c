@@ -338,19 +338,17 @@ static enum MHD_Result answer_limited(au_request_t *request, unsigned seconds,
                           "Too Many Requests", NULL, headers);
 }
 
-/* The buffer has decided. */
-static enum MHD_Result answer_appended(au_request_t *request,
+enum MHD_Result au_answer_not_appended(au_request_t *request,
                                        au_status_t status) {
   uint64_t events = request->events;
   switch (status) {
-  case AU_OK:
-    return answer_accepted(request);
   case AU_FULL:
     return answer_full(request);
   case AU_CLOSED:
     return answer_unavailable(request, "shutting down", events);
   case AU_NOMEM:
     return answer_unavailable(request, "out of memory", events);
+  case AU_OK:
   case AU_IO:
   case AU_PENDING:
   case AU_INVALID:
@@ -363,7 +361,9 @@ static enum MHD_Result answer_appended(au_request_t *request,
 }
 
 static enum MHD_Result answer_told(au_request_t *request) {
-  return answer_appended(request, request->told);
+  return request->told == AU_OK
+             ? answer_accepted(request)
+             : au_answer_not_appended(request, request->told);
 }
 
 static enum MHD_Result append(au_request_t *request) {
