@@ -50,7 +50,8 @@ def _programs():
     return found[-1]
 
 
-def _own(path):
+def own(path):
+    """Gives it to the user that the servers run as."""
     if os.getuid() == 0:
         shutil.chown(path, USER, USER)
 
@@ -67,7 +68,8 @@ class Postgres:
         self.settings = {**SETTINGS, **(settings or {})}
         self.directory = Path(base) / f"pg{next(self._numbers)}"
         self.directory.mkdir()
-        _own(self.directory)
+        own(self.directory)
+        self.port = PORT
         self.data = Path(data) if data else self.directory / "data"
         self.process = None
         self._databases = itertools.count(1)
@@ -93,7 +95,7 @@ class Postgres:
         if Postgres._template is None:
             template = base / "template"
             template.mkdir()
-            _own(template)
+            own(template)
             self._run(
                 _programs() / "initdb",
                 f"--pgdata={template}",

@@ -4,6 +4,7 @@
 import shutil
 
 from .collectd import Collectd
+from .pgbouncer import Pgbouncer
 from .postgres import Postgres
 from .prometheus import Prometheus
 
@@ -45,6 +46,12 @@ class Programs:
     def postgres(self, **keywords):
         """Another cluster, running."""
         made = Postgres(self.base, **keywords)
+        self._others.append(made)
+        return made.start()
+
+    def pgbouncer(self, postgres, sessions=3):
+        """Running, in front of the cluster."""
+        made = Pgbouncer(self.base, postgres, sessions)
         self._others.append(made)
         return made.start()
 
