@@ -16,7 +16,7 @@ packages_run='collectd-core curl libmicrohttpd12 libmnl0 libpq5 libprotobuf-c1
 
 # "postgresql" is left out of the above: ./run can do with a server elsewhere.
 packages_check='clang clang-format clang-tidy cppcheck e2fsprogs git
-  libclang-rt-14-dev mount postgresql procps prometheus-alertmanager python3
+  libclang-rt-14-dev mount pgbouncer postgresql procps prometheus-alertmanager python3
   python3-psycopg2 python3-pytest python3-requests python3-yaml shellcheck
   valgrind wrk xfsprogs'
 
@@ -69,7 +69,8 @@ apt_install_quietly() (
 disable_new_services() {
   local service
   command -v systemctl >/dev/null || return 0
-  for service in postgresql collectd prometheus prometheus-alertmanager docker; do
+  for service in postgresql collectd pgbouncer prometheus prometheus-alertmanager \
+    docker; do
     case " $1 " in
     *" $service "* | *" $service-core "* | *" $service.io "*)
       systemctl --quiet disable "$service.service" "$service.socket" 2>/dev/null
