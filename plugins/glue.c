@@ -172,6 +172,9 @@ void au_glue_register(au_side_t side) {
   au_log_set_sink(log_line);
   au_notify_set_sink(notify);
   au_pipeline_register(side);
+  au_options_t *options = au_pipeline_options();
+  if (options != NULL)
+    options->host_version = PACKAGE_VERSION; /* collectd's, of its config.h */
 }
 
 int au_glue_init(au_side_t side) {

@@ -70,6 +70,9 @@ typedef struct au_options {
   double query_timeout_s;
   unsigned query_connections;
   bool notifications;
+  /* Not an option: the version of the program that has loaded the plugins, for
+   * /health/detailed; static, or NULL. */
+  const char *host_version;
 } au_options_t;
 
 /* A value as the configuration file writes it. */

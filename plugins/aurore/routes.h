@@ -227,6 +227,16 @@ enum MHD_Result au_route_events_page(au_request_t *request);
 enum MHD_Result au_route_live(au_request_t *request);
 enum MHD_Result au_route_ready(au_request_t *request);
 enum MHD_Result au_route_health_buffer(au_request_t *request);
+/* Whether an event would be accepted now. Returns the status, 200 or 503;
+ * "out_reason" is NULL when it is 200. */
+unsigned au_judge_ready(const au_http_t *http, const char **out_message,
+                        const char **out_reason);
+/* The answer of /health/buffer as an object. */
+void au_put_buffer_health(au_bytes_t *json, const au_http_t *http);
+
+/* routes_database.c */
+enum MHD_Result au_route_health_database(au_request_t *request);
+enum MHD_Result au_route_health_detailed(au_request_t *request);
 
 /* routes_business.c */
 enum MHD_Result au_route_health_business(au_request_t *request);
