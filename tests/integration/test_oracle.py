@@ -118,10 +118,11 @@ def test_a_loss_is_allowed_within_its_bound_alone(world):
     prefixes = {f"{n} " for n in numbers if not is_poison(n)}
     kept = [row for row in stored if row[2].split(" ")[0] + " " not in prefixes]
     dead = read_dead(world.database)
-    found = judge(world.journal, kept, dead, may_lose_since=last.at)
+    found = judge(world.journal, kept, dead, [(last.at, last.at)])
     assert found.is_good()
     assert found.lost_in_bound
-    assert judge(world.journal, kept, dead, may_lose_since=last.at + 0.001).lost
+    assert judge(world.journal, kept, dead, [(last.at + 0.001, last.at + 9)]).lost
+    assert judge(world.journal, kept, dead, [(0, last.at - 0.001)]).lost
     assert judge(world.journal, kept, dead).lost
 
 
@@ -137,21 +138,30 @@ def test_late_answers_are_not_believed(world):
 @pytest.mark.parametrize(
     "sql, word",
     [
-        ("UPDATE aurore.event_count SET n = n + 1", "counted of service 0"),
-        ("DELETE FROM aurore.event_count WHERE service = 'service 3'", "service 3"),
+        # They stand in one of the two, by the age of their minute.
+        (
+            "UPDATE aurore.event_count SET n = n + 1;"
+            " UPDATE aurore.event_total SET n = n + 1",
+            "counted of service 0",
+        ),
+        (
+            "DELETE FROM aurore.event_count WHERE service = 'service 3';"
+            " DELETE FROM aurore.event_total WHERE service = 'service 3'",
+            "counted of service 3",
+        ),
         (f"DELETE FROM aurore.event WHERE ctid = {ONE}", "stored in this life"),
         ("DELETE FROM aurore.dead_letter", "dead in this life"),
     ],
 )
 def test_figures_that_are_wrong_are_found(world, tampered, sql, word):
     tampered.execute(sql)
-    wrongs = world._wrong_figures(world.api.metrics(), verdict(world))
+    wrongs = world.wrong_figures(world.api.metrics(), verdict(world))
     assert any(word in wrong for wrong in wrongs), wrongs
 
 
 def test_figures_that_are_right(world):
     figures = world.api.metrics()
-    assert world._wrong_figures(figures, verdict(world)) == []
+    assert world.wrong_figures(figures, verdict(world)) == []
     assert figures.get("events_enqueued_total") == figures.get(
         "events_processed_total"
     ) + figures.get("dead_letters_total")
@@ -163,14 +173,14 @@ def test_clients_notice_a_wrong_answer(world):
     clients = Clients(journal, lambda: 0, 1)
     request = journal.send(3)
     with pytest.raises(Exception, match="refused"):
-        clients._note(
+        clients.note(
             request,
             207,
             b'{"status":"partial","accepted":2,"rejected":1,'
             b'"errors":[{"index":1,"errors":[]}]}',
         )
     with pytest.raises(Exception, match="valid"):
-        clients._note(request, 400, b"{}")
+        clients.note(request, 400, b"{}")
 
 
 def test_a_round_that_went_wrong_raises(world):

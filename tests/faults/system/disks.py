@@ -85,23 +85,23 @@ class DiskWorld(World):
         )
         disks.data.sync()
 
-    # "how": whether the log of the file system gets to the disk.
-
-    def _how(self):
+    def how(self):
+        """Whether the log of the file system still gets to the disk."""
         return self.chance.choice((LOG_FLUSH, NO_LOG_FLUSH, NO_LOG_FLUSH))
 
     def cut_collectd(self):
-        """The machine of collectd loses its power; returns when. No thread of
-        it runs once it has been killed, whatever its calls still do."""
-        at = self.now()
+        """The machine of collectd loses its power. No thread of it runs once it
+        has been killed, whatever its calls still do."""
+        begin = self.now()
         self.api.kill()
-        self.disks.spool.cut(self._how())
+        end = self.now()
+        self.disks.spool.cut(self.how())
         self.disks.spool.power_up()
-        return at
+        self.power_was_lost(begin, end)
 
     def cut_postgres(self):
         self.postgres.kill()
-        self.disks.data.cut(self._how())
+        self.disks.data.cut(self.how())
         self.disks.data.power_up()
 
 
@@ -149,7 +149,7 @@ def pull_the_disk(world):
     world.postgres.freeze()  # so that nothing of it gets into the database
     try:
         at = world.now()
-        world.disks.spool.cut(world._how())
+        world.disks.spool.cut(world.how())
         wait_until(
             lambda: world.api.get("/ready").status_code == 503,
             30,
@@ -163,6 +163,7 @@ def pull_the_disk(world):
     finally:
         world.postgres.thaw()
     world.journal.distrust(at)
+    world.power_was_lost(at, at)
     world.disks.spool.power_up()
     world.start_collectd()
 

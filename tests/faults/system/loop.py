@@ -8,13 +8,16 @@ import traceback
 from harness.filesystem import Unsupported
 from harness.programs import Programs
 
-from . import disks, faults
+from . import backlog, disks, faults
 from .world import Violation, World
 
 # The short form: each fault once, half of them with two lanes.
 LANES = (1, 2)
 # Rounds between two starts of collectd with other options.
 ROUNDS_AT_ONCE = 6
+# Seconds in one world, and in one with disks of its own, in the long form.
+WORLD_S = 240
+DISKS_S = 150
 
 
 class Loop:
@@ -32,7 +35,9 @@ class Loop:
 
     def run(self):
         """Whether every promise was kept."""
-        if self.options.minutes is None:
+        if self.options.backlog:
+            self._backlog()
+        elif self.options.minutes is None:
             self._each_once()
         else:
             self._at_random(time.monotonic() + 60 * self.options.minutes)
@@ -88,52 +93,98 @@ class Loop:
                 self.skipped[fault.__name__] = str(reason)
 
     def _at_random(self, until):
-        wanted = self._wanted(faults.FAULTS)
-
-        def rounds(world):
-            while time.monotonic() < until and not self.violations:
-                some = [
-                    self.chance.sample(
-                        wanted, min(self.chance.choice((1, 1, 2, 3)), len(wanted))
-                    )
-                    for _ in range(ROUNDS_AT_ONCE)
-                ]
-                self._rounds(
+        """Now without and now with disks of their own."""
+        while time.monotonic() < until and not self.violations:
+            self._in_a_world(
+                lambda world: self._random_rounds(
                     world,
-                    some,
-                    lanes=self.chance.choice((1, 1, 2, 3)),
-                    durability=self.chance.choice(
-                        ("commit", "commit", "commit", "interval", "memory")
-                    ),
+                    self._wanted(faults.FAULTS),
+                    min(until, time.monotonic() + WORLD_S),
+                    ("commit", "commit", "commit", "interval", "memory"),
                 )
+            )
+            if time.monotonic() >= until or self.violations:
+                break
+            self._on_disks(
+                self._wanted(disks.POWER_CUTS + disks.FULL_DISKS),
+                (
+                    self.chance.choice(("ext4", "xfs")),
+                    self.chance.choice(("ext4", "xfs")),
+                ),
+                lambda world, wanted: self._random_rounds(
+                    world,
+                    wanted,
+                    min(until, time.monotonic() + DISKS_S),
+                    ("commit", "commit", "interval"),
+                ),
+            )
+        if not self.violations and not self.options.only:
+            self._backlog()
 
-        self._in_a_world(rounds)
+    def _random_rounds(self, world, wanted, until, durabilities):
+        while wanted and time.monotonic() < until:
+            some = [
+                self.chance.sample(
+                    wanted, min(self.chance.choice((1, 1, 2, 3)), len(wanted))
+                )
+                for _ in range(ROUNDS_AT_ONCE)
+            ]
+            self._rounds(
+                world,
+                some,
+                lanes=self.chance.choice((1, 1, 2, 3)),
+                durability=self.chance.choice(durabilities),
+            )
+
+    def _backlog(self):
+        print("a million events wait:", flush=True)
+        programs = Programs(self.base, self.options.keep)
+
+        def body():
+            verdict, totals = backlog.run(programs, self.options.seed)
+            print(
+                f"{verdict.acknowledged} acknowledged, {verdict.stored} stored, "
+                f"{verdict.dead} dead",
+                flush=True,
+            )
+            self._add(totals)
+
+        self._guarded(body, programs)
 
     # --- a world and its rounds ---
 
     def _in_a_world(self, body, kind=World, **keywords):
         programs = Programs(self.base, self.options.keep)
-        world = None
-        try:
+
+        def inside():
+            seed = self.chance.randrange(1 << 30)
             with kind(
-                programs,
-                self.chance.randrange(1 << 30),
-                pause=self.options.pause,
-                **keywords,
+                programs, seed, pause=self.options.pause, **keywords
             ) as world:
-                body(world)
+                try:
+                    body(world)
+                finally:
+                    self._add(world.totals)
+
+        self._guarded(inside, programs)
+
+    def _guarded(self, body, programs):
+        """What goes wrong in it is a violation; its programs end with it."""
+        try:
+            body()
         except (Violation, AssertionError) as failure:
             self._violated(failure, programs)
         except Exception:  # of the tests, which is no less a failure
             self._violated(traceback.format_exc(), programs)
         finally:
-            if world is not None:
-                for name, number in world.totals.items():
-                    self.totals[name] = self.totals.get(name, 0) + number
             try:
                 programs.finish()
             except AssertionError as failure:
                 self._violated(failure, programs)
+
+    def _add(self, totals):
+        for name, number in totals.items():
+            self.totals[name] = self.totals.get(name, 0) + number
 
     def _violated(self, failure, programs):
         self.violations.append(str(failure))
@@ -155,9 +206,15 @@ class Loop:
             print(
                 f"{verdict.acknowledged} acknowledged, {verdict.stored} stored, "
                 f"{verdict.dead} dead, {verdict.unanswered} unanswered, "
-                f"{time.monotonic() - began:.1f} s",
+                f"{time.monotonic() - began:.1f} s" + self._lost_in_bound(verdict),
                 flush=True,
             )
+        world.check_port()
+
+    @staticmethod
+    def _lost_in_bound(verdict):
+        lost = len(verdict.lost_in_bound)
+        return f", {lost} lost within SyncInterval" if lost else ""
 
     # --- the sum ---
 
@@ -174,7 +231,8 @@ class Loop:
             f"{total('acknowledged', 0)} acknowledged, {total('refused', 0)} refused, "
             f"{total('unanswered', 0)} unanswered, {total('stored', 0)} stored, "
             f"{total('dead', 0)} dead letters; lost {total('lost', 0)}, "
-            f"duplicates {total('doubled', 0)}; "
+            f"duplicates {total('doubled', 0)}, "
+            f"{total('lost_in_bound', 0)} lost within SyncInterval; "
             f"{len(self.violations)} violations"
         )
         return "\n".join(lines)

@@ -7,7 +7,7 @@ import threading
 import time
 
 from harness.journal import Clients, Journal, refuse_poison
-from harness.oracle import counted_by_service, judge, read_dead, read_stored
+from harness.oracle import judge, read_dead, read_stored
 from harness.proxy import Proxy
 from harness.wait import wait_until
 
@@ -24,6 +24,10 @@ WRITER = {
     "BreakerTimeout": 0.3,
     "ShutdownTimeout": 2,
 }
+
+
+# What a sync may take on a busy machine, seconds.
+SYNC_S = 1.0
 
 
 class Violation(Exception):
@@ -45,10 +49,20 @@ class World:
 
     spool      the spool's directory, when it shall be elsewhere
     postgres   keywords of Postgres
-    collectd   options of the plugin event_buffer
+    buffer, writer   options of the plugins
+    pause      of the clients, between two requests
     """
 
-    def __init__(self, programs, seed, spool=None, postgres=None, pause=0.01):
+    def __init__(
+        self,
+        programs,
+        seed,
+        spool=None,
+        postgres=None,
+        buffer=None,
+        writer=None,
+        pause=0.01,
+    ):
         self.programs = programs
         self.seed = seed
         self.chance = random.Random(seed)
@@ -60,13 +74,16 @@ class World:
         self._counted = {}  # by service, at the last verdict
         self._checked = [0, 0]  # stored and dead up to the last verdict
         self._set_aside = []  # tables with rows that somebody took away
-        self._at_rest = True
+        self.at_rest = True  # nothing is under way
+        self._may_lose = []  # times of answers, from and to
         self.postgres = programs.postgres(**(postgres or {}))
         self.database = self.postgres.create_database()
         self.role = f"writer_of_{self.database.name}"
         self.proxy = Proxy(self.postgres.directory / ".s.PGSQL.5432")
         self._make_role()
-        self.api = programs.collectd(self._conninfo(True), writer=WRITER)
+        self.api = programs.collectd(
+            self._conninfo(), buffer, {**WRITER, **(writer or {})}
+        )
         self.api.buffer["SpoolDirectory"] = spool or self.api.directory / "spool"
         self.life = None
 
@@ -75,7 +92,7 @@ class World:
 
     def __exit__(self, *_):
         if self.clients is not None:
-            self.clients._stop.set()
+            self.clients.ask_to_stop()
         self.proxy.let_go()
         self.proxy.close()
 
@@ -85,15 +102,10 @@ class World:
             f"GRANT CREATE ON DATABASE {self.database.name} TO {self.role}"
         )
 
-    def _conninfo(self, through_proxy):
-        if through_proxy:
-            return (
-                f"host=127.0.0.1 port={self.proxy.port} user={self.role}"
-                f" dbname={self.database.name} sslmode=disable"
-                " gssencmode=disable"
-            )
-        return self.database.conninfo.replace(
-            "user=postgres", f"user={self.role}"
+    def _conninfo(self):
+        return (
+            f"host=127.0.0.1 port={self.proxy.port} user={self.role}"
+            f" dbname={self.database.name} sslmode=disable gssencmode=disable"
         )
 
     # --- collectd ---
@@ -124,7 +136,7 @@ class World:
                 "a session of a collectd that has ended goes on",
             )
             stored, dead = self._in_database()
-        self.life = _Life(stored, dead, self._at_rest)
+        self.life = _Life(stored, dead, self.at_rest)
         self.api.start()
 
     def stop_collectd(self, timeout=30):
@@ -167,7 +179,7 @@ class World:
     def load(self, **keywords):
         """Clients that send until the verdict (keywords: of Clients)."""
         self._clients_made += 1
-        self._at_rest = False
+        self.at_rest = False
         self.clients = Clients(
             self.journal,
             lambda: self.api.port,
@@ -214,27 +226,38 @@ class World:
             dead += self.database.dead_letters()
         return stored, dead
 
-    def verdict(self, may_lose_since=None):
+    def power_was_lost(self, begin, end):
+        """With durability "interval" what was accepted within the last
+        SyncInterval may be lost then: and while its sync was under way, which
+        a busy machine may make long."""
+        if self.api.buffer.get("Durability") == "interval":
+            bound = self.api.buffer["SyncInterval"] + SYNC_S
+            self._may_lose.append((begin - bound, end))
+
+    def verdict(self):
         """Ends the load, waits until all is stored, and judges. Raises
         Violation; else returns the verdict, and the next round may begin."""
         self.clients.stop()
         self.clients = None
-        figures = self.api.rest(90)
+        return self.judge_without_load(90)
+
+    def judge_without_load(self, timeout):
+        figures = self.api.rest(timeout)
         verdict = judge(
             self.journal,
             read_stored(self.database, self._tables()),
             read_dead(self.database),
-            may_lose_since,
+            self._may_lose,
         )
         wrongs = verdict.wrongs()
-        wrongs += self._wrong_figures(figures, verdict)
+        wrongs += self.wrong_figures(figures, verdict)
         self._add_up(verdict)
         if wrongs:
             raise Violation("; ".join(wrongs))
         self._forget()
         return verdict
 
-    def _wrong_figures(self, figures, verdict):
+    def wrong_figures(self, figures, verdict):
         """The counters, of collectd and beside the events, must be exact."""
         wrongs = []
 
@@ -257,7 +280,7 @@ class World:
                 f"accepted: {accepted}, more than {processed} stored and "
                 f"{dead_lettered} dead letters"
             )
-        counted = counted_by_service(self.database)
+        counted = self.database.counted_by_service()
         there = {}
         for table in self._tables():
             for service, n in self.database.rows(
@@ -284,13 +307,37 @@ class World:
         """What was judged goes out of the way; numbers go on, so that anything
         that comes again later is known for what it is."""
         self._checked = list(self._in_database())
-        self._counted = counted_by_service(self.database)
+        self._counted = self.database.counted_by_service()
         self.database.execute("TRUNCATE aurore.event, aurore.dead_letter")
         for table in self._set_aside:
             self.database.execute(f"DROP TABLE {table}")
         self._set_aside = []
         self.journal.clear()
-        self._at_rest = True
+        self._may_lose = []
+        self.at_rest = True
+
+    def check_port(self):
+        """At rest collectd's own port shows the same figures."""
+        names = (
+            "events_enqueued_total",
+            "events_processed_total",
+            "dead_letters_total",
+            "batches_processed_total",
+        )
+
+        def differences():
+            port, api = self.api.values(), self.api.metrics()
+            return [
+                f"{name}: {port.get('collectd_aurore_' + name)}, not {api.get(name)}"
+                for name in names
+                if port.get("collectd_aurore_" + name) != api.get(name)
+            ]
+
+        wait_until(
+            lambda: not differences(),
+            30,
+            lambda: f"collectd's port: {'; '.join(differences())}",
+        )
 
     def now(self):
         return time.monotonic()

@@ -195,8 +195,11 @@ class Clients:
     def __exit__(self, *_):
         self.stop()
 
-    def stop(self):
+    def ask_to_stop(self):
         self._stop.set()
+
+    def stop(self):
+        self.ask_to_stop()
         for thread in self._threads:
             thread.join(120)
             assert not thread.is_alive(), "a client does not end"
@@ -235,7 +238,7 @@ class Clients:
                 self._stop.wait(0.02)
                 continue
             try:
-                self._note(request, answer.status, text)
+                self.note(request, answer.status, text)
             except (Answered, KeyError, ValueError, AssertionError) as error:
                 self.failures.append(f"{answer.status} {text[:500]}: {error!r}")
                 return
@@ -280,7 +283,9 @@ class Clients:
     def _count(self, status):
         self.statuses[status] = self.statuses.get(status, 0) + 1
 
-    def _note(self, request, status, text):
+    def note(self, request, status, text):
+        """Writes the answer into the journal; raises when it is not one that
+        the contract knows for such a request."""
         self._count(status)
         numbers = range(request.first, request.first + request.size)
         if status in (202, 207):

@@ -87,16 +87,6 @@ def read_dead(database):
     ]
 
 
-def counted_by_service(database):
-    """The counters that stand beside the events: {service: n}."""
-    return {
-        service: int(n)
-        for service, n in database.rows(
-            "SELECT service, sum(n) FROM aurore.event_count GROUP BY service"
-        )
-    }
-
-
 class _Sums:
     """What was sent, by number."""
 
@@ -148,10 +138,10 @@ class _Sums:
         return number
 
 
-def judge(journal, stored, dead, may_lose_since=None):
+def judge(journal, stored, dead, may_lose=()):
     """Compares the journal with rows of read_stored and read_dead. What was
-    acknowledged from "may_lose_since" on (monotonic seconds) may be lost: the
-    bound of durability "interval"."""
+    acknowledged at one of the times "may_lose" (pairs of monotonic seconds) may
+    be lost: the bound of durability "interval"."""
     sums = _Sums(journal)
     verdict = Verdict()
     verdict.sent = sums.end - sums.base
@@ -178,8 +168,9 @@ def judge(journal, stored, dead, may_lose_since=None):
         if state != 1 or sums.seen[place]:
             continue
         number = place + sums.base
-        if may_lose_since is not None and sums.at[number] >= may_lose_since:
-            verdict.lost_in_bound.append((number, sums.at[number]))
+        at = sums.at[number]
+        if any(begin <= at <= end for begin, end in may_lose):
+            verdict.lost_in_bound.append((number, at))
         else:
             verdict.lost.append(number)
     return verdict

@@ -267,15 +267,21 @@ class Database:
     def dead_letters(self):
         return self.value("SELECT count(*) FROM aurore.dead_letter")
 
-    def counted(self):
-        """The sum of the counters that stand beside the events, folded or not."""
-        return int(
-            self.value(
-                """SELECT coalesce(sum(n), 0) FROM (
-                     SELECT n FROM aurore.event_count UNION ALL
-                     SELECT n FROM aurore.event_total) AS c (n)"""
+    def counted_by_service(self):
+        """The counters that stand beside the events, folded or not, summed."""
+        return {
+            service: int(n)
+            for service, n in self.rows(
+                """SELECT service, sum(n) FROM (
+                     SELECT service, n FROM aurore.event_count UNION ALL
+                     SELECT service, n FROM aurore.event_total) AS c (service, n)
+                   GROUP BY service"""
             )
-        )
+        }
+
+    def counted(self):
+        """The sum of all of them."""
+        return sum(self.counted_by_service().values())
 
     def wait_stored(self, count, timeout=30):
         """Until so many events are stored, and never more than that."""
