@@ -1,3 +1,180 @@
 # SPDX-License-Identifier: MIT
+"""What a panel of the dashboard must have, and that its limits are the alerts'."""
+
+import re
+
+import yaml
+
+from harness import queries
+from harness.build import TOP
+
+SCHEMA_VERSION = 42  # of Grafana 12 and 13
+SOURCE = {"type": "prometheus", "uid": "${datasource}"}
+GRAFANA = {"type": "grafana", "uid": "-- Grafana --"}
+
+TITLES = [
+    "Buffer Utilization %",
+    "Buffer Size vs Capacity",
+    "Buffer Utilization Over Time",
+    "Events Throughput",
+    "Drop Rate %",
+    "Events Enqueued vs Dropped",
+    "Batches & Events Processed",
+    "Processing Times p95",
+    "Total Events & Recent",
+    "Events by Service",
+    "Circuit Breaker State",
+    "Health Status",
+    "Database Connection",
+    "Buffer Health",
+    "CPU Usage",
+    "Memory Usage",
+]
+
+# The limits that a panel draws are those of these alerts.
+LIMITS = {
+    "Buffer Utilization %": ["AuroreBufferHigh", "AuroreBufferCritical"],
+    "Buffer Utilization Over Time": ["AuroreBufferHigh", "AuroreBufferCritical"],
+    "Drop Rate %": ["AuroreDropRateHigh", "AuroreDropRateCritical"],
+    "Oldest Event": ["AuroreCommitLag"],
+    "Error Ratio": ["AuroreSloBurnSlow", "AuroreSloBurnFast"],
+    "Processing Times p95": ["AuroreDatabaseSlow"],
+    "Spool Sync Time": ["AuroreSpoolSyncSlow"],
+    "Disk Space Used": ["AuroreDiskHigh", "AuroreDiskCritical"],
+    "Inodes Used": ["AuroreInodesHigh", "AuroreInodesCritical"],
+    "Connections Used": ["AuroreDatabaseConnectionsHigh"],
+    "Cache Hit Rate": ["AuroreDatabaseCacheHitsLow"],
+    "CPU Usage": ["AuroreCpuHigh"],
+    "Memory Usage": ["AuroreMemoryHigh", "AuroreMemoryCritical"],
+    "Load": ["AuroreLoadHigh"],
+}
+
+# What the numbers of a state mean.
+STATES = {
+    "Circuit Breaker State": {"0": "Closed", "1": "Open", "2": "Half-open"},
+    "Health Status": {"0": "Unhealthy", "1": "Healthy"},
+    "Database Connection": {"0": "Disconnected", "1": "Connected"},
+    "Buffer Health": {"1": "Healthy", "2": "Warning", "3": "Critical"},
+}
+
+
+def _check_panel(panel, alerts, wrong):
+    title = panel["title"]
+    defaults = panel["fieldConfig"]["defaults"]
+    if not panel.get("description"):
+        wrong(f"dashboard: {title}: there is no description")
+    if not defaults.get("unit"):
+        wrong(f"dashboard: {title}: there is no unit")
+    if not panel.get("targets"):
+        wrong(f"dashboard: {title}: there is no query")
+    for part in [panel] + panel.get("targets", []):
+        if part.get("datasource") != SOURCE:
+            wrong(f"dashboard: {title}: the data source is not the variable")
+    for link in panel.get("links", []):
+        anchor = link["url"].partition("#")[2]
+        if anchor not in {name.lower() for name in alerts}:
+            wrong(f"dashboard: {title}: {link['url']} is no alert")
+
+
+def _check_query(where, expression, wrong):
+    for window in re.findall(r"\[([^\]]*)\]", expression):
+        if not where.startswith("annotation") and window != "$__rate_interval":
+            wrong(f"dashboard: {where}: [{window}] is not [$__rate_interval]")
+    if where.startswith("variable"):
+        return
+    for selector in re.findall(r"\{([^}]*)\}", expression):
+        if '$instance' not in selector and 'AuroreCollectdDown' not in selector:
+            wrong(f"dashboard: {where}: {{{selector}}} does not select $instance")
+
+
+def _check_limits(panel, alerts, wrong):
+    steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
+    drawn = [step["value"] for step in steps if step["value"] is not None]
+    wanted = [
+        queries.limits(alerts[name]["expr"])[0] for name in LIMITS[panel["title"]]
+    ]
+    if drawn != wanted:
+        wrong(f"dashboard: {panel['title']}: limits {drawn}, alerts {wanted}")
+
+
+def _check_states(panel, wrong):
+    found = {}
+    for mapping in panel["fieldConfig"]["defaults"]["mappings"]:
+        found.update({k: v["text"] for k, v in mapping["options"].items()})
+    if found != STATES[panel["title"]]:
+        wrong(f"dashboard: {panel['title']}: the states are {found}")
+
+
+def _check_places(board, wrong):
+    taken = set()
+    for panel in board["panels"]:
+        place = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        if cells & taken or place["x"] + place["w"] > 24:
+            wrong(f"dashboard: {panel['title']}: stands on another one")
+        taken |= cells
+
+
+def _check_whole(board, wrong):
+    if board["schemaVersion"] != SCHEMA_VERSION:
+        wrong(f"dashboard: schemaVersion is not {SCHEMA_VERSION}")
+    if not board["uid"] or board["id"] is not None:
+        wrong("dashboard: a stable uid, and no id, is wanted")
+    variables = {each["name"]: each for each in board["templating"]["list"]}
+    if variables.get("datasource", {}).get("type") != "datasource":
+        wrong("dashboard: there is no variable datasource")
+    if "label_values" not in str(variables.get("instance", {}).get("query")):
+        wrong("dashboard: there is no variable instance")
+    for each in board["annotations"]["list"] + [variables["instance"]]:
+        if each.get("datasource") not in (SOURCE, GRAFANA):
+            wrong(f"dashboard: {each['name']}: the data source is not the variable")
+    asked = "".join(each.get("expr", "") for each in board["annotations"]["list"])
+    for needed in ("changes(circuit_breaker_state", "resets("):
+        if needed not in asked:
+            wrong(f"dashboard: no annotation asks for {needed}…)")
+    ids = [panel["id"] for panel in board["panels"]]
+    if len(ids) != len(set(ids)):
+        wrong("dashboard: two panels have the same id")
+    if "#" not in str(board["panels"]) or "runbook" not in str(board["links"]):
+        wrong("dashboard: there are no links to the runbook")
+
+
+def _check_provisioning(wrong):
+    place = TOP / "grafana/provisioning"
+    (source,) = yaml.safe_load(
+        (place / "datasources/aurore.yml").read_text()
+    )["datasources"]
+    if not source.get("uid") or source["type"] != "prometheus":
+        wrong("grafana/provisioning: the data source needs a stable uid")
+    scrape = yaml.safe_load(queries.CONFIG.read_text())["global"]["scrape_interval"]
+    if source["jsonData"]["timeInterval"] != scrape:
+        wrong(f"grafana/provisioning: timeInterval is not {scrape}")
+    (provider,) = yaml.safe_load(
+        (place / "dashboards/aurore.yml").read_text()
+    )["providers"]
+    if not provider["options"]["path"] or not provider["folderUid"]:
+        wrong("grafana/provisioning: the provider needs a path and a folderUid")
+
+
 def check_dashboard(board, alerts, wrong):
-    pass
+    _check_whole(board, wrong)
+    _check_places(board, wrong)
+    _check_provisioning(wrong)
+    found = [panel["title"] for panel in queries.panels(board)]
+    if len(found) != len(set(found)):
+        wrong("dashboard: two panels have the same title")
+    for title in set(TITLES) | set(LIMITS) | set(STATES):
+        if title not in found:
+            wrong(f"dashboard: there is no panel {title}")
+    for panel in queries.panels(board):
+        _check_panel(panel, alerts, wrong)
+        if panel["title"] in LIMITS:
+            _check_limits(panel, alerts, wrong)
+        if panel["title"] in STATES:
+            _check_states(panel, wrong)
+    for where, expression in queries.dashboard_queries(board):
+        _check_query(where, expression, wrong)

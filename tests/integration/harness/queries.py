@@ -41,8 +41,6 @@ def rules(kind):
 
 
 def dashboard():
-    if not DASHBOARD.exists():
-        return {"panels": [], "annotations": {"list": []}, "templating": {"list": []}}
     return json.loads(DASHBOARD.read_text())
 
 
