@@ -1,0 +1,620 @@
+# SPDX-License-Identifier: MIT
+"""docs/openapi.yaml against the running server: every operation with every answer
+that the document names, each checked against its schema; and nothing that the
+server has and the document does not."""
+
+import contextlib
+import hashlib
+import itertools
+import json
+import re
+import uuid
+from collections import namedtuple
+
+import jsonschema
+import psycopg2
+import pytest
+import yaml
+
+from harness.build import TOP
+from harness.events import event
+from harness.wait import wait_until
+
+DOCUMENT = yaml.safe_load((TOP / "docs/openapi.yaml").read_text())
+ROUTES = (TOP / "plugins/aurore/http_routes.c").read_text()
+METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+NOBODY = "01936b6e-0f5a-4d3e-8a1b-0123456789ab"
+
+# --- the document ---------------------------------------------------------------
+
+
+def resolve(node):
+    """What a $ref stands for."""
+    while isinstance(node, dict) and "$ref" in node:
+        found = DOCUMENT
+        for part in node["$ref"].removeprefix("#/").split("/"):
+            found = found[part]
+        node = found
+    return node
+
+
+Operation = namedtuple("Operation", "id method path parameters responses body scope")
+
+
+def read_operations():
+    found = {}
+    for path, item in DOCUMENT["paths"].items():
+        common = item.get("parameters", [])
+        for method, node in item.items():
+            if method not in METHODS:
+                continue
+            scopes = [
+                scope
+                for way in node["security"]
+                for scope in way.get("token", [])
+            ]
+            assert node["operationId"] not in found
+            found[node["operationId"]] = Operation(
+                node["operationId"],
+                method,
+                path,
+                [resolve(one) for one in common + node.get("parameters", [])],
+                {int(status): one for status, one in node["responses"].items()},
+                node.get("requestBody"),
+                scopes[0] if scopes else None,
+            )
+    return found
+
+
+OPERATIONS = read_operations()
+
+
+def check_schema(value, schema, what):
+    """Against a schema whose references are into the document."""
+    resolver = jsonschema.RefResolver("", DOCUMENT)
+    validator = jsonschema.Draft202012Validator(schema, resolver=resolver)
+    errors = [
+        f"{'/'.join(map(str, error.absolute_path))}: {error.message}"
+        for error in validator.iter_errors(value)
+    ]
+    assert not errors, (what, errors, value)
+
+
+def check_answer(answer, response, what):
+    """Headers, content type and body."""
+    response = resolve(response)
+    for name, header in response["headers"].items():
+        header = resolve(header)
+        value = answer.headers.get(name)
+        assert value is not None or not header.get("required"), (what, name)
+        if value is not None:
+            number = header["schema"].get("type") == "integer"
+            check_schema(int(value) if number else value, header["schema"], name)
+    # What is not documented is not sent.
+    known = {name.lower() for name in response["headers"]}
+    known |= {"date", "connection", "content-type", "content-length"}
+    assert {name.lower() for name in answer.headers} <= known, what
+    if "content" not in response:
+        assert answer.content == b"" and "Content-Type" not in answer.headers
+        return
+    kind, _, charset = answer.headers["Content-Type"].partition(";")
+    assert kind in response["content"], (what, kind)
+    assert "charset=utf-8" in charset
+    schema = response["content"][kind]["schema"]
+    value = answer.json() if kind == "application/json" else answer.text
+    check_schema(value, schema, what)
+
+
+def references(node):
+    if isinstance(node, dict):
+        if "$ref" in node:
+            yield node["$ref"]
+        for child in node.values():
+            yield from references(child)
+    elif isinstance(node, list):
+        for child in node:
+            yield from references(child)
+
+
+def test_the_document_is_sound():
+    assert DOCUMENT["openapi"].startswith("3.1.")
+    used = set(references(DOCUMENT))
+    for reference in used:
+        assert resolve({"$ref": reference})
+    # Answers of no operation: what all paths have in common.
+    used |= {"#/components/responses/NoSuchPath", "#/components/responses/NoSuchMethod"}
+    for kind, members in DOCUMENT["components"].items():
+        if kind != "securitySchemes":
+            for name in members:
+                assert f"#/components/{kind}/{name}" in used, "is not used"
+    for schema in DOCUMENT["components"]["schemas"].values():
+        jsonschema.Draft202012Validator.check_schema(schema)
+    for operation in OPERATIONS.values():
+        declared = {one["name"] for one in operation.parameters if one["in"] == "path"}
+        assert declared == set(re.findall(r"{(\w+)}", operation.path))
+        for parameter in operation.parameters:
+            if "example" in parameter:
+                check_schema(parameter["example"], parameter["schema"], parameter)
+        for response in operation.responses.values():
+            assert resolve(response)["description"]
+
+
+def test_the_version_is_that_of_the_program():
+    (version,) = re.findall(
+        r"AC_INIT\(\[aurore\], \[([^]]+)\]", (TOP / "configure.ac").read_text()
+    )
+    assert DOCUMENT["info"]["version"] == version
+
+
+def routes_of_the_server():
+    """{(path, method): scope} of the table in the code."""
+    found = {}
+    table = ROUTES[ROUTES.index("au_routes[]") : ROUTES.index("au_routes_count")]
+    for path, rest in re.findall(r'\{"(/[^"]*)",(.*?)\}\},', table, re.S):
+        path = re.sub(r":(\w+)", r"{\1}", path)
+        for method, entry in re.findall(
+            r"\[AU_METHOD_(\w+)\] =\s*\{(.*?)(?:\}|$)", rest, re.S
+        ):
+            scope = re.search(r"\.scope = AU_SCOPE_(\w+)", entry)
+            found[path, method.lower()] = scope and scope[1].lower()
+    return found
+
+
+def test_the_document_has_the_routes_of_the_server():
+    assert routes_of_the_server() == {
+        (operation.path, operation.method): operation.scope
+        for operation in OPERATIONS.values()
+    }
+
+
+# --- the servers -----------------------------------------------------------------
+
+TOKENS = {scope: f"secret of {scope}" for scope in ("ingest", "read", "admin")}
+CAPACITY = 50
+NOWHERE = "host=/nonexistent dbname=x"
+
+
+def bearer(scope):
+    return {"Authorization": f"Bearer {TOKENS[scope]}"}
+
+
+@pytest.fixture(scope="module")
+def usual(postgres, module_programs):
+    """A server with events, dead letters and a history."""
+    database = module_programs.database(postgres)
+    api = module_programs.collectd(
+        database, {"Capacity": CAPACITY, "HistoryInterval": 1}, {"BusinessInterval": 0.2}
+    ).start()
+    wait_until(database.has_schema, 30, "there is no schema")
+    database.execute(
+        "ALTER TABLE aurore.event ADD CONSTRAINT no_poison"
+        " CHECK (message <> 'poison') NOT VALID"
+    )
+    metadata = {"a": [1, None, {"b": "c"}]}
+    api.accept([event("poison", "auth-service", metadata=metadata) for _ in range(5)])
+    api.accept([event(f"{i}", "auth-service", metadata=metadata) for i in range(3)])
+    api.accept(event("without"))
+    database.wait_stored(4)
+    wait_until(lambda: database.dead_letters() == 5, 30, "no dead letters")
+    wait_until(lambda: api.get("/metrics/history").json(), 30, "no snapshots")
+    wait_until(
+        lambda: api.get("/health/business").json().get("totalEvents") == 4,
+        30,
+        "no figures",
+    )
+    return api
+
+
+@pytest.fixture(scope="module")
+def guarded(postgres, module_programs):
+    """One that wants tokens, and takes an event a second."""
+    database = module_programs.database(postgres)
+    api = module_programs.collectd(database, {"RateLimit": 1})
+    api.buffer["TokenFile"] = api.directory / "tokens"
+    api.buffer["TokenFile"].write_text(
+        "".join(
+            f"{scope} {hashlib.sha256(token.encode()).hexdigest()}\n"
+            for scope, token in TOKENS.items()
+        )
+    )
+    return api.start()
+
+
+@pytest.fixture(scope="module")
+def away(module_programs):
+    """One without a database, whose buffer is full."""
+    writer = {"ShutdownTimeout": 0.1}
+    api = module_programs.collectd(NOWHERE, {"Capacity": 3}, writer)
+    api.expected_status = 1  # what waits in memory is lost
+    api.start()
+    for _ in range(3):
+        api.accept(event())
+    wait_until(lambda: api.post(event()).status_code == 429, 30, "it is not full")
+    return api
+
+
+@pytest.fixture(scope="module")
+def stopping(module_programs):
+    """One that is shutting down, and waits for a database meanwhile."""
+    api = module_programs.collectd(NOWHERE, writer={"ShutdownTimeout": 600})
+    api.start()
+    api.accept(event())
+    api.terminate()
+    wait_until(lambda: api.get("/live").status_code == 503, 30, "it does not stop")
+    yield api
+    api.kill()
+
+
+@pytest.fixture
+def stalled(usual):
+    """The usual one, with a full buffer that the database does not empty."""
+    blocker = psycopg2.connect(usual.database.conninfo)
+    blocker.cursor().execute("LOCK TABLE aurore.event IN ACCESS EXCLUSIVE MODE")
+    try:
+        wait_until(
+            lambda: usual.post(event()).status_code == 429,
+            30,
+            "the buffer is not full",
+        )
+        yield usual
+    finally:
+        blocker.rollback()
+        blocker.close()
+        usual.rest()
+
+
+# --- every answer -----------------------------------------------------------------
+
+Case = namedtuple("Case", "operation status server request")
+CASES = []
+
+
+def case(operation, status, server, **request):
+    """The request: headers, json, data, query, path; any of them may be a
+    function of the server."""
+    CASES.append(Case(operation, status, server, request))
+
+
+def dead_letter(api):
+    """The identifier of one that was not put back."""
+    letters = api.get("/dlq?service=auth-service&reprocessed=false").json()["events"]
+    return {"id": letters[0]["id"]}
+
+
+def reprocessed(api):
+    made = dead_letter(api)
+    api.database.execute(
+        "UPDATE aurore.dead_letter SET reprocessed = true, reprocessed_at = now(),"
+        " stored_at = now() WHERE id = %s",
+        (made["id"],),
+    )
+    return made
+
+
+def garbled(api):
+    """One whose event somebody has overwritten."""
+    return {
+        "id": api.database.value(
+            "INSERT INTO aurore.dead_letter (event_id, service, event,"
+            " failure_reason, spool_id, lane, seq) VALUES (gen_random_uuid(),"
+            " 'odd', 'x', 'by hand', gen_random_uuid(), 0, 1) RETURNING id::text"
+        )
+    }
+
+
+def one_too_many(api):
+    """After more than the rate limit gives in minutes."""
+    api.post([event()] * 300, headers=bearer("ingest"))
+    return event()
+
+
+RANGE = {
+    "service": "auth-service",
+    "from": "2026-03-01T00:00:00Z",
+    "to": "2026-03-30T00:00:00Z",
+}
+JSON = {"Content-Type": "application/json"}
+NDJSON = {"Content-Type": "application/x-ndjson"}
+MINIMAL = {"Prefer": "return=minimal"}
+BAD = event("")
+NO_ID = {"id": NOBODY}
+
+case("acceptEvents", 202, "usual", json=event())
+case("acceptEvents", 202, "usual", json=event(), headers=MINIMAL)
+case("acceptEvents", 202, "usual", json=[event(), event()])
+case("acceptEvents", 202, "usual", json=[event(), event()], headers=MINIMAL)
+case("acceptEvents", 202, "usual", data=json.dumps(event()), headers=NDJSON)
+case("acceptEvents", 202, "guarded", json=event(), headers=bearer("ingest"))
+case("acceptEvents", 207, "usual", json=[event(), BAD])
+case("acceptEvents", 207, "usual", json=[BAD, event()], headers=MINIMAL)
+case("acceptEvents", 400, "usual", data="{", headers=JSON)
+case("acceptEvents", 400, "usual", data="", headers=JSON)
+case("acceptEvents", 400, "usual", data="x", headers={**JSON, "Content-Encoding": "gzip"})
+case("acceptEvents", 400, "usual", json=BAD)
+case("acceptEvents", 400, "usual", json=[BAD, {}, 1])
+case("acceptEvents", 400, "usual", json=[])
+case("acceptEvents", 401, "guarded", json=event())
+case("acceptEvents", 403, "guarded", json=event(), headers=bearer("read"))
+case("acceptEvents", 413, "usual", data="x" * 1048577, headers=JSON)
+case("acceptEvents", 413, "usual", json=[1] * 10001)
+case("acceptEvents", 415, "usual", data="x", headers={"Content-Type": "text/plain"})
+case("acceptEvents", 415, "usual", data="x", headers={**JSON, "Content-Encoding": "br"})
+case("acceptEvents", 429, "away", json=event())
+case("acceptEvents", 429, "guarded", json=one_too_many, headers=bearer("ingest"))
+case("acceptEvents", 503, "stopping", json=event())
+
+case("listEvents", 200, "usual", query=RANGE)
+case("listEvents", 200, "usual", query={**RANGE, "pageSize": 2, "sortOrder": "asc"})
+case("listEvents", 200, "usual", query={**RANGE, "service": "nobody"})
+case("listEvents", 400, "usual")
+case("listEvents", 400, "usual", query={**RANGE, "page": 0, "sortField": "x", "y": 1})
+case("listEvents", 400, "usual", query={**RANGE, "to": "2027-01-01"})
+case("listEvents", 400, "usual", query={**RANGE, "to": "2026-01-01"})
+case("listEvents", 400, "usual", query={**RANGE, "sortOrder": "up", "from": "x"})
+case("listEvents", 503, "away", query=RANGE)
+case("listEvents", 503, "stopping", query=RANGE)
+
+case("getMetrics", 200, "usual")
+case("getMetrics", 200, "away")
+case("getPrometheusMetrics", 200, "usual")
+case(
+    "getPrometheusMetrics", 200, "usual",
+    headers={"Accept": "application/openmetrics-text; version=1.0.0"},
+)  # fmt: skip
+case("getMetricsHistory", 200, "usual")
+case("getMetricsHistory", 200, "guarded", headers=bearer("read"))
+case("getMetricsHistory", 400, "usual", query={"limit": 0, "page": 1})
+
+case("getLive", 200, "usual")
+case("getLive", 503, "stopping")
+for name in ("getReady", "getHealth"):
+    case(name, 200, "usual")
+    case(name, 503, "away")
+    case(name, 503, "stopping")
+case("getBufferHealth", 200, "usual")
+case("getBufferHealth", 200, "away")
+case("getDatabaseHealth", 200, "usual")
+case("getDatabaseHealth", 503, "away")
+case("getBusinessHealth", 200, "usual")
+case("getBusinessHealth", 503, "away")
+case("getDetailedHealth", 200, "usual")
+case("getDetailedHealth", 503, "away")
+
+case("listDeadLetters", 200, "usual")
+case("listDeadLetters", 200, "usual", query={"service": "auth-service", "limit": 1})
+case("listDeadLetters", 400, "usual", query={"limit": 1001, "reprocessed": "x", "y": 1})
+case("listDeadLetters", 503, "away")
+case("getDeadLetterStatistics", 200, "usual")
+case("getDeadLetterStatistics", 503, "away")
+case("getDeadLetter", 200, "usual", path=dead_letter)
+case("getDeadLetter", 200, "usual", path=garbled)
+case("getDeadLetter", 404, "usual", path=NO_ID)
+case("getDeadLetter", 404, "usual", path={"id": "nonsense"})
+case("getDeadLetter", 503, "away", path=NO_ID)
+case("reprocessDeadLetter", 200, "usual", path=dead_letter)
+case("reprocessDeadLetter", 404, "usual", path=NO_ID)
+case("reprocessDeadLetter", 409, "usual", path=reprocessed)
+case("reprocessDeadLetter", 422, "usual", path=garbled)
+case("reprocessDeadLetter", 429, "stalled", path=dead_letter)
+case("reprocessDeadLetter", 503, "away", path=NO_ID)
+case("deleteDeadLetter", 204, "usual", path=dead_letter)
+case("deleteDeadLetter", 404, "usual", path=NO_ID)
+case("deleteDeadLetter", 503, "away", path=NO_ID)
+
+# Tokens: none, one that is not known, and one of another scope.
+OTHER = {"read": "ingest", "admin": "read"}
+for made in OPERATIONS.values():
+    if made.scope in OTHER:
+        case(made.id, 401, "guarded", path=NO_ID)
+        case(made.id, 401, "guarded", path=NO_ID, headers={"Authorization": "Bearer x"})
+        case(made.id, 403, "guarded", path=NO_ID, headers=bearer(OTHER[made.scope]))
+
+
+def send(api, operation, request, method=None):
+    """The answer to a request, with a correlation id of its own."""
+    given = {
+        name: value(api) if callable(value) else value
+        for name, value in request.items()
+    }
+    path = operation.path.format(**given.pop("path", {}))
+    identifier = str(uuid.uuid4())
+    headers = {"X-Correlation-Id": identifier, **given.pop("headers", {})}
+    answer = api.session.request(
+        method or operation.method,
+        api.url(path),
+        headers=headers,
+        params=given.pop("query", None),
+        timeout=60,
+        **given,
+    )
+    assert answer.headers["X-Correlation-Id"] == identifier
+    return answer
+
+
+def named(one):
+    return f"{one.operation}-{one.status}-{one.server}"
+
+
+@pytest.mark.parametrize("one", CASES, ids=named)
+def test_answers(request, one):
+    api = request.getfixturevalue(one.server)
+    operation = OPERATIONS[one.operation]
+    answer = send(api, operation, one.request)
+    assert answer.status_code == one.status, answer.text
+    check_answer(answer, operation.responses[one.status], named(one))
+    if operation.method == "get":
+        head = send(api, operation, one.request, "head")
+        assert head.status_code == one.status and head.content == b""
+        assert head.headers["Content-Type"] == answer.headers["Content-Type"]
+
+
+def test_every_answer_is_exercised():
+    documented = {
+        (operation.id, status)
+        for operation in OPERATIONS.values()
+        for status in operation.responses
+    }
+    assert {(one.operation, one.status) for one in CASES} == documented
+
+
+# --- what all paths have in common --------------------------------------------------
+
+
+def common_answer(name):
+    return DOCUMENT["components"]["responses"][name]
+
+
+@pytest.mark.parametrize("path", ["/nope", "/events/1", "/dlq/1/2", "/health/x", "/"])
+def test_there_is_no_such_path(usual, path):
+    answer = usual.get(f"{path}?secret=1")
+    assert answer.status_code == 404
+    check_answer(answer, common_answer("NoSuchPath"), path)
+    assert answer.json() == {
+        "statusCode": 404,
+        "message": f"Cannot GET {path}",
+        "error": "Not Found",
+    }
+
+
+@pytest.mark.parametrize("path", list(DOCUMENT["paths"]))
+def test_methods_that_a_path_does_not_have(usual, path):
+    has = {one.method for one in OPERATIONS.values() if one.path == path}
+    allowed = {method.upper() for method in has | ({"head"} if "get" in has else set())}
+    for method in ("get", "put", "post", "delete", "options", "patch"):
+        if method.upper() in allowed:
+            continue
+        answer = usual.session.request(
+            method, usual.url(path.format(id=NOBODY)), timeout=30
+        )
+        assert answer.status_code == 405, method
+        check_answer(answer, common_answer("NoSuchMethod"), (path, method))
+        assert set(answer.headers["Allow"].split(", ")) == allowed
+
+
+def test_a_correlation_id_is_made(usual):
+    answer = usual.get("/live")
+    uuid.UUID(answer.headers["X-Correlation-Id"])
+
+
+# --- what may be asked ---------------------------------------------------------------
+
+QUERIES = [
+    one
+    for one in OPERATIONS.values()
+    if any(parameter["in"] == "query" for parameter in one.parameters)
+]
+
+
+def query_parameters(operation):
+    return [one for one in operation.parameters if one["in"] == "query"]
+
+
+def text(value):
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def examples(operation):
+    """A value of every parameter."""
+    return {
+        one["name"]: text(
+            one["example"] if "example" in one else resolve(one["schema"])["default"]
+        )
+        for one in query_parameters(operation)
+    }
+
+
+def required(operation):
+    return {
+        name: value
+        for name, value in examples(operation).items()
+        if next(
+            one for one in query_parameters(operation) if one["name"] == name
+        ).get("required")
+    }
+
+
+@pytest.mark.parametrize("operation", QUERIES, ids=lambda one: one.id)
+def test_parameters(usual, operation):
+    """All that are documented are known, and no others; none twice."""
+    def status(query):
+        return send(usual, operation, {"query": query}).status_code
+
+    assert status(examples(operation)) == 200
+    assert status(required(operation)) == 200
+    assert status({**required(operation), "unknown": 1}) == 400
+    for name, value in examples(operation).items():
+        assert status({**required(operation), name: [value, value]}) == 400, name
+    for name in required(operation):
+        missing = {k: v for k, v in required(operation).items() if k != name}
+        assert status(missing) == 400, name
+
+
+def bounds():
+    for operation in QUERIES:
+        for parameter in query_parameters(operation):
+            schema = resolve(parameter["schema"])
+            if schema.get("type") != "integer":
+                continue
+            for bound, step in (("minimum", -1), ("maximum", 1)):
+                if bound in schema:
+                    yield operation, parameter["name"], schema[bound], step
+
+
+@pytest.mark.parametrize("operation, name, bound, step", list(bounds()))
+def test_bounds(usual, operation, name, bound, step):
+    query = required(operation)
+    within = send(usual, operation, {"query": {**query, name: bound}})
+    assert within.status_code == 200, within.text
+    beyond = send(usual, operation, {"query": {**query, name: bound + step}})
+    assert beyond.status_code == 400
+    (error,) = beyond.json()["errors"]
+    assert error["field"] == name
+    assert set(error["constraints"]) == {"min" if step < 0 else "max"}
+
+
+def test_choices(usual):
+    operation = OPERATIONS["listEvents"]
+    for field in DOCUMENT["components"]["schemas"]["SortField"]["enum"]:
+        for order in ("ASC", "DESC", "asc", "Desc"):
+            query = {**required(operation), "sortField": field, "sortOrder": order}
+            answer = send(usual, operation, {"query": query})
+            assert answer.status_code == 200
+            assert answer.json()["sortField"] == field
+            assert answer.json()["sortOrder"] == order.upper()
+
+
+BODY = OPERATIONS["acceptEvents"].body["content"]
+
+
+def test_the_examples_of_bodies(usual):
+    for example in BODY["application/json"]["examples"].values():
+        check_schema(example["value"], BODY["application/json"]["schema"], example)
+        assert usual.post(example["value"]).status_code == 202
+    answer = usual.post(
+        BODY["application/x-ndjson"]["example"], "application/x-ndjson"
+    )
+    assert answer.status_code == 202 and answer.json()["accepted"] == 2
+
+
+def test_events_are_judged_as_documented(usual):
+    """What the schema says of an event is what the server says of it."""
+    schema = DOCUMENT["components"]["schemas"]["Event"]
+    values = {
+        "timestamp": ["2026-11-24T08:24:26Z", "1795508666", 1795508666.5, None, True],
+        "service": ["s", "x" * 100, "x" * 101, "é" * 100, "", 1, None],
+        "message": ["m", "x" * 2000, "x" * 2001, "😀" * 2000, "", [], None],
+        "metadata": [{}, {"a": 1}, None, [], "x", 1],
+        "more": [1],
+    }
+    good = {"timestamp": 1795508666, "service": "s", "message": "m"}
+    tried = [{k: v for k, v in good.items() if k != name} for name in good]
+    for name, one in itertools.chain.from_iterable(
+        [(name, one) for one in some] for name, some in values.items()
+    ):
+        tried.append({**good, name: one})
+    for one in tried:
+        with contextlib.suppress(jsonschema.ValidationError):
+            jsonschema.validate(one, schema, jsonschema.Draft202012Validator)
+            assert usual.post(one).status_code == 202, one
+            continue
+        assert usual.post(one).status_code == 400, one
