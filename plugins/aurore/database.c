@@ -464,6 +464,37 @@ au_status_t au_database_rows(au_database_t *database, double timeout_s,
   return run_within(&run, timeout_s, sql, NULL, error);
 }
 
+static au_status_t set_timeout(au_database_t *database, int64_t timeout_ns,
+                               au_database_error_t *error) {
+  char sql[64];
+  (void)snprintf(sql, sizeof(sql), "SET statement_timeout = %d",
+                 au_database_timeout_ms(timeout_ns));
+  return au_database_run(
+      database, sql, with_grace(database->statement_timeout_ns), NULL, error);
+}
+
+au_status_t au_database_exec_alone(au_database_t *database, double timeout_s,
+                                   const char *sql,
+                                   au_database_error_t *error) {
+  int64_t timeout_ns = au_clock_seconds_ns(timeout_s);
+  if (database->pooled)
+    return au_database_run(database, sql, with_grace(timeout_ns), NULL, error);
+  au_status_t status = set_timeout(database, timeout_ns, error);
+  if (status != AU_OK)
+    return status;
+  status = au_database_run(database, sql, with_grace(timeout_ns), NULL, error);
+  au_database_error_t ignored;
+  /* A session that keeps the long timeout is not kept. */
+  if (status != AU_UNAVAILABLE &&
+      set_timeout(database, database->statement_timeout_ns, &ignored) != AU_OK)
+    au_database_disconnect(database);
+  return status;
+}
+
+bool au_database_is_pooled(const au_database_t *database) {
+  return database->pooled;
+}
+
 au_status_t au_database_copy(au_database_t *database, const char *sql,
                              const au_piece_t *pieces, size_t count,
                              au_database_error_t *error) {

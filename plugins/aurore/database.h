@@ -69,7 +69,8 @@ void au_database_destroy(au_database_t *database);
  * connection string does not set itself: keepalives, tcp_user_timeout, and
  * target_session_attrs=read-write, so that after a failover the new primary is
  * found and the old one is left. Refused, with the reason in the error: a
- * database whose encoding is not UTF8, a server older than PostgreSQL 13.
+ * database whose encoding is not UTF8, a server older than PostgreSQL 14
+ * (which cannot detach partitions concurrently).
  *
  * The session has a statement_timeout, DateStyle ISO, TimeZone UTC,
  * bytea_output hex, search_path pg_catalog, isolation "read committed", no
@@ -137,6 +138,19 @@ AU_MUST_CHECK au_status_t au_database_rows(au_database_t *database,
                                            double timeout_s, const char *sql,
                                            au_row_taker_t take, void *context,
                                            au_database_error_t *error);
+
+/* For one statement that may not stand in a transaction with others: nothing is
+ * put in front of it. Behind pgbouncer the settings of the server's session
+ * hold, its statement_timeout included; it is waited for as long as
+ * "timeout_s" and the grace. */
+AU_MUST_CHECK au_status_t au_database_exec_alone(au_database_t *database,
+                                                 double timeout_s,
+                                                 const char *sql,
+                                                 au_database_error_t *error);
+
+/* Whether another session may answer each time: what a session keeps (a lock,
+ * a setting) may not be relied on. */
+bool au_database_is_pooled(const au_database_t *database);
 
 /* One query with text parameters (extended protocol; NULL is SQL NULL). */
 AU_MUST_CHECK au_status_t au_database_query(au_database_t *database,

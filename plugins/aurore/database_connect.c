@@ -22,8 +22,8 @@
 #include <string.h>
 
 /* ensure_partitions relies on 12, gen_random_uuid on 13. */
-#define SERVER_VERSION_MIN 130000
-#define SERVER_VERSION_TEXT "13"
+#define SERVER_VERSION_MIN 140000
+#define SERVER_VERSION_TEXT "14"
 
 #define OPTIONS_MAX 16
 

@@ -160,8 +160,8 @@ static void wake_retention(void) {
 
 static au_status_t start_retention(void) {
   au_retention_t *retention = NULL;
-  au_status_t status =
-      au_retention_start(&pipeline.options, pipeline.breaker, &retention);
+  au_status_t status = au_retention_start(&pipeline.options, pipeline.breaker,
+                                          pipeline.buffer, &retention);
   pthread_mutex_lock(&pipeline.lock);
   pipeline.retention = retention;
   pthread_mutex_unlock(&pipeline.lock);

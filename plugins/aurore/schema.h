@@ -69,6 +69,10 @@ AU_MUST_CHECK au_status_t
 au_schema_ensure_partitions(au_database_t *database, int64_t first_day,
                             int64_t last_day, au_database_error_t *error);
 
+/* What the error of au_schema_ensure_partitions says while one of the days is
+ * being dropped. */
+#define AU_SQLSTATE_IN_USE "55006"
+
 /* The day of a time in microseconds since 1970, rounded down. */
 int64_t au_schema_day(int64_t us);
 

@@ -27,7 +27,6 @@
 #define IDLE_NS AU_NS_PER_S
 /* How often a fenced lane asks whether it still is. */
 #define FENCED_NS (10 * AU_NS_PER_S)
-#define US_PER_DAY (INT64_C(86400) * AU_US_PER_S)
 
 struct au_writer {
   /* Immutable after start. */
@@ -91,6 +90,12 @@ static bool may_try(au_writer_t *writer, au_permit_t *permit) {
   return false;
 }
 
+/* The day of an event is being dropped: it cannot be made until that is done.
+ * The database works, and has spoken. */
+static bool is_being_dropped(const au_database_error_t *error) {
+  return strcmp(error->sqlstate, AU_SQLSTATE_IN_USE) == 0;
+}
+
 /* The database's fault: count it, say it once, wait. */
 static void back_off(au_writer_t *writer, au_permit_t permit, const char *what,
                      const au_database_error_t *error) {
@@ -106,8 +111,11 @@ static void back_off(au_writer_t *writer, au_permit_t permit, const char *what,
            writer->claim.lane);
   writer->in_trouble = true;
   au_metrics_count_failure(error->sqlstate[0] != '\0' ? error->sqlstate : NULL);
-  au_breaker_failure(writer->breaker, permit, au_clock_monotonic_ns(),
-                     au_clock_wall_us());
+  if (is_being_dropped(error))
+    au_breaker_success(writer->breaker, permit);
+  else
+    au_breaker_failure(writer->breaker, permit, au_clock_monotonic_ns(),
+                       au_clock_wall_us());
   rest(writer, au_backoff_next(&writer->backoff));
 }
 
@@ -196,17 +204,19 @@ static bool make_ready(au_writer_t *writer) {
 /* The partitions of the days that the next range falls into. */
 static bool make_partitions(au_writer_t *writer, au_database_error_t *error) {
   const au_slab_t *slab = &writer->batch.slab;
-  int64_t first = INT64_MAX;
-  int64_t last = INT64_MIN;
+  int64_t made = INT64_MIN;
   size_t offset = 0;
+  /* Day by day: a clock that jumped may have left years between two of them. */
   for (size_t row = 0; row < slab->count; row++) {
-    int64_t day = au_row_ingested_at_us(slab->bytes.data + offset) / US_PER_DAY;
+    int64_t day =
+        au_schema_day(au_row_ingested_at_us(slab->bytes.data + offset));
     offset += slab->length[row];
-    first = day < first ? day : first;
-    last = day > last ? day : last;
+    if (day != made &&
+        au_schema_ensure_partitions(writer->database, day, day, error) != AU_OK)
+      return false;
+    made = day;
   }
-  return au_schema_ensure_partitions(writer->database, first, last, error) ==
-         AU_OK;
+  return true;
 }
 
 /* An attempt failed. Returns true when it may be tried again at once. */

@@ -80,6 +80,31 @@ START_TEST(statement_timeout_keeps_the_connection) {
 }
 END_TEST
 
+/* VACUUM refuses to run with anything beside it. */
+START_TEST(statement_that_must_stand_alone_does) {
+  au_database_t *database =
+      make_client(getenv("AURORE_TEST_CONNINFO"), 0.1, -1);
+  au_database_error_t error;
+  ck_assert_int_eq(au_database_connect(database, &error), AU_OK);
+  ck_assert(!au_database_is_pooled(database));
+  au_status_t status = au_database_exec_alone(
+      database, 20, "VACUUM pg_catalog.pg_database", &error);
+  ck_assert_done(status, error);
+  ck_assert_str_eq(ask(database, "SHOW statement_timeout"), "100ms");
+  status = au_database_exec_alone(database, 20, "SELECT pg_sleep(0.2)", &error);
+  ck_assert_done(status, error);
+  ck_assert_int_eq(
+      au_database_exec_alone(database, 0.2, "SELECT pg_sleep(600)", &error),
+      AU_INVALID);
+  ck_assert_str_eq(error.sqlstate, "57014");
+  ck_assert_str_eq(ask(database, "SHOW statement_timeout"), "100ms");
+  au_database_disconnect(database);
+  ck_assert_int_eq(au_database_exec_alone(database, 1, "SELECT 1", &error),
+                   AU_UNAVAILABLE);
+  au_database_destroy(database);
+}
+END_TEST
+
 START_TEST(what_nobody_reads_drops_the_connection) {
   static const char *const sql[] = {"COPY (SELECT 1) TO STDOUT", "BEGIN"};
   au_database_t *database = open_client(getenv("AURORE_TEST_CONNINFO"));
@@ -307,6 +332,7 @@ static void add_statements(Suite *suite) {
   tcase_add_test(tcase, query_takes_parameters);
   tcase_add_test(tcase, string_is_one_transaction);
   tcase_add_test(tcase, statement_timeout_keeps_the_connection);
+  tcase_add_test(tcase, statement_that_must_stand_alone_does);
   tcase_add_test(tcase, what_nobody_reads_drops_the_connection);
   tcase_add_loop_test(tcase, fault_follows_from_the_sqlstate, 0, COUNT(faults));
   tcase_add_test(tcase, message_is_one_line_of_utf8);

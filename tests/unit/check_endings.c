@@ -227,6 +227,17 @@ static void teardown_bouncer(void) {
   teardown();
 }
 
+START_TEST(pooled_statement_that_must_stand_alone_does) {
+  au_database_t *database = open_client(bouncer.conninfo);
+  ck_assert(au_database_is_pooled(database));
+  au_database_error_t error;
+  au_status_t status = au_database_exec_alone(
+      database, 20, "VACUUM pg_catalog.pg_class", &error);
+  ck_assert_done(status, error);
+  au_database_destroy(database);
+}
+END_TEST
+
 START_TEST(pooled_transaction_has_its_settings_and_leaves_none) {
   au_database_t *database = open_client(bouncer.conninfo);
   assert_settings(database);
@@ -374,6 +385,7 @@ static void add_pooled(Suite *suite) {
   tcase_set_timeout(tcase, 120);
   tcase_add_checked_fixture(tcase, setup_bouncer, teardown_bouncer);
   suite_add_tcase(suite, tcase);
+  tcase_add_test(tcase, pooled_statement_that_must_stand_alone_does);
   tcase_add_test(tcase, pooled_transaction_has_its_settings_and_leaves_none);
   tcase_add_test(tcase, pooled_errors_leave_the_connection_good);
   tcase_add_test(tcase, pooled_literals_come_back);

@@ -74,6 +74,7 @@ class Collectd:
         self.interval = interval
         self.port = None
         self.metrics_port = None
+        self.clock = None  # a harness.clock.Clock: its own time of day
         self.control = self.directory / "control"
         self.config_path = self.directory / "collectd.conf"
         self.process = None
@@ -146,6 +147,7 @@ PluginDir "{build.plugin_directory()}"
             if not name.startswith("PG")
         }
         environment.update(build.sanitizer_environment(self.directory))
+        environment.update(self.clock.environment() if self.clock else {})
         self.process = Process(
             command,
             self.directory / "log",
