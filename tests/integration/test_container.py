@@ -224,9 +224,18 @@ def test_the_container_stores_events_and_stops_cleanly(
 
     assert container.post(events(range(100)))["accepted"] == 100
     database.wait_stored(100)
-    figures = container.ask(PORT)
-    assert 'collectd_aurore_events_enqueued_total{aurore="events"' in figures
-    assert "collectd_cpu" in figures
+    for name in (
+        'collectd_aurore_events_enqueued_total{aurore="events"',
+        "collectd_cpu",
+        "collectd_df",
+        "collectd_postgresql",
+        "collectd_processes",
+    ):
+        wait_until(
+            lambda: name in container.ask(PORT),
+            60,
+            lambda: f"no {name}: {container.log()}",
+        )
 
     # What cannot be stored outlives the container, in the volume.
     own_postgres.stop()
