@@ -68,8 +68,9 @@ static uint8_t *write_be32(uint8_t *to, uint32_t value) {
   return to + sizeof(ordered);
 }
 
+/* Unsigned, as in time_of: a dead letter may hold any time. */
 static uint8_t *write_time(uint8_t *to, int64_t us) {
-  uint64_t ordered = htobe64((uint64_t)(us - AU_POSTGRES_EPOCH_US));
+  uint64_t ordered = htobe64((uint64_t)us - (uint64_t)AU_POSTGRES_EPOCH_US);
   to = write_be32(to, TIME_SIZE);
   memcpy(to, &ordered, sizeof(ordered));
   return to + sizeof(ordered);
