@@ -22,7 +22,7 @@ ALTER TABLE aurore.dead_letter
     CHECK (stored_at IS NULL OR reprocessed);
 
 -- The dead letters of a service, newest first; and all that the statistics
--- need, so that they never read the events themselves.
+-- need, so that the events themselves need not be read for them.
 CREATE INDEX dead_letter_service
   ON aurore.dead_letter (service, created_at DESC, id) INCLUDE (reprocessed)
   WHERE deleted_at IS NULL;
