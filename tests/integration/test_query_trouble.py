@@ -203,18 +203,6 @@ def test_clients_that_leave_the_queue(programs, database):
     assert api.get("/events", params=QUERY).status_code == 200
 
 
-def test_a_client_that_ends_its_sending_is_answered(programs, database):
-    api = started(programs, database)
-    with RawConnection(api.port) as client:
-        client.send(
-            f"GET {PATH} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
-        )
-        client.end_sending()
-        status, headers = client.read_head()
-        assert status == 200
-        assert b'"total":1' in client.read_body(headers)
-
-
 # --- away ---------------------------------------------------------------------
 
 

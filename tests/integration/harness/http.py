@@ -29,10 +29,6 @@ class RawConnection:
     def send(self, data):
         self._socket.sendall(data)
 
-    def end_sending(self):
-        """Says that nothing more will be sent, and goes on reading."""
-        self._socket.shutdown(socket.SHUT_WR)
-
     def _fill(self):
         data = self._socket.recv(65536)
         self._received += data
