@@ -241,6 +241,8 @@ static const setting_t settings[] = {
     {"client_connection_check_interval", "1000", 140000, false},
     /* Nothing but an error comes while a COPY is sent: see copy_in. */
     {"client_min_messages", "error", 0, false},
+    /* Compiling takes longer than any statement of ours should. */
+    {"jit", "off", 0, false},
     {"datestyle", "'ISO, YMD'", 0, false},
     {"timezone", "'UTC'", 0, false},
     {"bytea_output", "hex", 0, false},

@@ -87,6 +87,7 @@ static const struct {
     {"statement_timeout", "30s"},
     {"idle_in_transaction_session_timeout", "30s"},
     {"client_encoding", "UTF8"},
+    {"jit", "off"},
     {"datestyle", "ISO, YMD"},
     {"timezone", "UTC"},
     {"bytea_output", "hex"},

@@ -91,7 +91,8 @@ BEGIN
 END
 $$;
 
--- The figures at p_now, all of one moment. kind and name:
+-- The figures at p_now, all of one moment. To compile it would take a thousand
+-- times as long as to run it (jit). kind and name:
 --
 --   total                   events in aurore.event
 --   last_day, last_hour     accepted since then, to the minute
@@ -103,6 +104,7 @@ RETURNS TABLE (kind text, name text, n bigint)
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET timezone = 'UTC'
+SET jit = off
 AS $$
   WITH fresh AS MATERIALIZED (
     SELECT c.minute, c.service, c.n FROM aurore.event_count AS c
