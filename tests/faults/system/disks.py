@@ -66,14 +66,14 @@ class Disks:
 class DiskWorld(World):
     """A world on disks whose power can be cut."""
 
-    def __init__(self, programs, seed, disks, pause=0.01):
+    def __init__(self, programs, seed, disks, **keywords):
         self.disks = disks
         super().__init__(
             programs,
             seed,
             spool=disks.spool.point / "spool",
             postgres={"data": disks.data.point / "data", "settings": DURABLE},
-            pause=pause,
+            **keywords,
         )
         space = disks.rows.point / "space"
         space.mkdir()

@@ -63,7 +63,7 @@ def terminate_collectd_database_away(world):
 def stop_collectd(world):
     """SIGSTOP, SIGCONT"""
     world.api.process.signal(signal.SIGSTOP)
-    world.moment(2.5)
+    world.outage()
     world.api.process.signal(signal.SIGCONT)
 
 
@@ -129,7 +129,7 @@ def stop_postgres(world):
     """SIGSTOP, SIGCONT"""
     world.postgres.freeze()
     try:
-        world.moment(2.5)
+        world.outage()
     finally:
         world.postgres.thaw()
 
@@ -200,7 +200,7 @@ def lose_answers_and_kill(world):
 def stall_network(world):
     """nothing passes and nothing ends"""
     world.proxy.stall()
-    world.moment(2.5)
+    world.outage()
     world.proxy.let_go()
 
 

@@ -18,6 +18,8 @@ ROUNDS_AT_ONCE = 6
 # Seconds in one world, and in one with disks of its own, in the long form.
 WORLD_S = 240
 DISKS_S = 150
+# A long run goes on after a violation, in a new world, until there are so many.
+VIOLATIONS_MAX = 5
 
 
 class Loop:
@@ -32,6 +34,7 @@ class Loop:
         self.skipped = {}  # name: why
         self.violations = []
         self.totals = {}
+        self.oldest_lost = 0.0  # of what durability "interval" has lost
 
     def run(self):
         """Whether every promise was kept."""
@@ -94,7 +97,7 @@ class Loop:
 
     def _at_random(self, until):
         """Now without and now with disks of their own."""
-        while time.monotonic() < until and not self.violations:
+        while time.monotonic() < until and len(self.violations) < VIOLATIONS_MAX:
             self._in_a_world(
                 lambda world: self._random_rounds(
                     world,
@@ -103,7 +106,7 @@ class Loop:
                     ("commit", "commit", "commit", "interval", "memory"),
                 )
             )
-            if time.monotonic() >= until or self.violations:
+            if time.monotonic() >= until:
                 break
             self._on_disks(
                 self._wanted(disks.POWER_CUTS + disks.FULL_DISKS),
@@ -118,7 +121,7 @@ class Loop:
                     ("commit", "commit", "interval"),
                 ),
             )
-        if not self.violations and not self.options.only:
+        if not self.options.only:
             self._backlog()
 
     def _random_rounds(self, world, wanted, until, durabilities):
@@ -133,7 +136,8 @@ class Loop:
                 world,
                 some,
                 lanes=self.chance.choice((1, 1, 2, 3)),
-                durability=self.chance.choice(durabilities),
+                durability=self.options.durability
+                or self.chance.choice(durabilities),
             )
 
     def _backlog(self):
@@ -159,7 +163,11 @@ class Loop:
         def inside():
             seed = self.chance.randrange(1 << 30)
             with kind(
-                programs, seed, pause=self.options.pause, **keywords
+                programs,
+                seed,
+                pause=self.options.pause,
+                patient=self.options.minutes is not None,
+                **keywords,
             ) as world:
                 try:
                     body(world)
@@ -203,6 +211,7 @@ class Loop:
             began = time.monotonic()
             print(f"{self.rounds}: {', '.join(names)} ({words}): ", end="", flush=True)
             verdict = faults.one_round(world, some)
+            self.oldest_lost = max(self.oldest_lost, verdict.lost_age)
             print(
                 f"{verdict.acknowledged} acknowledged, {verdict.stored} stored, "
                 f"{verdict.dead} dead, {verdict.unanswered} unanswered, "
@@ -214,7 +223,9 @@ class Loop:
     @staticmethod
     def _lost_in_bound(verdict):
         lost = len(verdict.lost_in_bound)
-        return f", {lost} lost within SyncInterval" if lost else ""
+        if not lost:
+            return ""
+        return f", {lost} lost that were {verdict.lost_age:.2f} s old at most"
 
     # --- the sum ---
 
@@ -232,7 +243,8 @@ class Loop:
             f"{total('unanswered', 0)} unanswered, {total('stored', 0)} stored, "
             f"{total('dead', 0)} dead letters; lost {total('lost', 0)}, "
             f"duplicates {total('doubled', 0)}, "
-            f"{total('lost_in_bound', 0)} lost within SyncInterval; "
+            f"{total('lost_in_bound', 0)} lost by durability interval "
+            f"({self.oldest_lost:.2f} s old at most); "
             f"{len(self.violations)} violations"
         )
         return "\n".join(lines)

@@ -6,7 +6,13 @@ import random
 import threading
 import time
 
-from harness.journal import Clients, Journal, refuse_poison
+from harness.journal import (
+    ACKNOWLEDGED,
+    UNANSWERED,
+    Clients,
+    Journal,
+    refuse_poison,
+)
 from harness.oracle import judge, read_dead, read_stored
 from harness.proxy import Proxy
 from harness.wait import wait_until
@@ -42,6 +48,21 @@ class _Life:
         self.stored = stored
         self.dead = dead
         self.from_rest = from_rest
+        self.began = self.ready = time.monotonic()
+        self.least = 0  # events that it has accepted
+        self.most = 0
+
+    def add(self, requests):
+        """Those of a round. An answer that was read after "ready" came from
+        this life; one that was read since "began" may have."""
+        for request in requests:
+            if request.outcome == ACKNOWLEDGED and request.at >= self.began:
+                valid = request.size - len(request.refused)
+                self.most += valid
+                if request.at >= self.ready:
+                    self.least += valid
+            elif request.outcome == UNANSWERED:
+                self.most += request.size
 
 
 class World:
@@ -51,6 +72,7 @@ class World:
     postgres   keywords of Postgres
     buffer, writer   options of the plugins
     pause      of the clients, between two requests
+    patient    outages may be longer than the writer's deadlines
     """
 
     def __init__(
@@ -62,11 +84,13 @@ class World:
         buffer=None,
         writer=None,
         pause=0.01,
+        patient=False,
     ):
         self.programs = programs
         self.seed = seed
         self.chance = random.Random(seed)
         self.pause_between = pause
+        self.patient = patient
         self.journal = Journal()
         self.totals = {}
         self.clients = None
@@ -138,6 +162,7 @@ class World:
             stored, dead = self._in_database()
         self.life = _Life(stored, dead, self.at_rest)
         self.api.start()
+        self.life.ready = time.monotonic()
 
     def stop_collectd(self, timeout=30):
         self.api.terminate()
@@ -212,6 +237,16 @@ class World:
         """Some time passes: the one thing that is not waited for."""
         threading.Event().wait(self.chance.uniform(0, longest))
 
+    def outage(self):
+        """So long something does not answer. The writer waits for its
+        StatementTimeout and five seconds more."""
+        if not self.patient:
+            self.moment(1.0)
+        elif self.chance.random() < 0.25:
+            self.moment(9.0)
+        else:
+            self.moment(2.5)
+
     # --- the account ---
 
     def _tables(self):
@@ -251,6 +286,13 @@ class World:
         )
         wrongs = verdict.wrongs()
         wrongs += self.wrong_figures(figures, verdict)
+        self.life.add(self.journal.requests)
+        accepted = figures.get("events_enqueued_total")
+        if not self.life.least <= accepted <= self.life.most:
+            wrongs.append(
+                f"accepted: {accepted}, and clients were told of "
+                f"{self.life.least} to {self.life.most}"
+            )
         self._add_up(verdict)
         if wrongs:
             raise Violation("; ".join(wrongs))

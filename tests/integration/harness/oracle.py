@@ -32,7 +32,8 @@ class Verdict:
         self.stored = 0
         self.dead = 0
         self.lost = []  # acknowledged, and nowhere
-        self.lost_in_bound = []  # the same, and allowed: (number, answered at)
+        self.lost_in_bound = []  # the same, and allowed
+        self.lost_age = 0.0  # of those: the longest from answer to power cut
         self.doubled = []  # there more than once
         self.invented = []  # refused, or never sent
         self.altered = []  # not what was sent, or under another id
@@ -169,8 +170,10 @@ def judge(journal, stored, dead, may_lose=()):
             continue
         number = place + sums.base
         at = sums.at[number]
-        if any(begin <= at <= end for begin, end in may_lose):
-            verdict.lost_in_bound.append((number, at))
+        ages = [end - at for begin, end in may_lose if begin <= at <= end]
+        if ages:
+            verdict.lost_in_bound.append(number)
+            verdict.lost_age = max(verdict.lost_age, min(ages))
         else:
             verdict.lost.append(number)
     return verdict

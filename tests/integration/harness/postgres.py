@@ -31,7 +31,11 @@ SETTINGS = {
     "log_checkpoints": "off",
 }
 
-DURABLE = {"fsync": "on", "full_page_writes": "on"}
+DURABLE = {
+    "fsync": "on",
+    "full_page_writes": "on",
+    "recovery_init_sync_method": "syncfs",  # the start after a crash is quicker
+}
 
 _STOP_SIGNALS = {
     "smart": signal.SIGTERM,
