@@ -89,27 +89,33 @@ class DiskWorld(World):
         """Whether the log of the file system still gets to the disk."""
         return self.chance.choice((LOG_FLUSH, NO_LOG_FLUSH, NO_LOG_FLUSH))
 
-    def cut_collectd(self):
-        """The machine of collectd loses its power. No thread of it runs once it
-        has been killed, whatever its calls still do."""
+    def lose_power(self, collectd=False, postgres=False):
+        """One machine or both lose their power, and have it again. No thread
+        runs once it has been killed, whatever its calls still do."""
+        kills, lost = [], []
         begin = self.now()
-        self.api.kill()
-        end = self.now()
-        self.disks.spool.cut(self.how())
-        self.disks.spool.power_up()
-        self.power_was_lost(begin, end)
-
-    def cut_postgres(self):
-        self.postgres.kill()
-        self.disks.data.cut(self.how())
-        self.disks.data.power_up()
+        if collectd:
+            kills.append(self.api.kill)
+            lost.append(self.disks.spool)
+        if postgres:
+            kills.append(self.postgres.kill)
+            lost.append(self.disks.data)
+        self.chance.shuffle(kills)
+        for kill in kills:
+            kill()
+        if collectd:
+            self.power_was_lost(begin, self.now())
+        for disk in lost:
+            disk.cut(self.how())
+        for disk in lost:
+            disk.power_up()
 
 
 # --- power cuts -----------------------------------------------------------------
 
 
 def cut_power_of_collectd(world):
-    world.cut_collectd()
+    world.lose_power(collectd=True)
     world.start_collectd()
 
 
@@ -117,7 +123,7 @@ def cut_power_of_collectd_behind_an_outage(world):
     """with a backlog, since PostgreSQL is away"""
     world.postgres.stop("immediate")
     world.some_load(1500)
-    world.cut_collectd()
+    world.lose_power(collectd=True)
     world.start_collectd()
     world.some_load()
     world.postgres.start()
@@ -127,18 +133,13 @@ cut_power_of_collectd_behind_an_outage.takes_long = True
 
 
 def cut_power_of_postgres(world):
-    world.cut_postgres()
+    world.lose_power(postgres=True)
     world.some_load()
     world.postgres.start()
 
 
 def cut_power_of_both(world):
-    if world.chance.random() < 0.5:
-        world.cut_collectd()
-        world.cut_postgres()
-    else:
-        world.cut_postgres()
-        world.cut_collectd()
+    world.lose_power(collectd=True, postgres=True)
     world.postgres.start()
     world.start_collectd()
 

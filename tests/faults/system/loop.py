@@ -2,6 +2,7 @@
 """The rounds, one after the other, and what came of them."""
 
 import random
+import subprocess
 import time
 import traceback
 
@@ -71,7 +72,6 @@ class Loop:
                     world, [[fault] for fault in mine], lanes=lanes
                 )
             )
-
         self._on_disks(
             self._wanted(disks.POWER_CUTS + disks.FULL_DISKS),
             ("ext4", "xfs"),
@@ -91,6 +91,8 @@ class Loop:
                     lambda world: body(world, wanted), disks.DiskWorld, disks=made
                 )
                 made.check()
+        except (AssertionError, subprocess.CalledProcessError) as failure:
+            self._violated(f"{kinds}: {failure}", None)
         except Unsupported as reason:
             for fault in wanted:
                 self.skipped[fault.__name__] = str(reason)
@@ -180,6 +182,8 @@ class Loop:
         """What goes wrong in it is a violation; its programs end with it."""
         try:
             body()
+        except Unsupported:
+            raise
         except (Violation, AssertionError) as failure:
             self._violated(failure, programs)
         except Exception:  # of the tests, which is no less a failure
@@ -197,7 +201,7 @@ class Loop:
     def _violated(self, failure, programs):
         self.violations.append(str(failure))
         print(f"FAILED: {failure}", flush=True)
-        for name, log in programs.logs():
+        for name, log in programs.logs() if programs is not None else ():
             print(f"--- {name}:", *log.splitlines()[-25:], sep="\n    ", flush=True)
 
     def _rounds(self, world, rounds, **options):
@@ -236,15 +240,18 @@ class Loop:
         )
         lines = [f"faults: {kinds or 'none'}"]
         lines += [f"skipped: {name}: {why}" for name, why in self.skipped.items()]
+        if total("lost_in_bound"):
+            lines.append(
+                f"durability interval has lost {total('lost_in_bound')} events in "
+                f"power cuts; {self.oldest_lost:.2f} s old at most"
+            )
         lines.append(
             f"{self.rounds} rounds, {sum(self.happened.values())} faults, "
             f"{len(self.skipped)} skipped; events: {total('sent', 0)} sent, "
             f"{total('acknowledged', 0)} acknowledged, {total('refused', 0)} refused, "
             f"{total('unanswered', 0)} unanswered, {total('stored', 0)} stored, "
             f"{total('dead', 0)} dead letters; lost {total('lost', 0)}, "
-            f"duplicates {total('doubled', 0)}, "
-            f"{total('lost_in_bound', 0)} lost by durability interval "
-            f"({self.oldest_lost:.2f} s old at most); "
+            f"duplicates {total('doubled', 0)}; "
             f"{len(self.violations)} violations"
         )
         return "\n".join(lines)
