@@ -4,14 +4,17 @@
  * failing, or read-only for a while.
  */
 #include "clock.h"
+#include "spool_private.h"
 #include "spools.h"
 
 #include <check.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 /* --- the house thread ------------------------------------------------------
  */
@@ -378,6 +381,64 @@ START_TEST(what_was_never_synced_is_written_again_before_it_counts) {
 }
 END_TEST
 
+/* The house thread makes a segment; a rotation that cannot wait makes a newer
+ * one meanwhile, and is held until the older one is ready. */
+static struct {
+  au_spool_t *spool;
+  atomic_bool is_held; /* from now on */
+  atomic_bool is_made; /* by the rotation: begun */
+} race;
+
+static void rest(void) {
+  const struct timespec moment = {.tv_nsec = 1000000};
+  nanosleep(&moment, NULL);
+}
+
+static bool is_prepared(void) {
+  pthread_mutex_lock(&race.spool->lock);
+  bool prepared = race.spool->prepared != NULL;
+  pthread_mutex_unlock(&race.spool->lock);
+  return prepared;
+}
+
+static int racing_fallocate(int fd, off_t offset, off_t size) {
+  if (atomic_load(&race.is_held)) {
+    if (pthread_equal(pthread_self(), race.spool->house_thread)) {
+      while (!atomic_load(&race.is_made))
+        rest();
+    } else {
+      atomic_store(&race.is_made, true);
+      while (!is_prepared())
+        rest();
+      atomic_store(&race.is_held, false);
+    }
+  }
+  return au_io_system.fallocate(fd, offset, size);
+}
+
+START_TEST(segments_are_used_in_the_order_of_their_numbers) {
+  memset(&race, 0, sizeof(race));
+  au_io_t io = au_io_system;
+  io.fallocate = racing_fallocate;
+  au_spool_t *spool = open_spool(&io, SEGMENT_BYTES);
+  race.spool = spool;
+  atomic_store(&race.is_held, true);
+  /* Two groups do not fit into one segment. */
+  for (uint64_t value = 1; value <= 41; value += 10)
+    ck_assert_int_eq(append(spool, value, 10, 250), AU_OK);
+  ck_assert(!atomic_load(&race.is_held));
+  for (int start = 0; start < 2; start++) {
+    seen_t seen;
+    read_all(spool, 7, false, 0, &seen);
+    check_values(&seen, 1, 50);
+    ck_assert_uint_eq(damaged(), 0);
+    au_spool_close(spool);
+    spool = open_spool(NULL, SEGMENT_BYTES);
+  }
+  au_spool_close(spool);
+}
+END_TEST
+
 static void never_told(au_waiter_t *waiter, au_status_t status) {
   (void)waiter;
   ck_abort_msg("told %d", (int)status);
@@ -418,6 +479,7 @@ int main(void) {
   tcase_add_loop_test(tcase, remains_of_a_failed_write_hide_no_later_row, 0, 2);
   tcase_add_test(tcase,
                  what_was_never_synced_is_written_again_before_it_counts);
+  tcase_add_test(tcase, segments_are_used_in_the_order_of_their_numbers);
   tcase_add_test(tcase, closed_intake_takes_nothing);
   suite_add_tcase(suite, tcase);
   SRunner *runner = srunner_create(suite);
