@@ -66,6 +66,9 @@ static enum MHD_Result answer_asked(au_request_t *request) {
 }
 
 void au_request_forget_question(au_request_t *request) {
+  /* A client that went away while its request was suspended: nobody has looked
+   * whether it was told, so that what the pool has written is seen here. */
+  (void)atomic_load(&request->pending);
   if (request->ask != NULL && request->ask->free != NULL)
     request->ask->free(request->question);
   request->ask = NULL;

@@ -256,18 +256,21 @@ def test_an_open_breaker_refuses_at_once(programs, own_postgres):
 
 
 def test_silent(programs, own_postgres):
-    """Health gives up after a second; /health and ingest do not care."""
+    """Health gives up after a second, a query when the server should have ended
+    it by itself; /health and ingest do not care."""
     database = own_postgres.create_database()
-    api = started(programs, database, StatementTimeout=60, QueryTimeout=60)
+    api = started(programs, database, StatementTimeout=60, QueryTimeout=0.5)
     assert api.get("/health/database").status_code == 200
     own_postgres.freeze()
     try:
         asking = [Asking(api, "/health/database") for _ in range(5)]
         asking.append(Asking(api, "/health/detailed"))
+        query = Asking(api)
         assert api.get("/health").status_code == 200
         assert api.post(event("n", "s")).status_code == 202
         for one in asking:
             assert one.result().status_code == 503
+        check_unavailable(query.result())
     finally:
         own_postgres.thaw()
     wait_until(
