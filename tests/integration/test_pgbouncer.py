@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from harness.events import event
+from harness.http import RawConnection
 from harness.load import Load
 from harness.pgbouncer import PROGRAM
 from harness.wait import wait_until
 from test_dlq import allow, patch, refuse, set_aside
+from test_query_trouble import locked_events
 
 pytestmark = pytest.mark.skipif(
     not Path(PROGRAM).exists(), reason="the Debian package pgbouncer is missing"
@@ -75,6 +77,30 @@ def test_sessions_are_shared(api):
         "/events?service=load&from=2026-03-14T00:00:00Z&to=2026-03-15T00:00:00Z"
     )
     assert page.json()["total"] == len(load.acknowledged)
+
+
+def test_a_query_ends_with_its_time_and_client(programs, bouncer, own_postgres):
+    database = own_postgres.create_database()
+    api = programs.collectd(
+        bouncer.database(database), writer={"QueryTimeout": 1}
+    ).start()
+    api.accept(event("m", "s"))
+    api.rest()
+    running = (
+        "SELECT count(*) FROM pg_stat_activity WHERE state = 'active'"
+        " AND query LIKE '%%aurore.event WHERE service%%'"
+        " AND pid <> pg_backend_pid()"
+    )
+    path = "/events?service=s&from=2026-03-14&to=2026-03-15"
+    with locked_events(database):
+        assert api.get(path).status_code == 503
+        assert database.value(running) == 0
+        with RawConnection(api.port) as client:
+            client.send(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            wait_until(lambda: database.value(running) == 1, 20, "does not run")
+        wait_until(lambda: database.value(running) == 0, 20, "it still runs")
+    assert api.get(path).json()["total"] == 1
+    assert not [line for line in api.complaints() if "aurore" in line]
 
 
 def test_sessions_ended_under_load(api):
