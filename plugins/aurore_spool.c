@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #define SEGMENTS_MAX 65536
+#define NO_ROWS 0
 
 enum { EXIT_GOOD = 0, EXIT_DAMAGED = 1, EXIT_TROUBLE = 2 };
 
@@ -54,7 +55,8 @@ typedef struct lane {
   au_store_t store;
   au_spool_state_t state;
   uint64_t number[SEGMENTS_MAX];   /* of the segments, rising */
-  uint64_t stop_seq[SEGMENTS_MAX]; /* rows from it on stand in a later one */
+  uint64_t stop_seq[SEGMENTS_MAX]; /* rows from it on stand in a later one; or
+                                      NO_ROWS */
   size_t count;
 } lane_t;
 
@@ -150,6 +152,20 @@ static void damage(const lane_t *lane, const au_segment_t *segment,
           lane->path, segment->number, from, to);
 }
 
+/* Whether a good frame stands at "at" by now; the cursor then goes on there. A
+ * spool in use is written to while it is read, in the order of the offsets:
+ * what was not there yet is there when something behind it is. */
+static bool is_written_meanwhile(au_cursor_t *cursor, uint64_t at) {
+  au_frame_t frame;
+  uint64_t found = cursor->offset;
+  uint64_t limit = cursor->limit;
+  au_cursor_init(cursor, cursor->io, cursor->fd, cursor->salt, at, limit);
+  bool is_good = au_cursor_next(cursor, &frame) == AU_CURSOR_FRAME;
+  au_cursor_init(cursor, cursor->io, cursor->fd, cursor->salt,
+                 is_good ? at : found, limit);
+  return is_good;
+}
+
 /* Walks through one segment. What follows the last group is a torn tail, and no
  * damage, in the last segment (its "stop_seq" is UINT64_MAX), and in an older
  * one when no row is missing before those of the next. */
@@ -173,6 +189,8 @@ static int walk_segment(const lane_t *lane, const au_segment_t *segment,
       result = au_cursor_resync(&cursor);
       if (result != AU_CURSOR_FRAME)
         break;
+      if (is_written_meanwhile(&cursor, at))
+        continue;
       bad_from = bad_from != 0 ? bad_from : at;
       bad_to = cursor.offset;
     } else if (frame.kind == AU_FRAME_ROW) {
@@ -201,16 +219,18 @@ static int walk_segment(const lane_t *lane, const au_segment_t *segment,
 }
 
 /* Of each segment the lowest number of a first row in the segments behind it:
- * in between there may be remains of a group that was refused. */
+ * in between there may be remains of a group that was refused. One that holds
+ * no row is passed, also when it has some by the time that the walk comes to
+ * it: what was written before them may have been passed already. */
 static void find_stops(lane_t *lane) {
   uint64_t stop_seq = UINT64_MAX;
   for (size_t i = lane->count; i-- > 0;) {
-    lane->stop_seq[i] = stop_seq;
     au_segment_t *segment = au_segment_open(&lane->store, lane->number[i]);
-    uint64_t first_seq = segment != NULL ? segment->first_seq : 0;
+    bool is_empty = segment != NULL && segment->first_seq == 0;
+    lane->stop_seq[i] = is_empty ? NO_ROWS : stop_seq;
+    if (segment != NULL && !is_empty && segment->first_seq < stop_seq)
+      stop_seq = segment->first_seq;
     au_segment_close(&lane->store, segment);
-    if (first_seq != 0 && first_seq < stop_seq)
-      stop_seq = first_seq;
   }
 }
 
@@ -219,11 +239,14 @@ static int walk(lane_t *lane, bool all, findings_t *findings,
   memset(findings, 0, sizeof(*findings));
   find_stops(lane);
   for (size_t i = 0; i < lane->count; i++) {
-    if (!all && lane->number[i] < lane->state.begin_segment)
+    if (lane->stop_seq[i] == NO_ROWS ||
+        (!all && lane->number[i] < lane->state.begin_segment))
       continue;
     au_segment_t *segment = au_segment_open(&lane->store, lane->number[i]);
-    if (segment == NULL && errno == ENOENT)
-      continue; /* trimmed meanwhile */
+    if (segment == NULL && errno == ENOENT) {
+      findings->next_seq = 0; /* trimmed meanwhile: no gap */
+      continue;
+    }
     if (segment == NULL && errno != EILSEQ)
       return fail("read a segment of", lane->path);
     if (segment == NULL) {

@@ -4,8 +4,8 @@
  * dead_letter.h.
  *
  * A dead letter that was deleted while its event waited is shown to nobody.
- * Every question is bounded by the query's timeout; there is an index that holds
- * all that counting needs, so that the events need not be read for it.
+ * Every question is bounded by the query's timeout; there is an index that
+ * holds all that counting needs, so that the events need not be read for it.
  */
 #include "dead_letter.h"
 
