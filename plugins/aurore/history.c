@@ -79,8 +79,8 @@ void au_history_put(au_history_t *history, size_t limit, au_bytes_t *json) {
 /* --- a snapshot ------------------------------------------------------------
  */
 
-void au_history_put_breaker(const au_breaker_snapshot_t *breaker,
-                            au_bytes_t *json) {
+static void put_breaker(const au_breaker_snapshot_t *breaker,
+                        au_bytes_t *json) {
   static const char *const state[] = {[AU_BREAKER_CLOSED] = "CLOSED",
                                       [AU_BREAKER_OPEN] = "OPEN",
                                       [AU_BREAKER_HALF_OPEN] = "HALF_OPEN"};
@@ -106,7 +106,7 @@ static void put_snapshot(const au_history_figures_t *figures,
       au_metrics_counter(AU_M_EVENTS_DROPPED, 0),
       au_metrics_gauge(AU_M_EVENTS_DROP_RATE),
       au_metrics_gauge(AU_M_EVENTS_THROUGHPUT));
-  au_history_put_breaker(&figures->breaker, json);
+  put_breaker(&figures->breaker, json);
   au_bytes_put_u8(json, '}');
 }
 

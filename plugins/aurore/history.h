@@ -57,9 +57,4 @@ void au_history_take(au_history_t *history);
 /* Appends the newest "limit" snapshots as a JSON array, the newest last. */
 void au_history_put(au_history_t *history, size_t limit, au_bytes_t *json);
 
-/* Appends the breaker as {"state":"CLOSED|OPEN|HALF_OPEN","failureCount":...,
- * "successCount":...}. */
-void au_history_put_breaker(const au_breaker_snapshot_t *breaker,
-                            au_bytes_t *json);
-
 #endif

@@ -31,6 +31,7 @@ class Installed(Collectd):
 
     edits = {}
     appended = {}
+    whole_stacks = True  # else what collectd leaks of its files is not told from ours
 
     def _edited(self, name, text):
         edits = [
@@ -186,8 +187,10 @@ def values(api):
 
 
 def complaints(api):
-    """write_prometheus has one about itself, at every start."""
-    return [line for line in api.complaints() if "EXTERNAL_LOGGER" not in line]
+    """Without write_prometheus' one about itself, and those about a machine that
+    is too busy for readings twice a second."""
+    excused = re.compile("EXTERNAL_LOGGER|above its read interval")
+    return [line for line in api.complaints() if not excused.search(line)]
 
 
 def test_they_load_together_without_an_error(api, values):

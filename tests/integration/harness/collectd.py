@@ -53,6 +53,7 @@ class Collectd:
     """
 
     _numbers = itertools.count(1)
+    whole_stacks = False
 
     def __init__(
         self,
@@ -146,7 +147,9 @@ PluginDir "{build.plugin_directory()}"
             for name, value in os.environ.items()
             if not name.startswith("PG")
         }
-        environment.update(build.sanitizer_environment(self.directory))
+        environment.update(
+            build.sanitizer_environment(self.directory, self.whole_stacks)
+        )
         environment.update(self.clock.environment() if self.clock else {})
         self.process = Process(
             command,
