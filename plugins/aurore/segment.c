@@ -156,7 +156,7 @@ au_segment_t *au_segment_create(const au_store_t *store, uint64_t number,
 static int read_header(au_store_t *store, au_segment_t *segment) {
   header_t header;
   ssize_t done = -1;
-  for (int tries = 0; done < 0 && tries < 2; tries++)
+  for (int tries = 0; done < 0 && tries < 2; tries += errno != EINTR)
     done = store->io->pread(segment->fd, &header, sizeof(header), 0);
   if (done < 0 && errno != EIO)
     return -1;

@@ -215,12 +215,16 @@ static au_status_t write_again(const au_io_t *io, int fd, uint64_t from,
   while (from < to) {
     size_t size = to - from < sizeof(part) ? to - from : sizeof(part);
     ssize_t got = io->pread(fd, part, size, (off_t)from);
+    if (got < 0 && errno == EINTR)
+      continue;
     if (got == 0)
       errno = EIO;
     if (got <= 0)
       return AU_IO;
     struct iovec iov = {.iov_base = part, .iov_len = (size_t)got};
     ssize_t done = io->pwritev(fd, &iov, 1, (off_t)from);
+    if (done < 0 && errno == EINTR)
+      continue;
     if (done == 0)
       errno = EIO;
     if (done <= 0)

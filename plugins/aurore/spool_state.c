@@ -16,6 +16,7 @@
 #define VERSION 1
 /* Two slots in pages of their own: no torn write touches both. */
 #define SLOT_SIZE 4096
+#define READ_TRIES 3
 
 /* A slot as it stands in the file; little endian. */
 typedef struct slot {
@@ -56,6 +57,19 @@ static bool slot_read(const slot_t *slot, au_spool_state_t *state) {
   return true;
 }
 
+/* A read that fails is made again: the newer slot should not be passed over for
+ * an error that goes away. */
+static ssize_t read_slot(const au_io_t *io, int fd, int number, slot_t *slot) {
+  ssize_t done = -1;
+  int failures = 0;
+  while (done < 0 && failures < READ_TRIES) {
+    done = io->pread(fd, slot, sizeof(*slot), (off_t)number * SLOT_SIZE);
+    if (done < 0 && errno != EINTR)
+      failures++;
+  }
+  return done;
+}
+
 au_status_t au_spool_state_load(const au_io_t *io, int directory,
                                 au_spool_state_t *out_state) {
   memset(out_state, 0, sizeof(*out_state));
@@ -66,7 +80,7 @@ au_status_t au_spool_state_load(const au_io_t *io, int directory,
   for (int i = 0; i < 2; i++) {
     slot_t slot;
     au_spool_state_t state;
-    ssize_t done = io->pread(fd, &slot, sizeof(slot), (off_t)i * SLOT_SIZE);
+    ssize_t done = read_slot(io, fd, i, &slot);
     if (done < 0)
       status = AU_IO;
     if (done == (ssize_t)sizeof(slot) && slot_read(&slot, &state) &&
