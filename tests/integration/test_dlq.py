@@ -5,12 +5,15 @@ deleted."""
 import hashlib
 import threading
 import uuid
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg2
 import pytest
+import requests
 
 from harness.events import TEXTS, TIME, event, microseconds
+from harness.load import Load
 from harness.wait import wait_until
 
 NOBODY = "01936b6e-0f5a-4d3e-8a1b-0123456789ab"
@@ -497,6 +500,97 @@ def test_killed_between_keeping_and_marking(programs, database, backends):
     assert database.value("SELECT event_id::text FROM aurore.event") == letter["eventId"]
     assert api.get(f"/dlq/{letter['id']}").json()["reprocessed"] is True
     assert patch(api, letter["id"]).status_code == 409
+
+
+class Reprocessor(threading.Thread):
+    """Puts back whatever waits, again and again, without asking what becomes of
+    it."""
+
+    def __init__(self, api):
+        super().__init__(daemon=True)
+        self._api = api
+        self._ending = threading.Event()
+        self.statuses = Counter()
+
+    def run(self):
+        session = requests.Session()
+        while not self._ending.is_set():
+            try:
+                self._turn(session)
+            except (requests.RequestException, ValueError):
+                self._ending.wait(0.02)  # it was killed
+
+    def _turn(self, session):
+        page = session.get(
+            self._api.url("/dlq?reprocessed=false&limit=50"), timeout=30
+        )
+        if page.status_code != 200:
+            self._ending.wait(0.02)
+            return
+        for letter in page.json()["events"]:
+            answer = session.patch(
+                self._api.url(f"/dlq/{letter['id']}/reprocess"), timeout=30
+            )
+            self.statuses[answer.status_code] += 1
+        self._ending.wait(0.005)
+
+    def stop(self):
+        self._ending.set()
+        self.join(60)
+        assert not self.is_alive()
+
+
+@pytest.mark.slow
+def test_killed_again_and_again(programs, database):
+    """Events are refused, put back, refused again or stored, while collectd is
+    killed and the database's sessions are ended: each is stored once in the
+    end."""
+    api = programs.collectd(
+        database,
+        {"Lanes": 2},
+        {"BatchSize": 50, "DrainInterval": 0.001, "BreakerFailures": 1000},
+    )
+    api.buffer["SpoolDirectory"] = api.directory / "spool"
+    api.start()
+    refuse(database, "%7")
+    reprocessors = [Reprocessor(api) for _ in range(2)]
+    for one in reprocessors:
+        one.start()
+    with Load(api, threads=3) as load:
+        for turn in range(6):
+            load.wait_acknowledged(150)
+            end_backends(database)
+            load.wait_acknowledged(50)
+            api.kill()
+            api.start()
+            if turn % 2 == 0:
+                allow(database)
+            else:
+                refuse(database, "%7")
+    api.rest()
+    allow(database)
+    # All that still waits, and what was kept and never marked, comes in now.
+    wait_until(
+        lambda: database.value(
+            "SELECT count(*) FROM aurore.dead_letter WHERE stored_at IS NULL"
+        ) == 0,
+        60,
+        "dead letters still wait",
+    )
+    for one in reprocessors:
+        one.stop()
+    api.rest()
+    assert sum(one.statuses[200] for one in reprocessors) > 50
+    assert not [s for one in reprocessors for s in one.statuses
+                if s not in (200, 404, 409, 503)]
+    assert database.dead_letters() > 20
+    assert database.value("SELECT max(retry_count) FROM aurore.dead_letter") > 1
+    load.check(database)
+    assert database.counted() == database.stored()
+    assert database.value(
+        "SELECT count(*) FROM aurore.dead_letter AS d WHERE NOT EXISTS"
+        " (SELECT FROM aurore.event AS e WHERE e.event_id = d.event_id)"
+    ) == 0
 
 
 def test_lost_with_the_memory_it_waited_in(programs, database):
