@@ -18,6 +18,7 @@ packages_run='collectd-core curl libmicrohttpd12 libmnl0 libpq5 libprotobuf-c1
 packages_check='clang clang-format clang-tidy cppcheck e2fsprogs git
   libclang-rt-14-dev libfaketime mount pgbouncer postgresql procps prometheus-alertmanager python3
   python3-jsonschema python3-prometheus-client python3-psycopg2 python3-pytest
+  python3-pytest-xdist
   python3-requests python3-yaml shellcheck valgrind wrk xfsprogs'
 
 # For the image and the picture of the dashboard: ./check --long.
