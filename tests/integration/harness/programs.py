@@ -3,6 +3,7 @@
 
 import shutil
 
+from .alertmanager import Alertmanager
 from .collectd import Collectd
 from .pgbouncer import Pgbouncer
 from .postgres import Postgres
@@ -55,8 +56,13 @@ class Programs:
         self._others.append(made)
         return made.start()
 
-    def prometheus(self, collectd):
-        made = Prometheus(self.base, collectd.metrics_port)
+    def alertmanager(self):
+        made = Alertmanager(self.base)
+        self._others.append(made)
+        return made.start()
+
+    def prometheus(self, collectd, **keywords):
+        made = Prometheus(self.base, collectd.metrics_port, **keywords)
         self._others.append(made)
         return made.start()
 

@@ -20,26 +20,28 @@ ALERTMANAGER = "127.0.0.1:9093"
 
 
 def hurried(text):
-    """Rules (or a configuration) in which a minute takes a second: every "for",
-    interval, window and offset."""
+    """Rules in which a minute takes a second: every "for", interval, offset and
+    window, but for windows that would hold a single scrape."""
 
     def shorter(match):
         number, unit = match.groups()
         return {"s": "1s", "m": f"{number}s", "h": f"{number}m", "d": f"{number}h"}[unit]
 
     def in_place(match):
-        return re.sub(r"(\d+)([smhd])\b", shorter, match.group())
+        text = re.sub(r"(\d+)([smhd])\b", shorter, match.group())
+        return re.sub(r"^\[[12]s", "[3s", text)
 
-    return re.sub(r"\[[0-9smhd:]+\]|\b(?:for|interval|offset):? [0-9smhd]+", in_place, text)
+    places = r"\[[0-9smhd:]+\]|\b(?:for|keep_firing_for|interval|offset):? [0-9smhd]+"
+    return re.sub(places, in_place, text)
 
 
 class Prometheus:
     """Scrapes one collectd once a second. With an Alertmanager it has the rules,
-    too, in a hurry; "edit" changes them further."""
+    too, in a hurry."""
 
     _numbers = itertools.count(1)
 
-    def __init__(self, base, metrics_port, alertmanager=None, edit=None):
+    def __init__(self, base, metrics_port, alertmanager=None):
         self.directory = Path(base) / f"prometheus{next(self._numbers)}"
         self.directory.mkdir()
         self.port = None
@@ -48,13 +50,13 @@ class Prometheus:
         self.alertmanager = alertmanager
         self.config_path = self.directory / "prometheus.yml"
         if alertmanager is not None:
-            self._write_rules(edit or (lambda text: text))
+            self._write_rules()
 
-    def _write_rules(self, edit):
+    def _write_rules(self):
         place = self.directory / "rules"
         place.mkdir()
         for path in RULES.glob("*.yml"):
-            (place / path.name).write_text(edit(hurried(path.read_text())))
+            (place / path.name).write_text(hurried(path.read_text()))
 
     def _write_config(self):
         text = CONFIG.read_text()

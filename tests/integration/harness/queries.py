@@ -98,7 +98,7 @@ def without_limits(expression):
     has a value whether or not the limit is passed."""
     parts = re.split(r"(\{[^}]*\})", expression)
     for i in range(0, len(parts), 2):
-        parts[i] = re.sub(r"([<>]=?|[=!]=)\s*(?!bool\b)", r"\1 bool ", parts[i])
+        parts[i] = re.sub(r"([<>]=?|[=!]=)(?!=|\s*bool\b)", r"\1 bool ", parts[i])
     return "".join(parts)
 
 

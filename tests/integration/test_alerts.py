@@ -1,0 +1,281 @@
+# SPDX-License-Identifier: MIT
+"""All that watches, together: collectd with the files of conf.d, PostgreSQL,
+Prometheus with the rules, Alertmanager, and a webhook that is called. What is broken
+is told, once, and told again when it is mended. A minute of the rules takes a second
+here; all else is as it is shipped."""
+
+import math
+import re
+
+import psycopg2
+import pytest
+
+from harness import build, queries
+from harness.collectd import BOTH, HOST, STOCK_PLUGINS, Collectd
+from harness.events import event
+from harness.load import Load
+from harness.prometheus import hurried
+from harness.programs import QUICK
+from harness.wait import wait_until
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        build.SANITIZE != "", reason="watches from outside, what others try inside"
+    ),
+]
+
+CAPACITY = 20000
+TABLE = "aurore.event"
+
+
+class Whole(Collectd):
+    """A collectd that has the plugins of conf.d beside ours."""
+
+    def _plugins(self):
+        parts = [f'PluginDir "{STOCK_PLUGINS}"']
+        for name in ("host", "postgresql", "threshold"):
+            text = (build.TOP / f"conf.d/aurore-{name}.conf").read_text()
+            parts.append(text)
+        text = "\n".join(parts)
+        for before, after in (
+            ('<Database "aurore_events">', f'<Database "{self.database.name}">'),
+            ('#Host "/run/postgresql"', f'Host "{self.server.directory}"'),
+            ('#User "root"', 'User "postgres"'),
+            # There may be no other one here.
+            ('Interface "lo"', 'Interface "none"'),
+        ):
+            assert before in text
+            text = text.replace(before, after)
+        ours = super()._plugins()
+        return f'{text}\nPluginDir "{build.plugin_directory()}"\n{ours}'
+
+
+@pytest.fixture(scope="module")
+def watched(base, module_programs):
+    """The whole, with somebody who sends events all the time."""
+    server = module_programs.postgres()
+    writer = dict(QUICK, SlowQuery=0, BusinessInterval=0.2)
+    made = Whole(base, {"Capacity": CAPACITY}, writer, BOTH)
+    made.buffer["SpoolDirectory"] = made.directory / "spool"
+    made.server, made.database = server, server.create_database()
+    made.writer["ConnInfo"] = made.database.conninfo
+    module_programs.adopt(made)
+    made.start()
+    made.alertmanager = module_programs.alertmanager()
+    made.webhook = made.alertmanager.webhook
+    made.prometheus = module_programs.prometheus(
+        made, alertmanager=made.alertmanager
+    )
+    with Load(made, threads=1, events=3) as made.sender:
+        wait_until(
+            lambda: made.prometheus.value("dead_letters_total") == 0
+            and made.prometheus.value("events_processed_total"),
+            60,
+            "Prometheus does not know of the events",
+        )
+        yield made
+
+
+def refuse_poison(database):
+    database.execute(
+        f"ALTER TABLE {TABLE} ADD CONSTRAINT no_poison"
+        " CHECK (message NOT LIKE 'poison%') NOT VALID"
+    )
+
+
+def post(watched, count):
+    return watched.post([event(f"one of {count}")] * count).status_code
+
+
+def paged(watched, since):
+    """Which alerts somebody was called for. How busy the machine of the tests is,
+    and how full its disk, is not the subject."""
+    host = {
+        rule["alert"]
+        for group in queries.rule_groups()
+        if group["name"] == "aurore-host"
+        for rule in group["rules"]
+    }
+    return set(watched.webhook.names(path="/page", since=since)) - host
+
+
+def is_active(watched, name):
+    return watched.prometheus.query(
+        f'ALERTS{{alertname="{name}",alertstate="firing"}}'
+    )
+
+
+def wait_active(watched, name):
+    wait_until(lambda: is_active(watched, name), 60, f"{name} does not fire")
+
+
+# --- a row is poisoned; and then there is something of everything ----------------------
+
+
+def test_a_poisoned_row_is_told(watched):
+    refuse_poison(watched.database)
+    watched.accept([event("good"), event("poison"), event("good, too")])
+    path, _, labels, notes = watched.webhook.wait("AuroreDeadLettersGrowing")
+    assert path == "/ticket"
+    assert labels["instance"] == HOST and labels["severity"] == "warning"
+    assert "set aside" in notes["description"]
+    assert notes["runbook_url"].endswith("runbook.md#auroredeadlettersgrowing")
+
+
+def answer(prometheus, expression):
+    """The values of an expression that are numbers."""
+    return [
+        value
+        for _, value in prometheus.query(expression)
+        if not math.isnan(value)
+    ]
+
+
+def shown(expression):
+    """A query of the dashboard as Grafana asks it, in a hurry."""
+    asked = expression.replace("$__rate_interval", "10m").replace("$instance", ".+")
+    return hurried(asked)
+
+
+def asked_by_the_rules():
+    """(where, expression): what each rule looks at, limits left aside."""
+    for rule in queries.rules("record"):
+        yield rule["record"], hurried(rule["expr"])
+    for rule in queries.rules("alert"):
+        expression = re.sub(r"\babsent\(", "(", rule["expr"])
+        yield rule["alert"], hurried(queries.without_limits(expression))
+
+
+def asked_by_the_dashboard():
+    """(where, expression): what it shows; a mark in time is there only when
+    something has changed, so its limit is left aside."""
+    for where, expression in queries.dashboard_queries(queries.dashboard()):
+        if where.startswith("annotation"):
+            expression = queries.without_limits(expression)
+        yield where, shown(expression)
+
+
+@pytest.mark.parametrize("asked", [asked_by_the_rules, asked_by_the_dashboard])
+def test_every_query_has_an_answer(watched, asked):
+    """With events, a dead letter, and an alert that fires."""
+    watched.get("/events", params={"service": "load"})
+    watched.accept([event("poison")])
+    left = dict(asked())
+    assert len(left) > 60
+    for where in list(left):
+        # Alerts that fire come and go.
+        watched.accept([event("poison")])
+        wait_until(
+            lambda: answer(watched.prometheus, left[where]),
+            60,
+            lambda: f"no answer for {where}: {left[where]}",
+        )
+
+
+def test_alerts_that_fire_are_shown(watched):
+    """The panel's query names them, also that of a target which is down."""
+    (expression,) = [
+        expression
+        for where, expression in asked_by_the_dashboard()
+        if where.startswith("Active Alerts")
+    ]
+    watched.accept([event("poison")])
+
+    def names():
+        found = watched.prometheus.query(expression)
+        return "AuroreDeadLettersGrowing" in [l["alertname"] for l, _ in found]
+
+    wait_until(names, 60, "the alert is not shown")
+
+
+def test_everything_is_scraped(watched):
+    def states():
+        found = watched.prometheus.targets()
+        return {t["labels"]["job"]: t["health"] for t in found}
+
+    jobs = ("alertmanager", "collectd", "prometheus")
+    wait_until(
+        lambda: states() == dict.fromkeys(jobs, "up"),
+        30,
+        lambda: f"not all are scraped: {states()}",
+    )
+
+
+def test_its_end_is_told(watched):
+    """No bad rows any more."""
+    watched.database.execute(f"ALTER TABLE {TABLE} DROP CONSTRAINT no_poison")
+    since = len(watched.webhook.told)
+    watched.webhook.wait("AuroreDeadLettersGrowing", "resolved", since)
+
+
+# --- causes, and what follows from them -------------------------------------------------
+
+
+def test_a_full_buffer_is_told(watched):
+    """Somebody holds a lock on the table: the database is there, and nothing is
+    stored."""
+    since = len(watched.webhook.told)
+    holder = psycopg2.connect(watched.database.conninfo)
+    holder.cursor().execute(f"LOCK TABLE {TABLE} IN ACCESS EXCLUSIVE MODE")
+
+    try:
+        for count in (CAPACITY // 2, CAPACITY // 20):
+            wait_until(
+                lambda: post(watched, count) == 429, 60, "it is not full"
+            )
+        wait_until(
+            lambda: is_active(watched, "AuroreBufferCritical"), 60, "nobody minds"
+        )
+        for _ in range(3):
+            post(watched, CAPACITY // 20)
+        path, _, labels, notes = watched.webhook.wait(
+            "AuroreDropRateCritical", since=since
+        )
+        assert path == "/page" and labels["severity"] == "critical"
+        assert re.match(r"[0-9.]+ % of the events", notes["description"])
+    finally:
+        holder.rollback()
+        holder.close()
+
+    def over():
+        """Of what was offered in the last minute little was refused."""
+        if watched.metrics().get("buffer_size") < CAPACITY // 4:
+            post(watched, CAPACITY // 2)
+        return "AuroreDropRateCritical" in watched.webhook.names(
+            "resolved", since=since
+        )
+
+    wait_until(over, 120, "it is not told that it is over")
+
+
+def test_a_database_that_is_away_is_told_once(watched):
+    """The breaker opens, batches fail, the objective is missed: that follows, and
+    nobody is called for it."""
+    since = len(watched.webhook.told)
+    watched.server.stop("immediate")
+    try:
+        path, _, labels, notes = watched.webhook.wait(
+            "AuroreDatabaseAway", since=since
+        )
+        assert path == "/page" and labels["instance"] == HOST
+        assert re.search(r"the buffer is [0-9.]+ % full", notes["description"])
+        for name in ("AuroreBreakerOpen", "AuroreBatchFailures"):
+            wait_active(watched, name)
+    finally:
+        watched.server.start()
+    watched.webhook.wait("AuroreDatabaseAway", "resolved", since)
+    assert paged(watched, since) == {"AuroreDatabaseAway"}
+
+
+def test_a_collectd_that_is_gone_is_told_once(watched):
+    watched.rest()
+    since = len(watched.webhook.told)
+    assert watched.stop() == 0
+    try:
+        path, _, labels, _ = watched.webhook.wait("AuroreCollectdDown", since=since)
+        assert path == "/page" and labels["job"] == "collectd"
+    finally:
+        watched.start()
+    watched.webhook.wait("AuroreCollectdDown", "resolved", since)
+    assert paged(watched, since) == {"AuroreCollectdDown"}
