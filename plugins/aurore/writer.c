@@ -184,10 +184,15 @@ static bool make_ready(au_writer_t *writer) {
   const char *what;
   if (reach_database(writer, &what, &error) == AU_OK) {
     unfence(writer);
-    recovered(writer, permit);
     au_batch_settle(&writer->batch, writer->claim.next_seq);
     au_lane_commit(writer->lane, au_batch_position(&writer->batch));
     writer->claimed = true;
+    /* Whether it can store, too, is what the batch that has failed will tell:
+     * a full disk, say, does not stand in the way of a claim. */
+    if (au_batch_is_done(&writer->batch))
+      recovered(writer, permit);
+    else
+      au_breaker_cancel(writer->breaker, permit);
     if (writer->reached != NULL)
       writer->reached();
     return true;

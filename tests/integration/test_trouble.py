@@ -159,6 +159,32 @@ def test_a_database_that_is_made_anew(programs, database, postgres):
     assert figures.get("dead_letters_total") == 0
 
 
+def test_a_database_that_answers_and_cannot_store(programs, database):
+    """It lets us claim the lane and refuses the rows: told once, and the breaker
+    opens all the same."""
+    api = started(
+        programs,
+        database,
+        writer={"BreakerFailures": 3, "BreakerSuccesses": 1, "BreakerTimeout": 0.3},
+    )
+    database.execute(
+        "CREATE FUNCTION public.no_room() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE EXCEPTION 'no room' USING ERRCODE = '53100'; END $$;"
+        " CREATE TRIGGER no_room BEFORE INSERT ON aurore.event"
+        " FOR EACH ROW EXECUTE FUNCTION public.no_room()"
+    )
+    api.accept([event("meanwhile") for _ in range(5)])
+    wait_failures(api, "53", 5)
+    api.wait_metric("circuit_breaker_state", 1)
+    told = [line for line in api.complaints() if "could not store a batch" in line]
+    assert len(told) == 1, told
+    assert "reaches the database again" not in api.log()
+    database.execute("DROP TRIGGER no_room ON aurore.event")
+    check_nothing_lost(api, database, 6)
+    api.wait_metric("circuit_breaker_state", 0)
+    assert api.log().count("reaches the database again") == 1
+
+
 def test_nothing_is_left_open(programs, database):
     """Connections that were lost leave no descriptor behind."""
     api = started(programs, database, {"Lanes": 2})

@@ -13,9 +13,10 @@ from harness.wait import wait_until
 
 from .world import Violation, World
 
-SPOOL_MB = 256
-DATA_MB = 400
-ROWS_MB = 64
+# Of sparse images: what a slow machine accepts and stores in a round has room.
+SPOOL_MB = 512
+DATA_MB = 1024
+ROWS_MB = 1024
 
 
 class Disks:
