@@ -246,6 +246,7 @@ START_TEST(neighbours_are_stored_together) {
   append(1, &more);
   put_back(1, &event, id);
   append(1, &more);
+  append(1, &more);
   ck_assert_uint_eq(store(1), 3);
   au_rows_fini(&more);
   assert_figures();
