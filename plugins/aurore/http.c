@@ -23,10 +23,6 @@
 #define STOP_GRACE_NS (2 * AU_NS_PER_S)
 #define STOP_TICK_NS (5 * AU_NS_PER_MS)
 #define PEM_BYTES_MAX ((size_t)1 << 20)
-/* For each connection: the header (some 7 KiB of short lines, or one line of
- * 15 KiB) and a piece of the body. libmicrohttpd clears all of it at each
- * request. */
-#define CONNECTION_MEMORY ((size_t)16 << 10)
 
 const au_options_t *au_http_options(const au_http_t *http) {
   return http->options;
@@ -63,8 +59,7 @@ unsigned au_http_unbound(const au_http_t *http) {
   return atomic_load(&http->unbound);
 }
 
-AU_PRINTF(2, 0)
-static void log_line(void *cls, const char *format, va_list arguments) {
+void au_http_log(void *cls, const char *format, va_list arguments) {
   /* Later its messages are about requests, and the log is the operator's. */
   const au_listener_t *listener = cls;
   if (!atomic_load(&listener->is_starting))
@@ -89,75 +84,21 @@ static char *read_file(const char *path, char *error, size_t error_size) {
   return text;
 }
 
-/* Starts libmicrohttpd on a listening socket, which it takes. */
-static struct MHD_Daemon *start_daemon(au_listener_t *listener, int fd) {
-  const au_http_t *http = listener->http;
-  const au_options_t *options = http->options;
-  struct MHD_OptionItem items[8];
-  unsigned count = 0;
-  if (options->threads > 1)
-    items[count++] = (struct MHD_OptionItem){MHD_OPTION_THREAD_POOL_SIZE,
-                                             (intptr_t)options->threads, NULL};
-  if (http->certificate != NULL) {
-    items[count++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0,
-                                             http->certificate};
-    items[count++] =
-        (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0, http->key};
-  }
-  if (http->client_ca != NULL)
-    items[count++] =
-        (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_TRUST, 0, http->client_ca};
-  items[count] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
-  unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME |
-                   MHD_USE_ERROR_LOG;
-  if (http->certificate != NULL)
-    flags |= MHD_USE_TLS;
-  unsigned threads = options->threads;
-  unsigned connections =
-      options->max_connections < threads ? threads : options->max_connections;
-  unsigned timeout_s = (unsigned)ceil(options->request_timeout_s);
-  return MHD_start_daemon(
-      flags, 0, NULL, NULL, au_http_handle, listener,
-      MHD_OPTION_EXTERNAL_LOGGER, log_line, listener, MHD_OPTION_LISTEN_SOCKET,
-      fd, MHD_OPTION_CONNECTION_LIMIT, connections,
-      MHD_OPTION_CONNECTION_TIMEOUT, timeout_s,
-      MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY,
-      MHD_OPTION_NOTIFY_COMPLETED, au_http_completed, listener,
-      MHD_OPTION_UNESCAPE_CALLBACK, au_http_unescape, NULL,
-      MHD_OPTION_NOTIFY_CONNECTION, au_http_connection, listener,
-      MHD_OPTION_ARRAY, items, MHD_OPTION_END);
-}
-
 static bool start_listener(au_listener_t *listener, char *error,
                            size_t error_size) {
   int fd = au_socket_listen(listener->address, error, error_size);
   if (fd < 0)
     return false;
-  /* Its threads inherit the mask: collectd's signals are not for them. */
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  struct stat before_start = {.st_ino = 0};
-  struct stat after_start = {.st_ino = 0};
-  (void)fstat(fd, &before_start);
   atomic_store(&listener->is_starting, true);
-  listener->daemon = start_daemon(listener, fd);
+  bool started = au_loops_start(listener, fd);
   atomic_store(&listener->is_starting, false);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
-  if (listener->daemon != NULL)
-    return true;
-  snprintf(error, error_size, "%s",
-           listener->http->certificate != NULL
-               ? "the certificate or its key cannot be used"
-               : "out of memory");
-  /* On some errors libmicrohttpd has closed it, and the number may be
-   * somebody else's by now. */
-  if (fstat(fd, &after_start) == 0 &&
-      after_start.st_ino == before_start.st_ino &&
-      after_start.st_dev == before_start.st_dev)
-    close(fd);
-  return false;
+  if (!started)
+    snprintf(error, error_size, "%s",
+             listener->http->certificate != NULL
+                 ? "the certificate or its key cannot be used"
+                 : "out of memory or descriptors");
+  close(fd); /* each loop has its own */
+  return started;
 }
 
 static void *retry_main(void *argument) {
@@ -173,7 +114,7 @@ static void *retry_main(void *argument) {
     char error[256];
     for (unsigned i = 0; i < http->listeners; i++) {
       au_listener_t *listener = &http->listener[i];
-      if (listener->daemon == NULL &&
+      if (listener->loop == NULL &&
           start_listener(listener, error, sizeof(error))) {
         atomic_fetch_sub(&http->unbound, 1);
         au_log(AU_LOG_NOTICE, "listening on \"%s\" at last", listener->address);
@@ -326,10 +267,9 @@ void au_http_stop(au_http_t *http) {
   pthread_mutex_unlock(&http->lock);
   for (unsigned i = 0; i < http->listeners; i++) {
     au_listener_t *listener = &http->listener[i];
-    if (listener->daemon == NULL)
+    if (listener->loop == NULL)
       continue;
-    MHD_stop_daemon(listener->daemon); /* closes the socket, too */
-    listener->daemon = NULL;
+    au_loops_stop(listener);
     au_socket_forget(listener->address);
   }
   au_linger_stop(http->linger);

@@ -15,16 +15,36 @@
 #include "watchdog.h"
 
 #include <pthread.h>
+#include <stdarg.h>
 
 /* Ingests kept for the next requests; more are made when needed, and freed. */
 #define AU_INGEST_POOL 64
 
-typedef struct au_listener {
+typedef struct au_listener au_listener_t;
+
+/* A request thread and the libmicrohttpd daemon that it runs. */
+typedef struct au_loop {
+  au_listener_t *listener;
+  struct MHD_Daemon *daemon;
+  int wake_fd; /* eventfd */
+  pthread_t thread;
+  bool has_thread;
+  _Atomic bool stop;
+  _Atomic bool is_woken; /* since "wake_fd" was read last */
+
+  /* The thread's own. */
+  int64_t now_ns;   /* when libmicrohttpd was run last */
+  unsigned waiting; /* requests that are looked at at each run */
+  bool has_worked;  /* more than looking at those, in this run */
+} au_loop_t;
+
+struct au_listener {
   au_http_t *http;
-  const char *address;       /* of the options */
-  struct MHD_Daemon *daemon; /* NULL: not bound yet */
-  _Atomic bool is_starting;  /* libmicrohttpd's messages are logged */
-} au_listener_t;
+  const char *address; /* of the options */
+  au_loop_t *loop;     /* "loops" of them; NULL: not bound yet */
+  unsigned loops;
+  _Atomic bool is_starting; /* libmicrohttpd's messages are logged */
+};
 
 struct au_http {
   /* Immutable after start. */
@@ -49,7 +69,7 @@ struct au_http {
   pthread_mutex_t lock; /* protects: the next three */
   pthread_cond_t retry;
   bool stop;
-  au_listener_t listener[AU_LISTEN_MAX]; /* "daemon": of the retrying thread
+  au_listener_t listener[AU_LISTEN_MAX]; /* "loop": of the retrying thread
                                             while it runs, then of stop */
   unsigned listeners;
   pthread_t retry_thread;
@@ -74,12 +94,32 @@ au_method_t au_route_method_of(const char *method);
 #define AU_ALLOW_SIZE 64
 void au_route_allow(const au_route_entry_t *entry, char text[AU_ALLOW_SIZE]);
 
+/* http_loop.c: starts "Threads" loops on a listening socket, which stays the
+ * caller's; false: nothing was started. Stop joins the threads and closes every
+ * connection. */
+bool au_loops_start(au_listener_t *listener, int listen_fd);
+void au_loops_stop(au_listener_t *listener);
+/* A request of the loop was told, or resumed: a daemon without a thread of its
+ * own does not notice. Any thread. */
+void au_loop_wake(au_loop_t *loop);
+
+/* http.c: what libmicrohttpd has to say; "cls" is the au_listener_t. */
+void au_http_log(void *cls, const char *format, va_list arguments)
+    AU_PRINTF(2, 0);
+
 /* http_wait.c: the committer or the pool tells the result of a request. */
 void au_request_told(au_waiter_t *waiter, au_status_t status);
+/* Whether the request waits in its loop; then look again is to be called when
+ * libmicrohttpd asks for it. */
+bool au_request_is_waiting(const au_request_t *request);
+enum MHD_Result au_request_look_again(au_request_t *request);
+/* The connection is gone, the request's own things are freed: frees its memory,
+ * or lets the teller do it when it is still to be told. */
+void au_request_release(au_request_t *request);
 /* Frees what the request has asked. */
 void au_request_forget_question(au_request_t *request);
 
-/* http_request.c: libmicrohttpd's callbacks; "cls" is the au_listener_t. */
+/* http_request.c: libmicrohttpd's callbacks; "cls" is the au_loop_t. */
 enum MHD_Result au_http_handle(void *cls, struct MHD_Connection *connection,
                                const char *url, const char *method,
                                const char *version, const char *upload_data,

@@ -92,12 +92,14 @@ static void choose_correlation_id(au_request_t *request) {
   au_uuid_format(&id, request->correlation_id);
 }
 
-static au_request_t *request_new(au_http_t *http,
+static au_request_t *request_new(au_loop_t *loop,
                                  struct MHD_Connection *connection) {
   au_request_t *request = calloc(1, sizeof(*request));
   if (request == NULL)
     return NULL;
+  au_http_t *http = loop->listener->http;
   request->http = http;
+  request->loop = loop;
   atomic_fetch_add(&http->requests, 1);
   request->connection = connection;
   request->waiter.done = au_request_told;
@@ -228,10 +230,13 @@ enum MHD_Result au_http_handle(void *cls, struct MHD_Connection *connection,
                                const char *version, const char *upload_data,
                                size_t *upload_data_size, void **con_cls) {
   (void)version;
-  const au_listener_t *listener = cls;
+  au_loop_t *loop = cls;
   au_request_t *request = *con_cls;
+  if (request != NULL && au_request_is_waiting(request))
+    return au_request_look_again(request);
+  loop->has_worked = true;
   if (request == NULL) {
-    request = request_new(listener->http, connection);
+    request = request_new(loop, connection);
     *con_cls = request;
     if (request == NULL)
       return MHD_NO;
@@ -313,8 +318,9 @@ static void linger(const au_request_t *request,
 
 void au_http_completed(void *cls, struct MHD_Connection *connection,
                        void **con_cls, enum MHD_RequestTerminationCode code) {
-  (void)cls;
+  au_loop_t *loop = cls;
   (void)code;
+  loop->has_worked = true;
   au_request_t *request = *con_cls;
   if (request == NULL)
     return;
@@ -337,7 +343,7 @@ void au_http_completed(void *cls, struct MHD_Connection *connection,
   au_bytes_fini(&request->body);
   au_bytes_fini(&request->accepted);
   atomic_fetch_sub(&request->http->requests, 1);
-  free(request);
+  au_request_release(request);
 }
 
 /* libmicrohttpd only asks for a client's certificate. Here the handshake fails
@@ -355,16 +361,17 @@ static void demand_certificate(struct MHD_Connection *connection) {
 void au_http_connection(void *cls, struct MHD_Connection *connection,
                         void **socket_context,
                         enum MHD_ConnectionNotificationCode code) {
-  const au_listener_t *listener = cls;
-  au_watchdog_t *watchdog = listener->http->watchdog;
+  au_loop_t *loop = cls;
+  const au_http_t *http = loop->listener->http;
+  au_watchdog_t *watchdog = http->watchdog;
+  loop->has_worked = true;
   const union MHD_ConnectionInfo *info =
       MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
   if (code != MHD_CONNECTION_NOTIFY_STARTED)
     au_watchdog_remove(watchdog, *socket_context);
   else if (info != NULL)
     *socket_context = au_watchdog_add(watchdog, info->connect_fd);
-  if (code == MHD_CONNECTION_NOTIFY_STARTED &&
-      listener->http->client_ca != NULL)
+  if (code == MHD_CONNECTION_NOTIFY_STARTED && http->client_ca != NULL)
     demand_certificate(connection);
   au_metrics_add(AU_M_HTTP_CONNECTIONS,
                  code == MHD_CONNECTION_NOTIFY_STARTED ? 1 : -1);

@@ -1,36 +1,93 @@
 /* SPDX-License-Identifier: MIT
  *
- * http_wait - requests that wait for the spool or for the database: their
- * connection is suspended, and resumed by whoever tells the result, so that no
- * request thread waits.
+ * http_wait - requests that wait for the spool or for the database, so that no
+ * request thread does. Another thread tells the result, maybe before the
+ * request thread knows that there is something to wait for.
  *
- * The result may be told before the request thread has suspended the
- * connection, or after. Whoever is second, by an exchange of "pending", resumes
- * it. After that exchange the teller does not touch the request any more.
+ * For the spool, which is a moment: the request stays in its loop, which looks
+ * at it whenever it runs, and is woken. For the database, or when the disk
+ * takes its time: the connection is suspended, and resumed by whoever tells.
+ *
+ * Whoever is second, by an exchange of "pending", has to see to it that the
+ * answer is sent. After that exchange the teller does not touch the request any
+ * more, unless its connection was closed meanwhile: then it frees it.
  */
 #include "http_private.h"
 
+#include "clock.h"
+
 #include <stddef.h>
+#include <stdlib.h>
+
+/* A request that waits longer than this is suspended. */
+#define LOOK_NS (20 * AU_NS_PER_MS)
 
 void au_request_told(au_waiter_t *waiter, au_status_t status) {
   au_request_t *request = (au_request_t *)waiter; /* its first member */
   struct MHD_Connection *connection = request->connection;
+  au_loop_t *loop = request->loop;
   request->told = status;
-  if (atomic_exchange(&request->pending, AU_PENDING_TOLD) ==
-      AU_PENDING_SUSPENDED)
+  int before = atomic_exchange(&request->pending, AU_PENDING_TOLD);
+  if (before == AU_PENDING_SUSPENDED)
     MHD_resume_connection(connection);
+  if (before == AU_PENDING_SUSPENDED || before == AU_PENDING_WAITING)
+    au_loop_wake(loop);
+  if (before == AU_PENDING_GONE)
+    free(request);
 }
 
 /* Somebody will tell the result, or has done so already. */
-static enum MHD_Result await(au_request_t *request) {
+static enum MHD_Result await_suspended(au_request_t *request) {
   MHD_suspend_connection(request->connection);
   /* If the teller was faster than this, nobody else resumes it. */
   if (atomic_exchange(&request->pending, AU_PENDING_SUSPENDED) ==
       AU_PENDING_TOLD) {
     atomic_store(&request->pending, AU_PENDING_TOLD);
     MHD_resume_connection(request->connection);
+    au_loop_wake(request->loop);
   }
   return MHD_YES;
+}
+
+static void leave_loop(au_request_t *request) {
+  if (request->is_waiting)
+    request->loop->waiting--;
+  request->is_waiting = false;
+}
+
+/* The same, in the loop. */
+static enum MHD_Result await_in_loop(au_request_t *request) {
+  int expected = AU_PENDING_NO;
+  if (!atomic_compare_exchange_strong(&request->pending, &expected,
+                                      AU_PENDING_WAITING))
+    return request->resume(request);
+  request->is_waiting = true;
+  request->waits_ns = request->loop->now_ns;
+  request->loop->waiting++;
+  return MHD_YES;
+}
+
+bool au_request_is_waiting(const au_request_t *request) {
+  return request->is_waiting;
+}
+
+enum MHD_Result au_request_look_again(au_request_t *request) {
+  au_loop_t *loop = request->loop;
+  bool is_told = atomic_load(&request->pending) == AU_PENDING_TOLD;
+  if (!is_told && loop->now_ns - request->waits_ns < LOOK_NS)
+    return MHD_YES;
+  leave_loop(request);
+  loop->has_worked = true;
+  return is_told ? request->resume(request) : await_suspended(request);
+}
+
+void au_request_release(au_request_t *request) {
+  bool was_waiting = request->is_waiting;
+  leave_loop(request);
+  if (was_waiting &&
+      atomic_exchange(&request->pending, AU_PENDING_GONE) == AU_PENDING_WAITING)
+    return; /* the teller frees it */
+  free(request);
 }
 
 enum MHD_Result au_request_append(au_request_t *request, const au_rows_t *rows,
@@ -41,7 +98,7 @@ enum MHD_Result au_request_append(au_request_t *request, const au_rows_t *rows,
       au_buffer_append(au_http_buffer(request->http), rows, &request->waiter);
   if (status == AU_PENDING) {
     au_http_give_back_ingest(request); /* many wait at a time */
-    return await(request);
+    return await_in_loop(request);
   }
   request->told = status;
   return resume(request);
@@ -99,7 +156,7 @@ enum MHD_Result au_request_ask(au_request_t *request, const au_ask_t *ask,
   au_status_t status =
       query != NULL ? au_query_submit(query, &request->job) : AU_UNAVAILABLE;
   if (status == AU_PENDING)
-    return await(request);
+    return await_suspended(request);
   request->told = status;
   return answer_asked(request);
 }

@@ -3,9 +3,10 @@
  * routes - what http.c and the routes_*.c files share: the request, the answer,
  * and the table of routes.
  *
- * A request is made at the first call for its header, used by one request
- * thread at a time, and freed when its answer has been sent. While it waits for
- * the spool (suspended) it belongs to the committer that will tell it.
+ * A request is made at the first call for its header, used by the one request
+ * thread that has its connection, and freed when its answer has been sent. A
+ * request that waits may be told its result by another thread; see
+ * http_wait.c.
  */
 #ifndef AURORE_ROUTES_H
 #define AURORE_ROUTES_H
@@ -84,13 +85,19 @@ typedef struct au_ask {
 /* Where a request that waits for the spool or the database stands. */
 typedef enum au_pending {
   AU_PENDING_NO,
-  AU_PENDING_SUSPENDED,
-  AU_PENDING_TOLD
+  AU_PENDING_WAITING,   /* its loop looks again at each run */
+  AU_PENDING_SUSPENDED, /* its connection is resumed when it is told */
+  AU_PENDING_TOLD,
+  AU_PENDING_GONE /* the connection was closed; the teller frees */
 } au_pending_t;
+
+/* http_private.h */
+struct au_loop;
 
 struct au_request {
   au_waiter_t waiter; /* first: a waiter is its request */
   au_http_t *http;
+  struct au_loop *loop; /* whose thread uses it */
   struct MHD_Connection *connection;
   const au_route_method_t *method; /* NULL: there is no such route */
   bool answered;
@@ -121,6 +128,8 @@ struct au_request {
   au_bytes_t accepted; /* the answer, if they are stored */
 
   _Atomic int pending; /* au_pending_t */
+  bool is_waiting;     /* counted in loop->waiting */
+  int64_t waits_ns;    /* since when */
   au_status_t told;    /* valid once pending is AU_PENDING_TOLD */
   /* Called instead of the route's "run" once it was told. */
   au_route_run_t resume;

@@ -35,6 +35,27 @@ static void write_file(const char *name, const char *text, char path[128]) {
   ck_assert_int_eq(fclose(file), 0);
 }
 
+typedef struct answers {
+  const char *status;
+  uint64_t count;
+} answers_t;
+
+static void count_answers(const au_series_t *series, void *context) {
+  answers_t *answers = context;
+  if (series->metric == AU_M_HTTP_REQUESTS &&
+      strcmp(series->label_value[0], "events_post") == 0 &&
+      strcmp(series->label_value[1], answers->status) == 0)
+    answers->count = series->counter;
+}
+
+/* Answers to POST /events with this status; complete once the server has
+ * stopped. */
+static uint64_t answered(const char *status) {
+  answers_t answers = {.status = status};
+  au_metrics_visit(NULL, count_answers, &answers);
+  return answers.count;
+}
+
 /* --- requests that wait -------------------------------------------------- */
 
 START_TEST(a_request_that_waits_is_answered_when_it_is_told) {
@@ -62,27 +83,6 @@ START_TEST(a_request_that_was_told_before_append_returned) {
   server_stop(&server);
 }
 END_TEST
-
-typedef struct answers {
-  const char *status;
-  uint64_t count;
-} answers_t;
-
-static void count_answers(const au_series_t *series, void *context) {
-  answers_t *answers = context;
-  if (series->metric == AU_M_HTTP_REQUESTS &&
-      strcmp(series->label_value[0], "events_post") == 0 &&
-      strcmp(series->label_value[1], answers->status) == 0)
-    answers->count = series->counter;
-}
-
-/* Answers to POST /events with this status; complete once the server has
- * stopped. */
-static uint64_t answered(const char *status) {
-  answers_t answers = {.status = status};
-  au_metrics_visit(NULL, count_answers, &answers);
-  return answers.count;
-}
 
 START_TEST(a_request_that_the_disk_refused_is_503) {
   server_start(&server);
@@ -149,6 +149,51 @@ START_TEST(many_wait_together) {
     client_close(client[i]);
   }
   server_stop(&server);
+}
+END_TEST
+
+/* The server sees the end of a connection on a Unix socket at once. Whether the
+ * request is told before it, after it or at that moment: it is told once, and
+ * freed once. */
+START_TEST(a_connection_that_ends_while_it_waits) {
+  server_start(&server);
+  for (int i = 0; i < 200; i++) {
+    fake_buffer_answer(FAKE_HOLD);
+    client_t *client = client_connect(&server);
+    send_event(client);
+    fake_buffer_wait_pending(1);
+    if (i % 4 == 0)
+      fake_buffer_release();
+    client_close(client);
+    while (i % 4 == 1 && au_metrics_gauge(AU_M_HTTP_CONNECTIONS) > 0)
+      pause_ms(1);
+    fake_buffer_release();
+    while (fake_buffer_pending() > 0)
+      pause_ms(0);
+  }
+  ck_assert_uint_eq(fake_buffer_taken(), 200);
+  fake_buffer_answer(FAKE_OK);
+  expect_part(post(&server, EVENT), 202, "event_id");
+  server_stop(&server);
+  ck_assert_uint_le(answered("202"), 151);
+}
+END_TEST
+
+/* So long that its connection is suspended, and then resumed. */
+START_TEST(a_request_that_waits_long) {
+  server_start(&server);
+  for (int i = 0; i < 3; i++) {
+    fake_buffer_answer(FAKE_HOLD);
+    client_t *client = client_connect(&server);
+    send_event(client);
+    fake_buffer_wait_pending(1);
+    pause_ms(100);
+    fake_buffer_release();
+    expect_part(read_reply(client), 202, "event_id");
+    client_close(client);
+  }
+  server_stop(&server);
+  ck_assert_uint_eq(answered("202"), 3);
 }
 END_TEST
 
@@ -733,6 +778,8 @@ static Suite *make_suite(void) {
   tcase_add_test(tc, told_at_any_moment_every_request_is_answered_once);
   tcase_add_test(tc, many_wait_together);
   tcase_add_test(tc, a_client_that_goes_away_while_it_waits);
+  tcase_add_test(tc, a_connection_that_ends_while_it_waits);
+  tcase_add_test(tc, a_request_that_waits_long);
   tcase_add_test(tc, stop_answers_what_is_under_way);
   tcase_add_test(tc, stop_does_not_wait_for_clients);
   tc = add_case(suite, "connection");
