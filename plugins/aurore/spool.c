@@ -43,7 +43,7 @@ static au_spool_t *spool_new(const au_spool_config_t *config) {
   spool->begin.seq = 1;
   pthread_mutex_init(&spool->write_lock, NULL);
   pthread_mutex_init(&spool->lock, NULL);
-  if (pthread_cond_init(&spool->work, NULL) != 0 ||
+  if (au_thread_condition(&spool->work) != 0 ||
       au_thread_condition(&spool->house) != 0 ||
       pthread_cond_init(&spool->idle, NULL) != 0) {
     free(spool);
@@ -176,7 +176,10 @@ static au_status_t append_later(au_spool_t *spool, const au_rows_t *rows,
       else
         group->first = waiter;
       group->last = waiter;
-      if (!spool->committing)
+      group->waiters++;
+      /* The committer wants to know of the first one, and of enough. */
+      if (!spool->committing &&
+          (group->waiters == 1 || group->waiters == spool->gather))
         pthread_cond_signal(&spool->work);
       status = AU_PENDING;
     }

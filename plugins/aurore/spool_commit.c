@@ -18,6 +18,8 @@
 /* What is left of a disk is used in segments of this size when there is no room
  * for a whole one. */
 #define SMALL_SEGMENT_BYTES ((uint64_t)1 << 20)
+/* No group waits longer than this for others to join it. */
+#define GATHER_NS (AU_NS_PER_MS / 2)
 
 void au_spool_set_trouble(au_spool_t *spool, const char *trouble, int error) {
   pthread_mutex_lock(&spool->lock);
@@ -266,7 +268,20 @@ static void refuse(au_spool_t *spool, const au_group_t *group) {
   atomic_fetch_sub_explicit(&spool->usage->bytes, bytes, memory_order_relaxed);
 }
 
+/* A sync costs the same for one request as for a hundred. Under load, when many
+ * have just been told and are expected to come back, the next group waits a
+ * moment for half of them, while the other half is on its way. Holds lock. */
+static void gather(au_spool_t *spool) {
+  struct timespec until =
+      au_clock_timespec(au_clock_monotonic_ns() + GATHER_NS);
+  while (spool->pending.waiters < spool->gather && !spool->closed)
+    if (pthread_cond_timedwait(&spool->work, &spool->lock, &until) != 0)
+      break;
+}
+
 static void commit_pending(au_spool_t *spool) {
+  if (spool->pending.waiters < spool->gather)
+    gather(spool);
   au_group_t group = spool->pending;
   spool->pending = (au_group_t){.frames = spool->spare};
   spool->spare = (au_bytes_t)AU_BYTES_INIT;
@@ -288,6 +303,7 @@ static void commit_pending(au_spool_t *spool) {
   else
     au_bytes_fini(&group.frames);
   spool->committing = false;
+  spool->gather = (group.waiters + spool->pending.waiters) / 2;
   pthread_cond_broadcast(&spool->idle);
 }
 

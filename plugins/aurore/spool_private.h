@@ -22,6 +22,7 @@
 typedef struct au_group {
   au_bytes_t frames; /* numbered and sealed when written */
   uint64_t count;
+  unsigned waiters;
   au_waiter_t *first; /* in the order of append */
   au_waiter_t *last;
 } au_group_t;
@@ -52,6 +53,7 @@ struct au_spool {
   au_bytes_t spare;     /* memory for the next pending group */
   uint64_t next_number; /* of the next segment to make */
   bool committing;      /* a group is being written */
+  unsigned gather;      /* a group of fewer waiters may wait for more */
   bool closed;
   bool stop;
   uint64_t durable_seq; /* the next number to be given */
