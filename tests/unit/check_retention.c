@@ -550,6 +550,22 @@ START_TEST(a_role_that_does_not_own_the_table_is_told_so_once) {
 }
 END_TEST
 
+/* Nothing may stand in front of the statement that detaches. */
+START_TEST(days_are_dropped_behind_a_pooler) {
+  au_database_t *database = make_days();
+  bouncer_t bouncer;
+  start_bouncer(&bouncer, own_conninfo, own_name);
+  set_conninfo(bouncer.conninfo);
+  au_retention_t *retention = start(NULL);
+  await_dropped(database);
+  ck_assert_exact(database);
+  au_retention_stop(retention);
+  stop_bouncer(&bouncer);
+  ck_assert_msg(atomic_load(&warnings) == 0, "%s", last_warning);
+  au_database_destroy(database);
+}
+END_TEST
+
 /* PostgreSQL detaches nothing concurrently while there is one. */
 START_TEST(a_default_partition_is_told_once) {
   au_database_t *database = make_days();
@@ -599,6 +615,8 @@ int main(void) {
   tcase_add_test(dropping, several_at_once_do_not_disturb_each_other);
   tcase_add_test(dropping, a_role_that_does_not_own_the_table_is_told_so_once);
   tcase_add_test(dropping, a_default_partition_is_told_once);
+  if (has_bouncer())
+    tcase_add_test(dropping, days_are_dropped_behind_a_pooler);
   SRunner *runner = srunner_create(suite);
   srunner_run_all(runner, CK_ENV);
   int failed = srunner_ntests_failed(runner);

@@ -91,8 +91,10 @@ BEGIN
 END
 $$;
 
--- The figures at p_now, all of one moment. To compile it would take a thousand
--- times as long as to run it (jit). kind and name:
+-- The figures at p_now, all of one moment: that of the statement that asks, which
+-- is what STABLE means. To plan it takes longer than to run it, so it is in a
+-- language that keeps plans; to compile it would take a thousand times as long
+-- (jit). kind and name:
 --
 --   total                   events in aurore.event
 --   last_day, last_hour     accepted since then, to the minute
@@ -101,11 +103,14 @@ $$;
 --   service NAME            the p_services largest, the largest first
 CREATE FUNCTION aurore.figures(p_now timestamptz, p_services integer)
 RETURNS TABLE (kind text, name text, n bigint)
-LANGUAGE sql STABLE SECURITY DEFINER
+LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET timezone = 'UTC'
 SET jit = off
 AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
   WITH fresh AS MATERIALIZED (
     SELECT c.minute, c.service, c.n FROM aurore.event_count AS c
   ), unseen AS MATERIALIZED (
@@ -140,7 +145,7 @@ AS $$
      WHERE m.minute >= date_trunc('minute', $1 - interval '24 hours')
        AND m.minute <= $1
   )
-  SELECT 'total', NULL, coalesce(sum(s.n), 0)::bigint FROM services AS s
+  SELECT 'total'::text, NULL::text, coalesce(sum(s.n), 0)::bigint FROM services AS s
    UNION ALL
   SELECT 'last_day', NULL, coalesce(sum(m.n), 0)::bigint FROM minutes AS m
    UNION ALL
@@ -156,7 +161,8 @@ AS $$
      FROM minutes AS m GROUP BY 2 ORDER BY 2)
    UNION ALL
   (SELECT 'service', s.service, s.n
-     FROM services AS s ORDER BY s.n DESC, s.service LIMIT $2)
+     FROM services AS s ORDER BY s.n DESC, s.service LIMIT $2);
+END
 $$;
 
 REVOKE ALL ON FUNCTION aurore.fold(timestamptz, integer) FROM PUBLIC;
