@@ -30,8 +30,6 @@
 
 /* The days ahead are many, so that looking seldom is enough. */
 #define LOOK_NS (INT64_C(3600) * AU_NS_PER_S)
-/* While another process drops: it may end without having done so. */
-#define LOOK_AGAIN_NS (INT64_C(60) * AU_NS_PER_S)
 
 #define US_PER_DAY (INT64_C(86400) * AU_US_PER_S)
 #define US_PER_MINUTE (INT64_C(60) * AU_US_PER_S)
@@ -250,8 +248,6 @@ static au_status_t work(au_retention_t *retention) {
 /* Until the next look when all is well: soon after RetentionTime, or earlier.
  */
 static int64_t until_next(const au_retention_t *retention) {
-  if (retention->is_elsewhere)
-    return LOOK_AGAIN_NS;
   int64_t since_us =
       (au_clock_wall_us() - time_of_day_us(retention)) % US_PER_DAY;
   if (since_us < 0)
@@ -271,7 +267,9 @@ static int64_t look(au_retention_t *retention) {
   if (retention->breaker != NULL &&
       au_breaker_snapshot(retention->breaker).state != AU_BREAKER_CLOSED)
     return au_backoff_next(&retention->backoff);
-  if (work(retention) != AU_OK)
+  /* Another process that drops may end without having done so; or it was us,
+   * and its session has not noticed yet. */
+  if (work(retention) != AU_OK || retention->is_elsewhere)
     return au_backoff_next(&retention->backoff);
   au_backoff_reset(&retention->backoff);
   return until_next(retention);

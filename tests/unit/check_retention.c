@@ -519,6 +519,25 @@ START_TEST(several_at_once_do_not_disturb_each_other) {
 }
 END_TEST
 
+/* Its session may be that of a process that has just ended. */
+START_TEST(another_process_that_drops_is_waited_for) {
+  au_database_t *database = make_days();
+  PGconn *other = PQconnectdb(own_conninfo);
+  PQclear(PQexec(other, "SELECT pg_advisory_lock(1096110671, 4)"));
+  au_retention_t *retention = start(NULL);
+  await(database,
+        "SELECT sessions > 10 FROM pg_stat_database "
+        "WHERE datname = current_database()",
+        "t");
+  ck_assert_str_eq(ask(database, oldest_sql), "6 14");
+  PQfinish(other);
+  await_dropped(database);
+  au_retention_stop(retention);
+  ck_assert_msg(atomic_load(&warnings) == 0, "%s", last_warning);
+  au_database_destroy(database);
+}
+END_TEST
+
 START_TEST(a_role_that_does_not_own_the_table_is_told_so_once) {
   au_database_t *database = make_days();
   char sql[512];
@@ -613,6 +632,7 @@ int main(void) {
   tcase_add_test(dropping, a_table_that_somebody_else_dropped_is_no_trouble);
   tcase_add_test(dropping, events_of_a_dropped_day_are_dropped_with_the_next);
   tcase_add_test(dropping, several_at_once_do_not_disturb_each_other);
+  tcase_add_test(dropping, another_process_that_drops_is_waited_for);
   tcase_add_test(dropping, a_role_that_does_not_own_the_table_is_told_so_once);
   tcase_add_test(dropping, a_default_partition_is_told_once);
   if (has_bouncer())

@@ -155,10 +155,10 @@ BEGIN
   SELECT 'dead_letters', NULL, count(*) FROM aurore.dead_letter AS l
    WHERE NOT l.reprocessed
    UNION ALL
-  (SELECT 'hour',
-          to_char(date_trunc('hour', m.minute), 'YYYY-MM-DD HH24:00'),
-          sum(m.n)::bigint
-     FROM minutes AS m GROUP BY 2 ORDER BY 2)
+  (SELECT 'hour', to_char(h.hour, 'YYYY-MM-DD HH24:00'), h.n
+     FROM (SELECT date_trunc('hour', m.minute), sum(m.n)::bigint
+             FROM minutes AS m GROUP BY 1) AS h (hour, n)
+    ORDER BY h.hour)
    UNION ALL
   (SELECT 'service', s.service, s.n
      FROM services AS s ORDER BY s.n DESC, s.service LIMIT $2);
