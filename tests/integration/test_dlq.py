@@ -186,7 +186,6 @@ def test_statistics(shown):
 
 
 def test_the_metrics(shown):
-    shown.wait_metric("dead_letters_pending", 11)
     figures = shown.metrics()
     assert figures.get("db_query_total", operation="dead_letter") > 0
     assert figures.get("http_request_total", route="dlq", status="200") > 0
@@ -339,7 +338,7 @@ def test_garbled_rows_put_back_harm_nobody(shown):
 
 
 def test_put_back_and_stored_once(programs, database):
-    api = programs.collectd(database).start()
+    api = programs.collectd(database, writer={"BusinessInterval": 0.5}).start()
     refuse(database)
     [letter] = set_aside(api, event("poison", metadata={"a": 1}))
     check_figures(api, 1, 0)
