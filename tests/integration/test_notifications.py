@@ -155,7 +155,8 @@ def test_the_pipeline_s_own(programs, own_postgres, tmp_path):
 def test_while_the_buffer_is_full(programs):
     """That it is full cannot be stored then: it is counted, and ends."""
     nowhere = "host=/nonexistent dbname=x"
-    api = collectd(programs, nowhere, {"Capacity": 10}, ShutdownTimeout=0.1)
+    writer = {"ShutdownTimeout": 0.1, "BreakerTimeout": 3600}
+    api = collectd(programs, nowhere, {"Capacity": 10}, **writer)
     api.expected_status = 1  # what waits in memory is lost
     api.start()
     while api.post(event()).status_code == 202:
@@ -166,10 +167,15 @@ def test_while_the_buffer_is_full(programs):
         30,
         "the limit is not told",
     )
+    api.wait_metric("circuit_breaker_state", 1)
     before = api.metrics().get("events_dropped_total")
     answer = api.command('PUTNOTIF message="one more" severity=okay time=1700000000')
     assert answer.startswith("0 "), answer
-    api.wait_metric("events_dropped_total", before + 1)
+    wait_until(
+        lambda: api.metrics().get("events_dropped_total") > before,
+        30,
+        "it is not counted",
+    )
     assert api.metrics().get("buffer_size") == 10
     assert api.metrics().get("events_enqueued_total") == 10
 
