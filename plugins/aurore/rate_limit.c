@@ -96,8 +96,9 @@ static place_t *find(au_rate_limit_t *limit, const void *address, size_t size) {
   return oldest;
 }
 
-unsigned au_rate_limit_take(au_rate_limit_t *limit, const void *address,
-                            size_t size, uint64_t events, int64_t now_ns) {
+/* Whether "events" may pass; takes "cost" of them if so. */
+static unsigned judge(au_rate_limit_t *limit, const void *address, size_t size,
+                      uint64_t events, uint64_t cost, int64_t now_ns) {
   double wait = 0;
   place_t *place = NULL;
   pthread_mutex_lock(&limit->lock);
@@ -113,12 +114,22 @@ unsigned au_rate_limit_take(au_rate_limit_t *limit, const void *address,
   }
   if (wait <= 0) {
     if (limit->per_second > 0)
-      limit->all.level -= (double)events;
+      limit->all.level -= (double)cost;
     if (place != NULL)
-      place->bucket.level -= (double)events;
+      place->bucket.level -= (double)cost;
   }
   pthread_mutex_unlock(&limit->lock);
   if (wait <= 0)
     return 0;
   return wait >= WAIT_MAX_S ? WAIT_MAX_S : (unsigned)wait + 1;
+}
+
+unsigned au_rate_limit_take(au_rate_limit_t *limit, const void *address,
+                            size_t size, uint64_t events, int64_t now_ns) {
+  return judge(limit, address, size, events, events, now_ns);
+}
+
+unsigned au_rate_limit_look(au_rate_limit_t *limit, const void *address,
+                            size_t size, int64_t now_ns) {
+  return judge(limit, address, size, 1, 0, now_ns);
 }

@@ -33,4 +33,9 @@ void au_rate_limit_destroy(au_rate_limit_t *limit);
 unsigned au_rate_limit_take(au_rate_limit_t *limit, const void *address,
                             size_t size, uint64_t events, int64_t now_ns);
 
+/* The same for one event, but takes nothing: whether it is worth looking at
+ * what a request brings. */
+unsigned au_rate_limit_look(au_rate_limit_t *limit, const void *address,
+                            size_t size, int64_t now_ns);
+
 #endif

@@ -70,6 +70,20 @@ START_TEST(a_request_larger_than_the_bucket_leaves_a_debt) {
 }
 END_TEST
 
+START_TEST(a_look_takes_nothing) {
+  au_rate_limit_t *limit = limit_of(10, 2);
+  const uint8_t address[4] = {192, 0, 2, 1};
+  for (int i = 0; i < 100; i++)
+    ck_assert_uint_eq(au_rate_limit_look(limit, address, 4, START), 0);
+  ck_assert_uint_eq(au_rate_limit_take(limit, address, 4, 2, START), 0);
+  ck_assert_uint_eq(au_rate_limit_look(limit, address, 4, START), 1);
+  ck_assert_uint_eq(au_rate_limit_look(limit, address, 4, START + SECOND), 0);
+  const uint8_t other[4] = {192, 0, 2, 2};
+  ck_assert_uint_eq(au_rate_limit_look(limit, other, 4, START), 0);
+  au_rate_limit_destroy(limit);
+}
+END_TEST
+
 START_TEST(what_it_says_to_wait_is_enough) {
   au_rate_limit_t *limit = limit_of(3, 0);
   ck_assert_uint_eq(take(limit, 1, 7, START), 0);
@@ -187,6 +201,7 @@ int main(void) {
   tcase_add_test(tc, it_fills_evenly_and_no_further_than_full);
   tcase_add_test(tc, over_a_minute_the_rate_is_kept);
   tcase_add_test(tc, a_request_larger_than_the_bucket_leaves_a_debt);
+  tcase_add_test(tc, a_look_takes_nothing);
   tcase_add_test(tc, what_it_says_to_wait_is_enough);
   tcase_add_test(tc, a_rate_below_one_lets_one_pass);
   tcase_add_test(tc, an_address_does_not_eat_another_s);
