@@ -212,6 +212,9 @@ au_status_t au_http_start(const au_options_t *options, au_buffer_t *buffer,
   http->options = options;
   http->buffer = buffer;
   http->started_ns = au_clock_monotonic_ns();
+  http->gather_max = 4 * (uint64_t)options->limits.max_body_bytes;
+  if (http->gather_max < AU_GATHER_MAX)
+    http->gather_max = AU_GATHER_MAX;
   http->request_timeout_ns = au_clock_seconds_ns(options->request_timeout_s);
   au_status_t status = load_files(http, error, error_size);
   if (status == AU_OK) {
@@ -269,8 +272,10 @@ void au_http_stop(au_http_t *http) {
     au_listener_t *listener = &http->listener[i];
     if (listener->loop == NULL)
       continue;
-    au_loops_stop(listener);
+    /* Before the socket is closed: behind that the name may be that of a new
+     * process already. */
     au_socket_forget(listener->address);
+    au_loops_stop(listener);
   }
   au_linger_stop(http->linger);
   http->linger = NULL;

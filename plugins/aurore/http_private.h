@@ -19,6 +19,9 @@
 
 /* Ingests kept for the next requests; more are made when needed, and freed. */
 #define AU_INGEST_POOL 64
+/* For all bodies together that came in pieces, and are kept until their answer
+ * has been sent (which is not larger); no less than for four of the largest. */
+#define AU_GATHER_MAX ((uint64_t)64 << 20)
 
 typedef struct au_listener au_listener_t;
 
@@ -65,6 +68,8 @@ struct au_http {
   _Atomic bool quiescing;
   _Atomic unsigned unbound;
   _Atomic unsigned requests; /* under way */
+  _Atomic uint64_t gathered; /* bytes promised to bodies, of "gather_max" */
+  uint64_t gather_max;       /* immutable */
 
   pthread_mutex_t lock; /* protects: the next three */
   pthread_cond_t retry;

@@ -22,7 +22,8 @@
 #define NO_LENGTH UINT64_MAX
 #define PATH_SHOWN_MAX 200
 /* A body that came in pieces is gathered; the buffer starts no larger. */
-#define BODY_FIRST ((uint64_t)1 << 20)
+#define TOLD_FIRST ((uint64_t)1 << 20)
+#define UNTOLD_FIRST ((uint64_t)64 << 10)
 #define DROP_MAX ((uint64_t)64 << 10)
 
 static int hex_digit(char c) {
@@ -193,27 +194,66 @@ static bool is_late(const au_request_t *request) {
          request->http->request_timeout_ns;
 }
 
+/* Takes memory for a body of "size" bytes from what all bodies share. */
+static bool claim(au_request_t *request, uint64_t size) {
+  au_http_t *http = request->http;
+  if (size <= request->gathered)
+    return true;
+  uint64_t more = size - request->gathered;
+  if (atomic_fetch_add(&http->gathered, more) + more > http->gather_max) {
+    atomic_fetch_sub(&http->gathered, more);
+    return false;
+  }
+  request->gathered = size;
+  return true;
+}
+
+/* Room for the next piece: for a body of usual size at once when its size is
+ * told, else it is doubled; what is told need not be true. */
+static bool make_room(au_request_t *request, size_t size) {
+  uint64_t most = request->http->options->limits.max_body_bytes;
+  uint64_t need = request->body.size + size;
+  uint64_t wanted = request->gathered;
+  if (most > request->content_length)
+    most = request->content_length;
+  if (wanted == 0)
+    wanted = request->content_length == NO_LENGTH ? UNTOLD_FIRST : TOLD_FIRST;
+  while (wanted < need)
+    wanted *= 2;
+  if (wanted > most)
+    wanted = most;
+  if (!claim(request, wanted))
+    return false;
+  if (request->body.capacity < wanted)
+    au_bytes_reserve(&request->body, wanted - request->body.size);
+  return true;
+}
+
+static void drop_body(au_request_t *request) {
+  au_bytes_fini(&request->body);
+  atomic_fetch_sub(&request->http->gathered, request->gathered);
+  request->gathered = 0;
+}
+
 /* A piece of the body. */
 static bool take_body(au_request_t *request, const char *data, size_t size) {
   const au_http_t *http = request->http;
   if (is_late(request))
     return false;
-  if (request->is_too_large)
+  if (request->is_too_large || request->is_crowded_out)
     return true;
   if (request->body.size == 0 && !request->is_gzip &&
       size == request->content_length) {
     au_route_events_parse(request, data, size);
     return true;
   }
-  if (request->body.size + size > http->options->limits.max_body_bytes) {
-    request->is_too_large = true;
-    au_bytes_fini(&request->body);
+  request->is_too_large =
+      request->body.size + size > http->options->limits.max_body_bytes;
+  request->is_crowded_out = !request->is_too_large && !make_room(request, size);
+  if (request->is_too_large || request->is_crowded_out) {
+    drop_body(request);
     return true;
   }
-  if (request->body.size == 0 && request->content_length != NO_LENGTH)
-    au_bytes_reserve(&request->body, request->content_length < BODY_FIRST
-                                         ? request->content_length
-                                         : BODY_FIRST);
   au_bytes_put(&request->body, data, size);
   return !request->body.failed;
 }
@@ -340,7 +380,7 @@ void au_http_completed(void *cls, struct MHD_Connection *connection,
   au_watch_header_due(request->http->watchdog, watch_of(connection));
   au_http_give_back_ingest(request);
   au_request_forget_question(request);
-  au_bytes_fini(&request->body);
+  drop_body(request);
   au_bytes_fini(&request->accepted);
   atomic_fetch_sub(&request->http->requests, 1);
   au_request_release(request);
@@ -377,28 +417,44 @@ void au_http_connection(void *cls, struct MHD_Connection *connection,
                  code == MHD_CONNECTION_NOTIFY_STARTED ? 1 : -1);
 }
 
+/* The client's address for the rate limits: its size, and 0 for a Unix socket.
+ */
+static size_t address_of(const au_request_t *request, uint8_t address[16]) {
+  const union MHD_ConnectionInfo *info = MHD_get_connection_info(
+      request->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+  if (info == NULL || info->client_addr == NULL)
+    return 0;
+  /* By memcpy: a sockaddr is read as what its family says it is. */
+  struct sockaddr_in v4;
+  struct sockaddr_in6 v6;
+  if (info->client_addr->sa_family == AF_INET) {
+    memcpy(&v4, info->client_addr, sizeof(v4));
+    memcpy(address, &v4.sin_addr, sizeof(v4.sin_addr));
+    return sizeof(v4.sin_addr);
+  }
+  if (info->client_addr->sa_family != AF_INET6)
+    return 0;
+  memcpy(&v6, info->client_addr, sizeof(v6));
+  memcpy(address, &v6.sin6_addr, sizeof(v6.sin6_addr));
+  return sizeof(v6.sin6_addr);
+}
+
 unsigned au_http_limit_events(au_request_t *request, uint64_t events) {
   au_http_t *http = request->http;
   if (http->rate_limit == NULL)
     return 0;
-  const void *address = "";
-  size_t size = 0;
-  const union MHD_ConnectionInfo *info = MHD_get_connection_info(
-      request->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-  /* By memcpy: a sockaddr is read as what its family says it is. */
-  struct sockaddr_in v4;
-  struct sockaddr_in6 v6;
-  if (info != NULL && info->client_addr != NULL) {
-    if (info->client_addr->sa_family == AF_INET) {
-      memcpy(&v4, info->client_addr, sizeof(v4));
-      address = &v4.sin_addr;
-      size = sizeof(v4.sin_addr);
-    } else if (info->client_addr->sa_family == AF_INET6) {
-      memcpy(&v6, info->client_addr, sizeof(v6));
-      address = &v6.sin6_addr;
-      size = sizeof(v6.sin6_addr);
-    }
-  }
+  uint8_t address[16];
+  size_t size = address_of(request, address);
   return au_rate_limit_take(http->rate_limit, address, size, events,
+                            au_clock_monotonic_ns());
+}
+
+unsigned au_http_limit_look(au_request_t *request) {
+  au_http_t *http = request->http;
+  if (http->rate_limit == NULL)
+    return 0;
+  uint8_t address[16];
+  size_t size = address_of(request, address);
+  return au_rate_limit_look(http->rate_limit, address, size,
                             au_clock_monotonic_ns());
 }

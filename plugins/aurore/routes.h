@@ -118,6 +118,8 @@ struct au_request {
   bool is_minimal; /* Prefer: return=minimal */
   bool is_parsed;
   bool is_too_large;
+  bool is_crowded_out; /* there was no memory left for its body */
+  uint64_t gathered;   /* its part of http->gathered */
   au_bytes_t body;
   au_ingest_t *ingest; /* borrowed from the pool; NULL: none */
   au_ingest_result_t parsed;
@@ -216,6 +218,8 @@ au_history_t *au_http_history(const au_http_t *http); /* NULL: likewise */
 /* Takes "events" from the rate limits; 0 when they may pass, else the seconds
  * after which to try again. */
 unsigned au_http_limit_events(au_request_t *request, uint64_t events);
+/* The same for one event, but takes nothing. */
+unsigned au_http_limit_look(au_request_t *request);
 
 /* Gives the request an ingest of the pool; false when out of memory. */
 bool au_http_take_ingest(au_request_t *request);

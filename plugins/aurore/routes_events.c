@@ -140,6 +140,24 @@ static enum MHD_Result take_preference(void *cls, enum MHD_ValueKind kind,
   return MHD_YES;
 }
 
+static enum MHD_Result answer_limited(au_request_t *request, unsigned seconds,
+                                      uint64_t events) {
+  char text[16];
+  snprintf(text, sizeof(text), "%u", seconds);
+  const char *const headers[] = {MHD_HTTP_HEADER_RETRY_AFTER, text, NULL};
+  reject(AU_REASON_RATE_LIMITED, events);
+  return au_answer_status(request, MHD_HTTP_TOO_MANY_REQUESTS,
+                          "Too Many Requests", NULL, headers);
+}
+
+/* When not even one event may pass, the body is not looked at. */
+static bool judge_rate(au_request_t *request) {
+  unsigned wait_s = au_http_limit_look(request);
+  if (wait_s > 0)
+    (void)answer_limited(request, wait_s, 1);
+  return wait_s == 0;
+}
+
 bool au_route_events_begin(au_request_t *request) {
   if (au_http_is_quiescing(request->http)) {
     (void)answer_unavailable(request, "shutting down", 0);
@@ -147,7 +165,8 @@ bool au_route_events_begin(au_request_t *request) {
   }
   (void)MHD_get_connection_values(request->connection, MHD_HEADER_KIND,
                                   take_preference, request);
-  return judge_type(request) && judge_coding(request) && judge_length(request);
+  return judge_type(request) && judge_coding(request) &&
+         judge_length(request) && judge_rate(request);
 }
 
 void au_route_events_parse(au_request_t *request, const char *body,
@@ -328,16 +347,6 @@ static enum MHD_Result answer_full(au_request_t *request) {
                    headers);
 }
 
-static enum MHD_Result answer_limited(au_request_t *request, unsigned seconds,
-                                      uint64_t events) {
-  char text[16];
-  snprintf(text, sizeof(text), "%u", seconds);
-  const char *const headers[] = {MHD_HTTP_HEADER_RETRY_AFTER, text, NULL};
-  reject(AU_REASON_RATE_LIMITED, events);
-  return au_answer_status(request, MHD_HTTP_TOO_MANY_REQUESTS,
-                          "Too Many Requests", NULL, headers);
-}
-
 enum MHD_Result au_answer_not_appended(au_request_t *request,
                                        au_status_t status) {
   uint64_t events = request->events;
@@ -381,6 +390,8 @@ enum MHD_Result au_route_events_run(au_request_t *request) {
   enum MHD_Result result = MHD_NO;
   if (request->is_too_large)
     return answer_too_large(request, TOO_LARGE);
+  if (request->is_crowded_out)
+    return answer_unavailable(request, "too many large requests at a time", 0);
   if (!request->is_parsed && !parse_gathered(request, &result))
     return result;
   if (request->parsed != AU_INGEST_DONE)

@@ -19,10 +19,13 @@
 #define UNIX_PREFIX "unix:"
 #define TYPE (SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK)
 
+/* Leaves errno as it was. */
 static int give_up(int fd, char *error, size_t error_size) {
-  snprintf(error, error_size, "%s", strerror(errno));
+  int reason = errno;
+  snprintf(error, error_size, "%s", strerror(reason));
   if (fd >= 0)
     close(fd);
+  errno = reason;
   return -1;
 }
 
@@ -99,7 +102,15 @@ int au_socket_listen(const char *address, char *error, size_t error_size) {
     snprintf(error, error_size, "%s", gai_strerror(result));
     return -1;
   }
-  int fd = listen_at(found, error, error_size);
+  /* "localhost" may be ::1 first, on a machine without IPv6. But an address
+   * that is in use will be free again: no other one is taken in its stead. */
+  int fd = -1;
+  for (const struct addrinfo *info = found; info != NULL;
+       info = info->ai_next) {
+    fd = listen_at(info, error, error_size);
+    if (fd >= 0 || errno == EADDRINUSE)
+      break;
+  }
   freeaddrinfo(found);
   return fd;
 }

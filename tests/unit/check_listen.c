@@ -7,7 +7,10 @@
 
 #include "clock.h"
 
+#include <dlfcn.h>
+#include <fcntl.h>
 #include <gnutls/gnutls.h>
+#include <netdb.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
@@ -313,6 +316,56 @@ START_TEST(a_body_in_pieces) {
 }
 END_TEST
 
+#define BODY_SIZE 1000000
+
+/* The header, and the first bytes of a body that is as long as it may be. */
+static client_t *begin_large_body(void) {
+  char head[256];
+  snprintf(head, sizeof(head),
+           "POST /events HTTP/1.1\r\nHost: t\r\n" JSON_TYPE
+           "Content-Length: %d\r\n\r\n",
+           BODY_SIZE);
+  client_t *client = client_connect(&server);
+  send_text(client, head);
+  send_text(client, EVENT);
+  return client;
+}
+
+static int finish_large_body(client_t *client) {
+  static char rest[BODY_SIZE];
+  memset(rest, ' ', sizeof(rest));
+  send_bytes(client, rest, BODY_SIZE - strlen(EVENT));
+  reply_t reply = read_reply(client);
+  if (reply.status == 503) {
+    ck_assert_ptr_nonnull(header_of(&reply, "Retry-After"));
+    ck_assert_ptr_nonnull(strstr(reply.body, "too many large requests"));
+  }
+  int status = reply.status;
+  reply_fini(&reply);
+  client_close(client);
+  return status;
+}
+
+/* All that come together are gathered in 64 MiB. */
+START_TEST(large_bodies_share_a_bound) {
+  set_number(&server, "RequestTimeout", 100);
+  server_start(&server);
+  client_t *client[80];
+  for (int i = 0; i < 80; i++)
+    client[i] = begin_large_body();
+  while (finish_large_body(begin_large_body()) != 503)
+    continue; /* until the server has read what they sent */
+  ck_assert_uint_ge(rejected(AU_REASON_UNAVAILABLE), 1);
+  /* Small ones are not concerned. */
+  expect_part(post(&server, EVENT), 202, "event_id");
+  for (int i = 0; i < 80; i++)
+    client_close(client[i]);
+  while (finish_large_body(begin_large_body()) != 202)
+    continue; /* until it has seen that they are gone */
+  server_stop(&server);
+}
+END_TEST
+
 START_TEST(a_chunked_body) {
   server_start(&server);
   client_t *client = client_connect(&server);
@@ -488,6 +541,65 @@ START_TEST(a_busy_port_is_tried_again) {
 }
 END_TEST
 
+typedef int (*resolver_t)(const char *, const char *, const struct addrinfo *,
+                          struct addrinfo **);
+
+/* The addresses of "localhost", if not the system's. */
+static const char *localhost[2];
+
+/* In the place of the library's. */
+int getaddrinfo(const char *node, const char *service,
+                const struct addrinfo *hints, struct addrinfo **found) {
+  union {
+    void *symbol;
+    resolver_t resolve;
+  } real = {.symbol = dlsym(RTLD_NEXT, "getaddrinfo")};
+  if (localhost[0] == NULL || node == NULL || strcmp(node, "localhost") != 0)
+    return real.resolve(node, service, hints, found);
+  int result = real.resolve(localhost[0], service, hints, found);
+  return result != 0
+             ? result
+             : real.resolve(localhost[1], service, hints, &(*found)->ai_next);
+}
+
+START_TEST(a_name_may_have_an_address_that_this_machine_has_not) {
+  localhost[0] = "192.0.2.1";
+  localhost[1] = "127.0.0.1";
+  char address[64];
+  struct sockaddr_in in;
+  close(listen_somewhere(address, &in));
+  snprintf(address, sizeof(address), "localhost:%u", ntohs(in.sin_port));
+  set_option(&server, "Listen", address);
+  server_start(&server);
+  ck_assert_uint_eq(au_http_unbound(server.http), 0);
+  client_t *client = connect_to(&in);
+  send_event(client);
+  expect_part(read_reply(client), 202, "event_id");
+  client_close(client);
+  server_stop(&server);
+  localhost[0] = NULL;
+}
+END_TEST
+
+START_TEST(a_busy_address_is_not_replaced_by_another_of_the_name) {
+  localhost[0] = "127.0.0.1";
+  localhost[1] = "127.0.0.2";
+  char address[64];
+  struct sockaddr_in in;
+  int fd = listen_somewhere(address, &in);
+  snprintf(address, sizeof(address), "localhost:%u", ntohs(in.sin_port));
+  set_option(&server, "Listen", address);
+  server_start(&server);
+  ck_assert_uint_eq(au_http_unbound(server.http), 1);
+  close(fd);
+  while (au_http_unbound(server.http) > 0)
+    pause_ms(10);
+  client_close(connect_to(&in));
+  server_stop(&server);
+  localhost[0] = NULL;
+}
+END_TEST
+
 START_TEST(a_stop_does_not_wait_for_a_busy_port) {
   char address[64];
   struct sockaddr_in in;
@@ -534,10 +646,28 @@ START_TEST(a_socket_that_somebody_listens_on_is_left) {
 }
 END_TEST
 
+static _Atomic int unlinked_while_it_listened;
+
+/* In the place of the library's: looks whether the socket still listens. */
+int unlink(const char *path) {
+  if (strcmp(path, server.socket) == 0) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    strcpy(address.sun_path, path);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0)
+      atomic_fetch_add(&unlinked_while_it_listened, 1);
+    close(fd);
+  }
+  return unlinkat(AT_FDCWD, path, 0);
+}
+
+/* As long as it listens nobody else has the name. */
 START_TEST(a_socket_is_gone_after_the_stop) {
+  atomic_store(&unlinked_while_it_listened, 0);
   server_start(&server);
   au_http_stop(server.http);
   ck_assert_int_ne(access(server.socket, F_OK), 0);
+  ck_assert_int_eq(atomic_load(&unlinked_while_it_listened), 1);
   server_stop(&server);
 }
 END_TEST
@@ -632,7 +762,15 @@ START_TEST(a_rate_limit_is_429_with_the_time_to_wait) {
   ck_assert_int_le(wait_s, 101);
   expect(reply, 429, "{\"statusCode\":429,\"message\":\"Too Many Requests\"}");
   ck_assert_uint_eq(fake_buffer_calls(), 1);
-  ck_assert_uint_eq(rejected(AU_REASON_RATE_LIMITED), 2);
+  /* A request, not its events: its body is not parsed, nor read when it is
+   * large. */
+  ck_assert_uint_eq(rejected(AU_REASON_RATE_LIMITED), 1);
+  expect_part(post(&server, "[no json"), 429, "Too Many Requests");
+  client_t *client = client_connect(&server);
+  send_text(client, "POST /events HTTP/1.1\r\nHost: t\r\n" JSON_TYPE
+                    "Content-Length: 1000000\r\n\r\n");
+  expect_part(read_reply(client), 429, "Too Many Requests");
+  client_close(client);
   for (int i = 0; i < 10; i++) /* nobody limits these, nor do they cost */
     expect_part(ask(&server, "GET", "/live", "", NULL), 200, "SERVER");
   server_stop(&server);
@@ -785,6 +923,7 @@ static Suite *make_suite(void) {
   tc = add_case(suite, "connection");
   tcase_add_test(tc, requests_in_one_packet_are_answered_in_order);
   tcase_add_test(tc, a_body_in_pieces);
+  tcase_add_test(tc, large_bodies_share_a_bound);
   tcase_add_test(tc, a_chunked_body);
   tcase_add_test(tc, a_refused_request_does_not_end_the_connection);
   tcase_add_test(tc, a_body_that_trickles_is_cut);
@@ -794,6 +933,8 @@ static Suite *make_suite(void) {
   tcase_add_test(tc, clients_do_not_write_the_log);
   tc = add_case(suite, "address");
   tcase_add_test(tc, a_busy_port_is_tried_again);
+  tcase_add_test(tc, a_name_may_have_an_address_that_this_machine_has_not);
+  tcase_add_test(tc, a_busy_address_is_not_replaced_by_another_of_the_name);
   tcase_add_test(tc, a_stop_does_not_wait_for_a_busy_port);
   tcase_add_test(tc, a_socket_that_nobody_listens_on_is_replaced);
   tcase_add_test(tc, a_socket_that_somebody_listens_on_is_left);
