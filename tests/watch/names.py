@@ -9,7 +9,7 @@ from pathlib import Path
 from harness.build import TOP
 
 TYPES = Path("/usr/share/collectd/types.db")
-OWN = {"up", "ALERTS"}
+OWN = {"up", "ALERTS", "ALERTS_FOR_STATE"}
 
 
 def _our_names():
