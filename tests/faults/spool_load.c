@@ -43,7 +43,11 @@ static struct {
   uint64_t until; /* acknowledged appends after which it ends; 0: never */
   uint64_t hold;  /* nothing is stored before so many refusals */
   unsigned seed;
-} options = {.segment_bytes = 65536, .threads = 6, .seed = 1};
+} options = {.directory = "",
+             .journal = "",
+             .segment_bytes = 65536,
+             .threads = 6,
+             .seed = 1};
 
 static struct {
   int journal_fd;
