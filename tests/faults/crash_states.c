@@ -64,12 +64,39 @@ typedef struct run {
 static struct {
   uint64_t states;
   uint64_t limit;
+  uint64_t places;
   size_t choices; /* in each place */
   unsigned seed;
   char directory[2][64];
   au_uuid_t uuid[IDS_MAX];
   size_t uuids;
 } all = {.limit = 2000, .choices = 4, .seed = 1};
+
+/* What the states were, for the table at the end. */
+enum {
+  KIND_KILL = 8,
+  KIND_STALE,
+  KIND_SEGMENTS,
+  KIND_MAKING,
+  KIND_SECOND,
+  KINDS
+};
+static const char *const kind_text[KINDS] = {
+    "a write lost",
+    "a write torn at a sector",
+    "zeros where data was written",
+    "a change of size lost",
+    "a name that was made lost",
+    "a rename lost",
+    "a removal lost",
+    "the state file's write lost or torn",
+    "killed, nothing lost",
+    "stale blocks where nothing was written",
+    "three segments or more",
+    "a segment half made",
+    "cut again in the middle of what follows"};
+static uint64_t kinds[KINDS];
+static double slowest_ms; /* of the recoveries */
 
 /* The state under test, for telling what is wrong with it. */
 static struct {
@@ -122,6 +149,35 @@ static void save_state(void) {
   disk_image_write(now.image, path);
   fprintf(stderr, "  look at it again with: crash_states --replay %s\n",
           directory);
+}
+
+static void count_kinds(const disk_image_t *image, const disk_choice_t *choice,
+                        bool is_second) {
+  size_t segments = 0;
+  bool making = false;
+  for (size_t i = 0; i < image->count; i++) {
+    segments += strstr(image->file[i].name, ".segment") != NULL;
+    making |= strstr(image->file[i].name, ".new") != NULL;
+  }
+  for (int kind = 0; kind < KIND_KILL; kind++)
+    kinds[kind] += image->damage >> kind & 1;
+  kinds[KIND_KILL] += choice->mode == DISK_RUNNING;
+  kinds[KIND_STALE] += choice->is_stale;
+  kinds[KIND_SEGMENTS] += segments >= 3;
+  kinds[KIND_MAKING] += making;
+  kinds[KIND_SECOND] += is_second;
+}
+
+/* Every kind has come up, when there were enough states for that. */
+static bool print_kinds(void) {
+  bool complete = true;
+  for (int kind = 0; kind < KINDS; kind++) {
+    printf("  %-42s %10" PRIu64 "\n", kind_text[kind], kinds[kind]);
+    complete = complete && kinds[kind] > 0;
+  }
+  printf("  %-42s %10" PRIu64 "\n", "places where runs were cut", all.places);
+  printf("  the slowest recovery took %.1f ms\n", slowest_ms);
+  return complete || all.states < 2000;
 }
 
 static void violation(const char *text) __attribute__((noreturn));
@@ -197,7 +253,12 @@ static au_status_t open_spool(run_t *run, const au_io_t *io) {
   atomic_store(&run->usage.events, 0);
   atomic_store(&run->usage.bytes, 0);
   au_metrics_reset();
-  return au_spool_open(&config, &run->spool, error, sizeof(error));
+  int64_t start_ns = au_clock_monotonic_ns();
+  au_status_t status =
+      au_spool_open(&config, &run->spool, error, sizeof(error));
+  double ms = (double)(au_clock_monotonic_ns() - start_ns) / 1e6;
+  slowest_ms = ms > slowest_ms ? ms : slowest_ms;
+  return status;
 }
 
 /* Opens, compares, and tells the record what has turned up. */
@@ -399,6 +460,7 @@ static void test_second(const run_t *second, const disk_t *disk,
   au_spool_close(third.spool);
   now.is_second = false;
   all.states++;
+  count_kinds(&image, &choice, true);
   disk_image_free(&image);
   oracle_fini(&oracle);
   disk_free(cut);
@@ -425,6 +487,7 @@ static void test_state(const run_t *first, const disk_t *cut,
   if (!start(&second))
     violation("the spool cannot be opened");
   all.states++;
+  count_kinds(image, &now.choice, false);
   if (!append(&second, 1))
     violation("an append was refused");
   for (unsigned steps = roll(seed, 4); steps > 0; steps--)
@@ -521,6 +584,7 @@ static void test_round(unsigned round) {
   oracle_init(&oracle);
   for (size_t place = 0;; place++) {
     now.place = place;
+    all.places++;
     test_place(&run, disk, &oracle, &seed);
     if (place == run.record.count || all.states >= all.limit)
       break;
@@ -634,5 +698,5 @@ int main(int argc, char **argv) {
     test_round(round++);
   printf("crash_states: %" PRIu64 " states of %u runs, all good\n", all.states,
          round);
-  return 0;
+  return print_kinds() ? 0 : 1;
 }

@@ -394,26 +394,49 @@ static size_t sector_end(const disk_op_t *op, size_t from) {
   return end < op->size ? end : op->size;
 }
 
-static void crash_write(content_t *content, const change_t *change,
-                        chooser_t *chooser) {
+/* Returns what was done to it. */
+static unsigned crash_write(content_t *content, const change_t *change,
+                            chooser_t *chooser) {
   const disk_op_t *op = change->op;
+  size_t kept = 0;
+  size_t lost = 0;
+  unsigned damage = 0;
   for (size_t from = 0, end; from < op->size; from = end) {
     end = sector_end(op, from);
-    if (keeps(chooser, false))
+    bool keep = keeps(chooser, false);
+    if (keep)
       content_put(content, op->offset + from, op->data + from, end - from);
+    else if (op->offset + end <= content->size &&
+             content->data[op->offset + end - 1] == 0)
+      damage |= DISK_ZERO_TAIL;
+    kept += keep ? 1 : 0;
+    lost += keep ? 0 : 1;
   }
+  if (lost > 0)
+    damage |= kept > 0 ? DISK_TORN_WRITE : DISK_LOST_WRITE;
+  return damage;
 }
 
-static void crash_file(const file_t *file, chooser_t *chooser,
-                       content_t *out_content) {
+static unsigned lost_name(disk_kind_t kind) {
+  if (kind == DISK_CREATE)
+    return DISK_LOST_CREATE;
+  return kind == DISK_RENAME ? DISK_LOST_RENAME : DISK_LOST_UNLINK;
+}
+
+static unsigned crash_file(const file_t *file, chooser_t *chooser,
+                           content_t *out_content) {
+  unsigned damage = 0;
   content_copy(out_content, &file->certain);
   for (size_t i = 0; i < file->changes.count; i++) {
     const change_t *change = &file->changes.change[i];
     if (change->doubt != CERTAIN && change->op->kind == DISK_WRITE)
-      crash_write(out_content, change, chooser);
+      damage |= crash_write(out_content, change, chooser);
     else if (change->doubt == CERTAIN || keeps(chooser, false))
       content_apply(out_content, change->op);
+    else
+      damage |= DISK_LOST_SIZE;
   }
+  return damage;
 }
 
 size_t disk_units(const disk_t *disk) {
@@ -470,15 +493,19 @@ void disk_crash(const disk_t *disk, const disk_choice_t *choice,
                        .random =
                            choice->seed * 2654435761U + 88172645463325252U};
   names_t names = disk->certain;
+  out_image->damage = 0;
   for (size_t i = 0; i < disk->changes.count; i++) {
     const change_t *change = &disk->changes.change[i];
     if (change->doubt == CERTAIN || keeps(&chooser, true))
       names_apply(&names, change->op);
+    else
+      out_image->damage |= lost_name(change->op->kind);
   }
   qsort(names.name, names.count, sizeof(names.name[0]), compare_names);
   content_t *content = need(calloc(disk->files + 1, sizeof(*content)));
+  unsigned *damage = need(calloc(disk->files + 1, sizeof(*damage)));
   for (unsigned i = 0; i < disk->files; i++)
-    crash_file(&disk->file[i], &chooser, &content[i]);
+    damage[i] = crash_file(&disk->file[i], &chooser, &content[i]);
   out_image->count = names.count;
   for (size_t i = 0; i < names.count; i++) {
     content_t copy;
@@ -486,10 +513,16 @@ void disk_crash(const disk_t *disk, const disk_choice_t *choice,
     memcpy(out_image->file[i].name, names.name[i].name, DISK_NAME_SIZE);
     out_image->file[i].data = copy.data;
     out_image->file[i].size = copy.size;
+    unsigned done = damage[names.name[i].file];
+    out_image->damage |= done;
+    if (strcmp(names.name[i].name, "state") == 0 &&
+        (done & (DISK_LOST_WRITE | DISK_TORN_WRITE)) != 0)
+      out_image->damage |= DISK_TORN_STATE;
   }
   for (unsigned i = 0; i < disk->files; i++)
     free(content[i].data);
   free(content);
+  free(damage);
   if (choice->is_stale)
     make_stale(out_image);
 }

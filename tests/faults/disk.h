@@ -111,9 +111,22 @@ void disk_choice_print(const disk_choice_t *choice, FILE *out);
 /* How many units there are to choose among. */
 size_t disk_units(const disk_t *disk);
 
+/* What a power cut has done; a state may be of several kinds. */
+typedef enum disk_damage {
+  DISK_LOST_WRITE = 1 << 0, /* none of a write is left */
+  DISK_TORN_WRITE = 1 << 1, /* some of its sectors are, and some are not */
+  DISK_ZERO_TAIL = 1 << 2,  /* the file reaches as far, and holds zeros there */
+  DISK_LOST_SIZE = 1 << 3,  /* the file is as long as it was before */
+  DISK_LOST_CREATE = 1 << 4, /* a name that was made is gone */
+  DISK_LOST_RENAME = 1 << 5, /* it has its name of before */
+  DISK_LOST_UNLINK = 1 << 6, /* a name that was removed is there */
+  DISK_TORN_STATE = 1 << 7   /* a write of the file "state" is lost, or torn */
+} disk_damage_t;
+
 /* The files that are left. */
 typedef struct disk_image {
   size_t count;
+  unsigned damage; /* of disk_damage_t */
   struct {
     char name[DISK_NAME_SIZE];
     uint8_t *data;

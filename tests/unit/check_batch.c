@@ -10,7 +10,9 @@
 #include "rows.h"
 #include "schema.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static au_database_t *database;
 static au_buffer_t *buffer;
@@ -347,6 +349,96 @@ START_TEST(spool_that_lost_its_tail_stores_all_it_accepted_since) {
 }
 END_TEST
 
+/* --- damage and other oddities -------------------------------------------- */
+
+/* All that waits is in one segment, and none of it can be read. */
+static void make_gap(void) {
+  ck_assert_ptr_nonnull(mkdtemp(directory));
+  reopen(AU_DURABILITY_MEMORY);
+  must(au_claim_make(&claim, database, lane, &error));
+  append(0, 5, "lost");
+  char path[128];
+  snprintf(path, sizeof(path), "%s/lane-00/%016d.segment", directory, 1);
+  int fd = open(path, O_RDWR);
+  ck_assert_int_ge(fd, 0);
+  static const char junk[4096] = "no frame";
+  ck_assert_int_eq(pwrite(fd, junk, sizeof(junk), 4096), sizeof(junk));
+  close(fd);
+}
+
+START_TEST(rows_that_cannot_be_read_are_passed) {
+  make_gap();
+  append(5, 5, "there");
+  take(10);
+  ck_assert_uint_eq(batch.slab.count, 0);
+  ck_assert(batch.is_gap);
+  ck_assert(!au_batch_is_done(&batch));
+  if (_i == 0) {
+    ck_assert_uint_eq(store(), 1);
+  } else {
+    must(au_batch_store(&batch, database, &claim, &error));
+    batch.is_gap = true; /* as if the answer had been lost */
+    must(au_claim_make(&claim, database, lane, &error));
+    if (_i == 1)
+      au_batch_settle(&batch, claim.next_seq);
+    else
+      take(10);
+    if (_i == 2)
+      au_batch_skip(&batch, claim.next_seq);
+    ck_assert(au_batch_is_done(&batch));
+    au_lane_commit(lane, au_batch_position(&batch));
+  }
+  ck_assert_int_eq(number("SELECT max(next_seq) FROM aurore.lane"), 6);
+  ck_assert_uint_eq(au_lane_waiting(lane), 5);
+  take(10);
+  ck_assert_uint_eq(store(), 1);
+  ck_assert_int_eq(number("SELECT count(*) FROM aurore.event"), 5);
+  remove_directory();
+}
+END_TEST
+
+START_TEST(long_reason_is_cut_between_characters) {
+  append(0, 1, "any");
+  take(10);
+  error = (au_database_error_t){.fault = AU_FAULT_ROW, .sqlstate = "23514"};
+  char text[512] = "";
+  for (size_t i = 0; i < (size_t)_i; i++)
+    strcat(text, "x");
+  for (int i = 0; i < 100; i++)
+    strcat(text, "\xE2\x82\xAC");
+  snprintf(error.message, sizeof(error.message), "%s", text);
+  ck_assert(au_batch_blame_row(&batch, &error));
+  size_t length = strlen(batch.dead[0].reason);
+  ck_assert_uint_le(length, sizeof(batch.dead[0].reason) - 1);
+  ck_assert_uint_ge(length, sizeof(batch.dead[0].reason) - 4);
+  ck_assert_uint_eq((length - (size_t)_i) % 3, 0);
+  ck_assert_uint_eq(store(), 1);
+  ck_assert_int_eq(number("SELECT count(*) FROM aurore.dead_letter"), 1);
+}
+END_TEST
+
+/* Somebody has put something else in the place of the function. */
+START_TEST(claim_that_answers_something_else_is_told) {
+  static const char *const bodies[] = {
+      "SELECT 1::bigint, 1, 1::bigint WHERE false",
+      "SELECT NULL::bigint, 1, 1::bigint",
+      "SELECT 1::bigint, NULL::integer, 1::bigint",
+      "SELECT 1::bigint, 1, NULL::bigint",
+      "SELECT 1::bigint, 1, 1::bigint FROM generate_series(1, 2)"};
+  char sql[512];
+  snprintf(sql, sizeof(sql),
+           "CREATE OR REPLACE FUNCTION aurore.claim(p_spool uuid, p_lane "
+           "smallint, p_owners uuid[], p_ends bigint[], p_oldest bigint, "
+           "p_may_fall_back boolean, p_host text) RETURNS TABLE (next_seq "
+           "bigint, epoch integer, found_seq bigint) LANGUAGE sql AS '%s'",
+           bodies[_i]);
+  run(sql);
+  ck_assert_int_eq(au_claim_make(&claim, database, lane, &error), AU_INVALID);
+  ck_assert_int_eq(error.fault, AU_FAULT_DATABASE);
+  ck_assert_ptr_nonnull(strstr(error.message, "answers something else"));
+}
+END_TEST
+
 int main(void) {
   if (getenv("AURORE_TEST_CONNINFO") == NULL) {
     printf("skipped: AURORE_TEST_CONNINFO is not set\n");
@@ -370,6 +462,9 @@ int main(void) {
                       3);
   tcase_add_loop_test(
       tcase, spool_that_lost_its_tail_stores_all_it_accepted_since, 0, 3);
+  tcase_add_loop_test(tcase, rows_that_cannot_be_read_are_passed, 0, 3);
+  tcase_add_loop_test(tcase, long_reason_is_cut_between_characters, 0, 3);
+  tcase_add_loop_test(tcase, claim_that_answers_something_else_is_told, 0, 5);
   suite_add_tcase(suite, tcase);
   SRunner *runner = srunner_create(suite);
   srunner_run_all(runner, CK_ENV);

@@ -166,6 +166,50 @@ START_TEST(a_late_answer_has_no_say) {
 }
 END_TEST
 
+/* A listener that uses the breaker itself: many changes come up while one is
+ * told, more than are kept; the last one told is the state. */
+static told_t restless_told;
+
+static void restless(au_breaker_state_t from, au_breaker_state_t to,
+                     unsigned failures, void *context) {
+  static int64_t now = TIMEOUT;
+  static bool is_nested;
+  au_breaker_t **breaker = context;
+  remember(from, to, failures, &restless_told);
+  if (is_nested)
+    return;
+  is_nested = true;
+  for (int i = 0; i < 10; i++) {
+    now += 2 * TIMEOUT;
+    au_breaker_failure(*breaker, allow(*breaker, now), now, 1);
+  }
+  is_nested = false;
+}
+
+START_TEST(changes_while_one_is_told_are_told_in_order) {
+  au_breaker_t *breaker = NULL;
+  const au_breaker_config_t config = {.failures = 1,
+                                      .successes = 1,
+                                      .timeout_ns = TIMEOUT,
+                                      .change = restless,
+                                      .context = &breaker};
+  restless_told.count = 0;
+  ck_assert_int_eq(au_breaker_create(&config, &breaker), AU_OK);
+  ck_assert(au_breaker_may_allow(breaker, 0));
+  fail_times(breaker, 0, 1);
+  ck_assert_uint_gt(restless_told.count, 4);
+  ck_assert_uint_lt(restless_told.count, 21);
+  for (size_t i = 1; i < restless_told.count; i++)
+    ck_assert_int_eq(restless_told.from[i], restless_told.to[i - 1]);
+  ck_assert_int_eq(restless_told.to[restless_told.count - 1], AU_BREAKER_OPEN);
+  ck_assert_int_eq(state_of(breaker), AU_BREAKER_OPEN);
+  ck_assert(!au_breaker_may_allow(breaker, 0));
+  ck_assert(au_breaker_may_allow(breaker, 1000 * TIMEOUT));
+  au_breaker_destroy(breaker);
+  au_breaker_destroy(NULL);
+}
+END_TEST
+
 START_TEST(an_endless_timeout_does_not_wrap) {
   const au_breaker_config_t config = {
       .failures = 1, .successes = 1, .timeout_ns = INT64_MAX};
@@ -415,6 +459,7 @@ static Suite *breaker_suite(void) {
   tcase_add_test(rules, a_failed_probe_opens_for_the_whole_timeout);
   tcase_add_test(rules, a_cancelled_probe_makes_room_for_the_next);
   tcase_add_test(rules, a_late_answer_has_no_say);
+  tcase_add_test(rules, changes_while_one_is_told_are_told_in_order);
   tcase_add_test(rules, an_endless_timeout_does_not_wrap);
   suite_add_tcase(suite, rules);
   TCase *model = tcase_create("model");

@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -264,6 +265,8 @@ static void *append_ten_main(void *argument) {
 START_TEST(waiting_writer_is_woken_by_a_full_batch) {
   au_buffer_t *buffer = open_buffer(NULL, 1, 1000, 1 << 20);
   pthread_t thread;
+  if (_i == 1) /* it knows then when to wake, and wants the full batch alone */
+    ck_assert_int_eq(append(buffer, 1), AU_OK);
   ck_assert_int_eq(pthread_create(&thread, NULL, append_ten_main, buffer), 0);
   const int64_t hour = 3600 * AU_NS_PER_S;
   ck_assert_int_eq(au_lane_wait(au_buffer_lane(buffer, 0), 10, hour,
@@ -274,8 +277,66 @@ START_TEST(waiting_writer_is_woken_by_a_full_batch) {
 }
 END_TEST
 
+static atomic_bool is_full;
+
+static ssize_t full_pwritev(int fd, const struct iovec *iov, int count,
+                            off_t offset) {
+  if (!atomic_load(&is_full))
+    return au_io_system.pwritev(fd, iov, count, offset);
+  errno = ENOSPC;
+  return -1;
+}
+
+START_TEST(lane_in_trouble_is_tried_when_there_is_no_other) {
+  char directory[] = "/tmp/check_buffer_XXXXXX";
+  ck_assert_ptr_nonnull(mkdtemp(directory));
+  au_io_t io = au_io_system;
+  io.pwritev = full_pwritev;
+  const au_buffer_config_t config = {.lanes = 2,
+                                     .capacity = 1000,
+                                     .max_bytes = 1 << 20,
+                                     .directory = directory,
+                                     .durability = AU_DURABILITY_MEMORY,
+                                     .io = &io};
+  char error[256] = "";
+  au_buffer_t *buffer = NULL;
+  ck_assert_int_eq(au_buffer_open(&config, &buffer, error, sizeof(error)),
+                   AU_OK);
+  au_lane_set_fenced(au_buffer_lane(buffer, 0), true);
+  atomic_store(&is_full, true);
+  for (int i = 0; i < 3; i++) {
+    ck_assert_int_eq(append(buffer, 5), AU_IO);
+    ck_assert_uint_eq(events(buffer), 0);
+  }
+  ck_assert_ptr_nonnull(au_buffer_trouble(buffer));
+  atomic_store(&is_full, false);
+  ck_assert_int_eq(append(buffer, 5), AU_OK);
+  ck_assert_uint_eq(au_lane_waiting(au_buffer_lane(buffer, 1)), 5);
+  ck_assert_ptr_null(au_buffer_trouble(buffer));
+  au_buffer_destroy(buffer);
+  char command[64];
+  snprintf(command, sizeof(command), "rm -rf %s", directory);
+  ck_assert_int_eq(system(command), 0);
+}
+END_TEST
+
+START_TEST(directory_without_a_parent_is_told) {
+  const au_buffer_config_t config = {.lanes = 1,
+                                     .capacity = 1000,
+                                     .max_bytes = 1 << 20,
+                                     .directory = "/nonexistent/a/b"};
+  char error[256] = "";
+  au_buffer_t *buffer = NULL;
+  ck_assert_int_eq(au_buffer_open(&config, &buffer, error, sizeof(error)),
+                   AU_IO);
+  ck_assert_ptr_null(buffer);
+  ck_assert_ptr_nonnull(strstr(error, "/nonexistent/a/b"));
+}
+END_TEST
+
 START_TEST(retry_after_stays_within_bounds) {
-  au_buffer_t *buffer = open_buffer(NULL, 1, 1000, 1 << 20);
+  au_buffer_t *buffer =
+      open_buffer(NULL, 1, _i == 0 ? 1000 : UINT64_C(1) << 60, 1 << 20);
   for (int i = 0; i < 3; i++) {
     unsigned seconds = au_buffer_retry_after_s(buffer);
     ck_assert_uint_ge(seconds, 1);
@@ -298,8 +359,10 @@ int main(void) {
   tcase_add_test(tcase, lanes_of_an_earlier_start_are_drained);
   tcase_add_test(tcase, name_of_the_directory_is_synced);
   tcase_add_test(tcase, batch_is_due_when_full_old_flushed_or_stopped);
-  tcase_add_test(tcase, waiting_writer_is_woken_by_a_full_batch);
-  tcase_add_test(tcase, retry_after_stays_within_bounds);
+  tcase_add_loop_test(tcase, waiting_writer_is_woken_by_a_full_batch, 0, 2);
+  tcase_add_test(tcase, lane_in_trouble_is_tried_when_there_is_no_other);
+  tcase_add_test(tcase, directory_without_a_parent_is_told);
+  tcase_add_loop_test(tcase, retry_after_stays_within_bounds, 0, 2);
   suite_add_tcase(suite, tcase);
   SRunner *runner = srunner_create(suite);
   srunner_run_all(runner, CK_ENV);
