@@ -409,8 +409,15 @@ def test_slow_queries_and_locks(api):
     )
 
 
+def statement(name):
+    """The SQL of a query."""
+    text = (build.TOP / "conf.d/aurore-postgresql.conf").read_text()
+    (found,) = re.findall(rf'<Query {name}>\s+Statement "(.*?)"\n', text, re.S)
+    return found.replace("\\\n", "\n")
+
+
 def test_replication_lag(api, module_programs):
-    """A standby that does not replay what it gets."""
+    """A standby that does not replay what it gets: told by both."""
     standby = module_programs.postgres(primary=api.server)
     wait_until(
         lambda: postgresql(api.values(), "count", "standbys") == 1,
@@ -427,6 +434,10 @@ def test_replication_lag(api, module_programs):
             30,
             "a standby that is behind is not seen",
         )
+        cursor = there.cursor()
+        cursor.execute(statement("aurore_replication"))
+        standbys, lag, seconds = cursor.fetchone()
+        assert standbys == 0 and lag > 100000 and seconds >= 0
         lag = postgresql(api.values(), "bytes", "replication_lag", "nobody")
         assert math.isnan(lag)  # not to be seen, rather than none
         there.cursor().execute("SELECT pg_wal_replay_resume()")
@@ -437,6 +448,12 @@ def test_replication_lag(api, module_programs):
             30,
             "a standby that has come up is still seen behind",
         )
+
+        def has_come_up():
+            cursor.execute(statement("aurore_replication"))
+            return cursor.fetchone() == (0, 0, 0)
+
+        wait_until(has_come_up, 30, "it still says that it is behind")
     finally:
         there.close()
         standby.stop()

@@ -27,7 +27,29 @@ static char directory[64];
 static char path[96];
 static char old[96];
 
+typedef enum call {
+  OPENAT,
+  PREAD,
+  PWRITEV,
+  SHORT_WRITE, /* half of it is written, as on a disk that becomes full */
+  FTRUNCATE,
+  RENAMEAT,
+  CLOSE,
+  CALLS
+} call_t;
+
+static bool fails[CALLS];
+static atomic_int looks;
+static atomic_bool is_blind;
+static atomic_int told[AU_LOG_INFO + 1]; /* lines of the log */
+
 static void setup(void) {
+  memset(fails, 0, sizeof(fails));
+  memset(told, 0, sizeof(told));
+  atomic_store(&looks, 0);
+  atomic_store(&is_blind, false);
+  au_log_set_sink(NULL);
+  au_metrics_reset();
   snprintf(directory, sizeof(directory), "/tmp/check_history.XXXXXX");
   ck_assert_ptr_nonnull(mkdtemp(directory));
   snprintf(path, sizeof(path), "%s/history.jsonl", directory);
@@ -43,19 +65,6 @@ static void teardown(void) {
 
 /* --- io that fails ---------------------------------------------------------
  */
-
-typedef enum call {
-  OPENAT,
-  PREAD,
-  PWRITEV,
-  SHORT_WRITE, /* half of it is written, as on a disk that becomes full */
-  FTRUNCATE,
-  RENAMEAT,
-  CLOSE,
-  CALLS
-} call_t;
-
-static bool fails[CALLS];
 
 static int failing(call_t call) {
   errno = EIO;
@@ -347,9 +356,6 @@ END_TEST
 /* --- snapshots -------------------------------------------------------------
  */
 
-static atomic_int looks;
-static atomic_bool is_blind;
-
 static bool look(au_history_figures_t *out, void *context) {
   ck_assert_ptr_eq(context, &looks);
   *out = (au_history_figures_t){
@@ -476,8 +482,6 @@ START_TEST(without_figures_there_is_no_snapshot) {
   au_history_destroy(history);
 }
 END_TEST
-
-static atomic_int told[AU_LOG_INFO + 1];
 
 static void count_line(au_log_level_t level, const char *line) {
   ck_assert_ptr_nonnull(strstr(line, "history"));

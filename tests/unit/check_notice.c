@@ -19,9 +19,12 @@
 #define TIME_US INT64_C(1700000000123456)
 
 static au_limits_t limits;
+static atomic_int warnings;
 
 static void setup(void) {
   au_metrics_reset();
+  au_log_set_sink(NULL);
+  atomic_store(&warnings, 0);
   limits = (au_limits_t)AU_LIMITS_DEFAULT;
   ck_assert_int_eq(au_notice_start(&limits, fake_buffer_open()), AU_OK);
 }
@@ -187,8 +190,6 @@ END_TEST
 
 /* --- what cannot be kept ---------------------------------------------------
  */
-
-static atomic_int warnings;
 
 static void count_line(au_log_level_t level, const char *line) {
   ck_assert_int_eq(level, AU_LOG_WARNING);
