@@ -19,7 +19,7 @@ packages_check='clang clang-format clang-tidy cppcheck e2fsprogs git
   libclang-rt-14-dev libfaketime mount pgbouncer postgresql procps prometheus-alertmanager python3
   python3-jsonschema python3-prometheus-client python3-psycopg2 python3-pytest
   python3-pytest-xdist
-  python3-requests python3-yaml shellcheck valgrind wrk xfsprogs'
+  python3-requests python3-yaml shellcheck strace valgrind wrk xfsprogs'
 
 # For the image and the picture of the dashboard: ./check --long.
 packages_long='chromium debootstrap docker-compose docker.io fonts-dejavu-core
