@@ -363,6 +363,9 @@ au_status_t au_dead_letter_read(const au_query_job_t *job,
                       " FROM aurore.dead_letter AS d"
                       " WHERE d.deleted_at IS NULL AND d.id = ");
   put_uuid(&sql, &letter->id);
+  /* Where it could not be stored, it is refused before it is put back: a role
+   * without the right to update, a database that is read-only. */
+  au_bytes_put_string(&sql, " FOR UPDATE");
   au_result_t result = {.pg = NULL};
   au_status_t status = ask(job, database, &sql, &result, error);
   if (status != AU_OK)

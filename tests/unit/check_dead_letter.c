@@ -249,6 +249,51 @@ START_TEST(refusal_of_the_server_is_passed_on) {
 }
 END_TEST
 
+static void lack_rights(const char *has) {
+  char sql[512];
+  snprintf(sql, sizeof(sql),
+           "CREATE ROLE %s; GRANT USAGE ON SCHEMA aurore TO %s; "
+           "GRANT %s ON aurore.dead_letter TO %s; SET ROLE %s",
+           own_role, own_role, has, own_role, own_role);
+  do_sql(database, sql);
+}
+
+static void assert_lacks_right(au_status_t status) {
+  ck_assert_int_eq(status, AU_INVALID);
+  ck_assert_str_eq(error.sqlstate, "42501");
+}
+
+/* Else its row would stop the lane it waits in. */
+START_TEST(what_could_not_be_stored_is_not_put_back) {
+  insert("a", 1, "");
+  au_dead_letter_t letter = {.id = id_of_one()};
+  lack_rights("SELECT");
+  assert_lacks_right(au_dead_letter_read(&job, database, &letter, &error));
+  do_sql(database, "RESET ROLE; SET default_transaction_read_only = on");
+  ck_assert_int_eq(au_dead_letter_read(&job, database, &letter, &error),
+                   AU_INVALID);
+  ck_assert_str_eq(error.sqlstate, "25006");
+  do_sql(database, "SET default_transaction_read_only = off");
+  au_status_t status = au_dead_letter_read(&job, database, &letter, &error);
+  ck_assert_done(status, error);
+  ck_assert(letter.is_found);
+  au_dead_letter_fini(&letter);
+}
+END_TEST
+
+START_TEST(what_could_not_be_deleted_is_not_hidden) {
+  insert("a", 1, "");
+  au_uuid_t id = id_of_one();
+  ck_assert(mark(&id, 0));
+  lack_rights("SELECT, UPDATE");
+  bool is_found;
+  assert_lacks_right(
+      au_dead_letter_delete(&job, database, &id, &is_found, &error));
+  do_sql(database, "RESET ROLE");
+  ck_assert_str_eq(state(), "reprocessed at");
+}
+END_TEST
+
 START_TEST(answer_that_did_not_fit_is_told) {
   insert("a", 1, "");
   au_uuid_t id = id_of_one();
@@ -281,6 +326,8 @@ int main(void) {
   tcase_add_test(tcase, one_whose_event_waits_is_hidden_only);
   tcase_add_test(tcase, one_that_is_stored_is_deleted_for_good);
   tcase_add_test(tcase, refusal_of_the_server_is_passed_on);
+  tcase_add_test(tcase, what_could_not_be_stored_is_not_put_back);
+  tcase_add_test(tcase, what_could_not_be_deleted_is_not_hidden);
   tcase_add_test(tcase, answer_that_did_not_fit_is_told);
   suite_add_tcase(suite, tcase);
   SRunner *runner = srunner_create(suite);

@@ -30,7 +30,9 @@ $$;
 
 -- Deletes it; false: there is none. One whose event waits in a buffer stays,
 -- unseen, until that is stored (or refused, and then it comes back): the event
--- was promised, and without the dead letter it could be stored twice.
+-- was promised, and without the dead letter it could be stored twice. Who may not
+-- delete may not hide it either: the writer has the same rights, and would fail
+-- to delete it later.
 CREATE FUNCTION aurore.delete_dead_letter(p_id uuid)
 RETURNS boolean
 LANGUAGE plpgsql
@@ -45,7 +47,8 @@ BEGIN
   IF NOT FOUND THEN
     RETURN false;
   END IF;
-  IF found_letter.reprocessed AND found_letter.stored_at IS NULL THEN
+  IF found_letter.reprocessed AND found_letter.stored_at IS NULL
+     AND has_table_privilege('aurore.dead_letter', 'DELETE') THEN
     UPDATE aurore.dead_letter AS d SET deleted_at = now() WHERE d.id = p_id;
   ELSE
     DELETE FROM aurore.dead_letter AS d WHERE d.id = p_id;
