@@ -178,12 +178,19 @@ class Postgres:
     def freeze(self):
         """The server and its sessions stop answering, with every connection
         still open."""
-        for pid in [self.process.pid] + self.process.children():
-            os.kill(pid, signal.SIGSTOP)
+        os.kill(self.process.pid, signal.SIGSTOP)
+        self._signal_sessions(signal.SIGSTOP)
 
     def thaw(self):
-        for pid in self.process.children() + [self.process.pid]:
-            os.kill(pid, signal.SIGCONT)
+        self._signal_sessions(signal.SIGCONT)
+        os.kill(self.process.pid, signal.SIGCONT)
+
+    def _signal_sessions(self, number):
+        for pid in self.process.children():
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                pass  # it has ended by itself
 
     def conninfo(self, database):
         return (
