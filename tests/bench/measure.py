@@ -28,14 +28,14 @@ FULL_EVENTS = 1000000  # the default of Capacity
 ROOM = {"Capacity": 100000000, "MaxBytes": "64GiB"}
 
 
-def compile_program(name, module, directory):
-    """Compiles one of the two C programs."""
-    flags = subprocess.run(["pkg-config", "--cflags", "--libs", module],
-                           check=True, capture_output=True, text=True).stdout.split()
-    target = directory / name
-    subprocess.run(["gcc", "-std=gnu11", "-O2", "-D_GNU_SOURCE", "-Wall", "-Wextra",
-                    "-o", target, HERE / f"{name}.c", *flags], check=True)
-    return target
+def compile_programs(build):
+    """The two C programs, as the build makes them."""
+    targets = ["tests/bench/bare_copy", "tests/bench/bare_http"]
+    done = subprocess.run(["make", "-s", "-C", build, *targets], check=False,
+                          capture_output=True, text=True)
+    if done.returncode != 0:
+        raise BenchError(f"the bare programs were not made:\n{done.stderr}")
+    return [build / target for target in targets]
 
 
 class Bench:
@@ -49,8 +49,7 @@ class Bench:
         self.rows = seconds * 100000
         self.answer_size = 0
         self.postgres = None
-        self.bare_copy = compile_program("bare_copy", "libpq", directory)
-        self.bare_http = compile_program("bare_http", "libmicrohttpd", directory)
+        self.bare_copy, self.bare_http = compile_programs(build)
 
     def prepare(self):
         pool = events.make(POOL)

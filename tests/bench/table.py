@@ -4,6 +4,7 @@
 import statistics
 
 MIB = 1 << 20
+ABOVE_EMPTY_MAX = 64  # MiB, whatever waits
 
 
 def median(values):
@@ -102,8 +103,10 @@ def print_memory(results, lines):
             value = figure(runs, key)
             return "" if value is None else number(value / MIB, 1)
 
+        above = (figure(runs, "resident") - empty) / MIB
+        aim = "<=" if above <= ABOVE_EMPTY_MAX else ">"
         rows.append([text, mib("buffer"), mib("resident"),
-                     number((figure(runs, "resident") - empty) / MIB, 1),
+                     f"{number(above, 1)} {aim} {ABOVE_EMPTY_MAX}",
                      mib("shared"), mib("memory files")])
     if rows:
         rows.insert(0, ["empty collectd (write_prometheus only)", "",
