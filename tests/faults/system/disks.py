@@ -148,8 +148,8 @@ def cut_power_of_both(world):
 def pull_the_disk(world):
     """the disk of the spool goes while collectd runs: it must say so, and what
     it acknowledges after that is not believed"""
-    world.postgres.freeze()  # so that nothing of it gets into the database
     try:
+        world.postgres.freeze()  # so that nothing of it gets into the database
         at = world.now()
         world.disks.spool.cut(world.how())
         wait_until(
@@ -175,8 +175,8 @@ def pull_the_disk(world):
 
 def fill_spool_disk(world):
     """another file takes all the room of the spool's disk"""
-    world.postgres.freeze()  # nothing is stored that would make room
     try:
+        world.postgres.freeze()  # nothing is stored that would make room
         other = world.disks.spool.fill()
         wait_until(
             lambda: world.clients.statuses.get(503, 0) > 0
@@ -197,8 +197,8 @@ fill_spool_disk.takes_long = True
 
 def fill_spool_disk_and_kill(world):
     """the same, and a start on the full disk"""
-    world.postgres.freeze()
     try:
+        world.postgres.freeze()
         other = world.disks.spool.fill()
         world.moment(0.5)
         world.api.kill()

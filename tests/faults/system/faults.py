@@ -37,8 +37,8 @@ def terminate_collectd(world):
 
 def terminate_collectd_database_silent(world):
     """SIGTERM while PostgreSQL does not answer: the rest stays in the spool"""
-    world.postgres.freeze()
     try:
+        world.postgres.freeze()
         world.some_load()
         world.stop_collectd()
     finally:
@@ -127,8 +127,8 @@ def fast_restart(world):
 
 def stop_postgres(world):
     """SIGSTOP, SIGCONT"""
-    world.postgres.freeze()
     try:
+        world.postgres.freeze()
         world.outage()
     finally:
         world.postgres.thaw()
