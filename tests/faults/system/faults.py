@@ -71,19 +71,22 @@ def stop_collectd(world):
 
 
 def kill_backend(world):
-    """kill -9 of a writer's session: PostgreSQL restarts all of them"""
+    """kill -9 of a writer's session: PostgreSQL starts all its processes anew"""
     for _ in range(2):
+        server = world.postgres.process
+        before = set(server.children())
+        sessions = world.sessions()
         try:
-            sessions = world.sessions()
-        except psycopg2.OperationalError:
-            sessions = []  # it still recovers
-        for pid in sessions[:1]:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+            os.kill(sessions[0], signal.SIGKILL)
+        except (IndexError, ProcessLookupError):
+            continue  # the writer is between two connections
         world.some_load()
-    wait_until(world.postgres.answers, 30, "PostgreSQL does not recover")
+        wait_until(
+            lambda before=before: not before & set(server.children()),
+            30,
+            "PostgreSQL does not notice that a session was killed",
+        )
+        wait_until(world.postgres.answers, 30, "PostgreSQL does not recover")
 
 
 def end_sessions(world):
