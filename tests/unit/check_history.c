@@ -3,6 +3,8 @@
  * The history of the figures: its file (bounded, renamed, torn lines, calls
  * that fail), and the newest snapshots in memory.
  */
+#include "short_memory.h"
+
 #include "clock.h"
 #include "history.h"
 #include "history_file.h"
@@ -13,12 +15,29 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+/* The linker's names for --wrap.
+ * NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
+                          void *(*main)(void *), void *argument);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
+                          void *(*main)(void *), void *argument);
+
+static bool no_threads;
+
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
+                          void *(*main)(void *), void *argument) {
+  return no_threads ? EAGAIN
+                    : __real_pthread_create(thread, attributes, main, argument);
+}
+/* NOLINTEND(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
 
 #define MAX_BYTES 4096
 #define LINES 1000
@@ -44,6 +63,8 @@ static atomic_bool is_blind;
 static atomic_int told[AU_LOG_INFO + 1]; /* lines of the log */
 
 static void setup(void) {
+  is_test = true;
+  no_threads = false;
   memset(fails, 0, sizeof(fails));
   memset(told, 0, sizeof(told));
   atomic_store(&looks, 0);
@@ -357,7 +378,8 @@ END_TEST
  */
 
 static bool look(au_history_figures_t *out, void *context) {
-  ck_assert_ptr_eq(context, &looks);
+  if (context != &looks)
+    abort();
   *out = (au_history_figures_t){
       .buffer = {.events = (uint64_t)atomic_fetch_add(&looks, 1),
                  .capacity = 50000,
@@ -529,6 +551,56 @@ START_TEST(the_thread_takes_them_in_time) {
 }
 END_TEST
 
+static void ignore_line(au_log_level_t level, const char *line) {
+  (void)level;
+  (void)line;
+}
+
+/* The n-th allocation fails, for every n: what is missing then is missing, and
+ * the rest is right. */
+START_TEST(short_of_memory) {
+  const au_history_config_t config = {.io = &io,
+                                      .path = path,
+                                      .interval_s = 3600,
+                                      .max_bytes = MAX_BYTES,
+                                      .look = look,
+                                      .context = &looks};
+  for (int i = 1; i <= 10; i++)
+    ck_assert_int_eq(append(i), AU_OK);
+  au_log_set_sink(ignore_line);
+  long n = 1;
+  for (bool failed = true; failed; n++) {
+    au_history_t *history = NULL;
+    au_bytes_t json = AU_BYTES_INIT;
+    fail_memory(n, 1);
+    au_status_t status = PRODUCT(au_history_start(&config, &history));
+    if (status == AU_OK)
+      PRODUCT((au_history_take(history),
+               au_history_put(history, AU_HISTORY_SNAPSHOTS, &json), 0));
+    failed = memory_failed();
+    ck_assert(status == AU_OK || (failed && status == AU_NOMEM));
+    if (status == AU_OK && !json.failed) {
+      const char *text = au_bytes_text(&json);
+      ck_assert(text[0] == '[' && text[json.size - 1] == ']');
+      ck_assert_ptr_null(strstr(text, ",,"));
+    }
+    au_bytes_fini(&json);
+    au_history_destroy(history);
+  }
+  ck_assert_int_gt(n, 30);
+}
+END_TEST
+
+START_TEST(without_a_thread_there_is_no_history) {
+  const au_history_config_t config = {
+      .io = &io, .path = "", .interval_s = 1, .look = look};
+  au_history_t *history = NULL;
+  no_threads = true;
+  ck_assert_int_eq(au_history_start(&config, &history), AU_NOMEM);
+  ck_assert_ptr_null(history);
+}
+END_TEST
+
 START_TEST(nothing_is_destroyed) { au_history_destroy(NULL); }
 END_TEST
 
@@ -558,6 +630,8 @@ int main(void) {
   tcase_add_test(snapshots, a_failing_file_is_told_once);
   tcase_add_test(snapshots, what_is_wrong_with_a_file_is_told_at_the_start);
   tcase_add_test(snapshots, the_thread_takes_them_in_time);
+  tcase_add_test(snapshots, short_of_memory);
+  tcase_add_test(snapshots, without_a_thread_there_is_no_history);
   tcase_add_test(snapshots, nothing_is_destroyed);
   suite_add_tcase(suite, snapshots);
   SRunner *runner = srunner_create(suite);

@@ -3,6 +3,8 @@
  * Notifications as events: what they become, what is cut or left out, and what
  * is counted of those that cannot be kept. The buffer is a fake.
  */
+#include "short_memory.h"
+
 #include "clock.h"
 #include "fake_buffer.h"
 #include "log.h"
@@ -10,11 +12,42 @@
 #include "notice.h"
 
 #include <check.h>
+#include <errno.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* The linker's names for --wrap.
+ * NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
+                          void *(*main)(void *), void *argument);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
+                          void *(*main)(void *), void *argument);
+
+static bool no_threads;
+
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
+                          void *(*main)(void *), void *argument) {
+  return no_threads ? EAGAIN
+                    : __real_pthread_create(thread, attributes, main, argument);
+}
+
+/* The fake one stands on the test's side. */
+au_status_t __real_au_buffer_append(au_buffer_t *buffer, const au_rows_t *rows,
+                                    au_waiter_t *waiter);
+au_status_t __wrap_au_buffer_append(au_buffer_t *buffer, const au_rows_t *rows,
+                                    au_waiter_t *waiter);
+
+au_status_t __wrap_au_buffer_append(au_buffer_t *buffer, const au_rows_t *rows,
+                                    au_waiter_t *waiter) {
+  is_test = true;
+  au_status_t status = __real_au_buffer_append(buffer, rows, waiter);
+  is_test = false;
+  return status;
+}
+/* NOLINTEND(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
 
 #define TIME_US INT64_C(1700000000123456)
 
@@ -22,6 +55,8 @@ static au_limits_t limits;
 static atomic_int warnings;
 
 static void setup(void) {
+  is_test = true;
+  no_threads = false;
   au_metrics_reset();
   au_log_set_sink(NULL);
   atomic_store(&warnings, 0);
@@ -288,6 +323,57 @@ START_TEST(none_is_lost_uncounted_among_many_threads) {
 }
 END_TEST
 
+static uint64_t counted(void) {
+  return fake_buffer_taken() + rejected(AU_REASON_UNAVAILABLE) +
+         rejected(AU_REASON_INVALID);
+}
+
+static void ignore_line(au_log_level_t level, const char *line) {
+  (void)level;
+  (void)line;
+}
+
+/* The n-th allocation fails, for every n: each is kept, or counted. */
+START_TEST(short_of_memory) {
+  const au_notice_value_t value = {"n", AU_NOTICE_SIGNED, {.signed_int = 1}};
+  au_notice_t notice = plain;
+  notice.values = &value;
+  notice.values_count = 1;
+  au_log_set_sink(ignore_line);
+  uint64_t puts = 0;
+  long n = 1;
+  for (bool failed = true; failed; n++) {
+    fail_memory(n, 1);
+    PRODUCT((au_notice_put(&notice), 0));
+    puts++;
+    int64_t deadline_ns = au_clock_monotonic_ns() + 60 * AU_NS_PER_S;
+    while (counted() < puts)
+      ck_assert_int_lt(au_clock_monotonic_ns(), deadline_ns);
+    failed = memory_failed();
+    ck_assert_uint_eq(counted(), puts);
+  }
+  ck_assert_int_gt(n, 5);
+  ck_assert_uint_ge(rejected(AU_REASON_UNAVAILABLE), 1);
+  ck_assert_uint_ge(fake_buffer_taken(), 1);
+}
+END_TEST
+
+START_TEST(a_start_that_fails_takes_nothing) {
+  au_notice_stop();
+  no_threads = true;
+  ck_assert_int_eq(au_notice_start(&limits, NULL), AU_NOMEM);
+  no_threads = false;
+  au_status_t status = AU_NOMEM;
+  for (long n = 1; status != AU_OK; n++) {
+    au_notice_put(&plain);
+    fail_memory(n, 1);
+    status = PRODUCT(au_notice_start(&limits, NULL));
+    ck_assert_int_eq(status, memory_failed() ? AU_NOMEM : AU_OK);
+  }
+  ck_assert_uint_eq(counted(), 0);
+}
+END_TEST
+
 int main(void) {
   Suite *suite = suite_create("notice");
   TCase *events = tcase_create("events");
@@ -308,6 +394,8 @@ int main(void) {
   tcase_add_test(losses, before_and_after_nothing_is_taken);
   tcase_add_test(losses, one_told_while_another_is_kept);
   tcase_add_test(losses, none_is_lost_uncounted_among_many_threads);
+  tcase_add_test(losses, short_of_memory);
+  tcase_add_test(losses, a_start_that_fails_takes_nothing);
   suite_add_tcase(suite, losses);
   SRunner *runner = srunner_create(suite);
   srunner_run_all(runner, CK_ENV);
