@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 
+from harness import queries
 from harness.collectd import HOST
 from harness.events import event
 from harness.prometheus import CONFIG
@@ -178,3 +179,41 @@ def test_rates(scraped):
         return value is not None and not math.isnan(value) and value
 
     assert 0 < wait_until(answer, 30, "there is no rate") <= 10000
+
+
+def test_the_other_way(scraped, module_programs):
+    """The configuration changed over to /metrics/prometheus, as its comment says:
+    the same names and labels, each once."""
+    api = scraped.collectd
+    text = queries.direct_configuration()
+    for before, after in (
+        ("127.0.0.1:3000", f"127.0.0.1:{api.port}"),
+        ("instance: localhost", f"instance: {HOST}"),
+    ):
+        assert before in text
+        text = text.replace(before, after)
+    direct = module_programs.prometheus(api, text=text)
+    wait_until(
+        lambda: direct.value("events_processed_total")
+        and direct.value('up{job="collectd"}') == 1,
+        60,
+        lambda: f"Prometheus does not know: {direct.targets()}",
+    )
+    assert direct.query('{__name__=~"collectd_aurore_.*"}') == []
+
+    def series(prometheus, name):
+        """(name, labels) without the job, and without a bound, which Prometheus 3
+        writes as a number where it reads the histogram itself."""
+        return {
+            frozenset((k, v) for k, v in labels.items() if k not in ("job", "le"))
+            for labels, _ in prometheus.query(
+                f'{{__name__=~"{name}(_bucket|_sum|_count)?"}}'
+            )
+        }
+
+    for name in contract_names():
+        wait_until(
+            lambda: series(direct, name) == series(scraped, name),
+            30,
+            f"{name} differs",
+        )

@@ -36,18 +36,19 @@ def hurried(text):
 
 
 class Prometheus:
-    """Scrapes one collectd once a second. With an Alertmanager it has the rules,
-    too, in a hurry."""
+    """Scrapes one collectd once a second, with the project's configuration or the
+    text of another one. With an Alertmanager it has the rules, too, in a hurry."""
 
     _numbers = itertools.count(1)
 
-    def __init__(self, base, metrics_port, alertmanager=None):
+    def __init__(self, base, metrics_port, alertmanager=None, text=None):
         self.directory = Path(base) / f"prometheus{next(self._numbers)}"
         self.directory.mkdir()
         self.port = None
         self.process = None
         self.metrics_port = metrics_port
         self.alertmanager = alertmanager
+        self.text = text or CONFIG.read_text()
         self.config_path = self.directory / "prometheus.yml"
         if alertmanager is not None:
             self._write_rules()
@@ -59,7 +60,7 @@ class Prometheus:
             (place / path.name).write_text(hurried(path.read_text()))
 
     def _write_config(self):
-        text = CONFIG.read_text()
+        text = self.text
         assert TARGET in text and ITSELF in text and ALERTMANAGER in text
         text = text.replace(TARGET, f"127.0.0.1:{self.metrics_port}")
         text = text.replace(ITSELF, f"127.0.0.1:{self.port}")
