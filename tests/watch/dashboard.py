@@ -106,6 +106,18 @@ def _check_states(panel, wrong):
         wrong(f"dashboard: {panel['title']}: the states are {found}")
 
 
+def _check_links(board, alerts, wrong):
+    """From at least one panel a link leads to the paragraph of each alert."""
+    urls = [
+        link["url"]
+        for panel in queries.panels(board)
+        for link in panel.get("links", [])
+    ]
+    for name in alerts:
+        if f"${{runbook}}#{name.lower()}" not in urls:
+            wrong(f"dashboard: no panel leads to {name} in the runbook")
+
+
 def _check_places(board, wrong):
     taken = set()
     for panel in board["panels"]:
@@ -140,8 +152,8 @@ def _check_whole(board, wrong):
     ids = [panel["id"] for panel in board["panels"]]
     if len(ids) != len(set(ids)):
         wrong("dashboard: two panels have the same id")
-    if "#" not in str(board["panels"]) or "runbook" not in str(board["links"]):
-        wrong("dashboard: there are no links to the runbook")
+    if "${runbook}" not in str(board["links"]):
+        wrong("dashboard: there is no link to the runbook")
 
 
 def _check_provisioning(wrong):
@@ -164,6 +176,7 @@ def _check_provisioning(wrong):
 def check_dashboard(board, alerts, wrong):
     _check_whole(board, wrong)
     _check_places(board, wrong)
+    _check_links(board, alerts, wrong)
     _check_provisioning(wrong)
     found = [panel["title"] for panel in queries.panels(board)]
     if len(found) != len(set(found)):
