@@ -24,6 +24,7 @@
 #include <limits.h>
 #include <math.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -172,6 +173,9 @@ void au_loops_stop(au_listener_t *listener) {
       au_loop_wake(loop);
       pthread_join(loop->thread, NULL);
     }
+    /* A teller is a few instructions from its end. */
+    while (atomic_load(&loop->tellers) > 0)
+      sched_yield();
     if (loop->daemon != NULL)
       MHD_stop_daemon(loop->daemon); /* closes its descriptor, too */
     if (loop->wake_fd >= 0)

@@ -33,7 +33,8 @@ typedef struct au_loop {
   pthread_t thread;
   bool has_thread;
   _Atomic bool stop;
-  _Atomic bool is_woken; /* since "wake_fd" was read last */
+  _Atomic bool is_woken;    /* since "wake_fd" was read last */
+  _Atomic unsigned tellers; /* threads that are about to wake it */
 
   /* The thread's own. */
   int64_t now_ns;   /* when libmicrohttpd was run last */

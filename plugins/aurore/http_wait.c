@@ -10,7 +10,8 @@
  *
  * Whoever is second, by an exchange of "pending", has to see to it that the
  * answer is sent. After that exchange the teller does not touch the request any
- * more, unless its connection was closed meanwhile: then it frees it.
+ * more, unless its connection was closed meanwhile: then it frees it. The loop
+ * outlives its tellers.
  */
 #include "http_private.h"
 
@@ -27,11 +28,15 @@ void au_request_told(au_waiter_t *waiter, au_status_t status) {
   struct MHD_Connection *connection = request->connection;
   au_loop_t *loop = request->loop;
   request->told = status;
+  /* The request may be answered, and the listener be stopped, before the loop
+   * is woken for it. */
+  atomic_fetch_add(&loop->tellers, 1);
   int before = atomic_exchange(&request->pending, AU_PENDING_TOLD);
   if (before == AU_PENDING_SUSPENDED)
     MHD_resume_connection(connection);
   if (before == AU_PENDING_SUSPENDED || before == AU_PENDING_WAITING)
     au_loop_wake(loop);
+  atomic_fetch_sub(&loop->tellers, 1);
   if (before == AU_PENDING_GONE)
     free(request);
 }
