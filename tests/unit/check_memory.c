@@ -311,6 +311,7 @@ START_TEST(writer_outlives_any_failed_allocation) {
       poll(NULL, 0, 2);
     if (status == AU_OK)
       failed = memory_failed();
+    /* It rests no longer than a wait of the lane, which is not stopped. */
     uint64_t one = 1;
     ck_assert_int_eq(write(abort_fd, &one, sizeof(one)), sizeof(one));
     ck_assert(

@@ -250,13 +250,15 @@ START_TEST(database_that_comes_late_is_waited_for) {
 }
 END_TEST
 
-/* Also while it drains. */
+/* Of a lane that was stopped, before or after it went wrong. */
 START_TEST(giving_up_ends_every_wait) {
   free(options.conninfo);
   options.conninfo = strdup("host=127.0.0.1 port=1 dbname=none");
   options.backoff_min_s = options.backoff_max_s = 60;
   append(0, 5);
   start_writer();
+  if (_i == 0)
+    au_lane_stop(lane);
   while (au_breaker_snapshot(breaker).failures == 0)
     poll(NULL, 0, 5);
   if (_i == 1)
