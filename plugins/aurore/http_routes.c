@@ -30,6 +30,7 @@ const au_route_entry_t au_routes[] = {
                          .label = AU_ROUTE_HEALTH}}},
     {"/health/detailed",
      {[AU_METHOD_GET] = {.run = au_route_health_detailed,
+                         .scope = AU_SCOPE_READ,
                          .label = AU_ROUTE_HEALTH}}},
     {"/health/business",
      {[AU_METHOD_GET] = {.run = au_route_health_business,
