@@ -121,11 +121,16 @@ static void writer_setup(void) {
   open_buffer();
 }
 
+static atomic_int reached_times;
+
+static void reached(void) { atomic_fetch_add(&reached_times, 1); }
+
 static void start_writer(void) {
   const au_writer_config_t config = {.options = &options,
                                      .lane = lane,
                                      .breaker = breaker,
-                                     .abort_fd = abort_fd};
+                                     .abort_fd = abort_fd,
+                                     .reached = reached};
   ck_assert_int_eq(au_writer_start(&config, &writer), AU_OK);
 }
 
@@ -209,6 +214,7 @@ START_TEST(what_waits_is_stored_and_then_it_ends) {
   append(25, 7);
   drain();
   check_stored(32);
+  ck_assert_int_eq(atomic_load(&reached_times), 1);
   ck_assert_uint_eq(au_metrics_counter(AU_M_DEAD_LETTERS, 0), 0);
 }
 END_TEST
@@ -395,6 +401,7 @@ START_TEST(connection_that_dies_idle_is_made_again) {
   await_stored(3);
   drain();
   check_stored(3);
+  ck_assert_int_ge(atomic_load(&reached_times), 2);
 }
 END_TEST
 
