@@ -40,9 +40,9 @@ AU_MUST_CHECK au_status_t au_writer_start(const au_writer_config_t *config,
                                           au_writer_t **out_writer);
 
 /* Waits until the writer has ended by itself: the lane was stopped
- * (au_lane_stop) and is empty, or abort_fd became readable (which ends every wait
- * of a lane that was stopped; of another one it is seen after the wait). false
- * when "deadline_ns" (monotonic) passes first. */
+ * (au_lane_stop) and is empty, or abort_fd became readable (which ends every
+ * wait of a lane that was stopped; of another one it is seen after the wait).
+ * false when "deadline_ns" (monotonic) passes first. */
 bool au_writer_join(au_writer_t *writer, int64_t deadline_ns);
 
 /* Frees; only after au_writer_join has returned true. */
