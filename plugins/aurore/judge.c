@@ -94,6 +94,8 @@ static void note_unknown(au_judge_t *judge, const char *name, size_t size) {
   if (count == AU_UNKNOWN_MAX || !au_bytes_reserve(names, 1))
     return;
   put_cut_name(names, name, size);
+  if (names->data == NULL)
+    return; /* it is not, after the reserve; the analyzer cannot know */
   judge->unknown_end[count] = names->size;
   au_slice_t own = unknown_name(judge, count);
   for (size_t i = 0; i < count; i++) {
