@@ -59,6 +59,43 @@ def test_restarts_under_load(programs, own_postgres, how, spool):
     assert api.stop() == 0
 
 
+@pytest.mark.slow
+def test_a_standby_is_promoted_under_load(programs, own_postgres):
+    """The primary dies for good. What was stored is on the standby, since that is
+    a synchronous one, and the writer finds it among the hosts by itself."""
+    database = own_postgres.create_database()
+    standby = programs.postgres(primary=own_postgres)
+    for sql in (
+        "ALTER SYSTEM SET synchronous_standby_names = '*'",
+        "SELECT pg_reload_conf()",
+    ):
+        database.execute(sql)
+    wait_until(
+        lambda: database.value("SELECT sync_state FROM pg_stat_replication")
+        == "sync",
+        30,
+        "the standby is not a synchronous one",
+    )
+    hosts = f"{own_postgres.directory},{standby.directory}"
+    conninfo = f"host={hosts} port=5432 user=postgres dbname={database.name}"
+    api = programs.collectd(
+        conninfo,
+        {"Lanes": 2},
+        {"BatchSize": 20, "DrainInterval": 0.001, "BackoffMax": 0.2},
+    ).start()
+    promoted = Database(standby.conninfo(database.name))
+    with Load(api) as load:
+        load.wait_acknowledged(300)
+        own_postgres.stop("immediate")
+        load.wait_acknowledged(300)
+        promoted.execute("SELECT pg_promote()")
+        load.wait_acknowledged(300)
+    check_all(api, load, promoted)
+    assert not load.unanswered
+    assert api.stop() == 0
+    promoted.close()
+
+
 def test_sessions_ended_under_load(programs, own_postgres):
     """The sessions alone are ended, many times and quickly."""
     database = own_postgres.create_database()
