@@ -17,10 +17,25 @@ from harness.programs import Programs
 sys.path.append(str(build.TOP / "tests/faults"))
 
 
+def _is_parent_of_workers(config):
+    return not hasattr(config, "workerinput") and bool(
+        getattr(config.option, "numprocesses", None)
+    )
+
+
 def pytest_configure(config):
+    if _is_parent_of_workers(config):
+        place = tempfile.mkdtemp(prefix="aurore-installed.")
+        build.install(place)
+        os.environ[build.INSTALLED] = place
     config.addinivalue_line(
         "markers", "slow: takes seconds; left out by -m 'not slow'"
     )
+
+
+def pytest_unconfigure(config):
+    if _is_parent_of_workers(config):
+        shutil.rmtree(os.environ[build.INSTALLED], ignore_errors=True)
 
 
 def pytest_report_header():

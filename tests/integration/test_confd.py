@@ -4,9 +4,9 @@ they load together, the machine's and the database's figures arrive, and a limit
 that is passed is told."""
 
 import math
+import os
 import re
 import shutil
-import subprocess
 import threading
 
 import psycopg2
@@ -79,15 +79,10 @@ def root(base):
     """Where "make install" has put everything, and beside it one directory with
     all plugins: collectd follows no links."""
     destination = base / "installed"
-    built = build.plugin_directory()
-    made = subprocess.run(
-        ["make", "-C", built.parent, "-s", "install", f"DESTDIR={destination}"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    assert made.returncode == 0, made.stdout
+    if build.INSTALLED in os.environ:
+        shutil.copytree(os.environ[build.INSTALLED], destination)
+    else:
+        build.install(destination)
     plugins = destination / "plugins"
     plugins.mkdir()
     ours = next(destination.rglob("libaurore.so")).parent

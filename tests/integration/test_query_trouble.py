@@ -427,16 +427,24 @@ def test_health_detailed(api):
     assert body["environment"]["pluginVersion"]
 
 
-@pytest.mark.parametrize("path", ["/health/database", "/health/detailed"])
-def test_health_by_head_and_without_a_token(programs, database, path):
+def test_health_by_head_and_without_a_token(programs, database):
+    """What tells the services and the process asks for a token."""
     tokens = programs.base / f"{database.name}.tokens"
     tokens.write_text("read " + "0" * 64 + "\n")
     tokens.chmod(0o600)
     api = programs.collectd(database, {"TokenFile": tokens}).start()
-    answer = api.session.head(api.url(path), timeout=30)
+    answer = api.session.head(api.url("/health/database"), timeout=30)
     assert answer.status_code in (200, 503)
     assert answer.content == b""
-    wait_until(lambda: api.get(path).status_code == 200, 30, "is not healthy")
+    wait_until(
+        lambda: api.get("/health/database").status_code == 200,
+        30,
+        "is not healthy",
+    )
+    for path in ("/health/detailed", "/health/business"):
+        answer = api.session.head(api.url(path), timeout=30)
+        assert answer.status_code == 401
+        assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
 def test_health_without_the_writer(programs):

@@ -3,6 +3,7 @@
 being written or deleted for damage."""
 
 import json
+import os
 import subprocess
 
 import pytest
@@ -11,11 +12,11 @@ from harness import build
 from harness.load import Load
 
 
-def tool(*arguments):
+def tool(command, spool):
     done = subprocess.run(
-        [build.plugin_directory().parent / "aurore-spool", *map(str, arguments)],
+        [build.plugin_directory().parent / "aurore-spool", command, spool],
         capture_output=True,
-        env=build.sanitizer_environment(None) if build.SANITIZE else None,
+        env={**os.environ, **build.sanitizer_environment(spool.parent)},
         timeout=120,
         check=False,
     )

@@ -25,7 +25,7 @@ typedef struct question {
   pthread_mutex_t lock;
   pthread_cond_t changed;
   unsigned runs;
-  unsigned tellings;
+  _Atomic unsigned tellings;
   au_status_t status;
 } question_t;
 

@@ -12,6 +12,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdatomic.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -293,20 +295,19 @@ END_TEST
  */
 
 static struct {
-  int pwritev_error; /* once; 0: the write does nothing */
-  bool is_odd;
+  int pwritev_error;   /* once; 0: the write does nothing */
+  _Atomic bool is_odd; /* the spool's own thread writes, too */
   int parent_open;
   int parent_sync;
-  int reads;
+  _Atomic int reads;
   int interrupted; /* this one and two more; 0: none */
   int parent;
 } odd;
 
 static ssize_t odd_pwritev(int fd, const struct iovec *iov, int count,
                            off_t offset) {
-  if (!odd.is_odd || !is_named(fd, ".segment"))
+  if (!is_named(fd, ".segment") || !atomic_exchange(&odd.is_odd, false))
     return au_io_system.pwritev(fd, iov, count, offset);
-  odd.is_odd = false;
   errno = odd.pwritev_error;
   return odd.pwritev_error == 0 ? 0 : -1;
 }

@@ -73,6 +73,24 @@ def plugin_directory():
     return max(libraries, key=lambda path: path.stat().st_mtime).parent
 
 
+# Where tests that run side by side find what was installed before them.
+INSTALLED = "AURORE_INSTALLED"
+
+
+def install(destination):
+    """"make install" below the directory. libtool links the plugins anew in the
+    build directory meanwhile: nothing may load them from there."""
+    made = subprocess.run(
+        ["make", "-C", plugin_directory().parent, "-s", "install"]
+        + [f"DESTDIR={destination}"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert made.returncode == 0, made.stdout
+
+
 def _runtime(name):
     path = subprocess.run(
         ["gcc", f"-print-file-name={name}"],
