@@ -270,7 +270,7 @@ static void refuse(au_spool_t *spool, const au_group_t *group) {
 
 /* A sync costs the same for one request as for a hundred. Under load, when many
  * have just been told and are expected to come back, the next group waits a
- * moment for half of them, while the other half is on its way. Holds lock. */
+ * moment for most of them. Holds lock. */
 static void gather(au_spool_t *spool) {
   struct timespec until =
       au_clock_timespec(au_clock_monotonic_ns() + GATHER_NS);
@@ -303,7 +303,9 @@ static void commit_pending(au_spool_t *spool) {
   else
     au_bytes_fini(&group.frames);
   spool->committing = false;
-  spool->gather = (group.waiters + spool->pending.waiters) / 2;
+  /* 7/8 of those who were here: measured beside a half and all, it takes the
+   * least time a request but for all, and does not wait for the slowest. */
+  spool->gather = (group.waiters + spool->pending.waiters) * 7 / 8;
   pthread_cond_broadcast(&spool->idle);
 }
 
