@@ -261,9 +261,9 @@ END_TEST
 /* The system with syncs of files that fail: those numbered from "first" on. */
 static struct {
   atomic_int calls;
-  int first; /* 0: none */
-  int failures;
-  bool leaves_remains; /* a file is not cut or removed either */
+  atomic_int first; /* 0: none */
+  atomic_int failures;
+  atomic_bool leaves_remains; /* a file is not cut or removed either */
 } syncs;
 
 static int failing_fdatasync(int fd) {
