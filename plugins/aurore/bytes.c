@@ -82,14 +82,6 @@ void au_bytes_printf(au_bytes_t *bytes, const char *format, ...) {
   bytes->size += (size_t)length;
 }
 
-void au_bytes_patch_be32(au_bytes_t *bytes, size_t offset, uint32_t value) {
-  /* After a failure the offset may never have come into use. */
-  if (bytes->failed || offset + sizeof(value) > bytes->size)
-    return;
-  uint32_t ordered = htobe32(value);
-  memcpy(bytes->data + offset, &ordered, sizeof(ordered));
-}
-
 const char *au_bytes_text(au_bytes_t *bytes) {
   if (!au_bytes_reserve(bytes, 1))
     return NULL;

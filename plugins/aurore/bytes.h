@@ -70,27 +70,8 @@ static inline void au_bytes_put_u8(au_bytes_t *bytes, uint8_t value) {
     *start = value;
 }
 
-/* Big endian, the order of PostgreSQL's wire format. */
-static inline void au_bytes_put_be16(au_bytes_t *bytes, uint16_t value) {
-  uint16_t ordered = htobe16(value);
-  au_bytes_put(bytes, &ordered, sizeof(ordered));
-}
-
-static inline void au_bytes_put_be32(au_bytes_t *bytes, uint32_t value) {
-  uint32_t ordered = htobe32(value);
-  au_bytes_put(bytes, &ordered, sizeof(ordered));
-}
-
-static inline void au_bytes_put_be64(au_bytes_t *bytes, uint64_t value) {
-  uint64_t ordered = htobe64(value);
-  au_bytes_put(bytes, &ordered, sizeof(ordered));
-}
-
 void au_bytes_printf(au_bytes_t *bytes, const char *format, ...)
     AU_PRINTF(2, 3);
-
-/* Overwrites four bytes at "offset" (which must be in use). */
-void au_bytes_patch_be32(au_bytes_t *bytes, size_t offset, uint32_t value);
 
 /* Appends a NUL that is not counted, and returns the text; NULL when the
  * buffer has failed. Borrowed until the next call. */

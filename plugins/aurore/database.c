@@ -172,8 +172,7 @@ typedef struct run {
   au_database_t *database;
   int64_t timeout_ns;
   int64_t deadline_ns;
-  PGTransactionStatusType expected; /* when all is done */
-  const au_piece_t *pieces;         /* for COPY ... FROM STDIN */
+  const au_piece_t *pieces; /* for COPY ... FROM STDIN */
   size_t piece_count;
   au_row_taker_t take; /* NULL: all rows come together */
   void *context;       /* of "take" */
@@ -341,10 +340,8 @@ static void read_results(run_t *run) {
 static au_status_t judge(run_t *run, au_result_t *out_result) {
   au_database_t *database = run->database;
   PGTransactionStatusType status = PQtransactionStatus(database->conn);
-  bool ended = status == run->expected ||
-               (run->failed && run->expected == PQTRANS_INTRANS &&
-                status == PQTRANS_INERROR);
-  if (!run->doubt && ended && au_database_is_connected(database)) {
+  if (!run->doubt && status == PQTRANS_IDLE &&
+      au_database_is_connected(database)) {
     if (!run->failed) {
       if (out_result != NULL)
         out_result->pg = run->rows;
@@ -398,8 +395,7 @@ static au_status_t run_string(run_t *run, const char *sql,
 au_status_t au_database_run(au_database_t *database, const char *sql,
                             int64_t timeout_ns, au_result_t *out_result,
                             au_database_error_t *error) {
-  run_t run = {
-      .database = database, .timeout_ns = timeout_ns, .expected = PQTRANS_IDLE};
+  run_t run = {.database = database, .timeout_ns = timeout_ns};
   return run_string(&run, sql, out_result, error);
 }
 
@@ -432,8 +428,7 @@ au_status_t au_database_exec(au_database_t *database, const char *sql,
                              au_result_t *out_result,
                              au_database_error_t *error) {
   run_t run = {.database = database,
-               .timeout_ns = with_grace(database->statement_timeout_ns),
-               .expected = PQTRANS_IDLE};
+               .timeout_ns = with_grace(database->statement_timeout_ns)};
   return run_with(&run, "", sql, out_result, error);
 }
 
@@ -446,7 +441,6 @@ static au_status_t run_within(run_t *run, double timeout_s, const char *sql,
   (void)snprintf(extra, sizeof(extra), "SET LOCAL statement_timeout = %d; ",
                  au_database_timeout_ms(timeout_ns));
   run->timeout_ns = with_grace(timeout_ns);
-  run->expected = PQTRANS_IDLE;
   return run_with(run, extra, sql, out_result, error);
 }
 
@@ -500,79 +494,9 @@ au_status_t au_database_copy(au_database_t *database, const char *sql,
                              au_database_error_t *error) {
   run_t run = {.database = database,
                .timeout_ns = with_grace(database->statement_timeout_ns),
-               .expected = PQTRANS_IDLE,
                .pieces = pieces,
                .piece_count = count};
   return run_with(&run, "", sql, NULL, error);
-}
-
-static au_status_t run_query(run_t *run, const char *sql, unsigned count,
-                             const char *const *values, au_result_t *out_result,
-                             au_database_error_t *error) {
-  if (!begin(run, error))
-    return AU_UNAVAILABLE;
-  if (PQsendQueryParams(run->database->conn, sql, (int)count, NULL, values,
-                        NULL, NULL, 0) == 0)
-    give_up_libpq(run);
-  read_results(run);
-  return judge(run, out_result);
-}
-
-/* Behind a pooler the settings and the query must share a transaction. */
-static au_status_t query_pooled(run_t *run, const char *sql, unsigned count,
-                                const char *const *values,
-                                au_result_t *out_result,
-                                au_database_error_t *error) {
-  au_database_t *database = run->database;
-  run->expected = PQTRANS_INTRANS;
-  run_t first = *run;
-  au_bytes_t begin_sql = AU_BYTES_INIT;
-  au_bytes_put_string(&begin_sql, "BEGIN; ");
-  au_bytes_put_string(&begin_sql, database->prelude);
-  const char *text = au_bytes_text(&begin_sql);
-  au_status_t status = AU_NOMEM;
-  if (text == NULL)
-    au_database_error_set(error, "out of memory");
-  else
-    status = run_string(&first, text, NULL, error);
-  au_bytes_fini(&begin_sql);
-  if (status == AU_INVALID) {
-    /* It may stand inside the transaction that it began. */
-    au_database_disconnect(database);
-    return AU_UNAVAILABLE;
-  }
-  if (status != AU_OK)
-    return status;
-
-  au_result_t result = {NULL};
-  status = run_query(run, sql, count, values, &result, error);
-  if (status == AU_UNAVAILABLE)
-    return status;
-  au_database_error_t end_error;
-  au_status_t ended =
-      au_database_run(database, status == AU_OK ? "COMMIT" : "ROLLBACK",
-                      run->timeout_ns, NULL, &end_error);
-  if (status == AU_OK && ended != AU_OK) {
-    *error = end_error;
-    status = ended;
-  }
-  if (status == AU_OK && out_result != NULL)
-    *out_result = result;
-  else
-    au_result_fini(&result);
-  return status;
-}
-
-au_status_t au_database_query(au_database_t *database, const char *sql,
-                              unsigned count, const char *const *values,
-                              au_result_t *out_result,
-                              au_database_error_t *error) {
-  run_t run = {.database = database,
-               .timeout_ns = with_grace(database->statement_timeout_ns),
-               .expected = PQTRANS_IDLE};
-  if (*database->prelude != '\0')
-    return query_pooled(&run, sql, count, values, out_result, error);
-  return run_query(&run, sql, count, values, out_result, error);
 }
 
 void au_database_put_literal(au_bytes_t *sql, const char *text, size_t size) {

@@ -152,13 +152,6 @@ AU_MUST_CHECK au_status_t au_database_exec_alone(au_database_t *database,
  * a setting) may not be relied on. */
 bool au_database_is_pooled(const au_database_t *database);
 
-/* One query with text parameters (extended protocol; NULL is SQL NULL). */
-AU_MUST_CHECK au_status_t au_database_query(au_database_t *database,
-                                            const char *sql, unsigned count,
-                                            const char *const *values,
-                                            au_result_t *out_result,
-                                            au_database_error_t *error);
-
 /* As au_database_exec with one COPY ... FROM STDIN in the string: when the
  * server asks for it, the pieces are sent in order. The server's verdict on all
  * statements decides. Sending ends early when the server has already said no.

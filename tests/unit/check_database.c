@@ -26,26 +26,6 @@ START_TEST(result_is_of_the_last_statement_with_rows) {
 }
 END_TEST
 
-START_TEST(query_takes_parameters) {
-  const char *const values[] = {"it's \\", NULL, "3"};
-  au_result_t result = {NULL};
-  au_database_error_t error;
-  ck_assert_int_eq(au_database_query(control,
-                                     "SELECT $1::text, $2::text, $3::int + 1",
-                                     3, values, &result, &error),
-                   AU_OK);
-  ck_assert_str_eq(au_result_text(&result, 0, 0), values[0]);
-  ck_assert_ptr_null(au_result_text(&result, 0, 1));
-  ck_assert_str_eq(au_result_text(&result, 0, 2), "4");
-  au_result_fini(&result);
-  ck_assert_int_eq(
-      au_database_query(control, "SELECT $1::int", 1, values, &result, &error),
-      AU_INVALID);
-  ck_assert_str_eq(error.sqlstate, "22P02");
-  ck_assert_str_eq(ask(control, "SELECT 5"), "5");
-}
-END_TEST
-
 START_TEST(string_is_one_transaction) {
   au_database_error_t error;
   do_sql(control, "CREATE TEMP TABLE t (a int PRIMARY KEY)");
@@ -329,7 +309,6 @@ END_TEST
 static void add_statements(Suite *suite) {
   TCase *tcase = add_case(suite, "statements");
   tcase_add_test(tcase, result_is_of_the_last_statement_with_rows);
-  tcase_add_test(tcase, query_takes_parameters);
   tcase_add_test(tcase, string_is_one_transaction);
   tcase_add_test(tcase, statement_timeout_keeps_the_connection);
   tcase_add_test(tcase, statement_that_must_stand_alone_does);

@@ -2,6 +2,7 @@
  *
  * check_place - the place of a lane, and a whole batch, on a real server.
  */
+#include "big_endian.h"
 #include "own_database.h"
 
 #include "clock.h"
@@ -226,18 +227,18 @@ END_TEST
 static au_bytes_t make_event(int64_t ingested_at_us, const char *message) {
   au_bytes_t bytes = AU_BYTES_INIT;
   au_bytes_put(&bytes, AU_COPY_HEADER, AU_COPY_HEADER_SIZE);
-  au_bytes_put_be16(&bytes, 6);
-  au_bytes_put_be32(&bytes, 8);
-  au_bytes_put_be64(&bytes, (uint64_t)(ingested_at_us - AU_POSTGRES_EPOCH_US));
-  au_bytes_put_be32(&bytes, 16);
+  put_be(&bytes, 6, 2);
+  put_be(&bytes, 8, 4);
+  put_be(&bytes, (uint64_t)(ingested_at_us - AU_POSTGRES_EPOCH_US), 8);
+  put_be(&bytes, 16, 4);
   au_bytes_put(&bytes, "0123456789abcdef", 16);
-  au_bytes_put_be32(&bytes, 8);
-  au_bytes_put_be64(&bytes, 0);
-  au_bytes_put_be32(&bytes, 1);
+  put_be(&bytes, 8, 4);
+  put_be(&bytes, 0, 8);
+  put_be(&bytes, 1, 4);
   au_bytes_put(&bytes, "s", 1);
-  au_bytes_put_be32(&bytes, (uint32_t)strlen(message));
+  put_be(&bytes, (uint32_t)strlen(message), 4);
   au_bytes_put_string(&bytes, message);
-  au_bytes_put_be32(&bytes, UINT32_MAX);
+  put_be(&bytes, UINT32_MAX, 4);
   au_bytes_put(&bytes, AU_COPY_TRAILER, AU_COPY_TRAILER_SIZE);
   return bytes;
 }

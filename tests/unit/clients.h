@@ -6,6 +6,7 @@
 #ifndef AURORE_TEST_CLIENTS_H
 #define AURORE_TEST_CLIENTS_H
 
+#include "big_endian.h"
 #include "servers.h"
 
 #include <arpa/inet.h>
@@ -150,11 +151,11 @@ static inline au_bytes_t make_copy(uint32_t count, uint32_t bad) {
   au_bytes_t bytes = AU_BYTES_INIT;
   au_bytes_put(&bytes, "PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0\0", 19);
   for (uint32_t i = 0; i < count; i++) {
-    au_bytes_put_be16(&bytes, 1);
-    au_bytes_put_be32(&bytes, i == bad ? 3 : 4);
-    au_bytes_put_be32(&bytes, i);
+    put_be(&bytes, 1, 2);
+    put_be(&bytes, i == bad ? 3 : 4, 4);
+    put_be(&bytes, i, 4);
   }
-  au_bytes_put_be16(&bytes, 0xFFFF);
+  put_be(&bytes, 0xFFFF, 2);
   ck_assert(!bytes.failed);
   return bytes;
 }
