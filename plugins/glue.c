@@ -6,10 +6,10 @@
 
 #include "report.h"
 
-#include "aurore/log.h"
-#include "aurore/metrics.h"
-#include "aurore/notice.h"
-#include "aurore/pipeline.h"
+#include "base/log.h"
+#include "metrics/metrics.h"
+#include "observe/notification.h"
+#include "pipeline.h"
 
 #define ERROR_SIZE 900
 #define PATH_SIZE 512

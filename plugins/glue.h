@@ -12,7 +12,7 @@
 
 #include "plugin.h"
 
-#include "aurore/options.h"
+#include "config/options.h"
 
 /* Takes part in the process, and gives libaurore its sinks. From
  * module_register. */

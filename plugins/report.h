@@ -22,7 +22,7 @@
 #ifndef AURORE_REPORT_H
 #define AURORE_REPORT_H
 
-#include "aurore/metrics.h"
+#include "metrics/metrics.h"
 
 #define AU_REPORT_PLUGIN "aurore"
 

@@ -13,7 +13,7 @@
 #ifndef AURORE_TYPES_H
 #define AURORE_TYPES_H
 
-#include "aurore/metrics.h"
+#include "metrics/metrics.h"
 
 #define AU_TYPE_NAME_SIZE 64
 

@@ -4,19 +4,19 @@
  */
 #include "pipeline.h"
 
-#include "breaker.h"
-#include "buffer.h"
-#include "business.h"
-#include "clock.h"
-#include "history.h"
-#include "http.h"
-#include "log.h"
-#include "metrics.h"
-#include "notice.h"
-#include "query.h"
-#include "retention.h"
-#include "sampler.h"
-#include "writer.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "database/breaker.h"
+#include "database/query_pool.h"
+#include "http/listener.h"
+#include "metrics/metrics.h"
+#include "observe/health.h"
+#include "observe/history.h"
+#include "observe/notification.h"
+#include "spool/buffer.h"
+#include "store/business.h"
+#include "store/retention.h"
+#include "store/writer.h"
 
 #include <inttypes.h>
 #include <pthread.h>

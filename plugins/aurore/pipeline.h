@@ -16,8 +16,8 @@
 #ifndef AURORE_PIPELINE_H
 #define AURORE_PIPELINE_H
 
-#include "options.h"
-#include "status.h"
+#include "base/status.h"
+#include "config/options.h"
 
 /* The plugins call these; all else in libaurore is hidden. */
 #pragma GCC visibility push(default)

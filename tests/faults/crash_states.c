@@ -14,12 +14,12 @@
  * agree. It then goes on for a few appends and is cut once more, in the middle
  * of its recovery or after it.
  */
-#include "clock.h"
-#include "disk.h"
-#include "log.h"
-#include "metrics.h"
-#include "oracle.h"
-#include "recorder.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "faults/disk.h"
+#include "faults/oracle.h"
+#include "faults/recorder.h"
+#include "metrics/metrics.h"
 
 #include <errno.h>
 #include <fcntl.h>

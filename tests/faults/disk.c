@@ -2,7 +2,7 @@
  *
  * disk - see disk.h.
  */
-#include "disk.h"
+#include "faults/disk.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -2,10 +2,10 @@
  *
  * oracle - see oracle.h.
  */
-#include "oracle.h"
+#include "faults/oracle.h"
 
-#include "disk.h"
-#include "metrics.h"
+#include "faults/disk.h"
+#include "metrics/metrics.h"
 
 #include <inttypes.h>
 #include <stdarg.h>

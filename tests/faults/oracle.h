@@ -12,7 +12,7 @@
 #ifndef FAULTS_ORACLE_H
 #define FAULTS_ORACLE_H
 
-#include "spool.h"
+#include "spool/spool.h"
 
 #define ORACLE_TEXT_SIZE 512
 

@@ -2,7 +2,7 @@
  *
  * recorder - see recorder.h.
  */
-#include "recorder.h"
+#include "faults/recorder.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -12,8 +12,8 @@
 #ifndef FAULTS_RECORDER_H
 #define FAULTS_RECORDER_H
 
-#include "disk.h"
-#include "io.h"
+#include "base/io.h"
+#include "faults/disk.h"
 
 #define RECORDER_FAULTS_MAX 4
 

@@ -13,11 +13,11 @@
  *   S number       rows before it are in the database
  *   N              a new start: what was appended and not found never was
  */
-#include "clock.h"
-#include "disk.h"
-#include "log.h"
-#include "metrics.h"
-#include "oracle.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "faults/disk.h"
+#include "faults/oracle.h"
+#include "metrics/metrics.h"
 
 #include <errno.h>
 #include <fcntl.h>

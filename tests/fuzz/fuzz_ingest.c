@@ -10,8 +10,8 @@
  *   clang -std=gnu11 -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined
  *     -Iplugins/aurore tests/fuzz/fuzz_ingest.c LIBRARY SOURCES -lyajl
  */
-#include "ingest.h"
-#include "json.h"
+#include "base/json.h"
+#include "event/ingest.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -6,7 +6,7 @@
  *   tables types.db >types.db
  *   tables metrics.md >docs/metrics.md
  */
-#include "aurore/metrics.h"
+#include "metrics/metrics.h"
 #include "types.h"
 
 #include <stdio.h>
@@ -30,7 +30,8 @@ static void print_type(const au_type_t *type, void *context) {
 
 static void print_types_db(void) {
   puts("# The collectd types of aurore. Made from the table in\n"
-       "# plugins/aurore/metrics.h by tests/tools/tables; not edited by hand.\n"
+       "# plugins/aurore/metrics/metrics.h by tests/tools/tables; not edited "
+       "by hand.\n"
        "#\n"
        "# A TypesDB line turns collectd's default file off, so name both:\n"
        "# TypesDB \"/usr/share/collectd/types.db\" "
@@ -44,7 +45,7 @@ static void print_types_db(void) {
 static const char head[] =
     "# Metrics\n"
     "\n"
-    "Made from the table in `plugins/aurore/metrics.h` by "
+    "Made from the table in `plugins/aurore/metrics/metrics.h` by "
     "`tests/tools/tables`; not edited by hand.\n"
     "\n"
     "A metric is seen in three places:\n"

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * event_page - one page of events, as GET /events asks for it: from its
+ * parameters to the query, and from the rows to the answer.
+ *
+ * The answer is built as the rows come, and the connection is free again as
+ * soon as the last one is there: a client that reads slowly holds memory, never
+ * a connection to the database. The pages of all requests together are held to
+ * AU_PAGES_BYTES_MAX; what would pass it is refused.
+ *
+ * Threads: one page by one thread at a time; the sum over all is an atomic.
+ */
+#ifndef AURORE_API_EVENT_PAGE_H
+#define AURORE_API_EVENT_PAGE_H
+
+#include "base/bytes.h"
+#include "database/query_pool.h"
+#include "http/parameters.h"
+
+/* A page of the default limits has at most about 36 MiB. */
+#define AU_PAGES_BYTES_MAX ((size_t)256 << 20)
+
+/* The parameters, in this order. */
+typedef enum au_page_parameter {
+  AU_PAGE_SERVICE,
+  AU_PAGE_FROM,
+  AU_PAGE_TO,
+  AU_PAGE_PAGE,
+  AU_PAGE_SIZE,
+  AU_PAGE_SORT_FIELD,
+  AU_PAGE_SORT_ORDER,
+  AU_PAGE_PARAMETERS
+} au_page_parameter_t;
+
+typedef struct au_page {
+  const char *service; /* borrowed from the parameters until au_page_make_sql */
+  int64_t from_us;
+  int64_t to_us;
+  unsigned number;
+  unsigned size;
+  size_t sort_field;
+  bool ascending;
+
+  au_bytes_t sql;
+  au_bytes_t body; /* the answer */
+  size_t rows;
+  size_t held;       /* bytes that this page counts for in the sum */
+  bool is_too_large; /* there was no room for it */
+} au_page_t;
+
+/* The known parameters, to be sorted into. */
+void au_page_parameters(au_parameter_t known[AU_PAGE_PARAMETERS]);
+
+/* Reads the parameters; what is wrong is in "refusals". */
+void au_page_judge(au_page_t *page,
+                   const au_parameter_t known[AU_PAGE_PARAMETERS],
+                   unsigned max_days, au_refusals_t *refusals);
+
+/* Makes the query; "sql" has failed when out of memory. */
+void au_page_make_sql(au_page_t *page);
+
+/* Asks, and makes "body". As au_query_run_t; AU_FULL: is_too_large. */
+AU_MUST_CHECK au_status_t au_page_ask(au_page_t *page,
+                                      const au_query_job_t *job,
+                                      au_database_t *database,
+                                      au_database_error_t *error);
+
+void au_page_fini(au_page_t *page);
+
+/* Bytes that all pages hold now. */
+size_t au_pages_held(void);
+
+#endif

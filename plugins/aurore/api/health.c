@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * health - /live, /ready, /health and /health/buffer: what is told
+ * without asking anybody else.
+ */
+#include "api/routes.h"
+
+#include "base/json.h"
+#include "observe/health.h"
+
+#include <inttypes.h>
+
+static enum MHD_Result answer_message(au_request_t *request, unsigned status,
+                                      const char *message, const char *reason) {
+  au_bytes_t body = AU_BYTES_INIT;
+  au_bytes_put_u8(&body, '{');
+  if (status != MHD_HTTP_OK)
+    au_bytes_printf(&body, "\"statusCode\":%u,", status);
+  au_bytes_put_string(&body, "\"message\":");
+  au_json_put_text(&body, message);
+  if (reason != NULL) {
+    au_bytes_put_string(&body, ",\"reason\":");
+    au_json_put_text(&body, reason);
+  }
+  au_bytes_put_u8(&body, '}');
+  return au_answer(request, status, AU_JSON_TYPE, &body, NULL);
+}
+
+enum MHD_Result au_route_live(au_request_t *request) {
+  if (au_http_is_quiescing(request->http))
+    return answer_message(request, MHD_HTTP_SERVICE_UNAVAILABLE,
+                          "SERVER_IS_SHUTTING_DOWN", NULL);
+  return answer_message(request, MHD_HTTP_OK, "SERVER_IS_NOT_SHUTTING_DOWN",
+                        NULL);
+}
+
+/* A database that is away does not matter while there is room. */
+unsigned au_judge_ready(const au_http_t *http, const char **out_message,
+                        const char **out_reason) {
+  *out_reason = "shutting down";
+  *out_message = "SERVER_IS_SHUTTING_DOWN";
+  if (au_http_is_quiescing(http))
+    return MHD_HTTP_SERVICE_UNAVAILABLE;
+  au_buffer_t *buffer = au_http_buffer(http);
+  au_buffer_figures_t figures;
+  au_buffer_figures(buffer, &figures);
+  *out_reason = au_buffer_trouble(buffer);
+  if (*out_reason == NULL && (figures.events >= figures.capacity ||
+                              figures.bytes >= figures.max_bytes))
+    *out_reason = "the buffer is full";
+  *out_message =
+      *out_reason == NULL ? "SERVER_IS_READY" : "SERVER_IS_NOT_READY";
+  return *out_reason == NULL ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE;
+}
+
+enum MHD_Result au_route_ready(au_request_t *request) {
+  const char *message = NULL;
+  const char *reason = NULL;
+  unsigned status = au_judge_ready(request->http, &message, &reason);
+  return answer_message(request, status, message, reason);
+}
+
+void au_put_buffer_health(au_bytes_t *json, const au_http_t *http) {
+  au_buffer_figures_t figures;
+  au_buffer_figures(au_http_buffer(http), &figures);
+  au_health_t health = (au_health_t)au_metrics_gauge(AU_M_BUFFER_HEALTH);
+  au_bytes_printf(json,
+                  "{\"status\":\"%s\",\"buffer\":{\"size\":%" PRIu64
+                  ",\"capacity\":%" PRIu64
+                  ",\"utilization_percent\":\"%.2f\"},\"metrics\":",
+                  au_sampler_health_text(health), figures.events,
+                  figures.capacity, figures.utilization_percent);
+  au_put_buffer_metrics(json);
+  au_bytes_put_u8(json, '}');
+}
+
+enum MHD_Result au_route_health_buffer(au_request_t *request) {
+  au_metrics_sample();
+  au_bytes_t body = AU_BYTES_INIT;
+  au_put_buffer_health(&body, request->http);
+  return au_answer(request, MHD_HTTP_OK, AU_JSON_TYPE, &body, NULL);
+}

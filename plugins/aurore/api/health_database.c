@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * health_database - /health/database, and /health/detailed, which tells it
+ * together with all other health: the database is asked for nothing but an
+ * answer, for at most a second, on the connection that is kept for that.
+ *
+ * No answer within the second, or an open circuit breaker, is "down".
+ */
+#include "api/routes.h"
+
+#include "aurore_config.h"
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "observe/health.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define LOOK_S 1.0
+#define WARNING_MS 1000
+/* Of the machine's memory, in percent. */
+#define MEMORY_WARNING 80.0
+#define MEMORY_CRITICAL 90.0
+
+#define RETRY_AFTER_S "5"
+
+typedef struct look {
+  double latency_ms; /* of the answer */
+} look_t;
+
+static au_status_t run_look(void *question, const au_query_job_t *job,
+                            au_database_t *database,
+                            au_database_error_t *error) {
+  look_t *look = question;
+  int64_t start_ns = au_clock_monotonic_ns();
+  au_status_t status = au_query_exec(job, database, "SELECT 1", NULL, error);
+  look->latency_ms =
+      (double)(au_clock_monotonic_ns() - start_ns) / (double)AU_NS_PER_MS;
+  return status;
+}
+
+static const char *const health_texts[] = {[AU_HEALTHY] = "healthy",
+                                           [AU_WARNING] = "warning",
+                                           [AU_CRITICAL] = "unhealthy"};
+
+static au_health_t judge_database(const look_t *look, au_status_t status) {
+  if (status != AU_OK)
+    return AU_CRITICAL;
+  return look->latency_ms > WARNING_MS ? AU_WARNING : AU_HEALTHY;
+}
+
+static au_breaker_snapshot_t breaker_of(const au_http_t *http) {
+  au_query_t *query = au_http_query(http);
+  if (query != NULL)
+    return au_query_breaker(query);
+  return (au_breaker_snapshot_t){.state = AU_BREAKER_CLOSED};
+}
+
+static void put_time(au_bytes_t *json, int64_t us) {
+  char text[AU_TIMESTAMP_TEXT_SIZE];
+  au_timestamp_format(us, text);
+  au_bytes_printf(json, "\"%s\"", text);
+}
+
+static void put_breaker(au_bytes_t *json, const au_breaker_snapshot_t *of) {
+  static const char *const states[] = {[AU_BREAKER_CLOSED] = "CLOSED",
+                                       [AU_BREAKER_OPEN] = "OPEN",
+                                       [AU_BREAKER_HALF_OPEN] = "HALF_OPEN"};
+  au_bytes_printf(json,
+                  "{\"state\":\"%s\",\"failureCount\":%u,\"successCount\":%u,"
+                  "\"lastFailureTime\":",
+                  states[of->state], of->failures, of->successes);
+  if (of->last_failure_us != 0)
+    put_time(json, of->last_failure_us);
+  else
+    au_bytes_put_string(json, "null");
+  au_bytes_put_u8(json, '}');
+}
+
+/* The figures of db_connection_pool_*, so with the connections of the writers.
+ */
+static void put_pool(au_bytes_t *json, const au_http_t *http) {
+  au_query_t *query = au_http_query(http);
+  unsigned waiting = query != NULL ? au_query_figures(query).waiting : 0;
+  au_bytes_printf(json, "{\"active\":%.0f,\"idle\":%.0f,\"waiting\":%u}",
+                  fmax(au_metrics_gauge(AU_M_POOL_ACTIVE), 0),
+                  fmax(au_metrics_gauge(AU_M_POOL_IDLE), 0), waiting);
+}
+
+static void put_database(au_bytes_t *json, const au_http_t *http,
+                         const look_t *look, au_status_t status) {
+  au_breaker_snapshot_t breaker = breaker_of(http);
+  au_bytes_printf(json, "{\"status\":\"%s\",",
+                  health_texts[judge_database(look, status)]);
+  if (status == AU_OK)
+    au_bytes_printf(json, "\"database\":\"connected\",\"queryLatencyMs\":%.0f",
+                    ceil(look->latency_ms));
+  else
+    au_bytes_put_string(json, "\"database\":\"disconnected\",\"error\":"
+                              "\"Database connection failed\"");
+  au_bytes_put_string(json, ",\"connectionPool\":");
+  put_pool(json, http);
+  au_bytes_put_string(json, ",\"circuitBreaker\":");
+  put_breaker(json, &breaker);
+  au_bytes_put_string(json, ",\"timestamp\":");
+  put_time(json, au_clock_wall_us());
+  au_bytes_put_u8(json, '}');
+}
+
+static const char *const down_headers[] = {MHD_HTTP_HEADER_RETRY_AFTER,
+                                           RETRY_AFTER_S, NULL};
+
+static enum MHD_Result answer_database(au_request_t *request, void *question,
+                                       au_status_t status) {
+  au_bytes_t body = AU_BYTES_INIT;
+  put_database(&body, request->http, question, status);
+  if (status == AU_OK)
+    return au_answer(request, MHD_HTTP_OK, AU_JSON_TYPE, &body, NULL);
+  return au_answer(request, MHD_HTTP_SERVICE_UNAVAILABLE, AU_JSON_TYPE, &body,
+                   down_headers);
+}
+
+/* --- /health/detailed ------------------------------------------------------*/
+
+static au_health_t put_memory(au_bytes_t *json) {
+  double rss = au_metrics_gauge(AU_M_PROCESS_MEMORY);
+  double machine =
+      (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
+  double percent = machine > 0 ? 100.0 * rss / machine : 0;
+  au_health_t health = percent >= MEMORY_CRITICAL  ? AU_CRITICAL
+                       : percent >= MEMORY_WARNING ? AU_WARNING
+                                                   : AU_HEALTHY;
+  au_bytes_printf(json,
+                  "{\"status\":\"%s\",\"rss\":%.0f,\"usagePercent\":%.2f}",
+                  au_sampler_health_text(health), rss, percent);
+  return health;
+}
+
+static au_health_t put_server(au_bytes_t *json, const au_http_t *http) {
+  const char *message = NULL;
+  const char *reason = NULL;
+  unsigned status = au_judge_ready(http, &message, &reason);
+  au_bytes_printf(json, "{\"status\":%u,\"message\":\"%s\"", status, message);
+  if (reason != NULL) {
+    au_bytes_put_string(json, ",\"reason\":");
+    au_json_put_text(json, reason);
+  }
+  au_bytes_put_u8(json, '}');
+  return reason == NULL ? AU_HEALTHY : AU_CRITICAL;
+}
+
+static void put_environment(au_bytes_t *json, const au_http_t *http) {
+  au_bytes_put_string(json, "{\"collectdVersion\":");
+  au_json_put_text(json, au_http_options(http)->host_version);
+  au_bytes_printf(json,
+                  ",\"pluginVersion\":\"" AURORE_VERSION
+                  "\",\"platform\":\"linux\",\"pid\":%ld}",
+                  (long)getpid());
+}
+
+static au_health_t worse(au_health_t one, au_health_t other) {
+  return one > other ? one : other;
+}
+
+/* The parts, and the worst of their health. */
+static au_health_t put_parts(au_bytes_t *json, const au_request_t *request,
+                             const look_t *look, au_status_t status) {
+  const au_http_t *http = request->http;
+  au_breaker_snapshot_t breaker = breaker_of(http);
+  au_health_t health = judge_database(look, status);
+  health = worse(health, (au_health_t)au_metrics_gauge(AU_M_BUFFER_HEALTH));
+  if (breaker.state != AU_BREAKER_CLOSED)
+    health = worse(health, AU_WARNING);
+  au_bytes_put_string(json, ",\"server\":");
+  health = worse(health, put_server(json, http));
+  au_bytes_put_string(json, ",\"database\":");
+  put_database(json, http, look, status);
+  au_bytes_put_string(json, ",\"buffer\":");
+  au_put_buffer_health(json, http);
+  au_bytes_put_string(json, ",\"circuitBreaker\":");
+  put_breaker(json, &breaker);
+  au_bytes_put_string(json, ",\"business\":");
+  if (!au_put_business(json))
+    au_bytes_put_string(json, "null");
+  au_bytes_put_string(json, ",\"memory\":");
+  health = worse(health, put_memory(json));
+  au_bytes_put_string(json, ",\"environment\":");
+  put_environment(json, http);
+  return health;
+}
+
+static enum MHD_Result answer_detailed(au_request_t *request, void *question,
+                                       au_status_t status) {
+  au_metrics_sample();
+  au_bytes_t parts = AU_BYTES_INIT;
+  au_health_t health = put_parts(&parts, request, question, status);
+  double ms = (double)(au_clock_monotonic_ns() - request->start_ns) /
+              (double)AU_NS_PER_MS;
+  au_bytes_t body = AU_BYTES_INIT;
+  au_bytes_put_string(&body, "{\"timestamp\":");
+  put_time(&body, au_clock_wall_us());
+  au_bytes_printf(
+      &body, ",\"status\":\"%s\",\"responseTimeMs\":%.3f,\"uptime\":%.3f",
+      au_sampler_health_text(health), ms, au_http_uptime_s(request->http));
+  au_bytes_put(&body, parts.data, parts.size);
+  au_bytes_put_u8(&body, '}');
+  body.failed = body.failed || parts.failed;
+  au_bytes_fini(&parts);
+  if (health != AU_CRITICAL)
+    return au_answer(request, MHD_HTTP_OK, AU_JSON_TYPE, &body, NULL);
+  return au_answer(request, MHD_HTTP_SERVICE_UNAVAILABLE, AU_JSON_TYPE, &body,
+                   down_headers);
+}
+
+/* --- asking ----------------------------------------------------------------*/
+
+static const au_ask_t ask_database = {.run = run_look,
+                                      .answer = answer_database,
+                                      .free = free,
+                                      .operation = AU_OPERATION_COUNT,
+                                      .lane = AU_QUERY_SHORT,
+                                      .timeout_s = LOOK_S};
+
+static const au_ask_t ask_detailed = {.run = run_look,
+                                      .answer = answer_detailed,
+                                      .free = free,
+                                      .operation = AU_OPERATION_COUNT,
+                                      .lane = AU_QUERY_SHORT,
+                                      .timeout_s = LOOK_S};
+
+static enum MHD_Result ask(au_request_t *request, const au_ask_t *question) {
+  look_t *look = calloc(1, sizeof(*look));
+  if (look == NULL)
+    return au_answer_unavailable(request, "out of memory");
+  return au_request_ask(request, question, look);
+}
+
+enum MHD_Result au_route_health_database(au_request_t *request) {
+  return ask(request, &ask_database);
+}
+
+enum MHD_Result au_route_health_detailed(au_request_t *request) {
+  return ask(request, &ask_detailed);
+}

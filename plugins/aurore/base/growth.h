@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * growth - how fast counters have grown lately, from samples taken whenever
+ * somebody looks: no timer, no thread.
+ *
+ * Threads: one at a time; the owner locks.
+ */
+#ifndef AURORE_BASE_GROWTH_H
+#define AURORE_BASE_GROWTH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define AU_RATE_SAMPLES 128
+#define AU_RATE_VALUES 2
+
+typedef struct au_rate {
+  struct {
+    int64_t ns;
+    uint64_t value[AU_RATE_VALUES];
+  } sample[AU_RATE_SAMPLES]; /* a ring */
+  size_t count;
+  size_t next;
+} au_rate_t;
+
+/* Growth since the newest sample that is at least "window_ns" old, or since the
+ * oldest one there is. Also takes a sample of the values (running totals) when
+ * the newest one is older than 1/60 of the window. Returns the seconds the
+ * growth covers; 0 at the first call. */
+double au_rate_update(au_rate_t *rate, int64_t now_ns, int64_t window_ns,
+                      const uint64_t value[AU_RATE_VALUES],
+                      uint64_t out_growth[AU_RATE_VALUES]);
+
+#endif

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * gzip - see gzip.h.
+ */
+#include "base/gzip.h"
+
+#include <string.h>
+#include <zlib.h>
+
+#define STEP ((size_t)64 << 10)
+/* zlib: 15 bits of window, and "+ 16" asks for the gzip wrapper. */
+#define GZIP_WINDOW (15 + 16)
+
+/* Inflates one member; "stream" stands behind it on AU_OK. */
+static au_status_t inflate_member(z_stream *stream, size_t limit,
+                                  au_bytes_t *out) {
+  for (;;) {
+    /* One byte more than allowed tells that there is more. */
+    size_t room = limit + 1 - out->size;
+    size_t step = room < STEP ? room : STEP;
+    uint8_t *to = au_bytes_extend(out, step);
+    if (to == NULL)
+      return AU_NOMEM;
+    stream->next_out = to;
+    stream->avail_out = (uInt)step;
+    int result = inflate(stream, Z_NO_FLUSH);
+    out->size -= stream->avail_out;
+    if (out->size > limit)
+      return AU_FULL;
+    if (result == Z_STREAM_END)
+      return AU_OK;
+    if (result == Z_MEM_ERROR)
+      return AU_NOMEM;
+    if (result != Z_OK || (stream->avail_in == 0 && stream->avail_out > 0))
+      return AU_INVALID;
+  }
+}
+
+au_status_t au_gzip_inflate(const void *data, size_t size, size_t limit,
+                            au_bytes_t *out) {
+  z_stream stream;
+  memset(&stream, 0, sizeof(stream));
+  if (size > UINT32_MAX)
+    return AU_FULL;
+  if (inflateInit2(&stream, GZIP_WINDOW) != Z_OK)
+    return AU_NOMEM;
+  union {
+    const void *in;
+    Bytef *out;
+  } from = {.in = data}; /* zlib reads it only */
+  stream.next_in = from.out;
+  stream.avail_in = (uInt)size;
+  au_status_t status = size > 0 ? AU_OK : AU_INVALID;
+  while (status == AU_OK && stream.avail_in > 0) {
+    status = inflate_member(&stream, limit, out);
+    if (status == AU_OK && stream.avail_in > 0 && inflateReset(&stream) != Z_OK)
+      status = AU_INVALID;
+  }
+  inflateEnd(&stream);
+  return status;
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * io - the system's own functions behind the table.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* memfd_create */
+#endif
+
+#include "base/io.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static int system_openat(int directory, const char *name, int flags,
+                         mode_t mode) {
+  return openat(directory, name, flags | O_CLOEXEC, mode);
+}
+
+static int system_memory_file(const char *name) {
+  return memfd_create(name, MFD_CLOEXEC);
+}
+
+static int system_fallocate(int fd, off_t offset, off_t size) {
+  int error = posix_fallocate(fd, offset, size);
+  if (error == 0)
+    return 0;
+  errno = error;
+  return -1;
+}
+
+static int system_renameat(int directory, const char *from, const char *to) {
+  return renameat(directory, from, directory, to);
+}
+
+static int system_unlinkat(int directory, const char *name) {
+  return unlinkat(directory, name, 0);
+}
+
+const au_io_t au_io_system = {
+    .openat = system_openat,
+    .memory_file = system_memory_file,
+    .close = close,
+    .pread = pread,
+    .pwritev = pwritev,
+    .fallocate = system_fallocate,
+    .ftruncate = ftruncate,
+    .fdatasync = fdatasync,
+    .fsync = fsync,
+    .renameat = system_renameat,
+    .unlinkat = system_unlinkat,
+    .mkdirat = mkdirat,
+    .flock = flock,
+};
+
+int au_io_sync_parent(const au_io_t *io, int directory) {
+  int parent = io->openat(directory, "..", O_RDONLY | O_DIRECTORY, 0);
+  if (parent < 0)
+    return errno == EACCES ? 0 : -1;
+  int status = io->fsync(parent);
+  if (status != 0 && (errno == EINVAL || errno == EROFS))
+    status = 0;
+  int error = errno;
+  io->close(parent);
+  errno = error;
+  return status;
+}

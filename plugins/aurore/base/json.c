@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * json - strings with the fewest escapes. Runs of plain characters are copied
+ * whole; only what must be escaped or replaced interrupts a run.
+ */
+#include "base/json.h"
+
+#include "base/utf8.h"
+
+#include <string.h>
+
+/* U+FFFD. */
+static const char REPLACEMENT[] = "\xEF\xBF\xBD";
+
+static bool needs_escape(unsigned char c) {
+  return c < 0x20 || c == '"' || c == '\\';
+}
+
+static void put_escape(au_bytes_t *json, unsigned char c) {
+  static const char digits[] = "0123456789abcdef";
+  char escape[6] = {'\\', 'u', '0', '0', digits[c >> 4], digits[c & 15]};
+  switch (c) {
+  case '"':
+  case '\\':
+    escape[1] = (char)c;
+    break;
+  case '\b':
+    escape[1] = 'b';
+    break;
+  case '\f':
+    escape[1] = 'f';
+    break;
+  case '\n':
+    escape[1] = 'n';
+    break;
+  case '\r':
+    escape[1] = 'r';
+    break;
+  case '\t':
+    escape[1] = 't';
+    break;
+  default:
+    au_bytes_put(json, escape, 6);
+    return;
+  }
+  au_bytes_put(json, escape, 2);
+}
+
+void au_json_put_escaped(au_bytes_t *json, const char *text, size_t size) {
+  size_t run = 0;
+  for (size_t at = 0; at < size; at++) {
+    unsigned char c = (unsigned char)text[at];
+    if (!needs_escape(c))
+      continue;
+    au_bytes_put(json, text + run, at - run);
+    put_escape(json, c);
+    run = at + 1;
+  }
+  if (run < size)
+    au_bytes_put(json, text + run, size - run);
+}
+
+/* As au_json_put_escaped, for text that is known not to be valid UTF-8. */
+static void put_repaired(au_bytes_t *json, const char *text, size_t size) {
+  size_t run = 0;
+  size_t at = 0;
+  while (at < size) {
+    size_t sequence = au_utf8_sequence(text + at, size - at);
+    if (sequence != 0) {
+      at += sequence;
+      continue;
+    }
+    au_json_put_escaped(json, text + run, at - run);
+    au_bytes_put(json, REPLACEMENT, sizeof(REPLACEMENT) - 1);
+    run = ++at;
+  }
+  au_json_put_escaped(json, text + run, at - run);
+}
+
+void au_json_put_string(au_bytes_t *json, const char *text, size_t size) {
+  au_bytes_put_u8(json, '"');
+  if (au_utf8_length(text, size) >= 0)
+    au_json_put_escaped(json, text, size);
+  else
+    put_repaired(json, text, size);
+  au_bytes_put_u8(json, '"');
+}
+
+void au_json_put_text(au_bytes_t *json, const char *text) {
+  if (text == NULL)
+    au_bytes_put(json, "null", 4);
+  else
+    au_json_put_string(json, text, strlen(text));
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * utf8 - validation by the table of well-formed sequences (Unicode, table
+ * 3-7); ASCII, which is nearly everything, goes eight bytes a step.
+ */
+#include "base/utf8.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#define HIGH_BITS UINT64_C(0x8080808080808080)
+
+static bool is_continuation(unsigned char byte) {
+  return (byte & 0xC0) == 0x80;
+}
+
+/* What the second byte may be after a lead byte of three or four. */
+static bool is_second(unsigned char lead, unsigned char second) {
+  switch (lead) {
+  case 0xE0: /* below: overlong */
+    return second >= 0xA0 && second <= 0xBF;
+  case 0xED: /* above: surrogates */
+    return second >= 0x80 && second <= 0x9F;
+  case 0xF0: /* below: overlong */
+    return second >= 0x90 && second <= 0xBF;
+  case 0xF4: /* above: beyond U+10FFFF */
+    return second >= 0x80 && second <= 0x8F;
+  default:
+    return is_continuation(second);
+  }
+}
+
+size_t au_utf8_sequence(const char *text, size_t size) {
+  const unsigned char *byte = (const unsigned char *)text;
+  unsigned char lead = byte[0];
+  if (lead < 0x80)
+    return 1;
+  if (lead < 0xC2 || lead > 0xF4)
+    return 0;
+  if (size < 2 || !is_second(lead, byte[1]))
+    return 0;
+  if (lead < 0xE0)
+    return 2;
+  if (size < 3 || !is_continuation(byte[2]))
+    return 0;
+  if (lead < 0xF0)
+    return 3;
+  return size < 4 || !is_continuation(byte[3]) ? 0 : 4;
+}
+
+ptrdiff_t au_utf8_length(const char *text, size_t size) {
+  size_t length = 0;
+  size_t at = 0;
+  while (at < size) {
+    uint64_t eight = 0;
+    while (size - at >= sizeof(eight)) {
+      memcpy(&eight, text + at, sizeof(eight));
+      if ((eight & HIGH_BITS) != 0)
+        break;
+      at += sizeof(eight);
+      length += sizeof(eight);
+    }
+    /* Up to eight characters one by one, then another try at the fast step. */
+    for (size_t n = 0; n < sizeof(eight) && at < size; n++, length++) {
+      if ((unsigned char)text[at] < 0x80) {
+        at++;
+        continue;
+      }
+      size_t sequence = au_utf8_sequence(text + at, size - at);
+      if (sequence == 0)
+        return -1;
+      at += sequence;
+    }
+  }
+  return (ptrdiff_t)length;
+}

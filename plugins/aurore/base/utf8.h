@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * utf8 - what is valid UTF-8: no overlong forms, no surrogates, nothing above
+ * U+10FFFF. Pure; any thread.
+ */
+#ifndef AURORE_BASE_UTF8_H
+#define AURORE_BASE_UTF8_H
+
+#include <stddef.h>
+
+/* The number of bytes (1 to 4) of the valid sequence that "text" starts with,
+ * or 0 when it starts with none. "size" is at least 1. */
+size_t au_utf8_sequence(const char *text, size_t size);
+
+/* The number of code points of valid UTF-8, or -1 when it is not valid UTF-8.
+ * A NUL is a code point like any other. */
+ptrdiff_t au_utf8_length(const char *text, size_t size);
+
+#endif

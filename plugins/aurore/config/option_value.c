@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * option_value - see option_value.h.
+ */
+#include "config/option_value.h"
+
+#include <arpa/inet.h>
+#include <net/if.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/un.h>
+
+/* A double holds every whole number of so many digits, and every power of ten
+ * up to that one, so that the one division below rounds but once. */
+#define DIGITS_MAX 15
+
+static bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+/* Reads the digits and the point; "out_end" is what follows them. */
+static bool parse_decimal(const char *text, double *out_value,
+                          const char **out_end) {
+  bool negative = *text == '-';
+  if (*text == '-' || *text == '+')
+    text++;
+  if (!is_digit(*text))
+    return false;
+  uint64_t mantissa = 0;
+  unsigned digits = 0;
+  double scale = 1;
+  bool fraction = false;
+  for (; is_digit(*text) || (*text == '.' && !fraction); text++) {
+    if (*text == '.') {
+      fraction = true;
+      if (!is_digit(text[1]))
+        return false;
+      continue;
+    }
+    mantissa = mantissa * 10 + (uint64_t)(*text - '0');
+    if (mantissa > 0 || fraction)
+      digits++;
+    if (digits > DIGITS_MAX)
+      return false;
+    if (fraction)
+      scale *= 10;
+  }
+  double value = (double)mantissa / scale;
+  *out_value = negative ? -value : value;
+  *out_end = text;
+  return true;
+}
+
+bool au_option_number(const char *text, double *out_value) {
+  const char *end = NULL;
+  return parse_decimal(text, out_value, &end) && *end == '\0';
+}
+
+bool au_option_bytes(const char *text, double *out_bytes) {
+  static const char *const unit[] = {"", "KiB", "MiB", "GiB", "TiB"};
+  const char *end = NULL;
+  if (!parse_decimal(text, out_bytes, &end))
+    return false;
+  for (unsigned i = 0; i < sizeof(unit) / sizeof(unit[0]); i++)
+    if (strcasecmp(end, unit[i]) == 0) {
+      *out_bytes *= (double)(UINT64_C(1) << (10 * i));
+      return true;
+    }
+  return false;
+}
+
+bool au_option_boolean(const char *text, bool *out_value) {
+  static const char *const word[] = {"false", "true", "no", "yes", "off", "on"};
+  for (size_t i = 0; i < sizeof(word) / sizeof(word[0]); i++)
+    if (strcasecmp(text, word[i]) == 0) {
+      *out_value = i % 2 == 1;
+      return true;
+    }
+  return false;
+}
+
+bool au_option_is_time_of_day(const char *text) {
+  if (strlen(text) != 5 || text[2] != ':')
+    return false;
+  for (size_t i = 0; i < 5; i++)
+    if (i != 2 && !is_digit(text[i]))
+      return false;
+  int hour = (text[0] - '0') * 10 + text[1] - '0';
+  int minute = (text[3] - '0') * 10 + text[4] - '0';
+  return hour <= 23 && minute <= 59;
+}
+
+static bool is_port(const char *text) {
+  unsigned port = 0;
+  size_t length = strlen(text);
+  if (length < 1 || length > 5)
+    return false;
+  for (; *text != '\0'; text++) {
+    if (!is_digit(*text))
+      return false;
+    port = port * 10 + (unsigned)(*text - '0');
+  }
+  return port >= 1 && port <= 65535;
+}
+
+/* What stands between the brackets. */
+static bool is_ipv6(char *address) {
+  char *zone = strchr(address, '%');
+  if (zone != NULL) {
+    *zone++ = '\0';
+    if (*zone == '\0' || strlen(zone) >= IF_NAMESIZE)
+      return false;
+  }
+  struct in6_addr parsed;
+  return inet_pton(AF_INET6, address, &parsed) == 1;
+}
+
+static bool is_host(char *host) {
+  struct in_addr parsed;
+  size_t length = strlen(host);
+  if (length > 2 && host[0] == '[' && host[length - 1] == ']') {
+    host[length - 1] = '\0';
+    return is_ipv6(host + 1);
+  }
+  return strcmp(host, "*") == 0 || strcasecmp(host, "localhost") == 0 ||
+         inet_pton(AF_INET, host, &parsed) == 1;
+}
+
+bool au_option_is_listen(const char *text) {
+  static const char prefix[] = "unix:";
+  size_t prefix_length = sizeof(prefix) - 1;
+  if (strncmp(text, prefix, prefix_length) == 0) {
+    const char *path = text + prefix_length;
+    return path[0] == '/' && path[1] != '\0' &&
+           strlen(path) < sizeof(((struct sockaddr_un *)NULL)->sun_path);
+  }
+  char host[INET6_ADDRSTRLEN + IF_NAMESIZE + 4];
+  const char *colon = strrchr(text, ':');
+  if (colon == NULL || (size_t)(colon - text) >= sizeof(host))
+    return false;
+  memcpy(host, text, (size_t)(colon - text));
+  host[colon - text] = '\0';
+  return is_host(host) && is_port(colon + 1);
+}

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * options - the one table of all configuration options: name, plugin, type,
+ * default, range and text. The parser, the defaults, the messages and the
+ * tests of the documentation come from it.
+ *
+ * Threads: set during configuration, in the main thread, before any other
+ * thread; read-only afterwards.
+ */
+#ifndef AURORE_CONFIG_OPTIONS_H
+#define AURORE_CONFIG_OPTIONS_H
+
+#include "base/status.h"
+#include "event/event.h"
+#include "spool/spool.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The plugins call these; all else in libaurore is hidden. */
+#pragma GCC visibility push(default)
+
+typedef enum au_side { AU_SIDE_BUFFER, AU_SIDE_WRITER } au_side_t;
+
+#define AU_LISTEN_MAX 16
+
+typedef struct au_options {
+  /* event_buffer */
+  char *listen[AU_LISTEN_MAX]; /* "host:port", "[v6]:port", "unix:/path" */
+  size_t listen_count;         /* 0 before any Listen: the default is used */
+  char *spool_directory;       /* "" = memory only */
+  au_durability_t durability;
+  bool durability_set;
+  double sync_interval_s;
+  uint64_t capacity;
+  uint64_t max_bytes;
+  unsigned lanes;
+  unsigned threads;
+  unsigned max_connections;
+  double request_timeout_s;
+  au_limits_t limits;
+  double rate_limit;
+  double rate_limit_per_address;
+  char *token_file;
+  char *tls_certificate;
+  char *tls_key;
+  char *tls_client_ca;
+  char *history_file;
+  double history_interval_s;
+  uint64_t history_max_bytes;
+  /* event_writer */
+  char *conninfo;
+  unsigned batch_size;
+  double drain_interval_s;
+  double shutdown_timeout_s;
+  double statement_timeout_s;
+  double connect_timeout_s;
+  unsigned breaker_failures;
+  unsigned breaker_successes;
+  double breaker_timeout_s;
+  double backoff_min_s;
+  double backoff_max_s;
+  unsigned retention_days;
+  char *retention_time; /* "HH:MM", UTC */
+  double business_interval_s;
+  unsigned business_services;
+  double slow_query_s;
+  unsigned query_max_days;
+  double query_timeout_s;
+  unsigned query_connections;
+  bool notifications;
+  /* Not an option: the version of the program that has loaded the plugins, for
+   * /health/detailed; static, or NULL. */
+  const char *host_version;
+} au_options_t;
+
+/* A value as the configuration file writes it. */
+typedef enum au_value_type {
+  AU_VALUE_STRING,
+  AU_VALUE_NUMBER,
+  AU_VALUE_BOOLEAN
+} au_value_type_t;
+
+typedef struct au_value {
+  au_value_type_t type;
+  const char *string; /* borrowed */
+  double number;
+  bool boolean;
+} au_value_t;
+
+/* Fills in every default. AU_NOMEM: fini is still needed. */
+AU_MUST_CHECK au_status_t au_options_init(au_options_t *options);
+void au_options_fini(au_options_t *options);
+
+/* Sets one option of one side; the name is matched without case, as collectd
+ * does. AU_INVALID: "error" names the option, the value and what is allowed;
+ * for an option that does not exist it names the nearest ones or all. A size
+ * ("64KiB", "1MiB", "1GiB") may also be a number of bytes. An option that is
+ * set again replaces the earlier value; Listen adds, and the same address
+ * twice counts once. */
+AU_MUST_CHECK au_status_t au_options_set(au_options_t *options, au_side_t side,
+                                         const char *name,
+                                         const au_value_t *value, char *error,
+                                         size_t error_size);
+
+/* Checks what only the whole can tell (TLSKey without TLSCertificate,
+ * Durability commit without SpoolDirectory, BackoffMin above BackoffMax, files
+ * that must be readable), and settles what depends on other options: without a
+ * directory the durability is memory. Call once after all blocks were read. */
+AU_MUST_CHECK au_status_t au_options_finish(au_options_t *options,
+                                            au_side_t side, char *error,
+                                            size_t error_size);
+
+/* The table, for documentation and tests. "default_text", "range_text" and
+ * "help" are static. Returns false past the end. */
+typedef struct au_option_info {
+  const char *name;
+  au_side_t side;
+  const char *type_text;
+  const char *default_text;
+  const char *range_text;
+  const char *help;
+} au_option_info_t;
+
+bool au_option_info(size_t index, au_option_info_t *out_info);
+
+#pragma GCC visibility pop
+
+#endif

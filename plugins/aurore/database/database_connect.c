@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * database_connect - from a connection string to a session that is set up.
+ *
+ * Several hosts: libpq goes on to the next one when a host refuses, but in its
+ * nonblocking form it stays with a host that is silent. So when the time is up,
+ * the hosts up to that one are cut off the list and the rest is tried anew.
+ *
+ * The settings of the session: a direct connection gets them once. Behind a
+ * pooler in transaction mode each transaction may run in another session of the
+ * server, which other clients use, too; there the settings are SET LOCAL in
+ * front of every string. A pooler gives its clients a backend number of its
+ * own, so that it differs from the one that the server itself tells.
+ */
+#include "database/database_private.h"
+
+#include "base/clock.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ensure_partitions relies on 12, gen_random_uuid on 13. */
+#define SERVER_VERSION_MIN 140000
+#define SERVER_VERSION_TEXT "14"
+
+#define OPTIONS_MAX 16
+
+/* The hosts that have not been tried, as libpq's lists; NULL: as the connection
+ * string says. */
+typedef struct hosts {
+  char *host;
+  char *hostaddr;
+  char *port;
+} hosts_t;
+
+static void hosts_fini(hosts_t *hosts) {
+  free(hosts->host);
+  free(hosts->hostaddr);
+  free(hosts->port);
+  *hosts = (hosts_t){NULL, NULL, NULL};
+}
+
+typedef struct options {
+  const char *keyword[OPTIONS_MAX];
+  const char *value[OPTIONS_MAX];
+  size_t count;
+} options_t;
+
+static void put_option(options_t *options, const char *keyword,
+                       const char *value) {
+  if (value == NULL || options->count + 1 >= OPTIONS_MAX)
+    return;
+  options->keyword[options->count] = keyword;
+  options->value[options->count] = value;
+  options->count++;
+}
+
+/* Starts to connect. What stands before "dbname" gives way to the connection
+ * string, what stands after it does not. */
+static PGconn *start_connection(const au_database_t *database,
+                                const hosts_t *hosts) {
+  options_t options = {.count = 0};
+  put_option(&options, "fallback_application_name", database->application_name);
+  /* A peer that vanished is noticed within some 25 s when idle, and within 10 s
+   * when something was sent. */
+  put_option(&options, "keepalives_idle", "10");
+  put_option(&options, "keepalives_interval", "5");
+  put_option(&options, "keepalives_count", "3");
+  put_option(&options, "tcp_user_timeout", "10000");
+  if (getenv("PGTARGETSESSIONATTRS") == NULL)
+    put_option(&options, "target_session_attrs", "read-write");
+  put_option(&options, "dbname", database->conninfo);
+  put_option(&options, "client_encoding", "UTF8");
+  put_option(&options, "host", hosts->host);
+  put_option(&options, "hostaddr", hosts->hostaddr);
+  put_option(&options, "port", hosts->port);
+  options.keyword[options.count] = NULL;
+  options.value[options.count] = NULL;
+  return PQconnectStartParams(options.keyword, options.value, 1);
+}
+
+/* Connects until it is done, has failed, or the wait ended. AU_READY: look at
+ * PQstatus. */
+static au_ready_t poll_connection(au_database_t *database,
+                                  int64_t deadline_ns) {
+  PostgresPollingStatusType next = PGRES_POLLING_WRITING;
+  while (next == PGRES_POLLING_READING || next == PGRES_POLLING_WRITING) {
+    short events = next == PGRES_POLLING_READING ? POLLIN : POLLOUT;
+    au_ready_t ready = au_database_wait(database, events, deadline_ns, &events);
+    if (ready != AU_READY)
+      return ready;
+    next = PQconnectPoll(database->conn);
+  }
+  return AU_READY;
+}
+
+/* The n-th element of a comma-separated list, and where the list goes on after
+ * it; a list of one element stands for every n. NULL: no such element. */
+static const char *list_element(const char *list, size_t n, size_t *out_size) {
+  if (strchr(list, ',') == NULL)
+    n = 0;
+  while (n > 0 && list != NULL) {
+    list = strchr(list, ',');
+    list = list == NULL ? NULL : list + 1;
+    n--;
+  }
+  *out_size = list == NULL ? 0 : strcspn(list, ",");
+  return list;
+}
+
+static bool element_is(const char *list, size_t n, const char *text) {
+  size_t size = 0;
+  const char *element = list_element(list, n, &size);
+  return element != NULL && strlen(text) == size &&
+         memcmp(element, text, size) == 0;
+}
+
+/* The list after its n-th element, as a copy; a list of one stays as it is. */
+static char *list_after(const char *list, size_t n) {
+  if (list == NULL)
+    return NULL;
+  size_t size = 0;
+  const char *element = list_element(list, n, &size);
+  if (strchr(list, ',') == NULL)
+    return strdup(list);
+  /* libpq would take an empty list for one that was not given. */
+  if (element == NULL || element[size] == '\0' || element[size + 1] == '\0')
+    return NULL;
+  return strdup(element + size + 1);
+}
+
+static const char *option_value(const PQconninfoOption *options,
+                                const char *keyword) {
+  for (; options->keyword != NULL; options++)
+    if (strcmp(options->keyword, keyword) == 0)
+      return options->val != NULL && options->val[0] != '\0' ? options->val
+                                                             : NULL;
+  return NULL;
+}
+
+/* Cuts the hosts up to the one that libpq is waiting for. false: none is
+ * left. */
+static bool next_hosts(PGconn *conn, hosts_t *hosts) {
+  PQconninfoOption *options = PQconninfo(conn);
+  if (options == NULL)
+    return false;
+  const char *host = option_value(options, "host");
+  const char *hostaddr = option_value(options, "hostaddr");
+  const char *port = option_value(options, "port");
+  const char *list = host != NULL ? host : hostaddr;
+  hosts_t rest = {NULL, NULL, NULL};
+  size_t size = 0;
+  for (size_t n = 0; list != NULL && strchr(list, ',') != NULL &&
+                     list_element(list, n, &size) != NULL;
+       n++) {
+    if (!element_is(list, n, PQhost(conn)) ||
+        (port != NULL && !element_is(port, n, PQport(conn))))
+      continue;
+    rest.host = list_after(host, n);
+    rest.hostaddr = list_after(hostaddr, n);
+    rest.port = list_after(port, n);
+    break;
+  }
+  PQconninfoFree(options);
+  hosts_fini(hosts);
+  *hosts = rest;
+  return rest.host != NULL || rest.hostaddr != NULL;
+}
+
+/* What nobody asked for: a notice, which is left out (libpq would print it on
+ * the standard error of the host process), or the server's last word to an idle
+ * connection. */
+static void take_notice(void *context, const PGresult *result) {
+  au_database_t *database = context;
+  database->notices++;
+  const char *severity =
+      PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
+  if (severity != NULL &&
+      (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0))
+    database->dying = true;
+}
+
+/* Connects to one of the hosts. On failure there is no connection. */
+static au_status_t reach(au_database_t *database, au_database_error_t *error) {
+  hosts_t hosts = {NULL, NULL, NULL};
+  for (;;) {
+    au_database_disconnect(database);
+    database->dying = false;
+    database->conn = start_connection(database, &hosts);
+    if (database->conn == NULL) {
+      au_database_error_set(error, "out of memory");
+      hosts_fini(&hosts);
+      return AU_NOMEM;
+    }
+    (void)PQsetNoticeReceiver(database->conn, take_notice, database);
+    if (PQstatus(database->conn) == CONNECTION_BAD) {
+      /* Before anything was sent: an option, or a name that is not found. */
+      au_database_error_connect(error, database->conn, true);
+      break;
+    }
+    int64_t deadline_ns =
+        au_clock_monotonic_ns() + database->connect_timeout_ns;
+    au_ready_t ready = poll_connection(database, deadline_ns);
+    if (ready == AU_READY && PQstatus(database->conn) == CONNECTION_OK) {
+      hosts_fini(&hosts);
+      return AU_OK;
+    }
+    if (ready == AU_READY || ready == AU_READY_LOST) {
+      au_database_error_connect(error, database->conn, false);
+      break;
+    }
+    au_database_error_wait(error, ready, database->connect_timeout_ns);
+    if (ready == AU_READY_STOP || !next_hosts(database->conn, &hosts))
+      break;
+  }
+  hosts_fini(&hosts);
+  au_database_disconnect(database);
+  return AU_UNAVAILABLE;
+}
+
+typedef struct setting {
+  const char *name;
+  const char *value; /* NULL: the statement timeout */
+  int version_min;
+  bool direct; /* only on a direct connection */
+} setting_t;
+
+/* What each session, or each transaction, is to have. */
+static const setting_t settings[] = {
+    {"statement_timeout", NULL, 0, false},
+    /* A transaction that we left behind must not keep the lane's row lock. */
+    {"idle_in_transaction_session_timeout", NULL, 0, false},
+    /* A server that waits for the rest of a COPY from a peer that vanished
+     * would keep it, too. */
+    {"tcp_keepalives_idle", "10", 0, true},
+    {"tcp_keepalives_interval", "5", 0, true},
+    {"tcp_keepalives_count", "3", 0, true},
+    /* A statement whose connection we have dropped ends within a second. */
+    {"client_connection_check_interval", "1000", 140000, false},
+    /* Nothing but an error comes while a COPY is sent: see copy_in. */
+    {"client_min_messages", "error", 0, false},
+    /* Compiling takes longer than any statement of ours should. */
+    {"jit", "off", 0, false},
+    {"datestyle", "'ISO, YMD'", 0, false},
+    {"timezone", "'UTC'", 0, false},
+    {"bytea_output", "hex", 0, false},
+    {"standard_conforming_strings", "on", 0, false},
+    {"search_path", "pg_catalog, pg_temp", 0, false},
+};
+
+static void put_settings(const au_database_t *database, bool sync,
+                         au_bytes_t *sql) {
+  const char *set = database->pooled ? "SET LOCAL" : "SET";
+  /* Whoever waits for the lane's row lock must see what its holder did. It
+   * stands first: it may not follow a query. */
+  au_bytes_put_string(sql, database->pooled
+                               ? "SET TRANSACTION ISOLATION LEVEL READ "
+                                 "COMMITTED; "
+                               : "SET default_transaction_isolation = "
+                                 "'read committed'; ");
+  int version = PQserverVersion(database->conn);
+  for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
+    const setting_t *setting = &settings[i];
+    if (version < setting->version_min || (setting->direct && database->pooled))
+      continue;
+    au_bytes_printf(sql, "%s %s = ", set, setting->name);
+    if (setting->value != NULL)
+      au_bytes_put_string(sql, setting->value);
+    else
+      au_bytes_printf(sql, "%d",
+                      au_database_timeout_ms(database->statement_timeout_ns));
+    au_bytes_put_string(sql, "; ");
+  }
+  if (sync)
+    au_bytes_printf(sql, "%s synchronous_commit = on; ", set);
+}
+
+/* Asks what the session is like. */
+static au_status_t probe(au_database_t *database, bool *out_sync,
+                         au_database_error_t *error) {
+  au_result_t result = {NULL};
+  au_status_t status =
+      au_database_run(database,
+                      "SELECT pg_catalog.pg_backend_pid(), "
+                      "pg_catalog.current_setting('server_encoding'), "
+                      "pg_catalog.current_setting('synchronous_commit')",
+                      database->connect_timeout_ns, &result, error);
+  if (status != AU_OK)
+    return status;
+  const char *pid = au_result_text(&result, 0, 0);
+  const char *encoding = au_result_text(&result, 0, 1);
+  const char *sync = au_result_text(&result, 0, 2);
+  if (pid == NULL || encoding == NULL || sync == NULL) {
+    au_database_error_set(error, "the server does not tell its settings");
+    status = AU_UNAVAILABLE;
+  } else if (strcmp(encoding, "UTF8") != 0) {
+    au_database_error_set(error,
+                          "the database has the encoding \"%.32s\", but UTF8 "
+                          "is needed",
+                          encoding);
+    status = AU_UNAVAILABLE;
+  } else {
+    database->pooled = strtol(pid, NULL, 10) != PQbackendPID(database->conn);
+    *out_sync = strcmp(sync, "off") == 0;
+  }
+  au_result_fini(&result);
+  return status;
+}
+
+static au_status_t set_up(au_database_t *database, au_database_error_t *error) {
+  int version = PQserverVersion(database->conn);
+  if (version < SERVER_VERSION_MIN) {
+    au_database_error_set(
+        error,
+        "the server is PostgreSQL %d, but " SERVER_VERSION_TEXT
+        " or newer is needed",
+        version / 10000);
+    return AU_UNAVAILABLE;
+  }
+  bool sync = false;
+  au_status_t status = probe(database, &sync, error);
+  if (status != AU_OK)
+    return status;
+
+  au_bytes_t sql = AU_BYTES_INIT;
+  put_settings(database, sync, &sql);
+  const char *text = au_bytes_text(&sql);
+  char *prelude = text == NULL ? NULL : strdup(database->pooled ? text : "");
+  if (prelude == NULL) {
+    au_database_error_set(error, "out of memory");
+    au_bytes_fini(&sql);
+    return AU_NOMEM;
+  }
+  free(database->prelude);
+  database->prelude = prelude;
+  if (!database->pooled)
+    status = au_database_run(database, text, database->connect_timeout_ns, NULL,
+                             error);
+  au_bytes_fini(&sql);
+  return status;
+}
+
+/* The server's last word comes first, the end of the stream after it. */
+static bool is_healthy(au_database_t *database) {
+  for (int i = 0; i < 4 && au_database_is_connected(database); i++) {
+    struct pollfd fd = {.fd = PQsocket(database->conn), .events = POLLIN};
+    if (poll(&fd, 1, 0) == 0)
+      return true;
+    if (PQconsumeInput(database->conn) == 0)
+      return false;
+    (void)PQisBusy(database->conn); /* reads the messages that came */
+    if (database->dying)
+      return false;
+  }
+  return au_database_is_connected(database);
+}
+
+bool au_database_check(au_database_t *database) {
+  if (is_healthy(database))
+    return true;
+  au_database_disconnect(database);
+  return false;
+}
+
+au_status_t au_database_connect(au_database_t *database,
+                                au_database_error_t *error) {
+  *error = (au_database_error_t){.fault = AU_FAULT_NONE};
+  if (au_database_check(database))
+    return AU_OK;
+  au_status_t status = reach(database, error);
+  if (status != AU_OK)
+    return status;
+  if (PQsetnonblocking(database->conn, 1) != 0) {
+    au_database_error_connect(error, database->conn, false);
+    status = AU_UNAVAILABLE;
+  } else {
+    status = set_up(database, error);
+  }
+  if (status == AU_OK)
+    return AU_OK;
+  au_database_disconnect(database);
+  return status == AU_NOMEM ? AU_NOMEM : AU_UNAVAILABLE;
+}

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * database_error - libpq's errors as a class and one line of text.
+ *
+ * Of what the server says only the primary message and the names of what is
+ * concerned are kept: its detail holds values of the row, its context the line
+ * of the COPY, and its statement the whole batch.
+ */
+#include "database/database_private.h"
+
+#include "base/clock.h"
+#include "event/event.h"
+
+#include <ctype.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* A line that is being built in a buffer of fixed size; what does not fit is
+ * cut at a character. */
+typedef struct line {
+  char *text;
+  size_t size; /* of the buffer */
+  size_t length;
+} line_t;
+
+static line_t line_of(au_database_error_t *error) {
+  error->message[0] = '\0';
+  return (line_t){.text = error->message, .size = sizeof(error->message)};
+}
+
+/* The length of the UTF-8 character at "text", or 0 when it is none. The text
+ * comes from a server whose locale nobody promised. */
+static size_t character_length(const char *text) {
+  unsigned char lead = (unsigned char)text[0];
+  size_t length = lead < 0x80                    ? 1
+                  : lead >= 0xC2 && lead <= 0xDF ? 2
+                  : lead >= 0xE0 && lead <= 0xEF ? 3
+                  : lead >= 0xF0 && lead <= 0xF4 ? 4
+                                                 : 0;
+  if (length > 1 && au_utf8_length(text, strnlen(text, length)) != 1)
+    return 0;
+  return length;
+}
+
+static void put_character(line_t *line, const char *text, size_t length) {
+  if (line->size - line->length <= length) {
+    line->size = line->length + 1; /* nothing more after the first cut */
+    return;
+  }
+  memcpy(line->text + line->length, text, length);
+  line->length += length;
+  line->text[line->length] = '\0';
+}
+
+static void put_text(line_t *line, const char *text) {
+  while (*text != '\0') {
+    size_t length = character_length(text);
+    bool plain = length > 1 ||
+                 (length == 1 && (unsigned char)*text >= 0x20 && *text != 0x7F);
+    if (plain)
+      put_character(line, text, length);
+    else
+      put_character(line, length == 0 ? "?" : " ", 1);
+    text += length == 0 ? 1 : length;
+  }
+}
+
+/* What may stand in quotes of a message about a connection: the characters of
+ * host names, addresses, socket paths, roles and databases. Anything else may
+ * be a piece of a connection string that was read in a way its author did not
+ * mean, as of "postgresql://user:p@ss@host". */
+static bool is_name(const char *text, size_t size) {
+  for (size_t i = 0; i < size; i++)
+    if (!isalnum((unsigned char)text[i]) && strchr("._-/:", text[i]) == NULL)
+      return false;
+  return true;
+}
+
+static void put_bytes(line_t *line, const char *text, size_t size) {
+  char piece[256];
+  if (size >= sizeof(piece))
+    size = sizeof(piece) - 1;
+  memcpy(piece, text, size);
+  piece[size] = '\0';
+  put_text(line, piece);
+}
+
+/* Puts "text" up to "end", names in quotes judged one by one. */
+static void put_careful(line_t *line, const char *text, const char *end,
+                        bool secret) {
+  while (text < end) {
+    const char *open = memchr(text, '"', (size_t)(end - text));
+    if (open == NULL) {
+      put_bytes(line, text, (size_t)(end - text));
+      return;
+    }
+    put_bytes(line, text, (size_t)(open - text));
+    const char *name = open + 1;
+    const char *close = memchr(name, '"', (size_t)(end - name));
+    /* Without an end it is not known where the secret ends. */
+    size_t size = (size_t)((close != NULL ? close : end) - name);
+    put_text(line, "\"");
+    if (close == NULL || secret || !is_name(name, size))
+      put_text(line, "...");
+    else
+      put_bytes(line, name, size);
+    put_text(line, "\"");
+    text = close != NULL ? close + 1 : end;
+  }
+}
+
+/* libpq's message has a line for each host or address it tried, and hints on
+ * lines that begin with a tab. The hints are left out, the lines joined. */
+static void put_libpq(line_t *line, const char *message, bool secret) {
+  while (*message != '\0') {
+    size_t length = strcspn(message, "\n");
+    if (length > 0 && message[0] != '\t') {
+      if (line->length > 0)
+        put_text(line, "; ");
+      put_careful(line, message, message + length, secret);
+    }
+    message += length + (message[length] == '\n' ? 1 : 0);
+  }
+}
+
+void au_database_error_set(au_database_error_t *error, const char *format,
+                           ...) {
+  *error = (au_database_error_t){.fault = AU_FAULT_DATABASE};
+  va_list arguments;
+  va_start(arguments, format);
+  (void)vsnprintf(error->message, sizeof(error->message), format, arguments);
+  va_end(arguments);
+}
+
+void au_database_error_wait(au_database_error_t *error, au_ready_t ready,
+                            int64_t timeout_ns) {
+  switch (ready) {
+  case AU_READY_TIMEOUT:
+    au_database_error_set(error, "no answer within %.3g s",
+                          (double)timeout_ns / (double)AU_NS_PER_S);
+    return;
+  case AU_READY_STOP:
+    au_database_error_set(error, "stopped while waiting for the database");
+    return;
+  case AU_READY:
+  case AU_READY_LOST:
+    au_database_error_set(error, "the connection was lost");
+    return;
+  }
+}
+
+void au_database_error_connect(au_database_error_t *error, const PGconn *conn,
+                               bool secret) {
+  *error = (au_database_error_t){.fault = AU_FAULT_DATABASE};
+  line_t line = line_of(error);
+  put_libpq(&line, PQerrorMessage(conn), secret);
+  if (line.length == 0)
+    put_text(&line, "the connection was lost");
+}
+
+static au_fault_t fault_of(const char *sqlstate, const PGresult *result) {
+  if (strcmp(sqlstate, AU_SQLSTATE_FENCED) == 0)
+    return AU_FAULT_FENCED;
+  /* A row that no partition takes names the table; a check constraint names
+   * itself as well. The text would tell, too, but in the server's language. */
+  if (strcmp(sqlstate, "23514") == 0 &&
+      PQresultErrorField(result, PG_DIAG_TABLE_NAME) != NULL &&
+      PQresultErrorField(result, PG_DIAG_CONSTRAINT_NAME) == NULL)
+    return AU_FAULT_PARTITION;
+  if (strncmp(sqlstate, "22", 2) == 0 || strncmp(sqlstate, "23", 2) == 0 ||
+      strncmp(sqlstate, "54", 2) == 0)
+    return AU_FAULT_ROW;
+  /* "Protocol violation" is also what COPY says of a field that is too short.
+   * It counts only when the connection outlives it, see judge. */
+  if (strcmp(sqlstate, "08P01") == 0)
+    return AU_FAULT_ROW;
+  return AU_FAULT_DATABASE;
+}
+
+static void put_name(line_t *line, const PGresult *result, int field,
+                     const char *kind, const char *primary) {
+  const char *name = PQresultErrorField(result, field);
+  if (name == NULL || *name == '\0' || strstr(primary, name) != NULL)
+    return;
+  put_text(line, ", ");
+  put_text(line, kind);
+  put_text(line, " \"");
+  put_text(line, name);
+  put_text(line, "\"");
+}
+
+void au_database_error_result(au_database_error_t *error,
+                              const PGresult *result) {
+  *error = (au_database_error_t){.fault = AU_FAULT_DATABASE};
+  line_t line = line_of(error);
+  const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+  const char *primary = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+  if (sqlstate == NULL || strlen(sqlstate) != sizeof(error->sqlstate) - 1) {
+    /* libpq's own: the connection broke. */
+    put_libpq(&line, primary != NULL ? primary : PQresultErrorMessage(result),
+              false);
+    if (line.length == 0)
+      put_text(&line, "the connection was lost");
+    return;
+  }
+  memcpy(error->sqlstate, sqlstate, sizeof(error->sqlstate));
+  error->fault = fault_of(sqlstate, result);
+  if (primary == NULL)
+    primary = "no message";
+  put_text(&line, primary);
+  put_name(&line, result, PG_DIAG_CONSTRAINT_NAME, "constraint", primary);
+  put_name(&line, result, PG_DIAG_TABLE_NAME, "table", primary);
+  put_name(&line, result, PG_DIAG_COLUMN_NAME, "column", primary);
+}

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * row - the layout of a tuple; each field stands behind its length:
+ *
+ *   0     2              14           34             46      50
+ *   | 6   | 8, accept    | 16, event  | 8, event     | n,     | service ...
+ *   |     |    time      |     id     |    time      |        |
+ *
+ * then n, message, and n, version 1, metadata, or -1 for no metadata; and,
+ * where the first number is 7, 16 and the id of a dead letter.
+ */
+#include "event/row.h"
+
+#include <endian.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FIELDS 6
+#define REPROCESS_FIELDS 7
+#define TIME_SIZE 8
+#define JSONB_VERSION 1
+
+#define INGESTED_AT_OFFSET 6
+#define EVENT_ID_OFFSET 18
+#define SERVICE_OFFSET 50
+
+/* The number of fields, and what the first three take. */
+#define FIXED_SIZE 46
+/* What the last one takes. */
+#define DEAD_LETTER_ID_SIZE (4 + sizeof((au_uuid_t){{0}}.byte))
+
+/* Kept from request to request. */
+#define KEEP_BYTES ((size_t)128 << 10)
+#define KEEP_ROWS 4096
+
+void au_rows_fini(au_rows_t *rows) {
+  au_bytes_fini(&rows->bytes);
+  free(rows->length);
+  *rows = (au_rows_t){.count = 0};
+}
+
+void au_rows_clear(au_rows_t *rows) {
+  au_bytes_clear(&rows->bytes, KEEP_BYTES);
+  rows->count = 0;
+  if (rows->capacity > KEEP_ROWS) {
+    free(rows->length);
+    rows->length = NULL;
+    rows->capacity = 0;
+  }
+}
+
+/* Room for one more length. */
+static bool grow(au_rows_t *rows) {
+  if (rows->count < rows->capacity)
+    return true;
+  size_t capacity = rows->capacity == 0 ? 16 : rows->capacity * 2;
+  uint32_t *length = realloc(rows->length, capacity * sizeof(*length));
+  if (length == NULL)
+    return false;
+  rows->length = length;
+  rows->capacity = capacity;
+  return true;
+}
+
+static uint8_t *write_be32(uint8_t *to, uint32_t value) {
+  uint32_t ordered = htobe32(value);
+  memcpy(to, &ordered, sizeof(ordered));
+  return to + sizeof(ordered);
+}
+
+/* Unsigned, as in time_of: a dead letter may hold any time. */
+static uint8_t *write_time(uint8_t *to, int64_t us) {
+  uint64_t ordered = htobe64((uint64_t)us - (uint64_t)AU_POSTGRES_EPOCH_US);
+  to = write_be32(to, TIME_SIZE);
+  memcpy(to, &ordered, sizeof(ordered));
+  return to + sizeof(ordered);
+}
+
+static uint8_t *write_bytes(uint8_t *to, const void *data, size_t size) {
+  if (size > 0) /* "data" may be NULL else */
+    memcpy(to, data, size);
+  return to + size;
+}
+
+/* The bytes that the event takes as a tuple, or 0 when that is more than a
+ * length of the format can say. */
+static uint32_t tuple_size(const au_event_t *event,
+                           const au_uuid_t *dead_letter_id) {
+  uint64_t size = FIXED_SIZE + 4 + (uint64_t)event->service.size + 4 +
+                  event->message.size + 4;
+  if (dead_letter_id != NULL)
+    size += DEAD_LETTER_ID_SIZE;
+  if (event->metadata.data != NULL)
+    size += 1 + (uint64_t)event->metadata.size;
+  return size <= INT32_MAX ? (uint32_t)size : 0;
+}
+
+static uint8_t *write_uuid(uint8_t *to, const au_uuid_t *uuid) {
+  to = write_be32(to, sizeof(uuid->byte));
+  return write_bytes(to, uuid->byte, sizeof(uuid->byte));
+}
+
+static uint8_t *write_metadata(uint8_t *to, au_slice_t metadata) {
+  if (metadata.data == NULL)
+    return write_be32(to, UINT32_MAX); /* -1: NULL */
+  to = write_be32(to, (uint32_t)metadata.size + 1);
+  *to++ = JSONB_VERSION;
+  return write_bytes(to, metadata.data, metadata.size);
+}
+
+static void write_tuple(uint8_t *to, const au_event_t *event,
+                        const au_uuid_t *dead_letter_id) {
+  *to++ = 0;
+  *to++ = dead_letter_id == NULL ? FIELDS : REPROCESS_FIELDS;
+  to = write_time(to, event->ingested_at_us);
+  to = write_uuid(to, &event->id);
+  to = write_time(to, event->occurred_at_us);
+  to = write_be32(to, (uint32_t)event->service.size);
+  to = write_bytes(to, event->service.data, event->service.size);
+  to = write_be32(to, (uint32_t)event->message.size);
+  to = write_bytes(to, event->message.data, event->message.size);
+  to = write_metadata(to, event->metadata);
+  if (dead_letter_id != NULL)
+    (void)write_uuid(to, dead_letter_id);
+}
+
+static au_status_t append(au_rows_t *rows, const au_event_t *event,
+                          const au_uuid_t *dead_letter_id) {
+  uint32_t size = tuple_size(event, dead_letter_id);
+  if (size == 0)
+    return AU_INVALID;
+  if (!grow(rows))
+    return AU_NOMEM;
+  uint8_t *tuple = au_bytes_extend(&rows->bytes, size);
+  if (tuple == NULL) {
+    rows->bytes.failed = false; /* the rows before it are whole */
+    return AU_NOMEM;
+  }
+  write_tuple(tuple, event, dead_letter_id);
+  rows->length[rows->count++] = size;
+  return AU_OK;
+}
+
+au_status_t au_rows_append(au_rows_t *rows, const au_event_t *event) {
+  return append(rows, event, NULL);
+}
+
+au_status_t au_rows_append_reprocess(au_rows_t *rows, const au_event_t *event,
+                                     const au_uuid_t *dead_letter_id) {
+  return append(rows, event, dead_letter_id);
+}
+
+/* What is left of a tuple that is read field by field. */
+typedef struct reader {
+  const uint8_t *data;
+  size_t size;
+  bool failed;
+} reader_t;
+
+static const uint8_t *take(reader_t *reader, size_t size) {
+  if (reader->failed || reader->size < size) {
+    reader->failed = true;
+    return NULL;
+  }
+  const uint8_t *data = reader->data;
+  reader->data += size;
+  reader->size -= size;
+  return data;
+}
+
+/* A field of any length; data == NULL for NULL. */
+static au_slice_t take_field(reader_t *reader) {
+  const uint8_t *length = take(reader, 4);
+  if (length == NULL || au_be32(length) == UINT32_MAX)
+    return (au_slice_t){.data = NULL};
+  uint32_t size = au_be32(length);
+  const uint8_t *data = take(reader, size);
+  return (au_slice_t){.data = (const char *)data, .size = size};
+}
+
+static const uint8_t *take_fixed(reader_t *reader, size_t size) {
+  au_slice_t field = take_field(reader);
+  if (field.data == NULL || field.size != size)
+    reader->failed = true;
+  return reader->failed ? NULL : (const uint8_t *)field.data;
+}
+
+/* Unsigned, since a damaged tuple may hold a time that would overflow. */
+static int64_t time_of(const uint8_t *data) {
+  return (int64_t)(au_be64(data) + (uint64_t)AU_POSTGRES_EPOCH_US);
+}
+
+static int64_t take_time(reader_t *reader) {
+  const uint8_t *data = take_fixed(reader, TIME_SIZE);
+  return data != NULL ? time_of(data) : 0;
+}
+
+au_status_t au_row_decode(const uint8_t *tuple, size_t size,
+                          au_event_t *out_event) {
+  reader_t reader = {.data = tuple, .size = size};
+  const uint8_t *fields = take(&reader, 2);
+  uint16_t count = fields != NULL ? au_be16(fields) : 0;
+  if (count != FIELDS && count != REPROCESS_FIELDS)
+    return AU_INVALID;
+  out_event->ingested_at_us = take_time(&reader);
+  const uint8_t *id = take_fixed(&reader, sizeof(out_event->id.byte));
+  if (id != NULL)
+    memcpy(out_event->id.byte, id, sizeof(out_event->id.byte));
+  out_event->occurred_at_us = take_time(&reader);
+  out_event->service = take_field(&reader);
+  out_event->message = take_field(&reader);
+  out_event->metadata = take_field(&reader);
+  if (count == REPROCESS_FIELDS)
+    (void)take_fixed(&reader, sizeof(out_event->id.byte));
+  if (reader.failed || reader.size != 0 || out_event->service.data == NULL ||
+      out_event->message.data == NULL)
+    return AU_INVALID;
+  if (out_event->metadata.data == NULL)
+    return AU_OK;
+  if (out_event->metadata.size == 0 ||
+      out_event->metadata.data[0] != JSONB_VERSION)
+    return AU_INVALID;
+  out_event->metadata.data++;
+  out_event->metadata.size--;
+  return AU_OK;
+}
+
+int64_t au_row_ingested_at_us(const uint8_t *tuple) {
+  return time_of(tuple + INGESTED_AT_OFFSET);
+}
+
+au_uuid_t au_row_event_id(const uint8_t *tuple) {
+  au_uuid_t id;
+  memcpy(id.byte, tuple + EVENT_ID_OFFSET, sizeof(id.byte));
+  return id;
+}
+
+au_slice_t au_row_service(const uint8_t *tuple) {
+  return (au_slice_t){.data = (const char *)tuple + SERVICE_OFFSET,
+                      .size = au_be32(tuple + SERVICE_OFFSET - 4)};
+}
+
+bool au_row_is_reprocess(const uint8_t *tuple) {
+  return au_be16(tuple) == REPROCESS_FIELDS;
+}
+
+au_uuid_t au_row_dead_letter_id(const uint8_t *tuple, size_t size) {
+  au_uuid_t id;
+  memcpy(id.byte, tuple + size - sizeof(id.byte), sizeof(id.byte));
+  return id;
+}

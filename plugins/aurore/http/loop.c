@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * loop - the request threads. Each runs a libmicrohttpd daemon that has no
+ * thread of its own: it waits for the daemon's epoll descriptor, or to be
+ * woken, and lets the daemon work.
+ *
+ * Why not libmicrohttpd's threads: a request that waits for the spool's disk
+ * would have to be suspended and resumed, which takes its socket out of epoll
+ * and back, reads it once for nothing, and wakes the thread with a write of its
+ * own: four system calls a request, where there are two otherwise. Here a
+ * request that is not answered yet stays where it is (libmicrohttpd asks again
+ * whenever it runs), and one wake is enough for all that a group has made
+ * durable.
+ *
+ * libmicrohttpd wants to run again at once while a request is not answered. The
+ * loop does not do it that favour when nothing but such requests was seen.
+ */
+#include "http/private.h"
+
+#include "base/clock.h"
+#include "base/thread.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <math.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* For each connection: the header (some 7 KiB of short lines, or one line of
+ * 15 KiB) and a piece of the body. libmicrohttpd clears all of it at each
+ * request. */
+#define CONNECTION_MEMORY ((size_t)16 << 10)
+/* How long the loop rests while requests wait: libmicrohttpd may have work that
+ * it does not show, such as the next part of a large answer. */
+#define REST_MS 1
+
+void au_loop_wake(au_loop_t *loop) {
+  if (!atomic_exchange(&loop->is_woken, true))
+    (void)eventfd_write(loop->wake_fd, 1); /* cannot fail: it counts to 2^64 */
+}
+
+/* How long there is nothing to do; -1: until something comes. What was done may
+ * have left more to do, which libmicrohttpd sees to when it runs again: an
+ * answer to send, or the room of a closed connection for a new one. */
+static int rest_ms(const au_loop_t *loop) {
+  unsigned long long ms = 0;
+  if (loop->has_worked)
+    return 0;
+  if (MHD_get_timeout(loop->daemon, &ms) != MHD_YES)
+    return -1;
+  if (ms == 0 && loop->waiting > 0)
+    return REST_MS;
+  return ms < INT_MAX ? (int)ms : INT_MAX;
+}
+
+static void *loop_main(void *argument) {
+  au_loop_t *loop = argument;
+  const union MHD_DaemonInfo *info =
+      MHD_get_daemon_info(loop->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+  struct pollfd fds[2] = {{.fd = info->epoll_fd, .events = POLLIN},
+                          {.fd = loop->wake_fd, .events = POLLIN}};
+  while (!atomic_load(&loop->stop)) {
+    int ms = rest_ms(loop);
+    if (ms != 0 && poll(fds, 2, ms) > 0 && fds[1].revents != 0) {
+      eventfd_t count = 0;
+      (void)eventfd_read(loop->wake_fd, &count);
+      /* Who is told from here on wakes again; who was told is seen below. */
+      atomic_store(&loop->is_woken, false);
+    }
+    loop->has_worked = false;
+    loop->now_ns = au_clock_monotonic_ns();
+    (void)MHD_run(loop->daemon);
+  }
+  return NULL;
+}
+
+static unsigned tls_options(const au_http_t *http,
+                            struct MHD_OptionItem items[4]) {
+  unsigned count = 0;
+  if (http->certificate != NULL) {
+    items[count++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0,
+                                             http->certificate};
+    items[count++] =
+        (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0, http->key};
+  }
+  if (http->client_ca != NULL)
+    items[count++] =
+        (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_TRUST, 0, http->client_ca};
+  items[count] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
+  return http->certificate != NULL ? MHD_USE_TLS : MHD_NO_FLAG;
+}
+
+/* Starts libmicrohttpd on a listening socket, which it takes. */
+static struct MHD_Daemon *start_daemon(au_loop_t *loop, int fd,
+                                       unsigned connections) {
+  au_listener_t *listener = loop->listener;
+  struct MHD_OptionItem items[4];
+  unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME |
+                   MHD_USE_ERROR_LOG | tls_options(listener->http, items);
+  unsigned timeout_s =
+      (unsigned)ceil(listener->http->options->request_timeout_s);
+  return MHD_start_daemon(
+      flags, 0, NULL, NULL, au_http_handle, loop, MHD_OPTION_EXTERNAL_LOGGER,
+      au_http_log, listener, MHD_OPTION_LISTEN_SOCKET, fd,
+      MHD_OPTION_CONNECTION_LIMIT, connections, MHD_OPTION_CONNECTION_TIMEOUT,
+      timeout_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY,
+      MHD_OPTION_NOTIFY_COMPLETED, au_http_completed, loop,
+      MHD_OPTION_UNESCAPE_CALLBACK, au_http_unescape, NULL,
+      MHD_OPTION_NOTIFY_CONNECTION, au_http_connection, loop, MHD_OPTION_ARRAY,
+      items, MHD_OPTION_END);
+}
+
+/* A daemon on a descriptor of its own for the listening socket. */
+static bool add_daemon(au_loop_t *loop, int listen_fd, unsigned connections) {
+  int fd = fcntl(listen_fd, F_DUPFD_CLOEXEC, 0);
+  if (fd < 0)
+    return false;
+  struct stat before = {.st_ino = 0};
+  struct stat after = {.st_ino = 0};
+  (void)fstat(fd, &before);
+  loop->daemon = start_daemon(loop, fd, connections);
+  if (loop->daemon != NULL)
+    return true;
+  /* On some errors libmicrohttpd has closed it, and the number may be
+   * somebody else's by now. */
+  if (fstat(fd, &after) == 0 && after.st_ino == before.st_ino &&
+      after.st_dev == before.st_dev)
+    close(fd);
+  return false;
+}
+
+static bool start_loop(au_loop_t *loop, int listen_fd, unsigned connections) {
+  loop->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  if (loop->wake_fd < 0)
+    return false;
+  loop->has_thread =
+      add_daemon(loop, listen_fd, connections) &&
+      au_thread_start(&loop->thread, "au-http", loop_main, loop) == 0;
+  return loop->has_thread;
+}
+
+bool au_loops_start(au_listener_t *listener, int listen_fd) {
+  const au_options_t *options = listener->http->options;
+  unsigned threads = options->threads;
+  unsigned connections =
+      options->max_connections < threads ? threads : options->max_connections;
+  au_loop_t *loops = calloc(threads, sizeof(*loops));
+  if (loops == NULL)
+    return false;
+  listener->loop = loops;
+  for (unsigned i = 0; i < threads; i++) {
+    au_loop_t *loop = &loops[listener->loops++];
+    loop->listener = listener;
+    unsigned share = connections / threads + (i < connections % threads);
+    if (!start_loop(loop, listen_fd, share)) {
+      au_loops_stop(listener);
+      return false;
+    }
+  }
+  return true;
+}
+
+void au_loops_stop(au_listener_t *listener) {
+  for (unsigned i = 0; i < listener->loops; i++) {
+    au_loop_t *loop = &listener->loop[i];
+    atomic_store(&loop->stop, true);
+    if (loop->has_thread) {
+      au_loop_wake(loop);
+      pthread_join(loop->thread, NULL);
+    }
+    /* A teller is a few instructions from its end. */
+    while (atomic_load(&loop->tellers) > 0)
+      sched_yield();
+    if (loop->daemon != NULL)
+      MHD_stop_daemon(loop->daemon); /* closes its descriptor, too */
+    if (loop->wake_fd >= 0)
+      close(loop->wake_fd);
+  }
+  free(listener->loop);
+  listener->loop = NULL;
+  listener->loops = 0;
+}

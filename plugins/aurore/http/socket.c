@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * socket - see socket.h.
+ */
+#include "http/socket.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define BACKLOG 1024
+#define UNIX_PREFIX "unix:"
+#define TYPE (SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK)
+
+/* Leaves errno as it was. */
+static int give_up(int fd, char *error, size_t error_size) {
+  int reason = errno;
+  snprintf(error, error_size, "%s", strerror(reason));
+  if (fd >= 0)
+    close(fd);
+  errno = reason;
+  return -1;
+}
+
+static bool is_in_use(const struct sockaddr_un *address) {
+  int fd = socket(AF_UNIX, TYPE, 0); /* a full backlog is somebody, too */
+  if (fd < 0)
+    return true;
+  bool refused =
+      connect(fd, (const struct sockaddr *)address, sizeof(*address)) != 0 &&
+      errno == ECONNREFUSED;
+  close(fd);
+  return !refused;
+}
+
+static int listen_unix(const char *path, char *error, size_t error_size) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  if (strlen(path) >= sizeof(address.sun_path)) {
+    errno = ENAMETOOLONG;
+    return give_up(-1, error, error_size);
+  }
+  memcpy(address.sun_path, path, strlen(path));
+  struct stat info;
+  if (lstat(path, &info) == 0 && S_ISSOCK(info.st_mode) && !is_in_use(&address))
+    unlink(path);
+  int fd = socket(AF_UNIX, TYPE, 0);
+  /* Made with the rights it shall have: between bind and chmod nobody may slip
+   * in. The umask of the process is not ours to change. */
+  if (fd < 0 || fchmod(fd, 0660) != 0 ||
+      bind(fd, (const struct sockaddr *)&address, sizeof(address)) != 0 ||
+      listen(fd, BACKLOG) != 0)
+    return give_up(fd, error, error_size);
+  return fd;
+}
+
+static int listen_at(const struct addrinfo *info, char *error,
+                     size_t error_size) {
+  const int on = 1;
+  int fd = socket(info->ai_family, TYPE, 0);
+  if (fd < 0)
+    return give_up(fd, error, error_size);
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+  if (info->ai_family == AF_INET6)
+    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+  if (bind(fd, info->ai_addr, info->ai_addrlen) != 0 ||
+      listen(fd, BACKLOG) != 0)
+    return give_up(fd, error, error_size);
+  return fd;
+}
+
+int au_socket_listen(const char *address, char *error, size_t error_size) {
+  if (strncmp(address, UNIX_PREFIX, strlen(UNIX_PREFIX)) == 0)
+    return listen_unix(address + strlen(UNIX_PREFIX), error, error_size);
+  char host[256];
+  const char *colon = strrchr(address, ':');
+  size_t size = colon != NULL ? (size_t)(colon - address) : 0;
+  if (colon == NULL || size >= sizeof(host)) {
+    snprintf(error, error_size, "it is not HOST:PORT");
+    return -1;
+  }
+  memcpy(host, address, size);
+  host[size] = '\0';
+  char *name = host;
+  if (size >= 2 && host[0] == '[' && host[size - 1] == ']') {
+    host[size - 1] = '\0';
+    name = host + 1;
+  }
+  bool is_any = strcmp(name, "*") == 0 || name[0] == '\0';
+  const struct addrinfo hints = {.ai_family = is_any ? AF_INET : AF_UNSPEC,
+                                 .ai_socktype = SOCK_STREAM,
+                                 .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+  struct addrinfo *found = NULL;
+  int result = getaddrinfo(is_any ? NULL : name, colon + 1, &hints, &found);
+  if (result != 0) {
+    snprintf(error, error_size, "%s", gai_strerror(result));
+    return -1;
+  }
+  /* "localhost" may be ::1 first, on a machine without IPv6. But an address
+   * that is in use will be free again: no other one is taken in its stead. */
+  int fd = -1;
+  for (const struct addrinfo *info = found; info != NULL;
+       info = info->ai_next) {
+    fd = listen_at(info, error, error_size);
+    if (fd >= 0 || errno == EADDRINUSE)
+      break;
+  }
+  freeaddrinfo(found);
+  return fd;
+}
+
+void au_socket_forget(const char *address) {
+  if (strncmp(address, UNIX_PREFIX, strlen(UNIX_PREFIX)) == 0)
+    unlink(address + strlen(UNIX_PREFIX));
+}

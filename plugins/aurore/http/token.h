@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * token - who may do what: the TokenFile. Lines are "SCOPE sha256-of-token" (64
+ * hexadecimal digits); scopes are ingest, read, admin; "#" begins a comment.
+ * The file holds no token itself, so reading it gives nobody access.
+ *
+ * Threads: load from one; check from any afterwards.
+ */
+#ifndef AURORE_HTTP_TOKEN_H
+#define AURORE_HTTP_TOKEN_H
+
+#include "base/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef struct au_tokens au_tokens_t;
+
+/* On error the reason, with the line, is in "error". */
+AU_MUST_CHECK au_status_t au_tokens_load(const char *path,
+                                         au_tokens_t **out_tokens, char *error,
+                                         size_t error_size);
+void au_tokens_destroy(au_tokens_t *tokens);
+
+/* The scopes (bits of au_scope_t, routes.h) of an Authorization header; -1 when
+ * there is none, or the token is not one of the file. Takes the same time for
+ * every token that is not in the file. */
+int au_tokens_scopes(const au_tokens_t *tokens, const char *authorization);
+
+#endif

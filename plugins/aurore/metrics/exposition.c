@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * exposition - the two formats differ in few things: OpenMetrics names the
+ * family of a counter without _total, knows units, escapes quotes in a help
+ * text too, and says where it ends.
+ */
+#include "metrics/exposition.h"
+
+#include "metrics/metrics.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define TOTAL "_total"
+
+/* --- which of the two ------------------------------------------------------
+ */
+
+/* One range of an Accept header: "text/plain;version=0.0.4;q=0.5". */
+typedef struct range {
+  char type[64];
+  bool is_version; /* of ours, or none is asked for */
+  double quality;
+} range_t;
+
+/* Cuts leading and trailing blanks; returns the new length. */
+static size_t strip(const char **text, size_t size) {
+  while (size > 0 && (**text == ' ' || **text == '\t')) {
+    (*text)++;
+    size--;
+  }
+  while (size > 0 && ((*text)[size - 1] == ' ' || (*text)[size - 1] == '\t'))
+    size--;
+  return size;
+}
+
+static bool is_parameter(const char *text, size_t size, const char *name) {
+  size_t length = strlen(name);
+  return size >= length && strncasecmp(text, name, length) == 0;
+}
+
+static range_t read_range(const char *text, size_t size) {
+  range_t range = {.is_version = true, .quality = 1};
+  const char *end = text + size;
+  for (bool is_first = true; text < end; is_first = false) {
+    const char *stop = memchr(text, ';', (size_t)(end - text));
+    const char *part = text;
+    size_t length = strip(&part, (size_t)((stop != NULL ? stop : end) - text));
+    if (is_first)
+      (void)snprintf(range.type, sizeof(range.type), "%.*s", (int)length, part);
+    else if (is_parameter(part, length, "q="))
+      range.quality =
+          strtod(part + 2, NULL); /* ends at a ; or , at the latest */
+    else if (is_parameter(part, length, "version="))
+      range.is_version = length == strlen("version=1.0.0") &&
+                         strncmp(part + 8, "1.0.0", 5) == 0;
+    text = stop != NULL ? stop + 1 : end;
+  }
+  return range;
+}
+
+au_exposition_t au_exposition_choose(const char *accept) {
+  double open_metrics = 0;
+  double text_format[3] = {-1, -1, -1}; /* text/plain, text/any, any */
+  static const char *const text_type[] = {"text/plain", "text/*", "*/*"};
+  while (accept != NULL && *accept != '\0') {
+    size_t size = strcspn(accept, ",");
+    range_t range = read_range(accept, size);
+    accept += size + (accept[size] == ',');
+    if (strcasecmp(range.type, "application/openmetrics-text") == 0 &&
+        range.is_version && range.quality > open_metrics)
+      open_metrics = range.quality;
+    for (size_t i = 0; i < 3; i++)
+      if (strcasecmp(range.type, text_type[i]) == 0 &&
+          range.quality > text_format[i])
+        text_format[i] = range.quality;
+  }
+  double text = 0; /* the most specific range that speaks of it decides */
+  for (size_t i = 3; i-- > 0;)
+    if (text_format[i] >= 0)
+      text = text_format[i];
+  return open_metrics > 0 && open_metrics >= text ? AU_EXPOSITION_OPENMETRICS
+                                                  : AU_EXPOSITION_TEXT;
+}
+
+/* --- the text --------------------------------------------------------------
+ */
+
+typedef struct target {
+  au_bytes_t *text;
+  au_exposition_t format;
+  unsigned announced; /* metrics whose HELP and TYPE have been written */
+} target_t;
+
+const char *au_exposition_content_type(au_exposition_t format) {
+  return format == AU_EXPOSITION_OPENMETRICS
+             ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
+             : "text/plain; version=0.0.4; charset=utf-8";
+}
+
+static void put_escaped(au_bytes_t *text, const char *value, bool quotes) {
+  for (const char *c = value; *c != '\0'; c++) {
+    if (*c == '\n')
+      au_bytes_put_string(text, "\\n");
+    else if (*c == '\\')
+      au_bytes_put_string(text, "\\\\");
+    else if (*c == '"' && quotes)
+      au_bytes_put_string(text, "\\\"");
+    else
+      au_bytes_put_u8(text, (uint8_t)*c);
+  }
+}
+
+/* The shortest form that reads back as the same number. */
+static void put_number(au_bytes_t *text, double value) {
+  if (isnan(value)) {
+    au_bytes_put_string(text, "NaN");
+  } else if (isinf(value)) {
+    au_bytes_put_string(text, value > 0 ? "+Inf" : "-Inf");
+  } else {
+    char digits[32];
+    int precision = 15;
+    do
+      (void)snprintf(digits, sizeof(digits), "%.*g", precision, value);
+    while (strtod(digits, NULL) != value && ++precision <= 17);
+    au_bytes_put_string(text, digits);
+  }
+}
+
+static void put_family(const target_t *target, const au_metric_info_t *info) {
+  size_t length = strlen(info->name);
+  if (target->format == AU_EXPOSITION_OPENMETRICS && info->kind == AU_COUNTER)
+    length -= strlen(TOTAL);
+  au_bytes_put(target->text, info->name, length);
+}
+
+static void announce(target_t *target, au_metric_t metric) {
+  static const char *const type[] = {[AU_COUNTER] = " counter\n",
+                                     [AU_GAUGE] = " gauge\n",
+                                     [AU_HISTOGRAM] = " histogram\n"};
+  const au_metric_info_t *info = au_metric_info(metric);
+  bool openmetrics = target->format == AU_EXPOSITION_OPENMETRICS;
+  const char *unit = au_metric_unit(metric);
+  au_bytes_put_string(target->text, "# HELP ");
+  put_family(target, info);
+  au_bytes_put_u8(target->text, ' ');
+  put_escaped(target->text, info->help, openmetrics);
+  au_bytes_put_string(target->text, "\n# TYPE ");
+  put_family(target, info);
+  au_bytes_put_string(target->text, type[info->kind]);
+  if (openmetrics && unit[0] != '\0') {
+    au_bytes_put_string(target->text, "# UNIT ");
+    put_family(target, info);
+    au_bytes_put_u8(target->text, ' ');
+    au_bytes_put_string(target->text, unit);
+    au_bytes_put_u8(target->text, '\n');
+  }
+}
+
+/* Name and labels; "bound" is the bucket's, or NULL. */
+static void put_name(au_bytes_t *text, const au_series_t *series,
+                     const char *suffix, const char *bound) {
+  const au_metric_info_t *info = au_metric_info(series->metric);
+  char before = '{';
+  au_bytes_put_string(text, info->name);
+  au_bytes_put_string(text, suffix);
+  for (unsigned i = 0; i < 2; i++) {
+    if (series->label_value[i] == NULL)
+      continue;
+    au_bytes_put_u8(text, (uint8_t)before);
+    au_bytes_put_string(text, info->label_name[i]);
+    au_bytes_put_string(text, "=\"");
+    put_escaped(text, series->label_value[i], true);
+    au_bytes_put_u8(text, '"');
+    before = ',';
+  }
+  if (bound != NULL) {
+    au_bytes_printf(text, "%cle=\"%s\"", before, bound);
+    before = ',';
+  }
+  au_bytes_put_string(text, before == ',' ? "} " : " ");
+}
+
+static void put_histogram(au_bytes_t *text, const au_series_t *series) {
+  for (unsigned i = 0; i < AU_BUCKET_COUNT; i++) {
+    put_name(text, series, "_bucket", au_bucket_labels[i]);
+    au_bytes_printf(text, "%" PRIu64 "\n", series->bucket[i]);
+  }
+  put_name(text, series, "_sum", NULL);
+  put_number(text, series->sum);
+  au_bytes_put_u8(text, '\n');
+  put_name(text, series, "_count", NULL);
+  au_bytes_printf(text, "%" PRIu64 "\n", series->count);
+}
+
+static void put_series(const au_series_t *series, void *context) {
+  target_t *target = context;
+  /* A metric by service may have no series yet; it is announced all the same,
+   * in its place. */
+  while (target->announced <= series->metric)
+    announce(target, (au_metric_t)target->announced++);
+  au_bytes_t *text = target->text;
+  switch (au_metric_info(series->metric)->kind) {
+  case AU_COUNTER:
+    put_name(text, series, "", NULL);
+    au_bytes_printf(text, "%" PRIu64 "\n", series->counter);
+    break;
+  case AU_GAUGE:
+    put_name(text, series, "", NULL);
+    put_number(text, series->value);
+    au_bytes_put_u8(text, '\n');
+    break;
+  case AU_HISTOGRAM:
+    put_histogram(text, series);
+    break;
+  }
+}
+
+void au_exposition_put(au_bytes_t *text, au_exposition_t format) {
+  target_t target = {.text = text, .format = format};
+  au_metrics_visit(NULL, put_series, &target);
+  if (format == AU_EXPOSITION_OPENMETRICS)
+    au_bytes_put_string(text, "# EOF\n");
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * health - the figures that are looked at rather than counted: how full the
+ * buffer is, the rates of the last minute, the process, and the verdicts on
+ * health.
+ *
+ * Threads: any; two at once take turns. Never waits for the disk or the
+ * database.
+ */
+#ifndef AURORE_OBSERVE_HEALTH_H
+#define AURORE_OBSERVE_HEALTH_H
+
+#include "spool/buffer.h"
+
+typedef enum au_health {
+  AU_HEALTHY = 1,
+  AU_WARNING = 2,
+  AU_CRITICAL = 3
+} au_health_t;
+
+/* What the sampler cannot see by itself. */
+typedef struct au_sampler_input {
+  au_buffer_t *buffer;  /* NULL: there is none in this process */
+  bool writer_expected; /* event_writer is loaded */
+  bool database_connected;
+  unsigned unbound; /* listeners that are not bound */
+} au_sampler_input_t;
+
+/* Sets the sampled gauges in the metrics. */
+void au_sampler_run(const au_sampler_input_t *input);
+
+/* critical: utilization >= 90 % or drop rate > 5 %; warning: >= 70 % or > 1 %.
+ */
+au_health_t au_sampler_judge(double utilization_percent,
+                             double drop_rate_percent);
+
+/* "healthy", "warning", "critical". */
+const char *au_sampler_health_text(au_health_t health);
+
+#endif

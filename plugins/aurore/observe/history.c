@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * history - see history.h. The lines in memory are a ring; what is written to
+ * the file and what an answer holds are these same bytes.
+ */
+#include "observe/history.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/thread.h"
+#include "base/timestamp.h"
+#include "metrics/metrics.h"
+#include "observe/history_file.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct line {
+  char *text; /* without its newline; owned */
+  size_t size;
+} line_t;
+
+struct au_history {
+  /* Constant after start. */
+  au_history_config_t config;
+  au_history_file_t file;
+  pthread_t thread;
+
+  /* The thread's own. */
+  bool is_failing;
+
+  pthread_mutex_t lock; /* protects: all below */
+  pthread_cond_t wake;
+  bool stop;
+  line_t line[AU_HISTORY_SNAPSHOTS]; /* a ring */
+  size_t count;
+  size_t next;
+};
+
+/* --- the ring --------------------------------------------------------------
+ */
+
+/* Copies a line; without memory it is left out. */
+static void keep(const char *text, size_t size, void *context) {
+  au_history_t *history = context;
+  char *copy = malloc(size);
+  if (copy == NULL)
+    return;
+  memcpy(copy, text, size);
+  pthread_mutex_lock(&history->lock);
+  line_t *line = &history->line[history->next];
+  char *oldest = line->text;
+  *line = (line_t){.text = copy, .size = size};
+  history->next = (history->next + 1) % AU_HISTORY_SNAPSHOTS;
+  if (history->count < AU_HISTORY_SNAPSHOTS)
+    history->count++;
+  pthread_mutex_unlock(&history->lock);
+  free(oldest);
+}
+
+void au_history_put(au_history_t *history, size_t limit, au_bytes_t *json) {
+  au_bytes_put_u8(json, '[');
+  pthread_mutex_lock(&history->lock);
+  size_t count = history->count < limit ? history->count : limit;
+  for (size_t i = 0; i < count; i++) {
+    const line_t *line =
+        &history->line[(history->next + AU_HISTORY_SNAPSHOTS - count + i) %
+                       AU_HISTORY_SNAPSHOTS];
+    if (i > 0)
+      au_bytes_put_u8(json, ',');
+    au_bytes_put(json, line->text, line->size);
+  }
+  pthread_mutex_unlock(&history->lock);
+  au_bytes_put_u8(json, ']');
+}
+
+/* --- a snapshot ------------------------------------------------------------
+ */
+
+static void put_breaker(const au_breaker_snapshot_t *breaker,
+                        au_bytes_t *json) {
+  static const char *const state[] = {[AU_BREAKER_CLOSED] = "CLOSED",
+                                      [AU_BREAKER_OPEN] = "OPEN",
+                                      [AU_BREAKER_HALF_OPEN] = "HALF_OPEN"};
+  au_bytes_printf(json,
+                  "{\"state\":\"%s\",\"failureCount\":%u,\"successCount\":%u}",
+                  state[breaker->state], breaker->failures, breaker->successes);
+}
+
+static void put_snapshot(const au_history_figures_t *figures,
+                         au_bytes_t *json) {
+  char now[AU_TIMESTAMP_TEXT_SIZE];
+  au_timestamp_format(au_clock_wall_us(), now);
+  au_bytes_printf(
+      json,
+      "{\"timestamp\":\"%s\",\"buffer\":{\"size\":%" PRIu64
+      ",\"capacity\":%" PRIu64 ",\"utilization_percent\":\"%.2f\""
+      ",\"total_enqueued\":%" PRIu64 ",\"total_dropped\":%" PRIu64
+      ",\"drop_rate_percent\":\"%.2f\""
+      ",\"throughput_events_per_second\":\"%.2f\"},\"circuitBreaker\":",
+      now, figures->buffer.events, figures->buffer.capacity,
+      figures->buffer.utilization_percent,
+      au_metrics_counter(AU_M_EVENTS_ENQUEUED, 0),
+      au_metrics_counter(AU_M_EVENTS_DROPPED, 0),
+      au_metrics_gauge(AU_M_EVENTS_DROP_RATE),
+      au_metrics_gauge(AU_M_EVENTS_THROUGHPUT));
+  put_breaker(&figures->breaker, json);
+  au_bytes_put_u8(json, '}');
+}
+
+/* A change for the worse or the better is told, not every attempt. */
+static void write_file(au_history_t *history, const au_bytes_t *line) {
+  char error[512] = "out of memory";
+  au_status_t status = au_history_file_append(
+      &history->file, (char *)line->data, line->size, error, sizeof(error));
+  if (status == AU_OK && history->is_failing)
+    au_log(AU_LOG_NOTICE, "the history file \"%s\" is written again",
+           history->file.path);
+  if (status != AU_OK && !history->is_failing)
+    au_log(AU_LOG_WARNING,
+           "the history has gaps: %s; trying again with each snapshot", error);
+  history->is_failing = status != AU_OK;
+}
+
+void au_history_take(au_history_t *history) {
+  au_history_figures_t figures;
+  au_metrics_sample();
+  if (!history->config.look(&figures, history->config.context))
+    return;
+  au_bytes_t line = AU_BYTES_INIT;
+  put_snapshot(&figures, &line);
+  if (!line.failed)
+    keep((const char *)line.data, line.size, history);
+  au_bytes_put_u8(&line, '\n');
+  if (!line.failed && history->file.path[0] != '\0')
+    write_file(history, &line);
+  au_bytes_fini(&line);
+}
+
+/* --- the thread ------------------------------------------------------------
+ */
+
+static bool await(au_history_t *history, int64_t until_ns) {
+  const struct timespec until = au_clock_timespec(until_ns);
+  pthread_mutex_lock(&history->lock);
+  while (!history->stop && au_clock_monotonic_ns() < until_ns)
+    pthread_cond_timedwait(&history->wake, &history->lock, &until);
+  bool stop = history->stop;
+  pthread_mutex_unlock(&history->lock);
+  return !stop;
+}
+
+static void *history_main(void *argument) {
+  au_history_t *history = argument;
+  int64_t interval_ns = au_clock_seconds_ns(history->config.interval_s);
+  int64_t due_ns = au_clock_monotonic_ns() + interval_ns;
+  while (await(history, due_ns)) {
+    au_history_take(history);
+    /* Times that a slow disk has passed are left out. */
+    int64_t now_ns = au_clock_monotonic_ns();
+    due_ns += ((now_ns - due_ns) / interval_ns + 1) * interval_ns;
+  }
+  return NULL;
+}
+
+/* --- start and end ---------------------------------------------------------
+ */
+
+static void read_file(au_history_t *history) {
+  char error[512] = "out of memory";
+  size_t passed = 0;
+  au_status_t status =
+      au_history_file_read(&history->file, AU_HISTORY_SNAPSHOTS, keep, history,
+                           &passed, error, sizeof(error));
+  if (status != AU_OK)
+    au_log(AU_LOG_WARNING, "the history begins anew: %s", error);
+  if (passed > 0)
+    au_log(AU_LOG_NOTICE,
+           "%zu lines of the history file \"%s\" are no snapshots and are "
+           "passed over",
+           passed, history->file.path);
+}
+
+static void release(au_history_t *history) {
+  pthread_cond_destroy(&history->wake);
+  pthread_mutex_destroy(&history->lock);
+  for (size_t i = 0; i < history->count; i++)
+    free(history->line[i].text);
+  free(history);
+}
+
+au_status_t au_history_start(const au_history_config_t *config,
+                             au_history_t **out_history) {
+  au_history_t *history = calloc(1, sizeof(*history));
+  if (history == NULL)
+    return AU_NOMEM;
+  history->config = *config;
+  history->file =
+      (au_history_file_t){.io = config->io != NULL ? config->io : &au_io_system,
+                          .path = config->path,
+                          .max_bytes = config->max_bytes};
+  if (au_thread_condition(&history->wake) != 0) {
+    free(history);
+    return AU_NOMEM;
+  }
+  pthread_mutex_init(&history->lock, NULL);
+  if (history->file.path[0] != '\0')
+    read_file(history);
+  if (au_thread_start(&history->thread, "au-history", history_main, history) !=
+      0) {
+    release(history);
+    return AU_NOMEM;
+  }
+  *out_history = history;
+  return AU_OK;
+}
+
+void au_history_destroy(au_history_t *history) {
+  if (history == NULL)
+    return;
+  pthread_mutex_lock(&history->lock);
+  history->stop = true;
+  pthread_cond_signal(&history->wake);
+  pthread_mutex_unlock(&history->lock);
+  pthread_join(history->thread, NULL);
+  release(history);
+}

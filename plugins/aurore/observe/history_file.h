@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * history_file - a file of lines, each a JSON object, that is renamed to
+ * FILE.1 before it would become longer than its bound; an older FILE.1 goes.
+ *
+ * The file is opened for each line, so that whoever moves or removes it is
+ * followed. A line that was cut off (a crash, a full disk) harms no other: it
+ * is ended before the next one is written, and passed over at reading.
+ *
+ * Threads: one at a time. Nothing is held between two calls.
+ */
+#ifndef AURORE_OBSERVE_HISTORY_FILE_H
+#define AURORE_OBSERVE_HISTORY_FILE_H
+
+#include "base/io.h"
+#include "base/status.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Bytes of a line, its end included; a longer one is passed over at reading. */
+#define AU_HISTORY_LINE_MAX 1024
+
+typedef struct au_history_file {
+  const au_io_t *io;
+  const char *path; /* borrowed */
+  uint64_t max_bytes;
+} au_history_file_t;
+
+/* Appends a line, which must end with a newline, and is not changed (writev
+ * knows no const). AU_IO: it was not written, and
+ * "error" says why; AU_NOMEM. */
+AU_MUST_CHECK au_status_t au_history_file_append(const au_history_file_t *file,
+                                                 char *line, size_t size,
+                                                 char *error,
+                                                 size_t error_size);
+
+/* Calls "take" with the newest lines, at most "lines", from the oldest to the
+ * newest, without their newlines; reads no more than lines *
+ * AU_HISTORY_LINE_MAX bytes of each file. A file that is not there holds
+ * nothing. Lines that are no JSON object are passed over, and counted in
+ * "out_passed". AU_IO: a file cannot be read ("error" says why); AU_NOMEM. */
+AU_MUST_CHECK au_status_t au_history_file_read(
+    const au_history_file_t *file, size_t lines,
+    void (*take)(const char *line, size_t size, void *context), void *context,
+    size_t *out_passed, char *error, size_t error_size);
+
+#endif

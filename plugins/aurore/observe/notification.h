@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * notification - collectd's notifications as events: of the service
+ * "collectd/<plugin>", with what the notification says as message, and where it
+ * comes from as metadata.
+ *
+ * Whoever tells one may be any thread of the process, one of ours in the middle
+ * of its work included, so telling only puts it into a short queue. A thread of
+ * this module judges the events as those of a request are judged, and appends
+ * them to the buffer. What does not fit into a limit is cut (message, service)
+ * or left out (first the notification's own values, then all metadata).
+ *
+ * Notifications that cannot be kept are counted: in events_dropped_total when
+ * the buffer is full, else in events_rejected_total ("unavailable": the queue
+ * is full or the buffer takes nothing; "invalid"). Those that are kept count as
+ * accepted, like all events.
+ *
+ * Threads: start and stop from one thread; put from any, at any time.
+ */
+#ifndef AURORE_OBSERVE_NOTIFICATION_H
+#define AURORE_OBSERVE_NOTIFICATION_H
+
+#include "base/status.h"
+#include "event/event.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct au_buffer;
+
+/* Notifications that may wait for the thread. */
+#define AU_NOTICE_QUEUE 256
+/* Of a notification's own values; more are left out. */
+#define AU_NOTICE_VALUES 64
+
+typedef enum au_notice_kind {
+  AU_NOTICE_STRING,
+  AU_NOTICE_SIGNED,
+  AU_NOTICE_UNSIGNED,
+  AU_NOTICE_DOUBLE,
+  AU_NOTICE_BOOLEAN
+} au_notice_kind_t;
+
+/* One of a notification's own values. */
+typedef struct au_notice_value {
+  const char *name;
+  au_notice_kind_t kind;
+  union {
+    const char *string;
+    int64_t signed_int;
+    uint64_t unsigned_int;
+    double number;
+    bool boolean;
+  } value;
+} au_notice_value_t;
+
+/* All text is borrowed for the call, and may be any bytes. */
+typedef struct au_notice {
+  int64_t time_us; /* since 1970; outside the years of an event: now */
+  const char *severity;
+  const char *host;
+  const char *plugin;
+  const char *plugin_instance;
+  const char *type;
+  const char *type_instance;
+  const char *message;
+  const au_notice_value_t *values;
+  size_t values_count;
+} au_notice_t;
+
+/* Starts the thread. "limits" and "buffer" are borrowed until stop. AU_NOMEM:
+ * nothing was started. */
+AU_MUST_CHECK au_status_t au_notice_start(const au_limits_t *limits,
+                                          struct au_buffer *buffer);
+
+/* Appends what waits, and ends the thread. To be called before the buffer is
+ * closed. Without a start it does nothing. */
+void au_notice_stop(void);
+
+/* The plugins call this; all else in libaurore is hidden. */
+#pragma GCC visibility push(default)
+
+/* Takes a notification, unless it is not started. Never waits, never logs,
+ * never notifies. */
+void au_notice_put(const au_notice_t *notice);
+
+#pragma GCC visibility pop
+
+#endif

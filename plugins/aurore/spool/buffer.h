@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * buffer - the bounded buffer between the request threads and the writers: all
+ * lanes together, and the capacity they share.
+ *
+ * A request goes as one group to one lane: all of its events are taken, or
+ * none. Full means: "capacity" events or "max_bytes" of frames wait.
+ *
+ * Threads: append from any thread; the figures from any thread; one writer
+ * thread per lane (lane.h). Lock order: none is held while another is taken.
+ */
+#ifndef AURORE_SPOOL_BUFFER_H
+#define AURORE_SPOOL_BUFFER_H
+
+#include "base/status.h"
+#include "event/row.h"
+#include "spool/lane.h"
+#include "spool/spool.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct au_buffer au_buffer_t;
+
+typedef struct au_buffer_config {
+  const au_io_t *io;     /* NULL: the system's */
+  unsigned lanes;        /* 1 to AU_LANES_MAX; they take requests */
+  uint64_t capacity;     /* events */
+  uint64_t max_bytes;    /* of frames that wait */
+  const char *directory; /* NULL: memory; made when missing */
+  au_durability_t durability;
+  double sync_interval_s;
+} au_buffer_config_t;
+
+typedef struct au_buffer_figures {
+  uint64_t events; /* waiting: accepted and not yet committed */
+  uint64_t bytes;  /* of their frames */
+  uint64_t capacity;
+  uint64_t max_bytes;
+  double utilization_percent; /* the larger of the two ratios */
+  double oldest_age_s;        /* 0 when nothing waits */
+  double since_enqueue_s;     /* since events were last accepted; -1: never */
+  double since_drain_s;       /* since events were last committed; -1: never */
+} au_buffer_figures_t;
+
+/* Opens every lane (recovers what a directory holds). On error the reason is
+ * in "error", and nothing is held. */
+AU_MUST_CHECK au_status_t au_buffer_open(const au_buffer_config_t *config,
+                                         au_buffer_t **out_buffer, char *error,
+                                         size_t error_size);
+
+/* From now on append returns AU_CLOSED; what waits stays readable. Returns
+ * after every AU_PENDING append has been told its result. */
+void au_buffer_close_intake(au_buffer_t *buffer);
+
+/* Closes every lane and frees. No thread may use the buffer any more. */
+void au_buffer_destroy(au_buffer_t *buffer);
+
+/* Takes all rows (copies them) or none.
+ *  AU_OK       they are as safe as the durability asks: answer now
+ *  AU_PENDING  waiter->done is called exactly once, from another thread, maybe
+ *              before this call returns; with AU_OK, or AU_IO: not taken
+ *  AU_FULL, AU_CLOSED, AU_NOMEM, AU_IO  nothing was taken
+ * "waiter" is borrowed until it is done. Counts events_enqueued and
+ * events_dropped itself. */
+AU_MUST_CHECK au_status_t au_buffer_append(au_buffer_t *buffer,
+                                           const au_rows_t *rows,
+                                           au_waiter_t *waiter);
+
+void au_buffer_figures(au_buffer_t *buffer, au_buffer_figures_t *out);
+
+/* Seconds after which a client should try again when the buffer is full: the
+ * time to free a tenth of the capacity at the drain rate measured over the
+ * last ten seconds, within 1 to 60. */
+unsigned au_buffer_retry_after_s(au_buffer_t *buffer);
+
+/* NULL while every lane can take events, else why not (static text). */
+const char *au_buffer_trouble(au_buffer_t *buffer);
+
+/* Lanes that need a writer: those of the configuration, and any that an
+ * earlier start with more lanes left in the directory. */
+unsigned au_buffer_lanes(const au_buffer_t *buffer);
+au_lane_t *au_buffer_lane(au_buffer_t *buffer, unsigned index);
+
+/* Wakes every writer to store all that waits now, without waiting for a full
+ * batch or for DrainInterval. */
+void au_buffer_flush(au_buffer_t *buffer);
+
+#endif

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * frame - see frame.h.
+ */
+#include "spool/frame.h"
+
+#include "base/crc32c.h"
+
+#include <endian.h>
+#include <string.h>
+
+static void put_le32(uint8_t *at, uint32_t value) {
+  value = htole32(value);
+  memcpy(at, &value, sizeof(value));
+}
+
+static void put_le64(uint8_t *at, uint64_t value) {
+  value = htole64(value);
+  memcpy(at, &value, sizeof(value));
+}
+
+static uint32_t get_le32(const uint8_t *at) {
+  uint32_t value;
+  memcpy(&value, at, sizeof(value));
+  return le32toh(value);
+}
+
+static uint64_t get_le64(const uint8_t *at) {
+  uint64_t value;
+  memcpy(&value, at, sizeof(value));
+  return le64toh(value);
+}
+
+static uint8_t *put_header(au_bytes_t *frames, au_frame_kind_t kind,
+                           uint32_t size) {
+  uint64_t total = au_frame_size(size);
+  uint8_t *at = au_bytes_extend(frames, total);
+  if (at == NULL)
+    return NULL;
+  put_le32(at, 0);
+  put_le32(at + 4, size);
+  put_le64(at + 8, 0);
+  put_le32(at + 16, kind);
+  put_le32(at + 20, 0);
+  memset(at + total - 8, 0, size > 0 ? 8 : 0);
+  return at + AU_FRAME_HEADER_SIZE;
+}
+
+void au_frame_put_row(au_bytes_t *frames, const void *row, uint32_t size) {
+  uint8_t *data = put_header(frames, AU_FRAME_ROW, size);
+  if (data != NULL)
+    memcpy(data, row, size);
+}
+
+void au_frame_put_footer(au_bytes_t *frames, uint64_t count) {
+  uint8_t *data = put_header(frames, AU_FRAME_FOOTER, 16);
+  if (data == NULL)
+    return;
+  put_le64(data, 0);
+  put_le64(data + 8, count);
+}
+
+static uint32_t checksum(const uint8_t *frame, uint64_t total, uint64_t salt) {
+  /* The salt is folded in first, as if it were written before the frame. */
+  uint8_t salted[8];
+  put_le64(salted, salt);
+  uint32_t crc = au_crc32c(0, salted, sizeof(salted));
+  return au_crc32c(crc, frame + 4, total - 4);
+}
+
+void au_frame_seal(uint8_t *frames, size_t size, uint64_t first_seq,
+                   uint64_t salt) {
+  uint64_t seq = first_seq;
+  for (size_t at = 0; at < size;) {
+    uint8_t *frame = frames + at;
+    uint64_t total = au_frame_size(get_le32(frame + 4));
+    put_le64(frame + 8, seq);
+    if (get_le32(frame + 16) == AU_FRAME_ROW)
+      seq++;
+    else
+      put_le64(frame + AU_FRAME_HEADER_SIZE, first_seq);
+    put_le32(frame, checksum(frame, total, salt));
+    at += total;
+  }
+}
+
+static au_frame_result_t read_footer(au_frame_t *frame) {
+  if (frame->size != 16)
+    return AU_FRAME_BAD;
+  frame->first_seq = get_le64(frame->data);
+  frame->count = get_le64(frame->data + 8);
+  return frame->first_seq + frame->count == frame->seq ? AU_FRAME_GOOD
+                                                       : AU_FRAME_BAD;
+}
+
+au_frame_result_t au_frame_read(const uint8_t *data, size_t available,
+                                uint64_t salt, au_frame_t *out_frame) {
+  if (available < AU_FRAME_MARK_SIZE) {
+    out_frame->total = AU_FRAME_MARK_SIZE;
+    return AU_FRAME_SHORT;
+  }
+  if (get_le64(data) == 0)
+    return AU_FRAME_NONE;
+  uint32_t size = get_le32(data + 4);
+  out_frame->size = size;
+  out_frame->total = au_frame_size(size);
+  if (size > AU_FRAME_ROW_MAX)
+    return AU_FRAME_BAD;
+  if (available < AU_FRAME_HEADER_SIZE)
+    return AU_FRAME_SHORT;
+  uint32_t kind = get_le32(data + 16);
+  if ((kind != AU_FRAME_ROW && kind != AU_FRAME_FOOTER) ||
+      get_le32(data + 20) != 0)
+    return AU_FRAME_BAD;
+  if (available < out_frame->total)
+    return AU_FRAME_SHORT;
+  if (checksum(data, out_frame->total, salt) != get_le32(data))
+    return AU_FRAME_BAD;
+  out_frame->kind = kind == AU_FRAME_ROW ? AU_FRAME_ROW : AU_FRAME_FOOTER;
+  out_frame->seq = get_le64(data + 8);
+  out_frame->data = data + AU_FRAME_HEADER_SIZE;
+  return kind == AU_FRAME_FOOTER ? read_footer(out_frame) : AU_FRAME_GOOD;
+}

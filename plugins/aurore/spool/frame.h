@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * frame - what stands in a segment: rows and group footers behind a header.
+ *
+ *   0        4        8                 16       20       24
+ *   | crc32c | size   | seq             | kind   | zero   | data, padded to 8 |
+ *
+ * All numbers are little endian. The checksum covers all of the frame behind
+ * itself, padding included, and starts from the segment's salt. A row's frame
+ * carries the row's sequence number; a footer's carries that of the next row
+ * after the group, and as data the group's first number and its count. Eight
+ * zero bytes where a frame could start mean that nothing was written there.
+ *
+ * Threads: pure.
+ */
+#ifndef AURORE_SPOOL_FRAME_H
+#define AURORE_SPOOL_FRAME_H
+
+#include "base/bytes.h"
+
+#include <stdint.h>
+
+#define AU_FRAME_HEADER_SIZE 24
+/* Of the zeros that say that nothing was written. */
+#define AU_FRAME_MARK_SIZE 8
+#define AU_FRAME_FOOTER_SIZE (AU_FRAME_HEADER_SIZE + 16)
+/* No row is larger; a header that claims more is damage. */
+#define AU_FRAME_ROW_MAX (UINT32_C(256) << 20)
+
+typedef enum au_frame_kind {
+  AU_FRAME_ROW = 0x31574f52,   /* "ROW1" */
+  AU_FRAME_FOOTER = 0x31444e45 /* "END1" */
+} au_frame_kind_t;
+
+typedef struct au_frame {
+  au_frame_kind_t kind;
+  uint64_t seq;
+  const uint8_t *data; /* points into what was given */
+  uint32_t size;       /* of the data */
+  uint64_t total;      /* of the frame: header, data and padding */
+  uint64_t first_seq;  /* of the group, for a footer */
+  uint64_t count;      /* of the group, for a footer */
+} au_frame_t;
+
+typedef enum au_frame_result {
+  AU_FRAME_GOOD,
+  AU_FRAME_SHORT, /* plausible, but only total > available bytes would tell */
+  AU_FRAME_NONE,  /* zero: nothing was written here */
+  AU_FRAME_BAD    /* not a frame of this segment */
+} au_frame_result_t;
+
+/* The size of the frame of a row of "size" bytes. */
+static inline uint64_t au_frame_size(uint32_t size) {
+  return AU_FRAME_HEADER_SIZE + (((uint64_t)size + 7) & ~UINT64_C(7));
+}
+
+/* Appends the frame of a row; its number and checksum are left for
+ * au_frame_seal, since neither is known before the group is written. */
+void au_frame_put_row(au_bytes_t *frames, const void *row, uint32_t size);
+
+/* Appends the footer of a group of "count" rows. */
+void au_frame_put_footer(au_bytes_t *frames, uint64_t count);
+
+/* Numbers the rows of the group from "first_seq" on, and fills in every
+ * checksum. May be done again with another number and salt. */
+void au_frame_seal(uint8_t *frames, size_t size, uint64_t first_seq,
+                   uint64_t salt);
+
+/* Reads and verifies the frame at "data". */
+au_frame_result_t au_frame_read(const uint8_t *data, size_t available,
+                                uint64_t salt, au_frame_t *out_frame);
+
+#endif

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * keeper - the thread that keeps a spool directory in order, so that
+ * neither requests nor the writer wait for it: segments made ahead, trimmed
+ * ones deleted, the state written, the sync of durability "interval", and,
+ * while the spool cannot be written, the try whether it can again.
+ */
+#include "spool/private.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/thread.h"
+#include "metrics/metrics.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+/* How often the state is written while it changes, and trouble is tried. */
+#define PERIOD_NS AU_NS_PER_S
+
+static void delete_segments(au_spool_t *spool, au_segment_t *segment) {
+  while (segment != NULL) {
+    au_segment_t *next = segment->next;
+    char name[AU_SEGMENT_NAME_SIZE];
+    au_segment_name(segment->number, name);
+    int status = segment->unreadable
+                     ? au_segment_set_aside(&spool->store, segment->number)
+                     : spool->store.io->unlinkat(spool->store.directory, name);
+    if (status != 0 && errno != ENOENT)
+      au_log(AU_LOG_WARNING,
+             "could not delete segment \"%s\" of the spool: %s; the next start "
+             "will",
+             name, strerror(errno));
+    au_segment_close(&spool->store, segment);
+    segment = next;
+  }
+  if (spool->store.io->fsync(spool->store.directory) != 0)
+    au_log(AU_LOG_WARNING, "could not sync the spool directory: %s",
+           strerror(errno));
+}
+
+/* Tells once that the state cannot be written, and once that it can again. */
+static void tell_state(au_spool_t *spool, bool failed, int error) {
+  pthread_mutex_lock(&spool->lock);
+  bool changed = spool->state_failed != failed;
+  spool->state_failed = failed;
+  pthread_mutex_unlock(&spool->lock);
+  if (changed && failed)
+    au_log(AU_LOG_WARNING,
+           "could not write the state of the spool: %s; trying again, and "
+           "keeping the segments that could go",
+           strerror(error));
+  else if (changed)
+    au_log(AU_LOG_NOTICE, "the state of the spool can be written again");
+}
+
+bool au_spool_tidy(au_spool_t *spool) {
+  pthread_mutex_lock(&spool->lock);
+  au_segment_t *trimmed = spool->trimmed;
+  spool->trimmed = NULL;
+  spool->state.begin_seq = spool->begin.seq;
+  spool->state.begin_segment = spool->begin.segment;
+  spool->state.begin_offset = spool->begin.offset;
+  bool dirty = spool->state_dirty;
+  spool->state_dirty = false;
+  au_spool_state_t state = spool->state;
+  pthread_mutex_unlock(&spool->lock);
+  if (!dirty && trimmed == NULL)
+    return true;
+  /* The order matters: a segment may only go once the state that does not need
+   * it is durable. */
+  au_status_t status =
+      au_spool_state_save(spool->store.io, spool->store.directory, &state);
+  int error = errno;
+  if (status == AU_OK && trimmed != NULL)
+    delete_segments(spool, trimmed);
+  pthread_mutex_lock(&spool->lock);
+  spool->state.generation = state.generation;
+  if (status != AU_OK) {
+    spool->state_dirty = true;
+    au_segment_t **end = &spool->trimmed;
+    while (*end != NULL)
+      end = &(*end)->next;
+    *end = trimmed;
+  }
+  pthread_mutex_unlock(&spool->lock);
+  tell_state(spool, status != AU_OK, error);
+  return status == AU_OK;
+}
+
+/* Makes the next segment while the active one still has room; in trouble, also
+ * to see whether the disk works again. false: it could not. */
+static bool prepare(au_spool_t *spool) {
+  pthread_mutex_lock(&spool->lock);
+  if (spool->prepared != NULL) {
+    /* Made before the trouble, so it says nothing about it. */
+    spool->prepared->next = spool->trimmed;
+    spool->trimmed = spool->prepared;
+    spool->prepared = NULL;
+  }
+  pthread_mutex_unlock(&spool->lock);
+  uint64_t number;
+  au_segment_t *segment = au_spool_make_segment(spool, 0, &number);
+  int error = errno;
+  bool failed = segment == NULL;
+  pthread_mutex_lock(&spool->lock);
+  bool changed = spool->prepare_failed != failed;
+  bool trouble = spool->trouble != NULL;
+  spool->prepare_failed = failed;
+  if (!failed)
+    spool->want_prepared = false;
+  if (!failed && spool->newest != NULL && spool->newest->number > number) {
+    /* A rotation could not wait for it: segments are used in order. */
+    segment->next = spool->trimmed;
+    spool->trimmed = segment;
+  } else if (!failed) {
+    spool->prepared = segment;
+  }
+  pthread_mutex_unlock(&spool->lock);
+  if (failed && changed && !trouble)
+    au_log(AU_LOG_WARNING,
+           "could not make the next segment of the spool: %s; trying again "
+           "while there is room in this one",
+           strerror(error));
+  else if (!failed && trouble)
+    au_spool_set_trouble(spool, NULL, 0);
+  return !failed;
+}
+
+/* Syncs through a descriptor of its own, so that nobody who appends waits. */
+static void sync_active(au_spool_t *spool) {
+  const au_io_t *io = spool->store.io;
+  pthread_mutex_lock(&spool->write_lock);
+  uint64_t number =
+      spool->active == NULL || spool->active_failed ? 0 : spool->active->number;
+  pthread_mutex_unlock(&spool->write_lock);
+  if (number == 0)
+    return;
+  char name[AU_SEGMENT_NAME_SIZE];
+  au_segment_name(number, name);
+  int fd = io->openat(spool->store.directory, name, O_RDWR, 0);
+  int64_t start = au_clock_monotonic_ns();
+  bool failed = fd < 0 || io->fdatasync(fd) != 0;
+  int error = errno;
+  if (fd >= 0)
+    io->close(fd);
+  au_metrics_observe(AU_M_SPOOL_SYNC_TIME, 0,
+                     (double)(au_clock_monotonic_ns() - start) /
+                         (double)AU_NS_PER_MS);
+  if (!failed)
+    return;
+  /* What the failed sync covered stays readable, but is not synced again. */
+  pthread_mutex_lock(&spool->write_lock);
+  if (spool->active->number == number)
+    spool->active_failed = true;
+  pthread_mutex_unlock(&spool->write_lock);
+  au_spool_set_trouble(spool, "the spool cannot be synced", error);
+}
+
+static int64_t period_ns(const au_spool_t *spool) {
+  if (spool->durability == AU_DURABILITY_INTERVAL &&
+      spool->sync_interval_ns < PERIOD_NS)
+    return spool->sync_interval_ns;
+  return PERIOD_NS;
+}
+
+/* What there is to do now. */
+typedef struct chores {
+  bool sync;
+  bool make;
+  bool tidy;
+} chores_t;
+
+/* Waits until there is something to do. What has failed, and what is only done
+ * to see whether the disk works again, is not done again before "rest_ns",
+ * however often it is asked for. Holds lock. */
+static chores_t wait_locked(au_spool_t *spool, int64_t rest_ns,
+                            int64_t tidied_ns) {
+  int64_t now_ns = au_clock_monotonic_ns();
+  bool is_asked = spool->want_prepared || spool->trimmed != NULL;
+  if (!is_asked || now_ns < rest_ns) {
+    int64_t until_ns = now_ns + period_ns(spool);
+    if (is_asked && rest_ns < until_ns)
+      until_ns = rest_ns;
+    struct timespec until = au_clock_timespec(until_ns);
+    pthread_cond_timedwait(&spool->house, &spool->lock, &until);
+    now_ns = au_clock_monotonic_ns();
+  }
+  if (spool->stop)
+    return (chores_t){.sync = false}; /* the last sync is still due */
+  chores_t chores = {.sync = spool->durability == AU_DURABILITY_INTERVAL &&
+                             spool->synced_dirty};
+  spool->synced_dirty = false;
+  if (now_ns < rest_ns)
+    return chores;
+  chores.make = spool->want_prepared || spool->trouble != NULL;
+  chores.tidy = spool->trimmed != NULL || now_ns - tidied_ns >= PERIOD_NS;
+  return chores;
+}
+
+static void *house_main(void *argument) {
+  au_spool_t *spool = argument;
+  int64_t tidied_ns = au_clock_monotonic_ns();
+  int64_t rest_ns = 0;
+  pthread_mutex_lock(&spool->lock);
+  while (!spool->stop) {
+    chores_t chores = wait_locked(spool, rest_ns, tidied_ns);
+    if (spool->stop)
+      break;
+    bool trouble = spool->trouble != NULL;
+    pthread_mutex_unlock(&spool->lock);
+    bool good = true;
+    if (chores.sync)
+      sync_active(spool);
+    if (chores.make)
+      good = prepare(spool);
+    if (chores.tidy)
+      good = au_spool_tidy(spool) && good;
+    int64_t now_ns = au_clock_monotonic_ns();
+    if (chores.tidy)
+      tidied_ns = now_ns;
+    if (!good || (chores.make && trouble))
+      rest_ns = now_ns + PERIOD_NS;
+    pthread_mutex_lock(&spool->lock);
+  }
+  pthread_mutex_unlock(&spool->lock);
+  return NULL;
+}
+
+au_status_t au_spool_start_house(au_spool_t *spool) {
+  if (spool->store.directory < 0)
+    return AU_OK;
+  int error =
+      au_thread_start(&spool->house_thread, "au-spool", house_main, spool);
+  if (error != 0) {
+    errno = error;
+    return AU_NOMEM;
+  }
+  spool->has_house = true;
+  return AU_OK;
+}
+
+void au_spool_stop_house(au_spool_t *spool) {
+  pthread_mutex_lock(&spool->lock);
+  spool->stop = true;
+  pthread_cond_broadcast(&spool->house);
+  pthread_mutex_unlock(&spool->lock);
+  if (!spool->has_house)
+    return;
+  pthread_join(spool->house_thread, NULL);
+  spool->has_house = false;
+  /* A last sync for what durability "interval" has not synced yet. */
+  if (spool->durability == AU_DURABILITY_INTERVAL && spool->synced_dirty)
+    sync_active(spool);
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * lane - one spool and its writer's place in it.
+ *
+ * The writer takes a batch (which stays in the spool), stores it, and commits
+ * it here, which trims the spool and frees the room for new events.
+ *
+ * Threads: wait, take, commit from the lane's one writer thread; the rest from
+ * any thread. Lock order: the spool's write_lock, the lane's lock, the spool's
+ * lock; the last two are never held while the disk is waited for.
+ */
+#ifndef AURORE_SPOOL_LANE_H
+#define AURORE_SPOOL_LANE_H
+
+#include "spool/spool.h"
+
+#define AU_LANES_MAX 16
+
+typedef struct au_lane au_lane_t;
+
+/* Opens the lane's spool as "config" says (its on_durable is the lane's). On
+ * error the reason is in "error" and nothing is held. */
+AU_MUST_CHECK au_status_t au_lane_open(unsigned index,
+                                       const au_spool_config_t *config,
+                                       au_lane_t **out_lane, char *error,
+                                       size_t error_size);
+void au_lane_close(au_lane_t *lane);
+
+unsigned au_lane_index(const au_lane_t *lane);
+
+/* The lane's spool; borrowed until close. */
+au_spool_t *au_lane_spool(au_lane_t *lane);
+
+/* Events that wait in this lane and are durable. */
+uint64_t au_lane_waiting(au_lane_t *lane);
+
+/* How long the oldest waiting event has waited, in nanoseconds; 0 when nothing
+ * waits. */
+int64_t au_lane_oldest_age_ns(au_lane_t *lane);
+
+/* When events were last committed (monotonic nanoseconds); 0: never. */
+int64_t au_lane_drained_ns(const au_lane_t *lane);
+
+typedef enum au_wake {
+  AU_WAKE_BATCH,   /* a batch is due: full, old enough, or a flush was asked */
+  AU_WAKE_TIMEOUT, /* "deadline_ns" has passed and nothing is due */
+  AU_WAKE_STOP     /* au_lane_stop was called, and nothing waits */
+} au_wake_t;
+
+/* Waits until a batch is due: "batch_size" durable events wait, or the oldest
+ * has waited "drain_interval_ns", or au_lane_flush or au_lane_stop was called
+ * while something waited. "deadline_ns" is of the monotonic clock. */
+au_wake_t au_lane_wait(au_lane_t *lane, size_t batch_size,
+                       int64_t drain_interval_ns, int64_t deadline_ns);
+
+/* Reads the oldest waiting events into the slab, as au_spool_read. */
+AU_MUST_CHECK au_status_t au_lane_take(au_lane_t *lane, size_t max_rows,
+                                       size_t max_bytes, au_slab_t *slab);
+
+/* The events before "to" are in the database (or its dead letters, or could
+ * not be read and were reported). */
+void au_lane_commit(au_lane_t *lane, au_position_t to);
+
+/* Sleeps until "deadline_ns"; earlier when au_lane_stop is called. true: it was
+ * called, now or before. */
+bool au_lane_sleep(au_lane_t *lane, int64_t deadline_ns);
+
+bool au_lane_is_stopping(au_lane_t *lane);
+
+/* The lane may take no events until this is called with false: the database
+ * knows its spool under another owner. */
+void au_lane_set_fenced(au_lane_t *lane, bool is_fenced);
+bool au_lane_is_fenced(au_lane_t *lane);
+
+/* Store all that waits now. */
+void au_lane_flush(au_lane_t *lane);
+
+/* From now on whatever waits is due, and an empty lane ends the wait. */
+void au_lane_stop(au_lane_t *lane);
+
+#endif

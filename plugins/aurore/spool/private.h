@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * private - what the files of the spool share: spool.c (the FIFO),
+ * spool/commit.c (group commit and rotation), spool/keeper.c (the thread that
+ * makes segments ahead and deletes them) and spool/recover.c (opening).
+ *
+ * Lock order: write_lock, then lock. Only whoever holds write_lock writes to
+ * the active segment: the committer with durability "commit", else whoever
+ * appends. Nothing that waits for the disk is done under "lock".
+ */
+#ifndef AURORE_SPOOL_PRIVATE_H
+#define AURORE_SPOOL_PRIVATE_H
+
+#include "spool/segment.h"
+#include "spool/spool.h"
+
+#include <pthread.h>
+
+#define AU_TROUBLE_WRITE "the spool cannot be written"
+
+/* Rows that are written and synced together. */
+typedef struct au_group {
+  au_bytes_t frames; /* numbered and sealed when written */
+  uint64_t count;
+  unsigned waiters;
+  au_waiter_t *first; /* in the order of append */
+  au_waiter_t *last;
+} au_group_t;
+
+struct au_spool {
+  /* Immutable after open. */
+  au_store_t store;
+  au_durability_t durability;
+  int64_t sync_interval_ns;
+  uint64_t segment_bytes;
+  au_usage_t *usage;
+  void (*on_durable)(void *context);
+  void *context;
+  int lock_fd;    /* held with flock; -1 in memory */
+  bool recovered; /* the directory is ours and has been read */
+
+  pthread_mutex_t write_lock; /* protects: the next four */
+  au_segment_t *active;       /* the newest in the list; NULL: none yet */
+  uint64_t write_offset;      /* in the active segment */
+  bool active_failed;         /* a write or sync failed: never written again */
+  au_group_t writing;         /* of append itself; memory is used again */
+
+  pthread_mutex_t lock; /* protects: all below */
+  pthread_cond_t work;  /* the committer: a group forms, or stop */
+  pthread_cond_t house; /* the house thread: something to do, or stop */
+  pthread_cond_t idle;  /* whoever waits for the committer to finish */
+  au_group_t pending;
+  au_bytes_t spare;     /* memory for the next pending group */
+  uint64_t next_number; /* of the next segment to make */
+  bool committing;      /* a group is being written */
+  unsigned gather;      /* a group of fewer waiters may wait for more */
+  bool closed;
+  bool stop;
+  uint64_t durable_seq; /* the next number to be given */
+  uint64_t bytes;       /* between begin and the end, footers too */
+  au_position_t begin;
+  au_segment_t *oldest;   /* list of the segments that may hold rows */
+  au_segment_t *newest;   /* == active once there is one */
+  au_segment_t *prepared; /* made ahead, not in the list yet */
+  au_segment_t *trimmed;  /* to be deleted by the house thread */
+  bool want_prepared;
+  bool prepare_failed; /* told */
+  bool state_failed;   /* told */
+  bool synced_dirty;   /* durability "interval": written since the last sync */
+  au_spool_state_t state;
+  bool state_dirty;
+  const char *trouble;
+
+  pthread_t committer;
+  pthread_t house_thread;
+  bool has_committer;
+  bool has_house;
+
+  /* The writer's own (the thread that reads and trims). */
+  au_cursor_t cursor;
+  int read_fd;            /* -1: none */
+  uint64_t read_number;   /* of the segment that "read_fd" reads */
+  unsigned read_failures; /* in a row */
+  /* Damage before this place has been told of. */
+  uint64_t aside_segment;
+  uint64_t aside_offset;
+};
+
+/* spool/commit.c */
+
+/* Writes the group (and syncs it, as the durability asks), publishes its rows
+ * and counts them. Holds write_lock. AU_OK; AU_IO, AU_NOMEM: refused. */
+au_status_t au_spool_write_group(au_spool_t *spool, au_group_t *group);
+au_status_t au_spool_start_committer(au_spool_t *spool);
+/* Waits until nothing is pending, then ends the committer. */
+void au_spool_stop_committer(au_spool_t *spool);
+/* Sets or clears the trouble; tells a change once. No lock held. */
+void au_spool_set_trouble(au_spool_t *spool, const char *trouble, int error);
+/* Makes a file for "need" bytes of frames or more, with the next number; a
+ * small one on a disk that has no room for a whole one. NULL: see errno. */
+au_segment_t *au_spool_make_segment(au_spool_t *spool, uint64_t need,
+                                    uint64_t *out_number);
+/* Makes the next segment the active one, at least for "need" bytes of frames.
+ * Holds write_lock. */
+au_status_t au_spool_rotate(au_spool_t *spool, uint64_t need);
+
+/* spool/keeper.c */
+au_status_t au_spool_start_house(au_spool_t *spool);
+void au_spool_stop_house(au_spool_t *spool);
+/* Deletes what was trimmed and writes the state, now. From the house thread, or
+ * when there is none. false: the state could not be written; due again. */
+bool au_spool_tidy(au_spool_t *spool);
+
+/* spool/recover.c */
+
+/* Locks the directory, reads the state and the segments, finds the begin and
+ * the end. On error the reason is in "error". */
+au_status_t au_spool_recover(au_spool_t *spool, const char *directory,
+                             char *error, size_t error_size);
+
+#endif

@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * recover - opening a spool directory: lock, state, segments, and where
+ * the good data begins and ends.
+ *
+ * Bounded: of all segments but the newest with rows only the header and the
+ * first row are read; what is damaged within them is found when they are read.
+ * The newest is scanned. Its data ends behind the last complete group: a group
+ * is written only after the one before it has been synced, so an incomplete
+ * last group was never acknowledged, while damage before a complete group is
+ * damage. After recovery a new segment is begun, so nothing is ever written
+ * behind a torn tail.
+ *
+ * What the process before wrote and could not sync may stand in the page cache
+ * alone, and a sync that has failed leaves it there, clean: no later sync would
+ * write it. So what recovery relies on, the last group and the newest slot of
+ * the state, is written again before it is synced.
+ */
+#include "spool/private.h"
+
+#include "base/log.h"
+#include "metrics/metrics.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+typedef struct numbers {
+  uint64_t *number;
+  size_t count;
+  size_t capacity;
+} numbers_t;
+
+static int compare_numbers(const void *left, const void *right) {
+  uint64_t a = *(const uint64_t *)left;
+  uint64_t b = *(const uint64_t *)right;
+  return a < b ? -1 : a > b;
+}
+
+static bool numbers_add(numbers_t *numbers, uint64_t number) {
+  if (numbers->count == numbers->capacity) {
+    size_t capacity = numbers->capacity == 0 ? 64 : numbers->capacity * 2;
+    uint64_t *more = realloc(numbers->number, capacity * sizeof(*more));
+    if (more == NULL)
+      return false;
+    numbers->number = more;
+    numbers->capacity = capacity;
+  }
+  numbers->number[numbers->count++] = number;
+  return true;
+}
+
+/* Notes a segment; deletes what a crash left half made. */
+static au_status_t note_file(const au_spool_t *spool, const char *name,
+                             numbers_t *numbers) {
+  uint64_t number = au_segment_parse_name(name);
+  if (number != 0)
+    return numbers_add(numbers, number) ? AU_OK : AU_NOMEM;
+  size_t size = strlen(name);
+  if (size > 4 && strcmp(name + size - 4, ".new") == 0)
+    spool->store.io->unlinkat(spool->store.directory, name);
+  return AU_OK;
+}
+
+/* Lists the segments by rising number. A list that is cut short is an error:
+ * new segments would take the names of those that were not seen. */
+static au_status_t list_segments(const au_spool_t *spool, numbers_t *numbers) {
+  int fd = spool->store.io->openat(spool->store.directory, ".",
+                                   O_RDONLY | O_DIRECTORY, 0);
+  DIR *directory = fd < 0 ? NULL : fdopendir(fd);
+  if (directory == NULL) {
+    int error = errno;
+    if (fd >= 0)
+      spool->store.io->close(fd);
+    errno = error;
+    return AU_IO;
+  }
+  au_status_t status = AU_OK;
+  while (status == AU_OK) {
+    errno = 0;
+    const struct dirent *entry = readdir(directory);
+    if (entry == NULL)
+      break;
+    status = note_file(spool, entry->d_name, numbers);
+  }
+  if (status == AU_OK && errno != 0)
+    status = AU_IO;
+  int error = errno;
+  closedir(directory);
+  errno = error;
+  if (numbers->count > 0)
+    qsort(numbers->number, numbers->count, sizeof(*numbers->number),
+          compare_numbers);
+  return status;
+}
+
+static void set_segment_aside(const au_spool_t *spool, uint64_t number,
+                              const char *why) {
+  char name[AU_SEGMENT_NAME_SIZE];
+  au_segment_name(number, name);
+  au_metrics_count(AU_M_SPOOL_DAMAGED, 0, 1);
+  if (au_segment_set_aside(&spool->store, number) == 0)
+    au_log(AU_LOG_ERROR,
+           "%s segment \"%s\" of the spool; set aside as \"damaged-%s\"", why,
+           name, name);
+  else
+    au_log(AU_LOG_ERROR, "%s segment \"%s\" of the spool: %s; left out", why,
+           name, strerror(errno));
+}
+
+static void link_segment(au_spool_t *spool, au_segment_t *segment) {
+  if (spool->newest != NULL)
+    spool->newest->next = segment;
+  else
+    spool->oldest = segment;
+  spool->newest = segment;
+}
+
+static void delete_segment(const au_spool_t *spool, uint64_t number) {
+  char name[AU_SEGMENT_NAME_SIZE];
+  au_segment_name(number, name);
+  spool->store.io->unlinkat(spool->store.directory, name);
+}
+
+/* Opens every segment that may still be needed. */
+static au_status_t open_segments(au_spool_t *spool, const numbers_t *numbers) {
+  bool tail_lost = false;
+  for (size_t i = 0; i < numbers->count; i++) {
+    uint64_t number = numbers->number[i];
+    spool->next_number = number + 1;
+    if (number < spool->state.begin_segment) {
+      delete_segment(spool, number); /* trimmed, and left over by a crash */
+      continue;
+    }
+    au_segment_t *segment = au_segment_open(&spool->store, number);
+    if (segment == NULL && errno != EILSEQ)
+      return errno == ENOMEM ? AU_NOMEM : AU_IO;
+    if (segment == NULL) {
+      set_segment_aside(spool, number, "could not read the header of");
+      tail_lost = true;
+      continue;
+    }
+    if (segment->first_seq != 0)
+      tail_lost = false; /* what is missing before it will be seen */
+    spool->store.io->close(segment->fd);
+    segment->fd = -1;
+    link_segment(spool, segment);
+  }
+  spool->state.tail_lost |= tail_lost;
+  return AU_OK;
+}
+
+/* The last complete group of a segment. */
+typedef struct tail {
+  uint64_t next_seq; /* behind it; 0: there is none */
+  uint64_t start;    /* its bytes */
+  uint64_t end;
+  bool lost; /* something behind it cannot be read */
+} tail_t;
+
+static au_status_t scan(au_spool_t *spool, au_segment_t *segment, int fd,
+                        tail_t *out_tail) {
+  *out_tail = (tail_t){.next_seq = 0};
+  uint64_t start = AU_SEGMENT_HEADER_SIZE; /* of the group */
+  uint64_t group_seq = 0; /* of the first row since the last footer; 0: none */
+  uint64_t next_seq = 0;  /* expected while the group is whole */
+  bool whole = true;
+  au_frame_t frame;
+  au_cursor_init(&spool->cursor, spool->store.io, fd, segment->salt,
+                 AU_SEGMENT_HEADER_SIZE, segment->size);
+  spool->cursor.passes_unreadable = true;
+  for (;;) {
+    au_cursor_result_t result = au_cursor_next(&spool->cursor, &frame);
+    if (result == AU_CURSOR_ERROR)
+      return errno == ENOMEM ? AU_NOMEM : AU_IO;
+    if (result != AU_CURSOR_FRAME) {
+      whole = false;
+      result = au_cursor_resync(&spool->cursor);
+      if (result == AU_CURSOR_ERROR)
+        return errno == ENOMEM ? AU_NOMEM : AU_IO;
+      if (result == AU_CURSOR_END)
+        break;
+      continue;
+    }
+    if (frame.kind == AU_FRAME_ROW) {
+      if (group_seq == 0)
+        group_seq = frame.seq;
+      else if (frame.seq != next_seq)
+        whole = false;
+      next_seq = frame.seq + 1;
+      continue;
+    }
+    if (whole && frame.first_seq == group_seq && frame.seq == next_seq)
+      *out_tail = (tail_t){
+          .next_seq = frame.seq, .start = start, .end = spool->cursor.offset};
+    start = spool->cursor.offset;
+    group_seq = 0;
+    whole = true;
+  }
+  segment->unreadable |= spool->cursor.unreadable > 0;
+  out_tail->lost = spool->cursor.unreadable_end > out_tail->end;
+  return AU_OK;
+}
+
+/* Writes the bytes again where they stand. */
+static au_status_t write_again(const au_io_t *io, int fd, uint64_t from,
+                               uint64_t to) {
+  uint8_t part[16384];
+  while (from < to) {
+    size_t size = to - from < sizeof(part) ? to - from : sizeof(part);
+    ssize_t got = io->pread(fd, part, size, (off_t)from);
+    if (got < 0 && errno == EINTR)
+      continue;
+    if (got == 0)
+      errno = EIO;
+    if (got <= 0)
+      return AU_IO;
+    struct iovec iov = {.iov_base = part, .iov_len = (size_t)got};
+    ssize_t done = io->pwritev(fd, &iov, 1, (off_t)from);
+    if (done < 0 && errno == EINTR)
+      continue;
+    if (done == 0)
+      errno = EIO;
+    if (done <= 0)
+      return AU_IO;
+    from += (uint64_t)done;
+  }
+  return AU_OK;
+}
+
+/* Finds where the good data of the segment ends, and makes it durable: from
+ * here on it counts as that. */
+static au_status_t settle_tail(au_spool_t *spool, au_segment_t *segment,
+                               tail_t *out_tail) {
+  const au_io_t *io = spool->store.io;
+  char name[AU_SEGMENT_NAME_SIZE];
+  au_segment_name(segment->number, name);
+  int fd = io->openat(spool->store.directory, name, O_RDWR, 0);
+  if (fd < 0)
+    return AU_IO;
+  au_status_t status = scan(spool, segment, fd, out_tail);
+  if (status == AU_OK)
+    status = write_again(io, fd, out_tail->start, out_tail->end);
+  if (status == AU_OK && io->fdatasync(fd) != 0)
+    status = AU_IO;
+  int error = errno;
+  io->close(fd);
+  errno = error;
+  if (status == AU_OK)
+    segment->end = out_tail->end;
+  return status;
+}
+
+static void tell_lost_tail(const au_segment_t *segment) {
+  au_metrics_count(AU_M_SPOOL_DAMAGED, 0, 1);
+  au_log(AU_LOG_ERROR,
+         "could not read the end of segment %016" PRIx64
+         " of the spool; if there were events, they are lost",
+         segment->number);
+  au_notify(AU_SEVERITY_FAILURE, "spool",
+            "the end of the spool cannot be read");
+}
+
+/* Scans the newest segment with rows; deletes newer ones, which hold nothing
+ * that was acknowledged. Sets durable_seq. */
+static au_status_t find_end(au_spool_t *spool) {
+  for (;;) {
+    au_segment_t *tail = NULL;
+    au_segment_t *before = NULL;
+    for (au_segment_t *s = spool->oldest; s != NULL; s = s->next)
+      if (s->next != NULL)
+        before = s;
+      else
+        tail = s;
+    if (tail == NULL)
+      return AU_OK;
+    tail_t found = {.next_seq = 0};
+    au_status_t status = AU_OK;
+    if (tail->first_seq != 0)
+      status = settle_tail(spool, tail, &found);
+    if (status != AU_OK)
+      return status;
+    spool->state.tail_lost |= found.lost;
+    if (found.next_seq != 0) {
+      if (found.lost)
+        tell_lost_tail(tail);
+      spool->newest = tail;
+      spool->durable_seq = found.next_seq;
+      return AU_OK;
+    }
+    if (tail->unreadable) {
+      set_segment_aside(spool, tail->number, "could not read a group of");
+      spool->state.tail_lost = true;
+    } else {
+      delete_segment(spool, tail->number);
+    }
+    au_segment_close(&spool->store, tail);
+    spool->newest = before;
+    if (before != NULL)
+      before->next = NULL;
+    else
+      spool->oldest = NULL;
+  }
+}
+
+static void find_begin(au_spool_t *spool) {
+  au_spool_state_t *state = &spool->state;
+  const au_segment_t *first = spool->oldest;
+  while (first != NULL && first->first_seq == 0)
+    first = first->next;
+  if (state->generation > 0)
+    spool->begin = (au_position_t){.seq = state->begin_seq,
+                                   .segment = state->begin_segment,
+                                   .offset = state->begin_offset};
+  else if (first != NULL)
+    spool->begin = (au_position_t){.seq = first->first_seq,
+                                   .segment = first->number,
+                                   .offset = AU_SEGMENT_HEADER_SIZE};
+  if (spool->durable_seq < spool->begin.seq) {
+    /* Normal when all has been stored and the segments are gone. */
+    if (first != NULL)
+      state->tail_lost = true;
+    spool->durable_seq = spool->begin.seq;
+  }
+  if (spool->next_number <= spool->begin.segment)
+    spool->next_number = spool->begin.segment + 1;
+  for (const au_segment_t *s = spool->oldest; s != NULL; s = s->next) {
+    uint64_t start = AU_SEGMENT_HEADER_SIZE;
+    if (s->number == spool->begin.segment && spool->begin.offset > start)
+      start = spool->begin.offset;
+    if (s->number >= spool->begin.segment && s->end > start)
+      spool->bytes += s->end - start;
+  }
+  if (spool->begin.seq == spool->durable_seq)
+    spool->bytes = 0;
+  atomic_fetch_add(&spool->usage->events,
+                   spool->durable_seq - spool->begin.seq);
+  atomic_fetch_add(&spool->usage->bytes, spool->bytes);
+}
+
+static au_status_t lock_directory(au_spool_t *spool, const char *path,
+                                  char *error, size_t error_size) {
+  const au_io_t *io = spool->store.io;
+  if (io->mkdirat(AT_FDCWD, path, 0700) != 0 && errno != EEXIST) {
+    snprintf(error, error_size, "could not make spool directory \"%s\": %s",
+             path, strerror(errno));
+    return AU_IO;
+  }
+  spool->store.directory =
+      io->openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
+  if (spool->store.directory < 0) {
+    snprintf(error, error_size, "could not open spool directory \"%s\": %s",
+             path, strerror(errno));
+    return AU_IO;
+  }
+  if (au_io_sync_parent(io, spool->store.directory) != 0) {
+    snprintf(error, error_size,
+             "could not sync the parent of spool directory \"%s\": %s", path,
+             strerror(errno));
+    return AU_IO;
+  }
+  spool->lock_fd =
+      io->openat(spool->store.directory, "lock", O_RDWR | O_CREAT, 0600);
+  if (spool->lock_fd >= 0 && io->flock(spool->lock_fd, LOCK_EX | LOCK_NB) == 0)
+    return AU_OK;
+  snprintf(error, error_size, "could not lock spool directory \"%s\": %s", path,
+           errno == EWOULDBLOCK ? "another process uses it" : strerror(errno));
+  return AU_IO;
+}
+
+static au_status_t read_directory(au_spool_t *spool) {
+  au_status_t status = au_spool_state_load(
+      spool->store.io, spool->store.directory, &spool->state);
+  if (status != AU_OK)
+    return status;
+  if (spool->state.generation > 0) {
+    spool->store.id = spool->state.id;
+    status = au_spool_state_settle(spool->store.io, spool->store.directory,
+                                   &spool->state);
+    if (status != AU_OK)
+      return status;
+  }
+  numbers_t numbers = {.number = NULL};
+  status = list_segments(spool, &numbers);
+  if (status == AU_OK)
+    status = open_segments(spool, &numbers);
+  free(numbers.number);
+  if (status == AU_OK)
+    status = find_end(spool);
+  if (status != AU_OK)
+    return status;
+  if (spool->state.generation == 0 && spool->oldest != NULL)
+    au_log(AU_LOG_ERROR,
+           "the state of the spool is missing or damaged; the database will "
+           "not know it for the one that it knew");
+  find_begin(spool);
+  static const au_uuid_t nil;
+  if (memcmp(&spool->store.id, &nil, sizeof(nil)) == 0)
+    spool->store.id = au_uuid_v4();
+  spool->state.id = spool->store.id;
+  if (memcmp(&spool->state.name, &nil, sizeof(nil)) == 0)
+    spool->state.name = spool->store.id;
+  spool->state.begin_seq = spool->begin.seq;
+  spool->state.begin_segment = spool->begin.segment;
+  spool->state.begin_offset = spool->begin.offset;
+  au_spool_state_add_owner(&spool->state, spool->durable_seq);
+  return au_spool_state_save(spool->store.io, spool->store.directory,
+                             &spool->state);
+}
+
+au_status_t au_spool_recover(au_spool_t *spool, const char *directory,
+                             char *error, size_t error_size) {
+  au_status_t status = lock_directory(spool, directory, error, error_size);
+  if (status != AU_OK)
+    return status;
+  status = read_directory(spool);
+  if (status != AU_OK) {
+    snprintf(error, error_size, "could not read spool directory \"%s\": %s",
+             directory,
+             errno == EPROTO ? "a newer release wrote it" : strerror(errno));
+    return status;
+  }
+  spool->recovered = true;
+  uint64_t waiting = spool->durable_seq - spool->begin.seq;
+  if (waiting > 0)
+    au_log(AU_LOG_INFO, "spool \"%s\" holds %" PRIu64 " events", directory,
+           waiting);
+  return AU_OK;
+}

@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * segment - see segment.h.
+ */
+#include "spool/segment.h"
+
+#include "base/clock.h"
+#include "base/crc32c.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#define MAGIC "AURSPOOL"
+#define VERSION 1
+/* One read of the cursor; frames that are larger are read whole. */
+#define WINDOW_SIZE ((uint64_t)256 << 10)
+/* What a disk fails to read as a whole. */
+#define BLOCK_SIZE 4096
+/* Each may take a disk seconds; a file with more is not read to its end. */
+#define UNREADABLE_MAX 64
+
+/* The header as it stands in the file; little endian. */
+typedef struct header {
+  char magic[8];
+  uint32_t version;
+  uint32_t header_size;
+  uint8_t spool_id[16];
+  uint64_t number;
+  uint64_t salt;
+  int64_t created_us;
+  uint32_t reserved;
+  uint32_t crc; /* of all before */
+} header_t;
+
+void au_segment_name(uint64_t number, char name[AU_SEGMENT_NAME_SIZE]) {
+  snprintf(name, AU_SEGMENT_NAME_SIZE, "%016" PRIx64 ".segment", number);
+}
+
+uint64_t au_segment_parse_name(const char *name) {
+  char *end = NULL;
+  uint64_t number = strtoull(name, &end, 16);
+  char back[AU_SEGMENT_NAME_SIZE];
+  au_segment_name(number, back);
+  return strcmp(name, back) == 0 ? number : 0;
+}
+
+int au_segment_set_aside(const au_store_t *store, uint64_t number) {
+  char name[AU_SEGMENT_NAME_SIZE];
+  char aside[AU_SEGMENT_NAME_SIZE + 16];
+  au_segment_name(number, name);
+  snprintf(aside, sizeof(aside), "damaged-%s", name);
+  return store->io->renameat(store->directory, name, aside);
+}
+
+static au_segment_t *segment_new(uint64_t number) {
+  au_segment_t *segment = calloc(1, sizeof(*segment));
+  if (segment == NULL) {
+    errno = ENOMEM;
+    return NULL;
+  }
+  segment->number = number;
+  segment->fd = -1;
+  return segment;
+}
+
+void au_segment_close(const au_store_t *store, au_segment_t *segment) {
+  if (segment == NULL)
+    return;
+  if (segment->fd >= 0)
+    store->io->close(segment->fd);
+  free(segment);
+}
+
+static int write_header(const au_store_t *store, au_segment_t *segment) {
+  header_t header = {.version = htole32(VERSION),
+                     .header_size = htole32(AU_SEGMENT_HEADER_SIZE),
+                     .number = htole64(segment->number),
+                     .salt = htole64(segment->salt)};
+  memcpy(header.magic, MAGIC, sizeof(header.magic));
+  memcpy(header.spool_id, store->id.byte, sizeof(header.spool_id));
+  header.created_us = (int64_t)htole64((uint64_t)au_clock_wall_us());
+  header.crc = htole32(au_crc32c(0, &header, offsetof(header_t, crc)));
+  struct iovec iov = {.iov_base = &header, .iov_len = sizeof(header)};
+  ssize_t done = store->io->pwritev(segment->fd, &iov, 1, 0);
+  if (done >= 0 && (size_t)done != sizeof(header)) {
+    errno = EIO;
+    return -1;
+  }
+  return done < 0 ? -1 : 0;
+}
+
+static int make_memory_file(const au_store_t *store, au_segment_t *segment) {
+  segment->fd = store->io->memory_file("aurore-spool");
+  if (segment->fd < 0)
+    return -1;
+  /* Not allocated ahead: memory is taken as rows come. */
+  return write_header(store, segment);
+}
+
+static int fill_new_file(const au_store_t *store, au_segment_t *segment) {
+  if (store->io->fallocate(segment->fd, 0, (off_t)segment->size) != 0)
+    return -1;
+  if (write_header(store, segment) != 0)
+    return -1;
+  return store->io->fdatasync(segment->fd);
+}
+
+static int make_file(const au_store_t *store, au_segment_t *segment) {
+  char name[AU_SEGMENT_NAME_SIZE];
+  char temporary[AU_SEGMENT_NAME_SIZE + 4];
+  au_segment_name(segment->number, name);
+  snprintf(temporary, sizeof(temporary), "%s.new", name);
+  segment->fd = store->io->openat(store->directory, temporary,
+                                  O_RDWR | O_CREAT | O_TRUNC, 0600);
+  if (segment->fd < 0)
+    return -1;
+  if (fill_new_file(store, segment) == 0) {
+    if (store->io->renameat(store->directory, temporary, name) == 0) {
+      if (store->io->fsync(store->directory) == 0)
+        return 0;
+      memcpy(temporary, name, sizeof(name)); /* remove it under its new name */
+    }
+  }
+  int error = errno;
+  store->io->unlinkat(store->directory, temporary);
+  errno = error;
+  return -1;
+}
+
+au_segment_t *au_segment_create(const au_store_t *store, uint64_t number,
+                                uint64_t size) {
+  au_segment_t *segment = segment_new(number);
+  if (segment == NULL)
+    return NULL;
+  segment->size = size;
+  segment->end = AU_SEGMENT_HEADER_SIZE;
+  if (getrandom(&segment->salt, sizeof(segment->salt), 0) !=
+      (ssize_t)sizeof(segment->salt))
+    segment->salt = (uint64_t)au_clock_monotonic_ns();
+  int status = store->directory < 0 ? make_memory_file(store, segment)
+                                    : make_file(store, segment);
+  if (status == 0)
+    return segment;
+  int error = errno;
+  au_segment_close(store, segment);
+  errno = error;
+  return NULL;
+}
+
+static int read_header(au_store_t *store, au_segment_t *segment) {
+  header_t header;
+  ssize_t done = -1;
+  for (int tries = 0; done < 0 && tries < 2; tries += errno != EINTR)
+    done = store->io->pread(segment->fd, &header, sizeof(header), 0);
+  if (done < 0 && errno != EIO)
+    return -1;
+  errno = EILSEQ;
+  if ((size_t)done != sizeof(header) ||
+      memcmp(header.magic, MAGIC, sizeof(header.magic)) != 0 ||
+      le32toh(header.crc) != au_crc32c(0, &header, offsetof(header_t, crc)) ||
+      le64toh(header.number) != segment->number)
+    return -1;
+  if (le32toh(header.version) != VERSION) {
+    errno = EPROTO;
+    return -1;
+  }
+  static const au_uuid_t nil;
+  if (memcmp(&store->id, &nil, sizeof(nil)) == 0)
+    memcpy(store->id.byte, header.spool_id, sizeof(header.spool_id));
+  else if (memcmp(store->id.byte, header.spool_id, sizeof(header.spool_id)) !=
+           0)
+    return -1;
+  segment->salt = le64toh(header.salt);
+  return 0;
+}
+
+/* The number of the first row; of what is damaged before the first good one,
+ * the footer of their group knows. */
+static int find_first_row(const au_store_t *store, au_segment_t *segment) {
+  au_cursor_t cursor = {.fd = -1};
+  au_frame_t frame;
+  bool whole = true;
+  bool found = false;
+  au_cursor_result_t result = AU_CURSOR_FRAME;
+  au_cursor_init(&cursor, store->io, segment->fd, segment->salt,
+                 AU_SEGMENT_HEADER_SIZE, segment->end);
+  cursor.passes_unreadable = true;
+  while (!found && result == AU_CURSOR_FRAME) {
+    result = au_cursor_next(&cursor, &frame);
+    if (result == AU_CURSOR_DAMAGE || result == AU_CURSOR_END) {
+      whole = false;
+      result = au_cursor_resync(&cursor);
+    } else if (result == AU_CURSOR_FRAME) {
+      uint64_t seq = frame.kind == AU_FRAME_ROW ? frame.seq : frame.first_seq;
+      if (segment->first_seq == 0 || seq < segment->first_seq)
+        segment->first_seq = seq;
+      found = whole || frame.kind == AU_FRAME_FOOTER;
+    }
+  }
+  segment->unreadable = cursor.unreadable > 0;
+  int error = errno;
+  au_cursor_fini(&cursor);
+  errno = error;
+  return result == AU_CURSOR_ERROR ? -1 : 0;
+}
+
+au_segment_t *au_segment_open(au_store_t *store, uint64_t number) {
+  au_segment_t *segment = segment_new(number);
+  if (segment == NULL)
+    return NULL;
+  char name[AU_SEGMENT_NAME_SIZE];
+  au_segment_name(number, name);
+  struct stat info;
+  segment->fd = store->io->openat(store->directory, name, O_RDONLY, 0);
+  if (segment->fd >= 0 && fstat(segment->fd, &info) == 0) {
+    segment->size = (uint64_t)info.st_size;
+    segment->end = segment->size;
+    if (read_header(store, segment) == 0 && find_first_row(store, segment) == 0)
+      return segment;
+  }
+  int error = errno;
+  au_segment_close(store, segment);
+  errno = error;
+  return NULL;
+}
+
+void au_cursor_init(au_cursor_t *cursor, const au_io_t *io, int fd,
+                    uint64_t salt, uint64_t offset, uint64_t limit) {
+  cursor->io = io;
+  cursor->fd = fd;
+  cursor->salt = salt;
+  cursor->offset = offset;
+  cursor->limit = limit > offset ? limit : offset;
+  au_bytes_clear(&cursor->window, 4 * WINDOW_SIZE);
+  cursor->window_offset = offset;
+  cursor->passes_unreadable = false;
+  cursor->unreadable = 0;
+  cursor->unreadable_end = 0;
+}
+
+void au_cursor_fini(au_cursor_t *cursor) { au_bytes_fini(&cursor->window); }
+
+/* As pread. A block that cannot be read is tried by itself, and then reads as
+ * bytes that are no frame. */
+static ssize_t read_some(au_cursor_t *cursor, uint8_t *data, size_t size,
+                         uint64_t offset) {
+  size_t part = size;
+  if (cursor->unreadable < UNREADABLE_MAX) {
+    ssize_t done = cursor->io->pread(cursor->fd, data, size, (off_t)offset);
+    if (done >= 0 || errno != EIO || !cursor->passes_unreadable)
+      return done;
+    size_t block = BLOCK_SIZE - (size_t)(offset % BLOCK_SIZE);
+    part = size < block ? size : block;
+    done = cursor->io->pread(cursor->fd, data, part, (off_t)offset);
+    if (done >= 0 || errno != EIO)
+      return done;
+    cursor->unreadable++;
+  }
+  memset(data, 0xff, part);
+  if (cursor->unreadable_end < offset + part)
+    cursor->unreadable_end = offset + part;
+  return (ssize_t)part;
+}
+
+/* Reads at least "need" bytes (or up to the limit) at the cursor's offset. */
+static bool refill(au_cursor_t *cursor, uint64_t need) {
+  uint64_t left = cursor->limit - cursor->offset;
+  uint64_t size = need > WINDOW_SIZE ? need : WINDOW_SIZE;
+  if (size > left)
+    size = left;
+  au_bytes_clear(&cursor->window, 4 * WINDOW_SIZE);
+  cursor->window_offset = cursor->offset;
+  uint8_t *data = au_bytes_extend(&cursor->window, size);
+  if (data == NULL) {
+    errno = ENOMEM;
+    return false;
+  }
+  size_t got = 0;
+  while (got < size) {
+    ssize_t done =
+        read_some(cursor, data + got, size - got, cursor->offset + got);
+    if (done < 0 && errno == EINTR)
+      continue;
+    if (done < 0) {
+      cursor->window.size = 0;
+      return false;
+    }
+    if (done == 0)
+      break; /* shorter than its size says: the rest reads as nothing */
+    got += (size_t)done;
+  }
+  cursor->window.size = got;
+  if (got < size)
+    cursor->limit = cursor->offset + got;
+  return true;
+}
+
+static au_frame_result_t peek(au_cursor_t *cursor, au_frame_t *out_frame,
+                              bool *out_error) {
+  for (;;) {
+    uint64_t left = cursor->limit - cursor->offset;
+    if (left < AU_FRAME_MARK_SIZE)
+      return AU_FRAME_NONE;
+    uint64_t at = cursor->offset - cursor->window_offset;
+    size_t available =
+        at < cursor->window.size ? cursor->window.size - (size_t)at : 0;
+    if (available > left)
+      available = (size_t)left;
+    /* Behind the last group there may be less room than a header needs. */
+    au_frame_result_t result = AU_FRAME_SHORT;
+    out_frame->total = AU_FRAME_MARK_SIZE;
+    if (available > 0)
+      result = au_frame_read(cursor->window.data + at, available, cursor->salt,
+                             out_frame);
+    if (result != AU_FRAME_SHORT)
+      return result;
+    if (out_frame->total > left)
+      return AU_FRAME_BAD; /* claims to end behind the end */
+    if (!refill(cursor, out_frame->total)) {
+      *out_error = true;
+      return AU_FRAME_BAD;
+    }
+  }
+}
+
+au_cursor_result_t au_cursor_next(au_cursor_t *cursor, au_frame_t *out_frame) {
+  bool error = false;
+  au_frame_result_t result = peek(cursor, out_frame, &error);
+  if (error)
+    return AU_CURSOR_ERROR;
+  if (result == AU_FRAME_NONE)
+    return AU_CURSOR_END;
+  if (result != AU_FRAME_GOOD)
+    return AU_CURSOR_DAMAGE;
+  cursor->offset += out_frame->total;
+  return AU_CURSOR_FRAME;
+}
+
+/* Goes over what nothing was written to, as far as it has been read. */
+static void skip_zeros(au_cursor_t *cursor) {
+  uint64_t at = cursor->offset - cursor->window_offset;
+  uint64_t end = cursor->limit - cursor->window_offset;
+  if (end > cursor->window.size)
+    end = cursor->window.size;
+  uint64_t word = 0;
+  while (at + sizeof(word) <= end) {
+    memcpy(&word, cursor->window.data + at, sizeof(word));
+    if (word != 0)
+      break;
+    at += sizeof(word);
+  }
+  cursor->offset = cursor->window_offset + at;
+}
+
+au_cursor_result_t au_cursor_resync(au_cursor_t *cursor) {
+  au_frame_t frame;
+  bool error = false;
+  while (cursor->limit - cursor->offset >= AU_FRAME_MARK_SIZE) {
+    cursor->offset += AU_FRAME_MARK_SIZE;
+    skip_zeros(cursor);
+    if (peek(cursor, &frame, &error) == AU_FRAME_GOOD)
+      return AU_CURSOR_FRAME;
+    if (error)
+      return AU_CURSOR_ERROR;
+  }
+  cursor->offset = cursor->limit;
+  return AU_CURSOR_END;
+}

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * spool - opening and closing, append, read, trim; see spool.h for the
+ * contract and spool/private.h for how the work is cut.
+ */
+#include "spool/private.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/thread.h"
+#include "metrics/metrics.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FILE_SEGMENT_BYTES ((uint64_t)64 << 20)
+#define MEMORY_SEGMENT_BYTES ((uint64_t)8 << 20)
+
+static au_spool_t *spool_new(const au_spool_config_t *config) {
+  au_spool_t *spool = calloc(1, sizeof(*spool));
+  if (spool == NULL)
+    return NULL;
+  spool->store.io = config->io != NULL ? config->io : &au_io_system;
+  spool->store.directory = -1;
+  spool->durability =
+      config->directory == NULL ? AU_DURABILITY_MEMORY : config->durability;
+  spool->sync_interval_ns = au_clock_seconds_ns(config->sync_interval_s);
+  spool->segment_bytes = config->segment_bytes;
+  if (spool->segment_bytes == 0)
+    spool->segment_bytes =
+        config->directory == NULL ? MEMORY_SEGMENT_BYTES : FILE_SEGMENT_BYTES;
+  spool->usage = config->usage;
+  spool->on_durable = config->on_durable;
+  spool->context = config->context;
+  spool->lock_fd = -1;
+  spool->read_fd = -1;
+  spool->next_number = 1;
+  spool->durable_seq = 1;
+  spool->begin.seq = 1;
+  pthread_mutex_init(&spool->write_lock, NULL);
+  pthread_mutex_init(&spool->lock, NULL);
+  if (au_thread_condition(&spool->work) != 0 ||
+      au_thread_condition(&spool->house) != 0 ||
+      pthread_cond_init(&spool->idle, NULL) != 0) {
+    free(spool);
+    return NULL;
+  }
+  return spool;
+}
+
+static au_status_t start_threads(au_spool_t *spool) {
+  au_status_t status = au_spool_start_committer(spool);
+  if (status == AU_OK)
+    status = au_spool_start_house(spool);
+  return status;
+}
+
+au_status_t au_spool_open(const au_spool_config_t *config,
+                          au_spool_t **out_spool, char *error,
+                          size_t error_size) {
+  *out_spool = NULL;
+  au_spool_t *spool = spool_new(config);
+  if (spool == NULL) {
+    snprintf(error, error_size, "out of memory");
+    return AU_NOMEM;
+  }
+  au_status_t status = AU_OK;
+  if (config->directory != NULL)
+    status = au_spool_recover(spool, config->directory, error, error_size);
+  else
+    spool->state.name = spool->store.id = au_uuid_v4();
+  if (status == AU_OK) {
+    status = au_spool_rotate(spool, 0);
+    if (status == AU_IO && spool->recovered) {
+      /* A full disk: what waits can be stored, which makes room. */
+      au_spool_set_trouble(spool, AU_TROUBLE_WRITE, errno);
+      status = AU_OK;
+    }
+    if (status == AU_OK)
+      status = start_threads(spool);
+    if (status != AU_OK)
+      snprintf(error, error_size, "could not make a segment of the spool: %s",
+               strerror(errno));
+  }
+  if (status != AU_OK) {
+    au_spool_close(spool);
+    return status;
+  }
+  if (config->directory == NULL)
+    au_spool_state_add_owner(&spool->state, spool->durable_seq);
+  *out_spool = spool;
+  return AU_OK;
+}
+
+void au_spool_close_intake(au_spool_t *spool) {
+  au_spool_stop_committer(spool);
+}
+
+static void close_list(const au_spool_t *spool, au_segment_t *segment) {
+  while (segment != NULL) {
+    au_segment_t *next = segment->next;
+    au_segment_close(&spool->store, segment);
+    segment = next;
+  }
+}
+
+void au_spool_close(au_spool_t *spool) {
+  if (spool == NULL)
+    return;
+  au_spool_close_intake(spool);
+  au_spool_stop_house(spool);
+  const au_io_t *io = spool->store.io;
+  if (spool->recovered)
+    (void)au_spool_tidy(spool); /* has told; the next start does the rest */
+  close_list(spool, spool->oldest);
+  close_list(spool, spool->trimmed);
+  au_segment_close(&spool->store, spool->prepared);
+  if (spool->read_fd >= 0)
+    io->close(spool->read_fd);
+  if (spool->lock_fd >= 0)
+    io->close(spool->lock_fd);
+  if (spool->store.directory >= 0)
+    io->close(spool->store.directory);
+  au_cursor_fini(&spool->cursor);
+  au_bytes_fini(&spool->pending.frames);
+  au_bytes_fini(&spool->writing.frames);
+  au_bytes_fini(&spool->spare);
+  pthread_cond_destroy(&spool->work);
+  pthread_cond_destroy(&spool->house);
+  pthread_cond_destroy(&spool->idle);
+  pthread_mutex_destroy(&spool->lock);
+  pthread_mutex_destroy(&spool->write_lock);
+  free(spool);
+}
+
+au_uuid_t au_spool_id(const au_spool_t *spool) { return spool->state.name; }
+
+bool au_spool_may_fall_back(const au_spool_t *spool) {
+  return spool->durability != AU_DURABILITY_COMMIT || spool->state.tail_lost;
+}
+
+/* Adds the rows' frames; on failure the group is as it was before. */
+static au_status_t put_rows(au_group_t *group, const au_rows_t *rows) {
+  size_t before = group->frames.size;
+  const uint8_t *row = rows->bytes.data;
+  for (size_t i = 0; i < rows->count; i++) {
+    au_frame_put_row(&group->frames, row, rows->length[i]);
+    row += rows->length[i];
+  }
+  if (group->frames.failed) {
+    group->frames.failed = false;
+    group->frames.size = before;
+    return AU_NOMEM;
+  }
+  group->count += rows->count;
+  return AU_OK;
+}
+
+static au_status_t append_later(au_spool_t *spool, const au_rows_t *rows,
+                                au_waiter_t *waiter) {
+  pthread_mutex_lock(&spool->lock);
+  au_status_t status = AU_CLOSED;
+  if (!spool->closed) {
+    au_group_t *group = &spool->pending;
+    size_t before = group->frames.size;
+    status = put_rows(group, rows);
+    if (status == AU_OK) {
+      waiter->next = NULL;
+      waiter->bytes = group->frames.size - before;
+      if (group->last != NULL)
+        group->last->next = waiter;
+      else
+        group->first = waiter;
+      group->last = waiter;
+      group->waiters++;
+      /* The committer wants to know of the first one, and of enough. */
+      if (!spool->committing &&
+          (group->waiters == 1 || group->waiters == spool->gather))
+        pthread_cond_signal(&spool->work);
+      status = AU_PENDING;
+    }
+  }
+  pthread_mutex_unlock(&spool->lock);
+  return status;
+}
+
+static au_status_t append_now(au_spool_t *spool, const au_rows_t *rows) {
+  pthread_mutex_lock(&spool->write_lock);
+  pthread_mutex_lock(&spool->lock);
+  bool closed = spool->closed;
+  pthread_mutex_unlock(&spool->lock);
+  au_status_t status = AU_CLOSED;
+  if (!closed) {
+    au_group_t *group = &spool->writing;
+    au_bytes_clear(&group->frames, (size_t)1 << 20);
+    group->count = 0;
+    status = put_rows(group, rows);
+    if (status == AU_OK)
+      status = au_spool_write_group(spool, group);
+  }
+  pthread_mutex_unlock(&spool->write_lock);
+  return status;
+}
+
+au_status_t au_spool_append(au_spool_t *spool, const au_rows_t *rows,
+                            au_waiter_t *waiter) {
+  if (rows->count == 0)
+    return AU_OK;
+  return spool->durability == AU_DURABILITY_COMMIT
+             ? append_later(spool, rows, waiter)
+             : append_now(spool, rows);
+}
+
+au_position_t au_spool_begin(au_spool_t *spool) {
+  pthread_mutex_lock(&spool->lock);
+  au_position_t begin = spool->begin;
+  pthread_mutex_unlock(&spool->lock);
+  return begin;
+}
+
+uint64_t au_spool_durable_seq(au_spool_t *spool) {
+  pthread_mutex_lock(&spool->lock);
+  uint64_t seq = spool->durable_seq;
+  pthread_mutex_unlock(&spool->lock);
+  return seq;
+}
+
+const char *au_spool_trouble(au_spool_t *spool) {
+  pthread_mutex_lock(&spool->lock);
+  const char *trouble = spool->trouble;
+  pthread_mutex_unlock(&spool->lock);
+  return trouble;
+}
+
+uint32_t au_spool_owners(au_spool_t *spool, au_uuid_t owner[AU_OWNERS_MAX],
+                         uint64_t end_seq[AU_OWNERS_MAX]) {
+  pthread_mutex_lock(&spool->lock);
+  uint32_t owners = spool->state.owners;
+  memcpy(owner, spool->state.owner, owners * sizeof(*owner));
+  /* Where the next opening began to give numbers; this one still does. */
+  for (uint32_t i = 0; end_seq != NULL && i < owners; i++)
+    end_seq[i] =
+        i + 1 < owners ? spool->state.owner_seq[i + 1] : spool->durable_seq;
+  pthread_mutex_unlock(&spool->lock);
+  return owners;
+}
+
+void au_spool_confirm_owner(au_spool_t *spool) {
+  pthread_mutex_lock(&spool->lock);
+  if (spool->state.owners > 1 || spool->state.tail_lost) {
+    uint32_t newest = spool->state.owners - 1;
+    spool->state.owner[0] = spool->state.owner[newest];
+    spool->state.owner_seq[0] = spool->state.owner_seq[newest];
+    spool->state.owners = 1;
+    spool->state.tail_lost = false;
+    spool->state_dirty = true;
+    pthread_cond_signal(&spool->house);
+  }
+  pthread_mutex_unlock(&spool->lock);
+}
+
+/* Bytes from one place to a later one. Holds lock. */
+static uint64_t distance_locked(const au_spool_t *spool, au_position_t from,
+                                au_position_t to) {
+  uint64_t bytes = 0;
+  for (const au_segment_t *s = spool->oldest; s != NULL; s = s->next) {
+    if (s->number < from.segment || s->number > to.segment)
+      continue;
+    uint64_t start = s->number == from.segment ? from.offset : 0;
+    uint64_t end = s->number == to.segment ? to.offset : s->end;
+    if (start < AU_SEGMENT_HEADER_SIZE)
+      start = AU_SEGMENT_HEADER_SIZE;
+    if (end > start)
+      bytes += end - start;
+  }
+  return bytes;
+}
+
+/* Takes the segments older than the begin off the list. Holds lock. Returns
+ * those to close at once; with files the house thread deletes them. */
+static au_segment_t *drop_trimmed_locked(au_spool_t *spool) {
+  au_segment_t *dropped = NULL;
+  while (spool->oldest != NULL && spool->oldest != spool->newest &&
+         spool->oldest->number < spool->begin.segment) {
+    au_segment_t *segment = spool->oldest;
+    spool->oldest = segment->next;
+    segment->next = dropped;
+    dropped = segment;
+  }
+  if (spool->store.directory < 0 || dropped == NULL)
+    return dropped;
+  au_segment_t *last = dropped;
+  while (last->next != NULL)
+    last = last->next;
+  last->next = spool->trimmed;
+  spool->trimmed = dropped;
+  pthread_cond_signal(&spool->house);
+  return NULL;
+}
+
+void au_spool_trim(au_spool_t *spool, au_position_t to) {
+  pthread_mutex_lock(&spool->lock);
+  uint64_t events = 0;
+  uint64_t bytes = 0;
+  if (to.seq > spool->begin.seq) {
+    events = to.seq - spool->begin.seq;
+    bytes = distance_locked(spool, spool->begin, to);
+    /* At rest nothing is in use, whatever damaged ranges were passed. */
+    if (to.seq == spool->durable_seq || bytes > spool->bytes)
+      bytes = spool->bytes;
+    spool->bytes -= bytes;
+    spool->begin = to;
+    spool->state_dirty = true;
+  }
+  au_segment_t *dropped = drop_trimmed_locked(spool);
+  pthread_mutex_unlock(&spool->lock);
+  atomic_fetch_sub_explicit(&spool->usage->events, events,
+                            memory_order_relaxed);
+  atomic_fetch_sub_explicit(&spool->usage->bytes, bytes, memory_order_relaxed);
+  while (dropped != NULL) {
+    au_segment_t *next = dropped->next;
+    au_segment_close(&spool->store, dropped);
+    dropped = next;
+  }
+}

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * state - see spool/state.h.
+ */
+#include "spool/state.h"
+
+#include "base/crc32c.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#define FILE_NAME "state"
+#define MAGIC "AURSTATE"
+#define VERSION 1
+/* Two slots in pages of their own: no torn write touches both. */
+#define SLOT_SIZE 4096
+#define READ_TRIES 3
+
+/* A slot as it stands in the file; little endian. */
+typedef struct slot {
+  char magic[8];
+  uint32_t version;
+  uint32_t owners;
+  uint64_t generation;
+  uint64_t begin_seq;
+  uint64_t begin_segment;
+  uint64_t begin_offset;
+  uint8_t id[16];
+  uint8_t name[16];
+  uint8_t owner[AU_OWNERS_MAX][16];
+  uint64_t owner_seq[AU_OWNERS_MAX];
+  uint32_t tail_lost;
+  uint32_t crc; /* of all before */
+} slot_t;
+
+_Static_assert(sizeof(slot_t) <= SLOT_SIZE, "a slot fits its page");
+
+static bool slot_read(const slot_t *slot, au_spool_state_t *state) {
+  if (memcmp(slot->magic, MAGIC, sizeof(slot->magic)) != 0 ||
+      le32toh(slot->version) != VERSION ||
+      le32toh(slot->owners) > AU_OWNERS_MAX ||
+      le32toh(slot->crc) != au_crc32c(0, slot, offsetof(slot_t, crc)))
+    return false;
+  state->owners = le32toh(slot->owners);
+  state->generation = le64toh(slot->generation);
+  state->begin_seq = le64toh(slot->begin_seq);
+  state->begin_segment = le64toh(slot->begin_segment);
+  state->begin_offset = le64toh(slot->begin_offset);
+  state->tail_lost = slot->tail_lost != 0;
+  memcpy(state->id.byte, slot->id, sizeof(slot->id));
+  memcpy(state->name.byte, slot->name, sizeof(slot->name));
+  memcpy(state->owner, slot->owner, sizeof(slot->owner));
+  for (int i = 0; i < AU_OWNERS_MAX; i++)
+    state->owner_seq[i] = le64toh(slot->owner_seq[i]);
+  return true;
+}
+
+/* A read that fails is made again: the newer slot should not be passed over for
+ * an error that goes away. */
+static ssize_t read_slot(const au_io_t *io, int fd, int number, slot_t *slot) {
+  ssize_t done = -1;
+  int failures = 0;
+  while (done < 0 && failures < READ_TRIES) {
+    done = io->pread(fd, slot, sizeof(*slot), (off_t)number * SLOT_SIZE);
+    if (done < 0 && errno != EINTR)
+      failures++;
+  }
+  return done;
+}
+
+au_status_t au_spool_state_load(const au_io_t *io, int directory,
+                                au_spool_state_t *out_state) {
+  memset(out_state, 0, sizeof(*out_state));
+  int fd = io->openat(directory, FILE_NAME, O_RDONLY, 0);
+  if (fd < 0)
+    return errno == ENOENT ? AU_OK : AU_IO;
+  au_status_t status = AU_OK;
+  for (int i = 0; i < 2; i++) {
+    slot_t slot;
+    au_spool_state_t state;
+    ssize_t done = read_slot(io, fd, i, &slot);
+    if (done < 0)
+      status = AU_IO;
+    if (done == (ssize_t)sizeof(slot) && slot_read(&slot, &state) &&
+        state.generation > out_state->generation)
+      *out_state = state;
+  }
+  int error = errno;
+  io->close(fd);
+  errno = error;
+  /* One good slot is enough, whatever happened to the other. */
+  return out_state->generation > 0 ? AU_OK : status;
+}
+
+static int write_slot(const au_io_t *io, int fd, slot_t *slot,
+                      uint64_t generation) {
+  struct iovec iov = {.iov_base = slot, .iov_len = sizeof(*slot)};
+  ssize_t done = io->pwritev(fd, &iov, 1, (off_t)(generation % 2) * SLOT_SIZE);
+  if (done < 0)
+    return -1;
+  if (done != (ssize_t)sizeof(*slot)) {
+    errno = EIO;
+    return -1;
+  }
+  return io->fdatasync(fd);
+}
+
+/* Room for both slots, so that a full disk stops none of them later. */
+static int make_room(const au_io_t *io, int fd) {
+  return io->fallocate(fd, 0, (off_t)2 * SLOT_SIZE);
+}
+
+static int write_file(const au_io_t *io, int directory, slot_t *slot,
+                      uint64_t generation, bool is_new) {
+  int fd = io->openat(directory, FILE_NAME, O_WRONLY | O_CREAT, 0600);
+  if (fd < 0)
+    return -1;
+  int status = 0;
+  if (is_new)
+    status = make_room(io, fd);
+  if (status == 0)
+    status = write_slot(io, fd, slot, generation);
+  if (status == 0 && generation == 1)
+    status = io->fsync(directory); /* the file's name must be durable too */
+  int error = errno;
+  io->close(fd);
+  errno = error;
+  return status;
+}
+
+static au_status_t save(const au_io_t *io, int directory,
+                        const au_spool_state_t *state, uint64_t generation) {
+  bool is_new = state->generation == 0;
+  slot_t slot;
+  memset(&slot, 0, sizeof(slot));
+  memcpy(slot.magic, MAGIC, sizeof(slot.magic));
+  slot.version = htole32(VERSION);
+  slot.owners = htole32(state->owners);
+  slot.generation = htole64(generation);
+  slot.begin_seq = htole64(state->begin_seq);
+  slot.begin_segment = htole64(state->begin_segment);
+  slot.begin_offset = htole64(state->begin_offset);
+  slot.tail_lost = htole32(state->tail_lost ? 1 : 0);
+  memcpy(slot.id, state->id.byte, sizeof(slot.id));
+  memcpy(slot.name, state->name.byte, sizeof(slot.name));
+  memcpy(slot.owner, state->owner, sizeof(slot.owner));
+  for (int i = 0; i < AU_OWNERS_MAX; i++)
+    slot.owner_seq[i] = htole64(state->owner_seq[i]);
+  slot.crc = htole32(au_crc32c(0, &slot, offsetof(slot_t, crc)));
+  return write_file(io, directory, &slot, generation, is_new) == 0 ? AU_OK
+                                                                   : AU_IO;
+}
+
+au_status_t au_spool_state_save(const au_io_t *io, int directory,
+                                au_spool_state_t *state) {
+  au_status_t status = save(io, directory, state, state->generation + 1);
+  if (status == AU_OK)
+    state->generation++;
+  return status;
+}
+
+au_status_t au_spool_state_settle(const au_io_t *io, int directory,
+                                  const au_spool_state_t *state) {
+  return save(io, directory, state, state->generation);
+}
+
+au_status_t au_spool_state_renew(const au_io_t *io, int directory,
+                                 au_spool_state_t *state) {
+  if (au_spool_state_settle(io, directory, state) != AU_OK)
+    return AU_IO;
+  state->name = au_uuid_v4();
+  state->owners = 0;
+  return au_spool_state_save(io, directory, state);
+}
+
+void au_spool_state_add_owner(au_spool_state_t *state, uint64_t next_seq) {
+  if (state->owners == AU_OWNERS_MAX)
+    return;
+  state->owner[state->owners] = au_uuid_v4();
+  state->owner_seq[state->owners] = next_seq;
+  state->owners++;
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * state - the small file beside the segments: the spool's name, its
+ * owners, and a hint of how far it has been trimmed.
+ *
+ * Two slots are written in turn, each with a generation and a checksum, so that
+ * a write that was cut leaves the other. The trim is a hint only: the segments
+ * and the database hold the truth.
+ *
+ * Owners: each opening of the spool makes a new random token. The database
+ * remembers the token of the last owner it was told. A copy of a spool, or one
+ * restored from a backup, does not hold the token that the original has told
+ * the database since, and is refused by it. Tokens are kept until the database
+ * is known to have one, since any of them may be the one it has.
+ *
+ * Rows at the end that damage has taken are not known to be missing, and their
+ * numbers are given again; the database may have stored some of them. That this
+ * may be so is noted until the lane has settled it with the database.
+ *
+ * With each token stands the first number that its opening may give. If the
+ * database holds the token of one opening, no number that a later opening has
+ * given can be stored: a place of the database behind that says that the files
+ * are older than the database, however far they have come since.
+ *
+ * Threads: one at a time.
+ */
+#ifndef AURORE_SPOOL_STATE_H
+#define AURORE_SPOOL_STATE_H
+
+#include "base/io.h"
+#include "base/status.h"
+#include "event/event.h"
+
+#include <stdbool.h>
+
+#define AU_OWNERS_MAX 64
+
+typedef struct au_spool_state {
+  au_uuid_t id;        /* in the header of every segment */
+  au_uuid_t name;      /* what the database knows the spool by; see renew */
+  uint64_t generation; /* of the newest slot; 0: there is no state yet */
+  uint64_t begin_seq;
+  uint64_t begin_segment;
+  uint64_t begin_offset;
+  bool tail_lost;  /* damage may have taken rows that the database has */
+  uint32_t owners; /* tokens in use, the newest last */
+  au_uuid_t owner[AU_OWNERS_MAX];
+  uint64_t owner_seq[AU_OWNERS_MAX]; /* the first number given since then */
+} au_spool_state_t;
+
+/* Reads the newest good slot. AU_OK with generation 0 when the file is missing
+ * or holds no good slot. AU_IO: errno says why. */
+AU_MUST_CHECK au_status_t au_spool_state_load(const au_io_t *io, int directory,
+                                              au_spool_state_t *out_state);
+
+/* Writes the other slot and syncs it; the generation rises. AU_IO: errno. */
+AU_MUST_CHECK au_status_t au_spool_state_save(const au_io_t *io, int directory,
+                                              au_spool_state_t *state);
+
+/* Writes the slot that was loaded again, and syncs it: it may stand in the page
+ * cache alone, and the next save writes over the other one. Due once between
+ * load and save. AU_IO: errno. */
+AU_MUST_CHECK au_status_t au_spool_state_settle(const au_io_t *io,
+                                                int directory,
+                                                const au_spool_state_t *state);
+
+/* Gives the spool that was loaded a new name and forgets its tokens, for good:
+ * to the database it is another spool from now on, which holds what waits in
+ * it. This is how an operator ends a fence (aurore-spool renew). AU_IO: errno;
+ * the spool has the old name, or, if the last write was cut, one of the two. */
+AU_MUST_CHECK au_status_t au_spool_state_renew(const au_io_t *io, int directory,
+                                               au_spool_state_t *state);
+
+/* Adds the token of an opening that will give numbers from "next_seq" on; when
+ * all places are taken the newest stays in use. */
+void au_spool_state_add_owner(au_spool_state_t *state, uint64_t next_seq);
+
+#endif

@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * batch - see batch.h.
+ */
+#include "store/batch.h"
+
+#include "base/clock.h"
+#include "event/row.h"
+#include "metrics/metrics.h"
+#include "store/dead_letter.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void au_batch_fini(au_batch_t *batch) {
+  au_slab_fini(&batch->slab);
+  au_tally_fini(&batch->tally);
+  au_bytes_fini(&batch->sql);
+  free(batch->dead);
+  free(batch->piece);
+  *batch = (au_batch_t){.done = 0};
+}
+
+/* The next range has at most "limit" rows. */
+static void set_limit(au_batch_t *batch, size_t limit) {
+  size_t left = batch->slab.count - batch->done;
+  batch->limit = limit;
+  batch->hi = batch->done + (limit < left ? limit : left);
+}
+
+au_status_t au_batch_take(au_batch_t *batch, au_lane_t *lane, size_t max_rows,
+                          size_t max_bytes) {
+  batch->done = 0;
+  batch->dead_count = 0;
+  batch->taken_ns = au_clock_monotonic_ns();
+  au_status_t status = au_lane_take(lane, max_rows, max_bytes, &batch->slab);
+  if (status != AU_OK)
+    batch->slab.count = 0;
+  set_limit(batch, batch->slab.count);
+  batch->is_gap = status == AU_OK && batch->slab.count == 0 &&
+                  batch->slab.end.seq > batch->slab.begin.seq;
+  return status;
+}
+
+bool au_batch_is_done(const au_batch_t *batch) {
+  return batch->done >= batch->slab.count && !batch->is_gap;
+}
+
+au_position_t au_batch_position(const au_batch_t *batch) {
+  if (batch->slab.count == 0 && !batch->is_gap)
+    return batch->slab.end;
+  return au_slab_position(&batch->slab, batch->done);
+}
+
+/* The place behind the next range. */
+static au_position_t range_end(const au_batch_t *batch) {
+  return batch->is_gap ? batch->slab.end
+                       : au_slab_position(&batch->slab, batch->hi);
+}
+
+/* Where row "row" starts in the slab's bytes. */
+static size_t row_offset(const au_slab_t *slab, size_t row) {
+  size_t offset = 0;
+  for (size_t i = 0; i < row; i++)
+    offset += slab->length[i];
+  return offset;
+}
+
+/* Whether the next row is an event that is put back. */
+static bool is_reprocess_next(const au_batch_t *batch) {
+  const au_slab_t *slab = &batch->slab;
+  return batch->done < slab->count &&
+         au_row_is_reprocess(slab->bytes.data + row_offset(slab, batch->done));
+}
+
+/* The mark of a row, or NULL. */
+static const au_batch_dead_t *find_dead(const au_batch_t *batch, size_t row) {
+  for (size_t i = 0; i < batch->dead_count; i++)
+    if (batch->dead[i].row == row)
+      return &batch->dead[i];
+  return NULL;
+}
+
+static size_t dead_in_range(const au_batch_t *batch) {
+  size_t count = 0;
+  for (size_t i = 0; i < batch->dead_count; i++)
+    if (batch->dead[i].row >= batch->done && batch->dead[i].row < batch->hi)
+      count++;
+  return count;
+}
+
+static bool add_piece(au_batch_t *batch, size_t *count, const void *data,
+                      size_t size) {
+  if (*count == batch->piece_capacity) {
+    size_t capacity = *count == 0 ? 16 : *count * 2;
+    au_piece_t *more = realloc(batch->piece, capacity * sizeof(*more));
+    if (more == NULL)
+      return false;
+    batch->piece = more;
+    batch->piece_capacity = capacity;
+  }
+  batch->piece[(*count)++] = (au_piece_t){.data = data, .size = size};
+  return true;
+}
+
+/* The COPY data: the rows are sent as they lie in the slab, in as few pieces as
+ * the marked rows allow. Also tallies them. The range ends before an event that
+ * is put back: COPY cannot store it. */
+static au_status_t make_pieces(au_batch_t *batch, size_t *out_count) {
+  size_t count = 0;
+  size_t offset = row_offset(&batch->slab, batch->done);
+  const uint8_t *data = batch->slab.bytes.data;
+  au_tally_clear(&batch->tally);
+  if (!add_piece(batch, &count, AU_COPY_HEADER, AU_COPY_HEADER_SIZE))
+    return AU_NOMEM;
+  size_t run_start = offset;
+  for (size_t row = batch->done; row < batch->hi; row++) {
+    if (au_row_is_reprocess(data + offset)) {
+      batch->hi = row;
+      break;
+    }
+    size_t next = offset + batch->slab.length[row];
+    if (batch->dead_count > 0 && find_dead(batch, row) != NULL) {
+      if (offset > run_start &&
+          !add_piece(batch, &count, data + run_start, offset - run_start))
+        return AU_NOMEM;
+      run_start = next;
+    } else if (au_tally_add(&batch->tally, au_row_ingested_at_us(data + offset),
+                            au_row_service(data + offset)) != AU_OK) {
+      return AU_NOMEM;
+    }
+    offset = next;
+  }
+  if (offset > run_start &&
+      !add_piece(batch, &count, data + run_start, offset - run_start))
+    return AU_NOMEM;
+  if (!add_piece(batch, &count, AU_COPY_TRAILER, AU_COPY_TRAILER_SIZE))
+    return AU_NOMEM;
+  *out_count = count;
+  return AU_OK;
+}
+
+static void put_counters(au_batch_t *batch, const char *spool_id,
+                         unsigned lane) {
+  au_bytes_t *sql = &batch->sql;
+  au_bytes_put_string(sql, "INSERT INTO aurore.event_count AS c "
+                           "(minute, service, spool_id, lane, n) VALUES ");
+  for (size_t i = 0; i < batch->tally.count; i++) {
+    const au_tally_entry_t *entry = &batch->tally.entry[i];
+    au_bytes_printf(sql, "%s(to_timestamp(%" PRId64 "),", i > 0 ? "," : "",
+                    entry->minute * 60);
+    au_database_put_literal(sql, entry->service.data, entry->service.size);
+    au_bytes_printf(sql, ",'%s',%u,%" PRIu64 ")", spool_id, lane, entry->count);
+  }
+  au_bytes_put_string(sql, " ON CONFLICT (minute, service, spool_id, lane) "
+                           "DO UPDATE SET n = c.n + EXCLUDED.n;");
+}
+
+static void put_dead_letter(au_batch_t *batch, const au_batch_dead_t *dead,
+                            const au_claim_t *claim) {
+  const uint8_t *row =
+      batch->slab.bytes.data + row_offset(&batch->slab, dead->row);
+  const au_refusal_t refusal = {.sqlstate = dead->sqlstate,
+                                .reason = dead->reason};
+  au_dead_letter_put_new(&batch->sql, claim, batch->slab.first_seq + dead->row,
+                         row, batch->slab.length[dead->row], &refusal);
+}
+
+/* From the place that is done to the one behind the range; the numbers of
+ * damaged rows before the slab's first are passed with it. */
+static void put_advance(au_batch_t *batch, const au_claim_t *claim,
+                        const char *spool_id) {
+  au_bytes_printf(&batch->sql,
+                  "SELECT aurore.advance('%s',%u::smallint,%" PRIu32 ",%" PRIu64
+                  ",%" PRIu64 ");",
+                  spool_id, claim->lane, claim->epoch,
+                  au_batch_position(batch).seq, range_end(batch).seq);
+}
+
+/* An event that is put back stands alone in its range: whether it was stored is
+ * what the statement says. */
+static void make_reprocess_sql(au_batch_t *batch, const au_claim_t *claim,
+                               const char *spool_id) {
+  size_t row = batch->done;
+  const uint8_t *tuple = batch->slab.bytes.data + row_offset(&batch->slab, row);
+  batch->hi = row + 1;
+  put_advance(batch, claim, spool_id);
+  const au_batch_dead_t *dead = find_dead(batch, row);
+  if (dead == NULL) {
+    au_dead_letter_put_store(&batch->sql, claim, tuple,
+                             batch->slab.length[row]);
+    return;
+  }
+  const au_refusal_t refusal = {.sqlstate = dead->sqlstate,
+                                .reason = dead->reason};
+  au_dead_letter_put_refused(&batch->sql, tuple, batch->slab.length[row],
+                             &refusal);
+}
+
+static au_status_t make_sql(au_batch_t *batch, const au_claim_t *claim,
+                            size_t *out_pieces) {
+  char spool_id[AU_UUID_TEXT_SIZE];
+  au_uuid_format(&claim->spool_id, spool_id);
+  au_bytes_clear(&batch->sql, (size_t)1 << 20);
+  size_t pieces = 0;
+  *out_pieces = 0;
+  if (is_reprocess_next(batch)) {
+    make_reprocess_sql(batch, claim, spool_id);
+    return au_bytes_text(&batch->sql) != NULL ? AU_OK : AU_NOMEM;
+  }
+  if (make_pieces(batch, &pieces) != AU_OK)
+    return AU_NOMEM;
+  put_advance(batch, claim, spool_id);
+  if (batch->hi - batch->done > dead_in_range(batch)) {
+    *out_pieces = pieces;
+    au_bytes_put_string(&batch->sql, "COPY aurore.event (" AU_ROW_COLUMNS
+                                     ") FROM STDIN (FORMAT binary);");
+    put_counters(batch, spool_id, claim->lane);
+  }
+  for (size_t i = 0; i < batch->dead_count; i++)
+    if (batch->dead[i].row >= batch->done && batch->dead[i].row < batch->hi)
+      put_dead_letter(batch, &batch->dead[i], claim);
+  return au_bytes_text(&batch->sql) != NULL ? AU_OK : AU_NOMEM;
+}
+
+static void observe_latencies(const au_batch_t *batch) {
+  int64_t now_us = au_clock_wall_us();
+  size_t offset = row_offset(&batch->slab, batch->done);
+  int64_t run_us = 0;
+  uint64_t run = 0;
+  for (size_t row = batch->done; row < batch->hi; row++) {
+    int64_t us = au_row_ingested_at_us(batch->slab.bytes.data + offset);
+    offset += batch->slab.length[row];
+    if (run > 0 && us != run_us) {
+      au_metrics_observe_many(AU_M_EVENT_COMMIT_LATENCY, 0,
+                              (double)(now_us - run_us) / 1000.0, run);
+      run = 0;
+    }
+    run_us = us;
+    run++;
+  }
+  if (run > 0)
+    au_metrics_observe_many(AU_M_EVENT_COMMIT_LATENCY, 0,
+                            (double)(now_us - run_us) / 1000.0, run);
+}
+
+/* The range [done, hi) is in the database, with "dead" of its rows set aside.
+ */
+static void finish_range(au_batch_t *batch, size_t dead) {
+  if (batch->is_gap) {
+    batch->is_gap = false;
+    return;
+  }
+  size_t rows = batch->hi - batch->done;
+  au_metrics_count(AU_M_BATCHES_PROCESSED, 0, 1);
+  au_metrics_count(AU_M_EVENTS_PROCESSED, 0, rows - dead);
+  au_metrics_count(AU_M_DEAD_LETTERS, 0, dead);
+  au_metrics_observe(AU_M_BATCH_PROCESSING_TIME, 0,
+                     (double)(au_clock_monotonic_ns() - batch->taken_ns) /
+                         (double)AU_NS_PER_MS);
+  observe_latencies(batch);
+  batch->done = batch->hi;
+  /* After a bad row the ranges grow again, so that one bad row among many does
+   * not leave single-row transactions behind. */
+  set_limit(batch, rows < batch->limit ? batch->limit : rows * 2);
+}
+
+/* Sends the transaction; "out_dead" is how many of its rows are not stored. */
+static au_status_t send(au_batch_t *batch, au_database_t *database,
+                        size_t pieces, size_t *out_dead,
+                        au_database_error_t *error) {
+  const char *sql = au_bytes_text(&batch->sql);
+  *out_dead = dead_in_range(batch);
+  if (pieces > 0)
+    return au_database_copy(database, sql, batch->piece, pieces, error);
+  if (!is_reprocess_next(batch))
+    return au_database_exec(database, sql, NULL, error);
+  au_result_t result = {.pg = NULL};
+  au_status_t status = au_database_exec(database, sql, &result, error);
+  if (status != AU_OK)
+    return status;
+  const char *stored =
+      au_result_rows(&result) == 1 ? au_result_text(&result, 0, 0) : NULL;
+  /* A second row of an event that was stored already is set aside, too. */
+  *out_dead = stored != NULL && strcmp(stored, "t") == 0 ? 0 : 1;
+  au_result_fini(&result);
+  return AU_OK;
+}
+
+au_status_t au_batch_store(au_batch_t *batch, au_database_t *database,
+                           const au_claim_t *claim,
+                           au_database_error_t *error) {
+  size_t pieces = 0;
+  if (make_sql(batch, claim, &pieces) != AU_OK) {
+    *error = (au_database_error_t){.fault = AU_FAULT_DATABASE};
+    snprintf(error->message, sizeof(error->message), "out of memory");
+    return AU_NOMEM;
+  }
+  size_t dead = 0;
+  int64_t start_ns = au_clock_monotonic_ns();
+  au_status_t status = send(batch, database, pieces, &dead, error);
+  au_metrics_observe(AU_M_BATCH_INSERT_TIME, 0,
+                     (double)(au_clock_monotonic_ns() - start_ns) /
+                         (double)AU_NS_PER_MS);
+  if (status == AU_OK)
+    finish_range(batch, dead);
+  return status;
+}
+
+void au_batch_settle(au_batch_t *batch, uint64_t next_seq) {
+  if (!au_batch_is_done(batch) && range_end(batch).seq == next_seq)
+    finish_range(batch, dead_in_range(batch));
+}
+
+void au_batch_skip(au_batch_t *batch, uint64_t next_seq) {
+  if (batch->is_gap && batch->slab.end.seq <= next_seq)
+    batch->is_gap = false;
+  while (batch->done < batch->slab.count &&
+         batch->slab.first_seq + batch->done < next_seq)
+    batch->done++;
+  set_limit(batch, batch->slab.count);
+}
+
+/* Cut between two characters: the database takes valid UTF-8 only. */
+static void copy_reason(char *reason, size_t size, const char *message) {
+  size_t length = strnlen(message, size - 1);
+  memcpy(reason, message, length);
+  while (length > 0 && au_utf8_length(reason, length) < 0)
+    length--;
+  reason[length] = '\0';
+}
+
+bool au_batch_blame_row(au_batch_t *batch, const au_database_error_t *error) {
+  size_t rows = batch->hi - batch->done;
+  if (rows <= dead_in_range(batch))
+    return false;
+  if (rows > 1) {
+    set_limit(batch, rows / 2);
+    return true;
+  }
+  if (batch->dead_count == batch->dead_capacity) {
+    size_t capacity = batch->dead_count == 0 ? 8 : batch->dead_count * 2;
+    au_batch_dead_t *more = realloc(batch->dead, capacity * sizeof(*more));
+    if (more == NULL)
+      return false;
+    batch->dead = more;
+    batch->dead_capacity = capacity;
+  }
+  au_batch_dead_t *dead = &batch->dead[batch->dead_count++];
+  dead->row = batch->done;
+  snprintf(dead->sqlstate, sizeof(dead->sqlstate), "%s", error->sqlstate);
+  copy_reason(dead->reason, sizeof(dead->reason), error->message);
+  /* Its neighbours go into the same transaction. */
+  set_limit(batch, 2);
+  return true;
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * batch - a range of a lane, and the transactions that store it.
+ *
+ * One attempt is one simple-query string, so one implicit transaction and no
+ * extra round trips: advance the lane's watermark by compare-and-swap, COPY the
+ * rows, add the dead letters, add to the counters. When the database blames a
+ * row the range is halved until the row stands alone; that row is marked, and
+ * the next attempt stores it as a dead letter together with its neighbours.
+ *
+ * An event that is put back from the dead letters (row.h) has a transaction of
+ * its own: its dead letter decides in it whether it is stored (dead_letter.h).
+ *
+ *   slab   |--------|=====================|--------------|
+ *          0      done                   hi            count
+ *           stored   the next transaction
+ *
+ * Threads: one at a time.
+ */
+#ifndef AURORE_STORE_BATCH_H
+#define AURORE_STORE_BATCH_H
+
+#include "database/database.h"
+#include "spool/lane.h"
+#include "store/claim.h"
+#include "store/tally.h"
+
+/* A row that cannot be stored, and what the database said of it. */
+typedef struct au_batch_dead {
+  size_t row;
+  char sqlstate[6];
+  char reason[256];
+} au_batch_dead_t;
+
+typedef struct au_batch {
+  au_slab_t slab;
+  size_t done;  /* rows stored, or set aside */
+  size_t hi;    /* the next transaction stores [done, hi) */
+  size_t limit; /* the rows that a range may have, since the last blame;
+                   an event that is put back may end it earlier */
+  bool is_gap;  /* no row could be read: only the watermark moves */
+  au_batch_dead_t *dead; /* by rising row; rows before "done" are gone */
+  size_t dead_count;
+  size_t dead_capacity;
+  int64_t taken_ns; /* monotonic */
+  /* Memory used again. */
+  au_tally_t tally;
+  au_bytes_t sql;
+  au_piece_t *piece;
+  size_t piece_capacity;
+} au_batch_t;
+
+void au_batch_fini(au_batch_t *batch);
+
+/* Takes the oldest waiting events of the lane. What was taken before is
+ * forgotten. As au_lane_take. */
+AU_MUST_CHECK au_status_t au_batch_take(au_batch_t *batch, au_lane_t *lane,
+                                        size_t max_rows, size_t max_bytes);
+
+bool au_batch_is_done(const au_batch_t *batch);
+
+/* The place behind the rows that are done. */
+au_position_t au_batch_position(const au_batch_t *batch);
+
+/* One transaction for the next range. On AU_OK its rows are done and counted
+ * in the metrics. Else nothing has changed here, and "error" says whose fault
+ * it was; after AU_UNAVAILABLE the rows may be stored or not: ask the database
+ * for the watermark and tell au_batch_settle. */
+AU_MUST_CHECK au_status_t au_batch_store(au_batch_t *batch,
+                                         au_database_t *database,
+                                         const au_claim_t *claim,
+                                         au_database_error_t *error);
+
+/* After an attempt of unknown outcome the database says that "next_seq" is the
+ * first number that is not stored. Counts the attempt when it was (an event
+ * that was put back as stored: whether another row of it was faster is not
+ * known). */
+void au_batch_settle(au_batch_t *batch, uint64_t next_seq);
+
+/* Right after take: rows before "next_seq" were stored earlier (the spool was
+ * trimmed less far than the database had come): they are done, not counted. */
+void au_batch_skip(au_batch_t *batch, uint64_t next_seq);
+
+/* A row of the next range is at fault: halves the range, or marks the row when
+ * it stands alone. false when no row is left to blame: it is not a row's fault
+ * after all. AU_NOMEM is treated as "not yet": false, too. */
+AU_MUST_CHECK bool au_batch_blame_row(au_batch_t *batch,
+                                      const au_database_error_t *error);
+
+#endif

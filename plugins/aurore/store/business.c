@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * business - see business.h.
+ *
+ * Figures are one block of memory each: the struct, its three lists, and behind
+ * them the names.
+ */
+#include "store/business.h"
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/thread.h"
+#include "database/database.h"
+#include "database/schema.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+/* A minute that ended so long ago is folded: few batches still belong to it. */
+#define FOLD_AFTER_US (INT64_C(120) * AU_US_PER_S)
+/* Counters folded in one transaction, which holds their rows for some
+ * milliseconds; and transactions in one round, so that a backlog of counters
+ * does not keep the figures from being read. */
+#define FOLD_ROWS 2000
+#define FOLDS_MAX 20
+/* A reading takes milliseconds; one that takes so long is given up. */
+#define DEADLINE_S 10.0
+
+#define MINUTES_A_DAY 1440.0
+
+struct au_business {
+  /* Constant after start. */
+  const au_options_t *options;
+  au_breaker_t *breaker;
+  int stop_fd;
+  pthread_t thread;
+
+  /* The thread's own. */
+  au_database_t *database;
+  au_backoff_t backoff;
+  bool is_migrated; /* on this connection */
+  bool is_counted;  /* among the connections of the metrics */
+  bool in_trouble;
+};
+
+/* --- what is published -------------------------------------------------------
+ */
+
+typedef struct holder {
+  au_figures_t figures;
+  unsigned references; /* protected by current_lock */
+} holder_t;
+
+static pthread_mutex_t current_lock = PTHREAD_MUTEX_INITIALIZER;
+static holder_t *current; /* NULL: none; protected by current_lock */
+
+const au_figures_t *au_business_acquire(void) {
+  pthread_mutex_lock(&current_lock);
+  holder_t *holder = current;
+  if (holder != NULL)
+    holder->references++;
+  pthread_mutex_unlock(&current_lock);
+  return holder != NULL ? &holder->figures : NULL;
+}
+
+static void release(holder_t *holder) {
+  if (holder == NULL)
+    return;
+  pthread_mutex_lock(&current_lock);
+  bool last = --holder->references == 0;
+  pthread_mutex_unlock(&current_lock);
+  if (last)
+    free(holder);
+}
+
+void au_business_release(const au_figures_t *figures) {
+  if (figures != NULL)
+    release(figures->holder);
+}
+
+static void publish(holder_t *holder) {
+  pthread_mutex_lock(&current_lock);
+  holder_t *before = current;
+  current = holder;
+  pthread_mutex_unlock(&current_lock);
+  release(before);
+  if (holder == NULL)
+    return;
+  const au_figures_t *figures = &holder->figures;
+  au_metrics_set_counter(AU_M_BUSINESS_EVENTS, figures->total);
+  au_metrics_set(AU_M_BUSINESS_LAST_24H, (double)figures->last_day);
+  au_metrics_set(AU_M_BUSINESS_LAST_HOUR, (double)figures->last_hour);
+  au_metrics_set(AU_M_BUSINESS_PER_MINUTE, au_business_per_minute(figures));
+  au_metrics_set(AU_M_DEAD_LETTERS_PENDING, (double)figures->dead_letters);
+  au_metrics_set_services(figures->service, figures->services);
+}
+
+double au_business_per_minute(const au_figures_t *figures) {
+  return (double)figures->last_day / MINUTES_A_DAY;
+}
+
+/* --- from the database's answer ----------------------------------------------
+ */
+
+static bool read_count(const au_result_t *result, size_t row, uint64_t *out) {
+  const char *text = au_result_text(result, row, 2);
+  if (text == NULL || text[0] < '0' || text[0] > '9')
+    return false;
+  char *end = NULL;
+  errno = 0;
+  *out = strtoull(text, &end, 10);
+  return errno == 0 && *end == '\0';
+}
+
+/* Where the next entry of each list goes. */
+typedef struct filling {
+  au_figures_t *figures;
+  au_service_count_t *service;
+  au_service_count_t *top;
+  au_hour_count_t *hour;
+  char *text;
+  size_t services_max;
+} filling_t;
+
+static const char *keep_text(filling_t *filling, const char *text) {
+  size_t size = strlen(text) + 1;
+  char *kept = memcpy(filling->text, text, size);
+  filling->text += size;
+  return kept;
+}
+
+static void take_service(filling_t *filling, const char *name, uint64_t count) {
+  au_figures_t *figures = filling->figures;
+  const au_service_count_t service = {.service = keep_text(filling, name),
+                                      .count = count};
+  if (figures->tops < AU_BUSINESS_TOP)
+    filling->top[figures->tops++] = service;
+  if (figures->services < filling->services_max)
+    filling->service[figures->services++] = service;
+}
+
+/* One row of aurore.figures. What is not known is passed over: a newer schema
+ * may tell more. */
+static bool take_row(filling_t *filling, const au_result_t *result,
+                     size_t row) {
+  au_figures_t *figures = filling->figures;
+  const char *kind = au_result_text(result, row, 0);
+  const char *name = au_result_text(result, row, 1);
+  uint64_t count = 0;
+  if (kind == NULL || !read_count(result, row, &count))
+    return false;
+  if (strcmp(kind, "total") == 0)
+    figures->total = count;
+  else if (strcmp(kind, "last_day") == 0)
+    figures->last_day = count;
+  else if (strcmp(kind, "last_hour") == 0)
+    figures->last_hour = count;
+  else if (strcmp(kind, "dead_letters") == 0)
+    figures->dead_letters = count;
+  else if (strcmp(kind, "service") == 0 && name != NULL)
+    take_service(filling, name, count);
+  else if (strcmp(kind, "hour") == 0 && name != NULL)
+    filling->hour[figures->hours++] =
+        (au_hour_count_t){.hour = keep_text(filling, name), .count = count};
+  return true;
+}
+
+/* The rest. A service may itself be called "other". */
+static void add_other(filling_t *filling) {
+  static const char other[] = "other";
+  au_figures_t *figures = filling->figures;
+  uint64_t named = 0;
+  au_service_count_t *entry = NULL;
+  for (size_t i = 0; i < figures->services; i++) {
+    named += filling->service[i].count;
+    if (strcmp(filling->service[i].service, other) == 0)
+      entry = &filling->service[i];
+  }
+  if (named >= figures->total)
+    return;
+  if (entry == NULL) {
+    entry = &filling->service[figures->services++];
+    *entry = (au_service_count_t){.service = other};
+  }
+  entry->count += figures->total - named;
+}
+
+/* NULL: out of memory, or "*out_valid" is false. */
+static holder_t *make_figures(const au_result_t *result, size_t services_max,
+                              int64_t as_of_us, bool *out_valid) {
+  size_t rows = au_result_rows(result);
+  size_t text_size = 0;
+  for (size_t row = 0; row < rows; row++) {
+    const char *name = au_result_text(result, row, 1);
+    text_size += name != NULL ? strlen(name) + 1 : 0;
+  }
+  *out_valid = true;
+  size_t list_size = (rows + 1) * sizeof(au_service_count_t);
+  _Static_assert(sizeof(au_hour_count_t) == sizeof(au_service_count_t),
+                 "the lists have entries of one size");
+  holder_t *holder = calloc(1, sizeof(*holder) + 3 * list_size + text_size);
+  if (holder == NULL)
+    return NULL;
+  au_figures_t *figures = &holder->figures;
+  holder->references = 1;
+  figures->holder = holder;
+  figures->as_of_us = as_of_us;
+  filling_t filling = {.figures = figures, .services_max = services_max};
+  filling.service = (au_service_count_t *)(holder + 1);
+  filling.top = filling.service + rows + 1;
+  filling.hour = (au_hour_count_t *)(filling.top + rows + 1);
+  filling.text = (char *)(filling.hour + rows + 1);
+  figures->service = filling.service;
+  figures->top = filling.top;
+  figures->hour = filling.hour;
+  for (size_t row = 0; row < rows && *out_valid; row++)
+    *out_valid = take_row(&filling, result, row);
+  *out_valid = *out_valid && rows > 0;
+  if (!*out_valid) {
+    free(holder);
+    return NULL;
+  }
+  add_other(&filling);
+  return holder;
+}
+
+/* --- the thread --------------------------------------------------------------
+ */
+
+static void set_counted(au_business_t *business, bool is_counted) {
+  if (business->is_counted != is_counted)
+    au_metrics_add(AU_M_POOL_IDLE, is_counted ? 1 : -1);
+  business->is_counted = is_counted;
+}
+
+/* Sends one string, and counts it. */
+static au_status_t ask(au_business_t *business, const char *sql,
+                       au_result_t *out_result, au_database_error_t *error) {
+  const au_options_t *options = business->options;
+  double timeout_s = options->statement_timeout_s < DEADLINE_S
+                         ? options->statement_timeout_s
+                         : DEADLINE_S;
+  int64_t start_ns = au_clock_monotonic_ns();
+  au_metrics_add(AU_M_POOL_IDLE, -1);
+  au_metrics_add(AU_M_POOL_ACTIVE, 1);
+  au_status_t status = au_database_exec_within(business->database, timeout_s,
+                                               sql, out_result, error);
+  au_metrics_add(AU_M_POOL_ACTIVE, -1);
+  au_metrics_add(AU_M_POOL_IDLE, 1);
+  au_metrics_count_query(AU_OPERATION_BUSINESS,
+                         (double)(au_clock_monotonic_ns() - start_ns) /
+                             (double)AU_NS_PER_MS,
+                         options->slow_query_s * 1000.0);
+  return status;
+}
+
+static au_status_t make_ready(au_business_t *business,
+                              au_database_error_t *error) {
+  if (!au_database_check(business->database))
+    business->is_migrated = false;
+  au_status_t status = au_database_connect(business->database, error);
+  set_counted(business, status == AU_OK);
+  if (status == AU_OK && !business->is_migrated)
+    status = au_schema_migrate(business->database, error);
+  business->is_migrated = status == AU_OK;
+  return status;
+}
+
+static au_status_t fold(au_business_t *business, au_database_error_t *error) {
+  char sql[128];
+  (void)snprintf(sql, sizeof(sql),
+                 "SELECT aurore.fold(to_timestamp(%" PRId64 "), %d)",
+                 (au_clock_wall_us() - FOLD_AFTER_US) / AU_US_PER_S, FOLD_ROWS);
+  for (int i = 0; i < FOLDS_MAX; i++) {
+    au_result_t result = {NULL};
+    au_status_t status = ask(business, sql, &result, error);
+    if (status != AU_OK)
+      return status;
+    const char *text = au_result_text(&result, 0, 0);
+    bool is_last = text == NULL || strtol(text, NULL, 10) < FOLD_ROWS;
+    au_result_fini(&result);
+    if (is_last)
+      break;
+  }
+  return AU_OK;
+}
+
+static au_status_t read_figures(au_business_t *business,
+                                au_database_error_t *error) {
+  unsigned wanted = business->options->business_services;
+  int64_t now_us = au_clock_wall_us();
+  char sql[160];
+  (void)snprintf(sql, sizeof(sql),
+                 "SELECT kind, name, n FROM aurore.figures("
+                 "to_timestamp(%" PRId64 "), %u)",
+                 now_us / AU_US_PER_S,
+                 wanted > AU_BUSINESS_TOP ? wanted : AU_BUSINESS_TOP);
+  au_result_t result = {NULL};
+  au_status_t status = ask(business, sql, &result, error);
+  if (status != AU_OK)
+    return status;
+  bool is_valid = true;
+  holder_t *holder = make_figures(&result, wanted, now_us, &is_valid);
+  au_result_fini(&result);
+  if (holder != NULL) {
+    publish(holder);
+    return AU_OK;
+  }
+  *error = (au_database_error_t){.fault = AU_FAULT_DATABASE};
+  (void)snprintf(error->message, sizeof(error->message), "%s",
+                 is_valid ? "out of memory"
+                          : "aurore.figures answers something else");
+  return is_valid ? AU_NOMEM : AU_INVALID;
+}
+
+/* The figures are read even when nothing can be folded: they are right then,
+ * too. */
+static au_status_t work(au_business_t *business, const char **out_what,
+                        au_database_error_t *error) {
+  *out_what = "read the business figures";
+  au_status_t status = make_ready(business, error);
+  if (status != AU_OK)
+    return status;
+  au_status_t folded = fold(business, error);
+  if (folded != AU_OK && folded != AU_INVALID)
+    return folded;
+  au_database_error_t read_error;
+  status = read_figures(business, &read_error);
+  if (status != AU_OK) {
+    *error = read_error;
+    business->is_migrated = false; /* another database may answer now */
+    return status;
+  }
+  *out_what = "fold the business counters";
+  return folded;
+}
+
+/* Looks when it may; returns how long to wait until the next time. */
+static int64_t look(au_business_t *business) {
+  if (business->breaker != NULL &&
+      au_breaker_snapshot(business->breaker).state != AU_BREAKER_CLOSED)
+    return au_backoff_next(&business->backoff);
+  au_database_error_t error;
+  const char *what;
+  au_status_t status = work(business, &what, &error);
+  set_counted(business, au_database_is_connected(business->database));
+  if (status == AU_OK) {
+    if (business->in_trouble)
+      au_log(AU_LOG_NOTICE, "the business figures are read again");
+    business->in_trouble = false;
+    au_backoff_reset(&business->backoff);
+    return au_clock_seconds_ns(business->options->business_interval_s);
+  }
+  /* That the database is away is said by the writers. */
+  if (status != AU_UNAVAILABLE && !business->in_trouble) {
+    au_log(AU_LOG_WARNING, "could not %s: %s; trying again", what,
+           error.message);
+    business->in_trouble = true;
+  }
+  return au_backoff_next(&business->backoff);
+}
+
+/* false: stop. */
+static bool rest(const au_business_t *business, int64_t wait_ns) {
+  int64_t deadline_ns = au_clock_monotonic_ns() + wait_ns;
+  struct pollfd fd = {.fd = business->stop_fd, .events = POLLIN};
+  for (int64_t left_ns = wait_ns; left_ns > 0;
+       left_ns = deadline_ns - au_clock_monotonic_ns())
+    if (poll(&fd, 1, (int)(left_ns / AU_NS_PER_MS) + 1) > 0)
+      return false;
+  return true;
+}
+
+static void *business_main(void *argument) {
+  au_business_t *business = argument;
+  while (rest(business, look(business)))
+    ;
+  set_counted(business, false);
+  return NULL;
+}
+
+static void business_free(au_business_t *business) {
+  au_database_destroy(business->database);
+  if (business->stop_fd >= 0)
+    close(business->stop_fd);
+  free(business);
+}
+
+au_status_t au_business_start(const au_options_t *options,
+                              au_breaker_t *breaker,
+                              au_business_t **out_business) {
+  *out_business = NULL;
+  au_business_t *business = calloc(1, sizeof(*business));
+  if (business == NULL)
+    return AU_NOMEM;
+  business->options = options;
+  business->breaker = breaker;
+  business->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  au_backoff_init(&business->backoff,
+                  au_clock_seconds_ns(options->backoff_min_s),
+                  au_clock_seconds_ns(options->backoff_max_s),
+                  (uint64_t)au_clock_wall_us() + 1);
+  const au_database_config_t config = {
+      .conninfo = options->conninfo,
+      .connect_timeout_s = options->connect_timeout_s,
+      .statement_timeout_s = options->statement_timeout_s,
+      .stop_fd = business->stop_fd,
+      .application_name = "collectd aurore figures"};
+  if (business->stop_fd < 0 ||
+      au_database_create(&config, &business->database) != AU_OK ||
+      au_thread_start(&business->thread, "au-business", business_main,
+                      business) != 0) {
+    business_free(business);
+    return AU_NOMEM;
+  }
+  *out_business = business;
+  return AU_OK;
+}
+
+void au_business_stop(au_business_t *business) {
+  if (business == NULL)
+    return;
+  eventfd_write(business->stop_fd, 1);
+  pthread_join(business->thread, NULL);
+  publish(NULL);
+  business_free(business);
+}

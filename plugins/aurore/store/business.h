@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * business - the business figures: a thread that folds the counters of past
+ * minutes and reads the figures every BusinessInterval, on a connection of its
+ * own, and publishes them, to the metrics and to whoever asks.
+ *
+ * The events themselves are never counted: writers add to aurore.event_count in
+ * the transaction that stores them, and schema/007_business.sql says how the
+ * counters are folded and read, so that the figures are count(*) exactly, at a
+ * cost that does not grow with the events.
+ *
+ * A failure is said once, backed off from, and never counted for the circuit
+ * breaker: whether the database stores events is not for a reader to say. While
+ * the breaker is not closed the database is left alone, and the last figures
+ * stay, with their time.
+ *
+ * Threads: start and stop from one thread; acquire and release from any, at any
+ * time. They take a lock for the counting of references only.
+ */
+#ifndef AURORE_STORE_BUSINESS_H
+#define AURORE_STORE_BUSINESS_H
+
+#include "base/status.h"
+#include "config/options.h"
+#include "database/breaker.h"
+#include "metrics/metrics.h"
+
+/* So many services are the "top" ones. */
+#define AU_BUSINESS_TOP 10
+
+typedef struct au_hour_count {
+  const char *hour; /* "2026-11-24 04:00", UTC */
+  uint64_t count;
+} au_hour_count_t;
+
+/* Never changed once it was published. */
+typedef struct au_figures {
+  int64_t as_of_us; /* when they were asked for, by our clock */
+  uint64_t total;   /* events in the database */
+  uint64_t last_day;
+  uint64_t last_hour;
+  uint64_t dead_letters; /* not yet reprocessed */
+  /* The BusinessServices largest, the largest first; then "other" when there
+   * are more. No name comes twice; the counts add up to the total. */
+  const au_service_count_t *service;
+  size_t services;
+  const au_service_count_t *top; /* at most AU_BUSINESS_TOP */
+  size_t tops;
+  const au_hour_count_t
+      *hour; /* of the last day, those with events, in order */
+  size_t hours;
+  void *holder; /* of business.c */
+} au_figures_t;
+
+typedef struct au_business au_business_t;
+
+/* Borrows "options" and "breaker" until stop; "breaker" may be NULL. A database
+ * that is away is no error. AU_NOMEM: not started. */
+AU_MUST_CHECK au_status_t au_business_start(const au_options_t *options,
+                                            au_breaker_t *breaker,
+                                            au_business_t **out_business);
+
+/* Ends the thread, whatever it waits for, frees, and forgets the figures. NULL:
+ * nothing. */
+void au_business_stop(au_business_t *business);
+
+/* The last figures that were read, or NULL when there are none yet; given back
+ * with release (NULL: nothing). */
+const au_figures_t *au_business_acquire(void);
+void au_business_release(const au_figures_t *figures);
+
+/* The events of the last day, a minute. */
+double au_business_per_minute(const au_figures_t *figures);
+
+#endif

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * claim - see claim.h. What the functions in the database do is said in
+ * schema/003_lane.sql.
+ */
+#include "store/claim.h"
+
+#include "base/log.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void put_claim(au_bytes_t *sql, const au_claim_t *claim,
+                      au_spool_t *spool) {
+  char text[AU_UUID_TEXT_SIZE];
+  au_uuid_format(&claim->spool_id, text);
+  au_bytes_printf(sql,
+                  "SELECT next_seq, epoch, found_seq FROM "
+                  "aurore.claim('%s',%u::smallint,ARRAY[",
+                  text, claim->lane);
+  au_uuid_t owner[AU_OWNERS_MAX];
+  uint64_t end_seq[AU_OWNERS_MAX];
+  uint32_t owners = au_spool_owners(spool, owner, end_seq);
+  for (uint32_t i = 0; i < owners; i++) {
+    au_uuid_format(&owner[i], text);
+    au_bytes_printf(sql, "%s'%s'", i > 0 ? "," : "", text);
+  }
+  au_bytes_put_string(sql, "]::uuid[],ARRAY[");
+  for (uint32_t i = 0; i < owners; i++)
+    au_bytes_printf(sql, "%s%" PRIu64, i > 0 ? "," : "", end_seq[i]);
+  char host[256] = "";
+  if (gethostname(host, sizeof(host) - 1) != 0)
+    host[0] = '\0';
+  au_bytes_printf(sql, "]::bigint[],%" PRIu64 ",%s,", au_spool_begin(spool).seq,
+                  au_spool_may_fall_back(spool) ? "true" : "false");
+  au_database_put_literal(sql, host, strlen(host));
+  au_bytes_put_u8(sql, ')');
+}
+
+static au_status_t ask(au_claim_t *claim, au_database_t *database,
+                       au_spool_t *spool, au_result_t *result,
+                       au_database_error_t *error) {
+  au_bytes_t sql = AU_BYTES_INIT;
+  put_claim(&sql, claim, spool);
+  const char *text = au_bytes_text(&sql);
+  au_status_t status = AU_NOMEM;
+  if (text != NULL) {
+    status = au_database_exec(database, text, result, error);
+  } else {
+    *error = (au_database_error_t){.fault = AU_FAULT_DATABASE};
+    snprintf(error->message, sizeof(error->message), "out of memory");
+  }
+  au_bytes_fini(&sql);
+  return status;
+}
+
+/* Says it when the database and the spool did not agree about what is stored.
+ */
+static void tell(const au_claim_t *claim, uint64_t found_seq) {
+  if (found_seq < claim->next_seq)
+    au_log(AU_LOG_ERROR,
+           "the database has lost %" PRIu64
+           " events of lane %u that it had confirmed (restored, or a standby "
+           "promoted that had not received them?)",
+           claim->next_seq - found_seq, claim->lane);
+  else if (found_seq > claim->next_seq)
+    au_log(AU_LOG_WARNING,
+           "lane %u of the spool has lost its last %" PRIu64
+           " events, which the database has; going on",
+           claim->lane, found_seq - claim->next_seq);
+}
+
+au_status_t au_claim_make(au_claim_t *claim, au_database_t *database,
+                          au_lane_t *lane, au_database_error_t *error) {
+  au_spool_t *spool = au_lane_spool(lane);
+  au_result_t result = {.pg = NULL};
+  au_status_t status = ask(claim, database, spool, &result, error);
+  if (status != AU_OK)
+    return status;
+  const char *answer[3] = {NULL};
+  for (unsigned i = 0; i < 3 && au_result_rows(&result) == 1; i++)
+    answer[i] = au_result_text(&result, 0, i);
+  if (answer[0] == NULL || answer[1] == NULL || answer[2] == NULL) {
+    au_result_fini(&result);
+    *error = (au_database_error_t){.fault = AU_FAULT_DATABASE};
+    snprintf(error->message, sizeof(error->message),
+             "the function aurore.claim answers something else");
+    return AU_INVALID;
+  }
+  claim->next_seq = strtoull(answer[0], NULL, 10);
+  claim->epoch = (uint32_t)strtoul(answer[1], NULL, 10);
+  tell(claim, strtoull(answer[2], NULL, 10));
+  au_result_fini(&result);
+  au_spool_confirm_owner(spool);
+  return AU_OK;
+}

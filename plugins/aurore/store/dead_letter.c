@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * dead_letter - see dead_letter.h.
+ */
+#include "store/dead_letter.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static const au_refusal_t undecodable = {.sqlstate = "22P03",
+                                         .reason = "the row cannot be decoded"};
+
+static void put_uuid(au_bytes_t *sql, const au_uuid_t *uuid) {
+  char text[AU_UUID_TEXT_SIZE];
+  au_uuid_format(uuid, text);
+  au_bytes_printf(sql, "'%s'", text);
+}
+
+static void put_reason(au_bytes_t *sql, const char *reason) {
+  au_database_put_literal(sql, reason, strlen(reason));
+}
+
+void au_dead_letter_put_new(au_bytes_t *sql, const au_claim_t *claim,
+                            uint64_t seq, const uint8_t *tuple, size_t size,
+                            const au_refusal_t *refusal) {
+  au_uuid_t id = au_row_event_id(tuple);
+  au_slice_t service = au_row_service(tuple);
+  au_bytes_put_string(sql, "INSERT INTO aurore.dead_letter (event_id, service, "
+                           "event, failure_reason, sql_state, retry_count, "
+                           "last_attempt_at, spool_id, lane, seq) VALUES (");
+  put_uuid(sql, &id);
+  au_bytes_put_u8(sql, ',');
+  au_database_put_literal(sql, service.data, service.size);
+  au_bytes_put_u8(sql, ',');
+  au_database_put_bytea(sql, tuple, size);
+  au_bytes_put_u8(sql, ',');
+  put_reason(sql, refusal->reason);
+  au_bytes_printf(sql, ",'%s',1,now(),", refusal->sqlstate);
+  put_uuid(sql, &claim->spool_id);
+  au_bytes_printf(sql, ",%u,%" PRIu64 ");", claim->lane, seq);
+}
+
+/* Exact to the microsecond. Unsigned, since it may hold any time. */
+static void put_time(au_bytes_t *sql, int64_t us) {
+  au_bytes_printf(sql,
+                  "timestamptz '2000-01-01 00:00:00+00' + "
+                  "interval '1 microsecond' * (%" PRId64 ")",
+                  (int64_t)((uint64_t)us - (uint64_t)AU_POSTGRES_EPOCH_US));
+}
+
+static void put_text(au_bytes_t *sql, au_slice_t text) {
+  if (text.data == NULL)
+    au_bytes_put_string(sql, "NULL");
+  else
+    au_database_put_bytea(sql, text.data, text.size);
+}
+
+void au_dead_letter_put_refused(au_bytes_t *sql, const uint8_t *tuple,
+                                size_t size, const au_refusal_t *refusal) {
+  au_uuid_t id = au_row_dead_letter_id(tuple, size);
+  au_bytes_put_string(sql, "SELECT aurore.refuse_dead_letter(");
+  put_uuid(sql, &id);
+  au_bytes_printf(sql, ",'%s',", refusal->sqlstate);
+  put_reason(sql, refusal->reason);
+  au_bytes_put_string(sql, ");");
+}
+
+void au_dead_letter_put_store(au_bytes_t *sql, const au_claim_t *claim,
+                              const uint8_t *tuple, size_t size) {
+  au_event_t event;
+  if (au_row_decode(tuple, size, &event) != AU_OK) {
+    /* It was whole when it was put into the buffer. */
+    au_dead_letter_put_refused(sql, tuple, size, &undecodable);
+    return;
+  }
+  au_uuid_t id = au_row_dead_letter_id(tuple, size);
+  au_bytes_put_string(sql, "SELECT aurore.store_dead_letter(");
+  put_uuid(sql, &id);
+  au_bytes_put_u8(sql, ',');
+  put_uuid(sql, &claim->spool_id);
+  au_bytes_printf(sql, ",%u::smallint,", claim->lane);
+  put_time(sql, event.ingested_at_us);
+  au_bytes_put_u8(sql, ',');
+  put_uuid(sql, &event.id);
+  au_bytes_put_u8(sql, ',');
+  put_time(sql, event.occurred_at_us);
+  au_bytes_put_u8(sql, ',');
+  put_text(sql, event.service);
+  au_bytes_put_u8(sql, ',');
+  put_text(sql, event.message);
+  au_bytes_put_u8(sql, ',');
+  put_text(sql, event.metadata);
+  au_bytes_put_string(sql, ");");
+}

@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * writer - see writer.h.
+ */
+#include "store/writer.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/thread.h"
+#include "database/database.h"
+#include "database/schema.h"
+#include "event/row.h"
+#include "metrics/metrics.h"
+#include "store/batch.h"
+#include "store/claim.h"
+
+#include <inttypes.h>
+#include <poll.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A batch ends here, whatever BatchSize says: it is held in memory. */
+#define BATCH_BYTES_MAX ((size_t)8 << 20)
+/* How often an idle connection is looked at. */
+#define IDLE_NS AU_NS_PER_S
+/* How often a fenced lane asks whether it still is. */
+#define FENCED_NS (10 * AU_NS_PER_S)
+
+struct au_writer {
+  /* Immutable after start. */
+  const au_options_t *options;
+  au_lane_t *lane;
+  au_breaker_t *breaker;
+  int abort_fd;
+  void (*reached)(void);
+  pthread_t thread;
+
+  /* The thread's own. */
+  au_database_t *database;
+  au_batch_t batch;
+  au_claim_t claim;
+  au_backoff_t backoff;
+  bool claimed;    /* since the last doubt */
+  bool in_trouble; /* told; cleared when a batch is stored */
+
+  _Atomic bool connected;
+
+  pthread_mutex_t lock; /* protects: has_ended */
+  pthread_cond_t ended;
+  bool has_ended;
+};
+
+static double ms_since(int64_t start_ns) {
+  return (double)(au_clock_monotonic_ns() - start_ns) / (double)AU_NS_PER_MS;
+}
+
+static bool is_aborted(const au_writer_t *writer) {
+  struct pollfd fd = {.fd = writer->abort_fd, .events = POLLIN};
+  return poll(&fd, 1, 0) > 0;
+}
+
+static void set_connected(au_writer_t *writer, bool connected) {
+  bool before = atomic_exchange(&writer->connected, connected);
+  if (before != connected)
+    au_metrics_add(AU_M_POOL_IDLE, connected ? 1 : -1);
+}
+
+/* Waits without the database. While the lane is being drained only the abort
+ * may cut a wait short, else the stop may, too. */
+static void rest(au_writer_t *writer, int64_t wait_ns) {
+  int64_t deadline_ns = au_clock_monotonic_ns() + wait_ns;
+  if (!au_lane_is_stopping(writer->lane)) {
+    au_lane_sleep(writer->lane, deadline_ns);
+    return;
+  }
+  struct pollfd fd = {.fd = writer->abort_fd, .events = POLLIN};
+  poll(&fd, 1, (int)(wait_ns / AU_NS_PER_MS) + 1);
+}
+
+/* Asks the breaker; waits, and says false, while it allows nothing. */
+static bool may_try(au_writer_t *writer, au_permit_t *permit) {
+  int64_t now_ns = au_clock_monotonic_ns();
+  int64_t retry_ns = 0;
+  if (au_breaker_allow(writer->breaker, now_ns, permit, &retry_ns))
+    return true;
+  set_connected(writer, au_database_is_connected(writer->database));
+  rest(writer, retry_ns - now_ns);
+  return false;
+}
+
+/* The day of an event is being dropped: it cannot be made until that is done.
+ * The database works, and has spoken. */
+static bool is_being_dropped(const au_database_error_t *error) {
+  return strcmp(error->sqlstate, AU_SQLSTATE_IN_USE) == 0;
+}
+
+/* The database's fault: count it, say it once, wait. */
+static void back_off(au_writer_t *writer, au_permit_t permit, const char *what,
+                     const au_database_error_t *error) {
+  set_connected(writer, au_database_is_connected(writer->database));
+  if (is_aborted(writer)) {
+    au_breaker_cancel(writer->breaker, permit);
+    return;
+  }
+  if (!writer->in_trouble)
+    au_log(AU_LOG_WARNING,
+           "could not %s: %s; %" PRIu64 " events wait in lane %u, trying again",
+           what, error->message, au_lane_waiting(writer->lane),
+           writer->claim.lane);
+  writer->in_trouble = true;
+  au_metrics_count_failure(error->sqlstate[0] != '\0' ? error->sqlstate : NULL);
+  if (is_being_dropped(error))
+    au_breaker_success(writer->breaker, permit);
+  else
+    au_breaker_failure(writer->breaker, permit, au_clock_monotonic_ns(),
+                       au_clock_wall_us());
+  rest(writer, au_backoff_next(&writer->backoff));
+}
+
+static void recovered(au_writer_t *writer, au_permit_t permit) {
+  au_breaker_success(writer->breaker, permit);
+  au_backoff_reset(&writer->backoff);
+  if (!writer->in_trouble)
+    return;
+  writer->in_trouble = false;
+  au_log(AU_LOG_NOTICE, "lane %u reaches the database again",
+         writer->claim.lane);
+}
+
+static void fence(au_writer_t *writer, const au_database_error_t *error) {
+  if (!au_lane_is_fenced(writer->lane)) {
+    au_lane_set_fenced(writer->lane, true);
+    au_log(AU_LOG_ERROR,
+           "lane %u is fenced: %s; it takes no events until this is settled, "
+           "see \"A fenced lane\" in docs/reliability.md",
+           writer->claim.lane, error->message);
+    au_notify(AU_SEVERITY_FAILURE, "lane", "lane %u is fenced: %s",
+              writer->claim.lane, error->message);
+  }
+  au_metrics_count_failure(error->sqlstate);
+  rest(writer, FENCED_NS);
+}
+
+static void unfence(au_writer_t *writer) {
+  if (!au_lane_is_fenced(writer->lane))
+    return;
+  au_lane_set_fenced(writer->lane, false);
+  au_log(AU_LOG_NOTICE, "lane %u is no longer fenced", writer->claim.lane);
+  au_notify(AU_SEVERITY_OKAY, "lane", "lane %u is no longer fenced",
+            writer->claim.lane);
+}
+
+/* Connects, brings the schema up to date, claims the lane. "out_what": what
+ * failed. */
+static au_status_t reach_database(au_writer_t *writer, const char **out_what,
+                                  au_database_error_t *error) {
+  *out_what = "connect to the database";
+  au_status_t status = au_database_connect(writer->database, error);
+  if (status != AU_OK)
+    return status;
+  set_connected(writer, true);
+  *out_what = "bring the schema up to date";
+  int64_t start_ns = au_clock_monotonic_ns();
+  status = au_schema_migrate(writer->database, error);
+  au_metrics_count_query(AU_OPERATION_MIGRATE, ms_since(start_ns),
+                         writer->options->slow_query_s * 1000.0);
+  if (status != AU_OK)
+    return status;
+  *out_what = "claim the lane";
+  return au_claim_make(&writer->claim, writer->database, writer->lane, error);
+}
+
+/* Connected, schema right, lane ours. Otherwise waits, and says false. */
+static bool make_ready(au_writer_t *writer) {
+  if (writer->claimed && au_database_is_connected(writer->database))
+    return true;
+  writer->claimed = false;
+  au_permit_t permit;
+  if (!may_try(writer, &permit))
+    return false;
+  au_database_error_t error;
+  const char *what;
+  if (reach_database(writer, &what, &error) == AU_OK) {
+    unfence(writer);
+    au_batch_settle(&writer->batch, writer->claim.next_seq);
+    au_lane_commit(writer->lane, au_batch_position(&writer->batch));
+    writer->claimed = true;
+    /* Whether it can store, too, is what the batch that has failed will tell:
+     * a full disk, say, does not stand in the way of a claim. */
+    if (au_batch_is_done(&writer->batch))
+      recovered(writer, permit);
+    else
+      au_breaker_cancel(writer->breaker, permit);
+    if (writer->reached != NULL)
+      writer->reached();
+    return true;
+  }
+  if (error.fault == AU_FAULT_FENCED) {
+    recovered(writer, permit); /* the database works, and has spoken */
+    fence(writer, &error);
+  } else {
+    back_off(writer, permit, what, &error);
+  }
+  return false;
+}
+
+/* The partitions of the days that the next range falls into. */
+static bool make_partitions(au_writer_t *writer, au_database_error_t *error) {
+  const au_slab_t *slab = &writer->batch.slab;
+  int64_t made = INT64_MIN;
+  size_t offset = 0;
+  /* Day by day: a clock that jumped may have left years between two of them. */
+  for (size_t row = 0; row < slab->count; row++) {
+    int64_t day =
+        au_schema_day(au_row_ingested_at_us(slab->bytes.data + offset));
+    offset += slab->length[row];
+    if (day != made &&
+        au_schema_ensure_partitions(writer->database, day, day, error) != AU_OK)
+      return false;
+    made = day;
+  }
+  return true;
+}
+
+/* An attempt failed. Returns true when it may be tried again at once. */
+static bool handle_failure(au_writer_t *writer, au_permit_t permit,
+                           au_database_error_t *error, bool *partitions_made) {
+  if (error->fault == AU_FAULT_ROW &&
+      au_batch_blame_row(&writer->batch, error)) {
+    au_metrics_count_failure(error->sqlstate);
+    au_breaker_success(writer->breaker, permit);
+    return true;
+  }
+  if (error->fault == AU_FAULT_PARTITION && !*partitions_made &&
+      make_partitions(writer, error)) {
+    *partitions_made = true;
+    au_breaker_success(writer->breaker, permit);
+    return true;
+  }
+  if (error->fault == AU_FAULT_FENCED) {
+    /* The lane's place is not what we thought; the claim will tell. */
+    au_metrics_count_failure(error->sqlstate);
+    au_breaker_success(writer->breaker, permit);
+    writer->claimed = false;
+    return false;
+  }
+  /* Begin again from the schema on: it may be gone, or another database may
+   * answer at this address now. */
+  writer->claimed = false;
+  back_off(writer, permit, "store a batch", error);
+  return false;
+}
+
+static au_status_t attempt(au_writer_t *writer, au_database_error_t *error) {
+  int64_t start_ns = au_clock_monotonic_ns();
+  au_metrics_add(AU_M_POOL_IDLE, -1);
+  au_metrics_add(AU_M_POOL_ACTIVE, 1);
+  au_status_t status =
+      au_batch_store(&writer->batch, writer->database, &writer->claim, error);
+  au_metrics_add(AU_M_POOL_ACTIVE, -1);
+  au_metrics_add(AU_M_POOL_IDLE, 1);
+  au_metrics_count_query(AU_OPERATION_STORE, ms_since(start_ns),
+                         writer->options->slow_query_s * 1000.0);
+  return status;
+}
+
+/* Stores the batch that was taken, as far as it goes without doubt. */
+static void store(au_writer_t *writer) {
+  bool partitions_made = false;
+  while (!au_batch_is_done(&writer->batch) && !is_aborted(writer)) {
+    au_permit_t permit;
+    if (!may_try(writer, &permit))
+      continue;
+    au_database_error_t error;
+    if (attempt(writer, &error) == AU_OK) {
+      recovered(writer, permit);
+      partitions_made = false;
+      au_lane_commit(writer->lane, au_batch_position(&writer->batch));
+      writer->claim.next_seq = au_batch_position(&writer->batch).seq;
+    } else if (!handle_failure(writer, permit, &error, &partitions_made) &&
+               !writer->claimed) {
+      return;
+    }
+  }
+}
+
+static void take_and_store(au_writer_t *writer) {
+  if (au_batch_is_done(&writer->batch)) {
+    au_status_t status =
+        au_batch_take(&writer->batch, writer->lane, writer->options->batch_size,
+                      BATCH_BYTES_MAX);
+    if (status != AU_OK) {
+      au_log(AU_LOG_WARNING,
+             "could not read lane %u of the spool; trying again",
+             writer->claim.lane);
+      rest(writer, AU_NS_PER_S);
+      return;
+    }
+    au_batch_skip(&writer->batch, writer->claim.next_seq);
+    if (writer->batch.slab.end.seq == writer->batch.slab.begin.seq)
+      rest(writer, IDLE_NS); /* told too early; should not be */
+  }
+  au_lane_commit(writer->lane, au_batch_position(&writer->batch));
+  store(writer);
+}
+
+static bool may_end(au_writer_t *writer) {
+  if (is_aborted(writer))
+    return true;
+  return au_lane_is_stopping(writer->lane) &&
+         au_lane_waiting(writer->lane) == 0;
+}
+
+static void *writer_main(void *argument) {
+  au_writer_t *writer = argument;
+  const au_options_t *options = writer->options;
+  int64_t drain_ns = au_clock_seconds_ns(options->drain_interval_s);
+  while (!may_end(writer)) {
+    if (!make_ready(writer))
+      continue;
+    au_wake_t wake = AU_WAKE_BATCH;
+    if (au_batch_is_done(&writer->batch))
+      wake = au_lane_wait(writer->lane, options->batch_size, drain_ns,
+                          au_clock_monotonic_ns() + IDLE_NS);
+    if (wake == AU_WAKE_BATCH)
+      take_and_store(writer);
+    else /* idle: a connection that is gone should not look like one */
+      set_connected(writer, au_database_check(writer->database));
+  }
+  set_connected(writer, false);
+  au_database_disconnect(writer->database);
+  pthread_mutex_lock(&writer->lock);
+  writer->has_ended = true;
+  pthread_cond_signal(&writer->ended);
+  pthread_mutex_unlock(&writer->lock);
+  return NULL;
+}
+
+au_status_t au_writer_start(const au_writer_config_t *config,
+                            au_writer_t **out_writer) {
+  *out_writer = NULL;
+  au_writer_t *writer = calloc(1, sizeof(*writer));
+  if (writer == NULL)
+    return AU_NOMEM;
+  if (au_thread_condition(&writer->ended) != 0) {
+    free(writer);
+    return AU_NOMEM;
+  }
+  pthread_mutex_init(&writer->lock, NULL);
+  writer->options = config->options;
+  writer->lane = config->lane;
+  writer->breaker = config->breaker;
+  writer->abort_fd = config->abort_fd;
+  writer->reached = config->reached;
+  writer->claim.spool_id = au_spool_id(au_lane_spool(config->lane));
+  writer->claim.lane = au_lane_index(config->lane);
+  au_backoff_init(&writer->backoff,
+                  au_clock_seconds_ns(config->options->backoff_min_s),
+                  au_clock_seconds_ns(config->options->backoff_max_s),
+                  (uint64_t)au_clock_monotonic_ns() + writer->claim.lane);
+  char name[64];
+  snprintf(name, sizeof(name), "collectd aurore writer %u", writer->claim.lane);
+  const au_database_config_t database = {
+      .conninfo = config->options->conninfo,
+      .connect_timeout_s = config->options->connect_timeout_s,
+      .statement_timeout_s = config->options->statement_timeout_s,
+      .stop_fd = config->abort_fd,
+      .application_name = name};
+  char thread_name[16];
+  snprintf(thread_name, sizeof(thread_name), "au-writer-%u",
+           writer->claim.lane % 100);
+  if (au_database_create(&database, &writer->database) != AU_OK ||
+      au_thread_start(&writer->thread, thread_name, writer_main, writer) != 0) {
+    au_writer_destroy(writer);
+    return AU_NOMEM;
+  }
+  *out_writer = writer;
+  return AU_OK;
+}
+
+bool au_writer_join(au_writer_t *writer, int64_t deadline_ns) {
+  struct timespec until = au_clock_timespec(deadline_ns);
+  pthread_mutex_lock(&writer->lock);
+  while (!writer->has_ended && au_clock_monotonic_ns() < deadline_ns)
+    pthread_cond_timedwait(&writer->ended, &writer->lock, &until);
+  bool has_ended = writer->has_ended;
+  pthread_mutex_unlock(&writer->lock);
+  return has_ended && pthread_join(writer->thread, NULL) == 0;
+}
+
+void au_writer_destroy(au_writer_t *writer) {
+  if (writer == NULL)
+    return;
+  au_database_destroy(writer->database);
+  au_batch_fini(&writer->batch);
+  pthread_cond_destroy(&writer->ended);
+  pthread_mutex_destroy(&writer->lock);
+  free(writer);
+}
+
+bool au_writer_is_connected(const au_writer_t *writer) {
+  return atomic_load(&writer->connected);
+}

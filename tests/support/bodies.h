@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * bodies - for tests of request bodies: parse one, look at its events and at
+ * its errors. One parser and one body a test, made by the fixture.
+ */
+#ifndef SUPPORT_BODIES_H
+#define SUPPORT_BODIES_H
+
+#include "event/ingest.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NOW INT64_C(1700000000123456)
+
+static au_limits_t limits;
+static au_ingest_t ingest;
+static au_bytes_t body; /* for bodies that are put together */
+
+static inline void set_up(void) {
+  limits = (au_limits_t)AU_LIMITS_DEFAULT;
+  body = (au_bytes_t)AU_BYTES_INIT;
+  ck_assert_int_eq(au_ingest_init(&ingest, &limits), AU_OK);
+}
+
+static inline void tear_down(void) {
+  au_bytes_fini(&body);
+  au_ingest_fini(&ingest);
+}
+
+/* From a copy that ends with its memory: checkers see a step too far. */
+static inline au_ingest_result_t parse_bytes(au_ingest_format_t format,
+                                             const void *data, size_t size) {
+  char *copy = malloc(size + 1);
+  ck_assert_ptr_nonnull(copy);
+  if (size > 0)
+    memcpy(copy + 1, data, size);
+  au_ingest_result_t result =
+      au_ingest_parse(&ingest, format, copy + 1, size, NOW);
+  free(copy);
+  if (result == AU_INGEST_DONE)
+    ck_assert_uint_eq(ingest.rows.count + ingest.errors_count, ingest.total);
+  else
+    ck_assert_uint_eq(ingest.rows.count + ingest.errors_count + ingest.total,
+                      0);
+  return result;
+}
+
+static inline au_ingest_result_t parse(const char *json) {
+  return parse_bytes(AU_INGEST_JSON, json, strlen(json));
+}
+
+static inline au_ingest_result_t parse_lines(const char *lines) {
+  return parse_bytes(AU_INGEST_NDJSON, lines, strlen(lines));
+}
+
+static inline au_ingest_result_t parse_body(void) {
+  ck_assert(!body.failed);
+  return parse_bytes(AU_INGEST_JSON, body.data, body.size);
+}
+
+/* The errors of the n-th refused event. */
+static inline const char *errors_of(size_t n) {
+  static char text[16384];
+  ck_assert_uint_lt(n, ingest.errors_count);
+  const au_ingest_error_t *error = &ingest.errors[n];
+  ck_assert_uint_le(error->offset + error->size, ingest.errors_json.size);
+  snprintf(text, sizeof(text), "%.*s", (int)error->size,
+           (const char *)ingest.errors_json.data + error->offset);
+  return text;
+}
+
+static inline au_event_t event_of(size_t n) {
+  ck_assert_uint_lt(n, ingest.rows.count);
+  size_t offset = 0;
+  for (size_t i = 0; i < n; i++)
+    offset += ingest.rows.length[i];
+  au_event_t event;
+  ck_assert_int_eq(au_row_decode(ingest.rows.bytes.data + offset,
+                                 ingest.rows.length[n], &event),
+                   AU_OK);
+  ck_assert_mem_eq(&event.id, &ingest.ids[n], sizeof(event.id));
+  ck_assert_int_eq(event.ingested_at_us, NOW);
+  return event;
+}
+
+static inline void assert_slice(au_slice_t slice, const char *text) {
+  ck_assert_msg(slice.size == strlen(text) &&
+                    memcmp(slice.data, text, slice.size) == 0,
+                "\"%.*s\" is not \"%s\"", (int)slice.size, slice.data, text);
+}
+
+/* An event whose fields but those in "fields" (which ends with a comma, or is
+ * empty) are good. */
+static inline const char *with(const char *fields) {
+  static char json[8192];
+  snprintf(json, sizeof(json),
+           "{\"timestamp\":1700000000,\"service\":\"s\",\"message\":\"m\"%s%s}",
+           fields[0] != '\0' ? "," : "", fields);
+  return json;
+}
+
+static inline void assert_accepted(const char *json) {
+  ck_assert_int_eq(parse(json), AU_INGEST_DONE);
+  ck_assert_msg(ingest.rows.count == 1 && ingest.errors_count == 0,
+                "%.200s: %s", json,
+                ingest.errors_count > 0 ? errors_of(0) : "nothing");
+}
+
+static inline void assert_refused(const char *json, const char *errors) {
+  ck_assert_int_eq(parse(json), AU_INGEST_DONE);
+  ck_assert_msg(ingest.errors_count == 1 && ingest.rows.count == 0,
+                "not refused: %.200s", json);
+  ck_assert_str_eq(errors_of(0), errors);
+}
+
+#define FIELD(field, constraints)                                              \
+  "{\"field\":\"" field "\",\"constraints\":{" constraints "}}"
+
+#define IS_STRING(field) "\"isString\":\"" field " must be a string\""
+#define NOT_EMPTY(field) "\"isNotEmpty\":\"" field " must not be empty\""
+#define UNPARSEABLE                                                            \
+  "\"isParseableTimestamp\":\"timestamp must be an ISO 8601 date or "          \
+  "date-time, or a Unix epoch in seconds or milliseconds, of the years 1970 "  \
+  "to 2100\""
+#define CHARACTER(field)                                                       \
+  "\"isStorable\":\"" field                                                    \
+  " must not contain U+0000 or half a surrogate pair\""
+#define ENCODING(field) "\"isStorable\":\"" field " must be valid UTF-8\""
+#define NUMBER                                                                 \
+  "\"isStorable\":\"metadata must not contain a number of more than 400 "      \
+  "digits when written out\""
+#define SIZE_VALID(text) "\"isMetadataSizeValid\":\"" text "\""
+#define SERVICE_LENGTH                                                         \
+  "\"maxLength\":\"service name must be at most 100 characters\""
+#define MESSAGE_LENGTH                                                         \
+  "\"maxLength\":\"message must be at most 2000 characters\""
+#define UNKNOWN(name)                                                          \
+  FIELD(name, "\"whitelistValidation\":\"property " name " should not "        \
+              "exist\"")
+#define NOT_OBJECT                                                             \
+  "[" FIELD("event", "\"isObject\":\"event must be an object\"") "]"
+#define ALL_MISSING                                                            \
+  "[" FIELD("timestamp", NOT_EMPTY("timestamp") "," UNPARSEABLE) "," FIELD(    \
+      "service", IS_STRING("service") "," NOT_EMPTY(                           \
+                     "service")) "," FIELD("message",                          \
+                                           IS_STRING("message") "," NOT_EMPTY( \
+                                               "message")) "]"
+
+/* --- a suite --------------------------------------------------------------*/
+
+#define COUNT_OF(array) ((int)(sizeof(array) / sizeof((array)[0])))
+
+static inline TCase *make_case(Suite *suite, const char *name) {
+  TCase *tcase = tcase_create(name);
+  tcase_add_checked_fixture(tcase, set_up, tear_down);
+  tcase_set_timeout(tcase, 60);
+  suite_add_tcase(suite, tcase);
+  return tcase;
+}
+
+static inline int run_suite(Suite *suite) {
+  SRunner *runner = srunner_create(suite);
+  srunner_run_all(runner, CK_ENV);
+  int failed = srunner_ntests_failed(runner);
+  srunner_free(runner);
+  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+#endif

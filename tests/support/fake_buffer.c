@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * fake_buffer - see fake_buffer.h.
+ */
+#include "support/fake_buffer.h"
+
+#include "base/thread.h"
+
+#include <check.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct au_buffer {
+  pthread_mutex_t lock; /* protects: all below */
+  pthread_cond_t changed;
+  pthread_t teller;
+  fake_answer_t answer;
+  au_status_t tell;
+  au_waiter_t *pending; /* a stack, linked by "next"; "bytes": its events */
+  unsigned pending_count;
+  bool release;
+  bool stop;
+  uint64_t taken;
+  uint64_t calls;
+  au_bytes_t tuples; /* of the last append */
+  uint32_t *length;
+  size_t count;
+  au_buffer_figures_t figures;
+  const char *trouble;
+  unsigned retry_after_s;
+};
+
+static au_buffer_t fake;
+
+static void *teller_main(void *argument) {
+  (void)argument;
+  pthread_mutex_lock(&fake.lock);
+  while (!fake.stop) {
+    if (fake.pending == NULL || !fake.release) {
+      pthread_cond_wait(&fake.changed, &fake.lock);
+      continue;
+    }
+    au_waiter_t *waiter = fake.pending;
+    fake.pending = waiter->next;
+    au_status_t status = fake.tell;
+    if (status == AU_OK)
+      fake.taken += waiter->bytes;
+    /* As the spool: no lock is held, and the waiter is not touched after. */
+    pthread_mutex_unlock(&fake.lock);
+    waiter->done(waiter, status);
+    pthread_mutex_lock(&fake.lock);
+    fake.pending_count--;
+    pthread_cond_broadcast(&fake.changed);
+  }
+  pthread_mutex_unlock(&fake.lock);
+  return NULL;
+}
+
+au_buffer_t *fake_buffer_open(void) {
+  fake = (au_buffer_t){.answer = FAKE_OK,
+                       .tell = AU_OK,
+                       .retry_after_s = 7,
+                       .figures = {.capacity = 1000, .max_bytes = 1 << 20}};
+  pthread_mutex_init(&fake.lock, NULL);
+  ck_assert_int_eq(au_thread_condition(&fake.changed), 0);
+  ck_assert_int_eq(au_thread_start(&fake.teller, "teller", teller_main, NULL),
+                   0);
+  return &fake;
+}
+
+void fake_buffer_close(void) {
+  pthread_mutex_lock(&fake.lock);
+  ck_assert_uint_eq(fake.pending_count, 0);
+  fake.stop = true;
+  pthread_cond_broadcast(&fake.changed);
+  pthread_mutex_unlock(&fake.lock);
+  pthread_join(fake.teller, NULL);
+  au_bytes_fini(&fake.tuples);
+  free(fake.length);
+  pthread_cond_destroy(&fake.changed);
+  pthread_mutex_destroy(&fake.lock);
+}
+
+#define LOCKED(statement)                                                      \
+  do {                                                                         \
+    pthread_mutex_lock(&fake.lock);                                            \
+    statement;                                                                 \
+    pthread_cond_broadcast(&fake.changed);                                     \
+    pthread_mutex_unlock(&fake.lock);                                          \
+  } while (0)
+
+void fake_buffer_answer(fake_answer_t answer) {
+  LOCKED(fake.answer = answer; fake.release = answer == FAKE_RACE);
+}
+
+void fake_buffer_tell(au_status_t status) { LOCKED(fake.tell = status); }
+
+void fake_buffer_set_figures(uint64_t events, uint64_t capacity) {
+  LOCKED(fake.figures.events = events; fake.figures.capacity = capacity);
+}
+
+void fake_buffer_set_trouble(const char *trouble) {
+  LOCKED(fake.trouble = trouble);
+}
+
+void fake_buffer_set_retry_after(unsigned seconds) {
+  LOCKED(fake.retry_after_s = seconds);
+}
+
+void fake_buffer_wait_pending(unsigned count) {
+  pthread_mutex_lock(&fake.lock);
+  while (fake.pending_count < count)
+    pthread_cond_wait(&fake.changed, &fake.lock);
+  pthread_mutex_unlock(&fake.lock);
+}
+
+unsigned fake_buffer_pending(void) {
+  unsigned count = 0;
+  LOCKED(count = fake.pending_count);
+  return count;
+}
+
+void fake_buffer_release(void) { LOCKED(fake.release = true); }
+
+uint64_t fake_buffer_taken(void) {
+  uint64_t taken = 0;
+  LOCKED(taken = fake.taken);
+  return taken;
+}
+
+uint64_t fake_buffer_calls(void) {
+  uint64_t calls = 0;
+  LOCKED(calls = fake.calls);
+  return calls;
+}
+
+au_event_t fake_buffer_event(size_t index) {
+  au_event_t event;
+  pthread_mutex_lock(&fake.lock);
+  ck_assert_uint_lt(index, fake.count);
+  const uint8_t *tuple = fake.tuples.data;
+  for (size_t i = 0; i < index; i++)
+    tuple += fake.length[i];
+  ck_assert_int_eq(au_row_decode(tuple, fake.length[index], &event), AU_OK);
+  pthread_mutex_unlock(&fake.lock);
+  return event;
+}
+
+static void keep_copy(const au_rows_t *rows) {
+  au_bytes_clear(&fake.tuples, SIZE_MAX);
+  au_bytes_put(&fake.tuples, rows->bytes.data, rows->bytes.size);
+  free(fake.length);
+  fake.length = calloc(rows->count, sizeof(*fake.length));
+  ck_assert(fake.length != NULL && !fake.tuples.failed);
+  memcpy(fake.length, rows->length, rows->count * sizeof(*fake.length));
+  fake.count = rows->count;
+}
+
+static au_status_t refusal(fake_answer_t answer) {
+  switch (answer) {
+  case FAKE_FULL:
+    return AU_FULL;
+  case FAKE_CLOSED:
+    return AU_CLOSED;
+  case FAKE_NOMEM:
+    return AU_NOMEM;
+  case FAKE_IO:
+    return AU_IO;
+  case FAKE_OK:
+  case FAKE_HOLD:
+  case FAKE_BEFORE:
+  case FAKE_RACE:
+    break;
+  }
+  return AU_OK;
+}
+
+au_status_t au_buffer_append(au_buffer_t *buffer, const au_rows_t *rows,
+                             au_waiter_t *waiter) {
+  ck_assert_ptr_eq(buffer, &fake);
+  ck_assert_uint_gt(rows->count, 0);
+  pthread_mutex_lock(&fake.lock);
+  fake.calls++;
+  fake_answer_t answer = fake.answer;
+  au_status_t status = refusal(answer);
+  au_status_t tell = fake.tell;
+  if (status == AU_OK) {
+    keep_copy(rows);
+    if (answer == FAKE_OK || (answer == FAKE_BEFORE && tell == AU_OK))
+      fake.taken += rows->count;
+    if (answer != FAKE_OK)
+      status = AU_PENDING;
+  }
+  if (answer == FAKE_HOLD || answer == FAKE_RACE) {
+    waiter->bytes = rows->count;
+    waiter->next = fake.pending;
+    fake.pending = waiter;
+    fake.pending_count++;
+    pthread_cond_broadcast(&fake.changed);
+  }
+  pthread_mutex_unlock(&fake.lock);
+  if (answer == FAKE_BEFORE)
+    waiter->done(waiter, tell);
+  return status;
+}
+
+void au_buffer_figures(au_buffer_t *buffer, au_buffer_figures_t *out) {
+  LOCKED(*out = buffer->figures);
+}
+
+unsigned au_buffer_retry_after_s(au_buffer_t *buffer) {
+  unsigned seconds = 0;
+  LOCKED(seconds = buffer->retry_after_s);
+  return seconds;
+}
+
+const char *au_buffer_trouble(au_buffer_t *buffer) {
+  const char *trouble = NULL;
+  LOCKED(trouble = buffer->trouble);
+  return trouble;
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * spools - what the tests of a spool's worse days share: a directory of their
+ * own, rows that say their number, readers, and ears for what is told.
+ *
+ * One spool at a time.
+ */
+#ifndef SUPPORT_SPOOLS_H
+#define SUPPORT_SPOOLS_H
+
+#include "base/log.h"
+#include "spool/segment.h"
+#include "spool/spool.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#define SEGMENT_BYTES 8192
+#define HEADER_BYTES 4096
+
+/* Made by setup, removed by teardown; both are for a checked fixture. */
+extern char directory[64];
+extern au_usage_t usage;
+void setup(void);
+void teardown(void);
+
+/* Counts the files whose name contains "part"; removes them when asked to. */
+int files(const char *part, bool remove);
+/* Whether the name of the open file ends so. */
+bool is_named(int fd, const char *end);
+
+/* A spool in the directory, of durability "commit". A NULL io is the system's.
+ */
+au_status_t try_open(const au_io_t *io, uint64_t segment_bytes,
+                     au_spool_t **spool);
+au_spool_t *open_spool(const au_io_t *io, uint64_t segment_bytes);
+/* Makes a spool of rows 1 to "rows", each a group by itself. */
+void make_spool(uint64_t rows, uint32_t size, uint64_t segment_bytes);
+
+/* Appends rows of "size" bytes that begin with their value, as one request, and
+ * waits for the answer. */
+au_status_t append(au_spool_t *spool, uint64_t value, size_t count,
+                   uint32_t size);
+/* Set while the thread is in the spool's append. */
+extern _Thread_local bool is_in_spool;
+/* Of their frames. */
+uint64_t group_size(size_t rows, uint32_t size);
+
+/* What a reader got. */
+typedef struct seen {
+  uint64_t value[4096];
+  size_t count;
+  uint64_t passed; /* numbers that no row was read for */
+  int failures;    /* reads to be tried again */
+} seen_t;
+
+/* Reads all that is there, in batches of "max_rows"; trims when asked to. What
+ * cannot be read is tried "patience" times. */
+void read_all(au_spool_t *spool, size_t max_rows, bool trim, int patience,
+              seen_t *seen);
+/* The values from "first" on, without a gap, and nothing else. */
+void check_values(const seen_t *seen, uint64_t first, uint64_t count);
+/* Ranges that were reported. */
+uint64_t damaged(void);
+
+uint64_t newest_segment(void);
+void overwrite(uint64_t number, uint64_t offset, uint8_t byte, size_t size);
+
+/* From now on notices are counted by severity, and lines of the log. */
+extern int notices[3];
+extern int lines;
+void count_what_is_told(void);
+void await_notices(au_severity_t severity, int count);
+
+/* Nothing tells when the house thread has done its work but the calls it made.
+ */
+void await_calls(atomic_int *calls, int count);
+
+#endif

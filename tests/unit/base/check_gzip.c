@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A gzip body: what comes out, where the limit is, and what is refused.
+ */
+#include "base/gzip.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+
+#define ROOM ((size_t)1 << 20)
+
+/* Deflates "size" bytes as one gzip member behind what "to" has. */
+static size_t deflate_to(unsigned char *to, size_t used, const void *data,
+                         size_t size) {
+  z_stream stream;
+  memset(&stream, 0, sizeof(stream));
+  ck_assert_int_eq(
+      deflateInit2(&stream, 9, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY),
+      Z_OK);
+  unsigned char *copy = malloc(size + 1); /* zlib's input is not const */
+  ck_assert_ptr_nonnull(copy);
+  memcpy(copy, data, size);
+  stream.next_in = copy;
+  stream.avail_in = (uInt)size;
+  stream.next_out = to + used;
+  stream.avail_out = (uInt)(ROOM - used);
+  ck_assert_int_eq(deflate(&stream, Z_FINISH), Z_STREAM_END);
+  used += stream.total_out;
+  deflateEnd(&stream);
+  free(copy);
+  return used;
+}
+
+static unsigned char packed[ROOM];
+
+static void expect_text(const void *data, size_t size, size_t limit,
+                        const char *text) {
+  au_bytes_t out = AU_BYTES_INIT;
+  ck_assert_int_eq(au_gzip_inflate(data, size, limit, &out), AU_OK);
+  ck_assert_uint_eq(out.size, strlen(text));
+  if (out.size > 0)
+    ck_assert_mem_eq(out.data, text, out.size);
+  au_bytes_fini(&out);
+}
+
+static void expect_status(const void *data, size_t size, size_t limit,
+                          au_status_t status) {
+  au_bytes_t out = AU_BYTES_INIT;
+  ck_assert_int_eq(au_gzip_inflate(data, size, limit, &out), status);
+  au_bytes_fini(&out);
+}
+
+START_TEST(a_member_comes_out_as_it_went_in) {
+  size_t size = deflate_to(packed, 0, "hello", 5);
+  expect_text(packed, size, 100, "hello");
+}
+END_TEST
+
+START_TEST(several_members_are_one_body) {
+  size_t size = deflate_to(packed, 0, "one ", 4);
+  size = deflate_to(packed, size, "", 0);
+  size = deflate_to(packed, size, "two", 3);
+  expect_text(packed, size, 100, "one two");
+}
+END_TEST
+
+START_TEST(an_empty_member_is_an_empty_body) {
+  size_t size = deflate_to(packed, 0, "", 0);
+  expect_text(packed, size, 100, "");
+}
+END_TEST
+
+START_TEST(the_limit_is_exact) {
+  size_t size = deflate_to(packed, 0, "12345", 5);
+  expect_text(packed, size, 5, "12345");
+  expect_status(packed, size, 4, AU_FULL);
+  /* over two members, too */
+  size = deflate_to(packed, size, "6789", 4);
+  expect_text(packed, size, 9, "123456789");
+  expect_status(packed, size, 8, AU_FULL);
+}
+END_TEST
+
+START_TEST(the_limit_holds_around_the_steps_of_the_buffer) {
+  static const size_t sizes[] = {65535, 65536, 65537, 131071, 131072, 131073};
+  size_t want = sizes[_i];
+  char *zeros = calloc(1, want);
+  ck_assert_ptr_nonnull(zeros);
+  size_t size = deflate_to(packed, 0, zeros, want);
+  free(zeros);
+  au_bytes_t out = AU_BYTES_INIT;
+  ck_assert_int_eq(au_gzip_inflate(packed, size, want, &out), AU_OK);
+  ck_assert_uint_eq(out.size, want);
+  au_bytes_fini(&out);
+  expect_status(packed, size, want - 1, AU_FULL);
+}
+END_TEST
+
+/* A thousand to one: what comes out is bounded, whatever went in. */
+START_TEST(a_bomb_is_stopped_at_the_limit) {
+  size_t inflated = (size_t)100 << 20;
+  char *zeros = calloc(1, inflated);
+  ck_assert_ptr_nonnull(zeros);
+  size_t size = deflate_to(packed, 0, zeros, inflated);
+  free(zeros);
+  au_bytes_t out = AU_BYTES_INIT;
+  ck_assert_int_eq(au_gzip_inflate(packed, size, 1 << 20, &out), AU_FULL);
+  ck_assert_uint_le(out.size, (1 << 20) + 1);
+  ck_assert_uint_le(out.capacity, 4 << 20);
+  au_bytes_fini(&out);
+}
+END_TEST
+
+START_TEST(every_cut_is_refused) {
+  size_t size = deflate_to(packed, 0, "some text, and more text", 24);
+  for (size_t cut = 0; cut < size; cut++)
+    expect_status(packed, cut, 100, AU_INVALID);
+}
+END_TEST
+
+START_TEST(every_changed_trailer_is_refused) {
+  size_t size = deflate_to(packed, 0, "some text", 9);
+  for (size_t at = size - 8; at < size; at++) {
+    packed[at] ^= 0x10;
+    expect_status(packed, size, 100, AU_INVALID);
+    packed[at] ^= 0x10;
+  }
+}
+END_TEST
+
+START_TEST(what_follows_is_refused) {
+  size_t size = deflate_to(packed, 0, "text", 4);
+  packed[size] = 'x';
+  expect_status(packed, size + 1, 100, AU_INVALID);
+  memset(packed + size, 0, 20);
+  expect_status(packed, size + 20, 100, AU_INVALID);
+}
+END_TEST
+
+START_TEST(plain_text_is_refused) {
+  expect_status("{\"a\":1}", 7, 100, AU_INVALID);
+  expect_status("", 0, 100, AU_INVALID);
+}
+END_TEST
+
+int main(void) {
+  Suite *suite = suite_create("gzip");
+  TCase *tc = tcase_create("inflate");
+  tcase_add_test(tc, a_member_comes_out_as_it_went_in);
+  tcase_add_test(tc, several_members_are_one_body);
+  tcase_add_test(tc, an_empty_member_is_an_empty_body);
+  tcase_add_test(tc, the_limit_is_exact);
+  tcase_add_loop_test(tc, the_limit_holds_around_the_steps_of_the_buffer, 0, 6);
+  tcase_add_test(tc, a_bomb_is_stopped_at_the_limit);
+  tcase_add_test(tc, every_cut_is_refused);
+  tcase_add_test(tc, every_changed_trailer_is_refused);
+  tcase_add_test(tc, what_follows_is_refused);
+  tcase_add_test(tc, plain_text_is_refused);
+  suite_add_tcase(suite, tc);
+  SRunner *runner = srunner_create(suite);
+  srunner_run_all(runner, CK_ENV);
+  int failed = srunner_ntests_failed(runner);
+  srunner_free(runner);
+  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,754 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The options against the contract, which is written out here once more: each
+ * one's default, its borders and what is just outside of them.
+ */
+#include "config/option_value.h"
+#include "config/options.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
+#define MIB (1024.0 * 1024)
+#define GIB (1024 * MIB)
+
+static au_options_t options;
+static char error[1024];
+
+static void setup(void) {
+  ck_assert_int_eq(au_options_init(&options), AU_OK);
+  error[0] = '\0';
+}
+
+static void teardown(void) { au_options_fini(&options); }
+
+static au_status_t set_string(au_side_t side, const char *name,
+                              const char *text) {
+  const au_value_t value = {.type = AU_VALUE_STRING, .string = text};
+  return au_options_set(&options, side, name, &value, error, sizeof(error));
+}
+
+static au_status_t set_number(au_side_t side, const char *name, double number) {
+  const au_value_t value = {.type = AU_VALUE_NUMBER, .number = number};
+  return au_options_set(&options, side, name, &value, error, sizeof(error));
+}
+
+static au_status_t set_boolean(au_side_t side, const char *name, bool boolean) {
+  const au_value_t value = {.type = AU_VALUE_BOOLEAN, .boolean = boolean};
+  return au_options_set(&options, side, name, &value, error, sizeof(error));
+}
+
+static au_status_t finish(au_side_t side) {
+  return au_options_finish(&options, side, error, sizeof(error));
+}
+
+static void check_says(const char *part) {
+  ck_assert_msg(strstr(error, part) != NULL, "\"%s\" does not say %s", error,
+                part);
+}
+
+/* --- the numbers -----------------------------------------------------------
+ */
+
+typedef enum form { WHOLE32, WHOLE64, SIZE, FRACTION } form_t;
+
+typedef struct number_option {
+  const char *name;
+  au_side_t side;
+  form_t form;
+  size_t offset;
+  double initial;
+  double min;
+  double max;
+  bool is_bytes;
+} number_option_t;
+
+#define AT(field) offsetof(au_options_t, field)
+#define BUFFER AU_SIDE_BUFFER
+#define WRITER AU_SIDE_WRITER
+
+static const number_option_t numbers[] = {
+    {"SyncInterval", BUFFER, FRACTION, AT(sync_interval_s), 0.2, 0.01, 60, 0},
+    {"Capacity", BUFFER, WHOLE64, AT(capacity), 1e6, 1, 1e9, 0},
+    {"MaxBytes", BUFFER, WHOLE64, AT(max_bytes), GIB, 65536, 1024 * GIB, 1},
+    {"Lanes", BUFFER, WHOLE32, AT(lanes), 1, 1, 16, 0},
+    {"Threads", BUFFER, WHOLE32, AT(threads), 2, 1, 64, 0},
+    {"MaxConnections", BUFFER, WHOLE32, AT(max_connections), 1024, 1, 65536, 0},
+    {"RequestTimeout", BUFFER, FRACTION, AT(request_timeout_s), 10, 1, 3600, 0},
+    {"MaxBodyBytes", BUFFER, SIZE, AT(limits.max_body_bytes), MIB, 1024,
+     64 * MIB, 1},
+    {"MaxBatchEvents", BUFFER, SIZE, AT(limits.max_batch_events), 10000, 1,
+     100000, 0},
+    {"ServiceMaxLength", BUFFER, SIZE, AT(limits.service_max_length), 100, 1,
+     1000, 0},
+    {"MessageMaxLength", BUFFER, SIZE, AT(limits.message_max_length), 2000, 1,
+     1e6, 0},
+    {"MetadataMaxBytes", BUFFER, SIZE, AT(limits.metadata_max_bytes), 16384, 2,
+     MIB, 1},
+    {"MetadataMaxKeys", BUFFER, SIZE, AT(limits.metadata_max_keys), 100, 1,
+     10000, 0},
+    {"MetadataMaxDepth", BUFFER, SIZE, AT(limits.metadata_max_depth), 5, 0, 100,
+     0},
+    {"RateLimit", BUFFER, FRACTION, AT(rate_limit), 0, 0, 1e9, 0},
+    {"RateLimitPerAddress", BUFFER, FRACTION, AT(rate_limit_per_address), 0, 0,
+     1e9, 0},
+    {"HistoryInterval", BUFFER, FRACTION, AT(history_interval_s), 60, 1, 86400,
+     0},
+    {"HistoryMaxBytes", BUFFER, WHOLE64, AT(history_max_bytes), 16 * MIB, 4096,
+     1024 * GIB, 1},
+    {"BatchSize", WRITER, WHOLE32, AT(batch_size), 5000, 1, 100000, 0},
+    {"DrainInterval", WRITER, FRACTION, AT(drain_interval_s), 0.1, 0.001, 3600,
+     0},
+    {"ShutdownTimeout", WRITER, FRACTION, AT(shutdown_timeout_s), 30, 0, 3600,
+     0},
+    {"StatementTimeout", WRITER, FRACTION, AT(statement_timeout_s), 30, 0.1,
+     3600, 0},
+    {"ConnectTimeout", WRITER, FRACTION, AT(connect_timeout_s), 5, 0.1, 300, 0},
+    {"BreakerFailures", WRITER, WHOLE32, AT(breaker_failures), 5, 1, 1000, 0},
+    {"BreakerSuccesses", WRITER, WHOLE32, AT(breaker_successes), 2, 1, 1000, 0},
+    {"BreakerTimeout", WRITER, FRACTION, AT(breaker_timeout_s), 30, 0.1, 3600,
+     0},
+    {"BackoffMin", WRITER, FRACTION, AT(backoff_min_s), 0.1, 0.001, 3600, 0},
+    {"BackoffMax", WRITER, FRACTION, AT(backoff_max_s), 30, 0.001, 3600, 0},
+    {"RetentionDays", WRITER, WHOLE32, AT(retention_days), 30, 0, 36500, 0},
+    {"BusinessInterval", WRITER, FRACTION, AT(business_interval_s), 10, 0.1,
+     86400, 0},
+    {"BusinessServices", WRITER, WHOLE32, AT(business_services), 50, 0, 1000,
+     0},
+    {"SlowQuery", WRITER, FRACTION, AT(slow_query_s), 1, 0, 3600, 0},
+    {"QueryMaxDays", WRITER, WHOLE32, AT(query_max_days), 30, 1, 36500, 0},
+    {"QueryTimeout", WRITER, FRACTION, AT(query_timeout_s), 30, 0.1, 3600, 0},
+    {"QueryConnections", WRITER, WHOLE32, AT(query_connections), 2, 1, 64, 0},
+};
+
+static double number_of(const number_option_t *option) {
+  const char *member = (const char *)&options + option->offset;
+  unsigned narrow = 0;
+  uint64_t wide = 0;
+  size_t size = 0;
+  double fraction = 0;
+  switch (option->form) {
+  case WHOLE32:
+    memcpy(&narrow, member, sizeof(narrow));
+    return narrow;
+  case WHOLE64:
+    memcpy(&wide, member, sizeof(wide));
+    return (double)wide;
+  case SIZE:
+    memcpy(&size, member, sizeof(size));
+    return (double)size;
+  case FRACTION:
+    memcpy(&fraction, member, sizeof(fraction));
+    return fraction;
+  }
+  return -1;
+}
+
+START_TEST(a_number_has_its_default) {
+  ck_assert_double_eq(number_of(&numbers[_i]), numbers[_i].initial);
+}
+END_TEST
+
+static void check_accepted(const number_option_t *option, double number) {
+  char text[32];
+  ck_assert_int_eq(set_number(option->side, option->name, number), AU_OK);
+  ck_assert_double_eq(number_of(option), number);
+  /* In quotes it means the same. */
+  snprintf(text, sizeof(text), "%.15g", number);
+  ck_assert_int_eq(set_number(option->side, option->name, option->min), AU_OK);
+  if (strchr(text, 'e') != NULL)
+    snprintf(text, sizeof(text), "%.0f", number);
+  ck_assert_int_eq(set_string(option->side, option->name, text), AU_OK);
+  ck_assert_double_eq(number_of(option), number);
+}
+
+static void check_refused(const number_option_t *option, double number) {
+  char text[32];
+  double before = number_of(option);
+  ck_assert_int_eq(set_number(option->side, option->name, number), AU_INVALID);
+  ck_assert_double_eq(number_of(option), before);
+  check_says(option->name);
+  check_says(option->side == BUFFER ? "event_buffer" : "event_writer");
+  snprintf(text, sizeof(text), "not %.15g", number);
+  check_says(text);
+}
+
+START_TEST(a_number_is_held_to_its_range) {
+  const number_option_t *option = &numbers[_i];
+  double step = option->form == FRACTION ? 0.0005 : 1;
+  check_accepted(option, option->min);
+  check_accepted(option, option->max);
+  check_refused(option, option->min - step);
+  check_refused(option, option->max + step);
+  check_refused(option, -1e18);
+  check_refused(option, 1e18);
+  check_refused(option, strtod("nan", NULL));
+  check_refused(option, strtod("inf", NULL));
+}
+END_TEST
+
+START_TEST(a_whole_number_has_no_fraction) {
+  const number_option_t *option = &numbers[_i];
+  if (option->form == FRACTION)
+    check_accepted(option, option->min + 0.25);
+  else
+    check_refused(option, option->min + 0.5);
+}
+END_TEST
+
+START_TEST(a_number_is_no_word_and_no_boolean) {
+  const number_option_t *option = &numbers[_i];
+  static const char *const text[] = {"",
+                                     " ",
+                                     "many",
+                                     "5 ",
+                                     " 5",
+                                     "0x10",
+                                     "5s",
+                                     "1,",
+                                     "1.",
+                                     ".5",
+                                     "1e3",
+                                     "--5",
+                                     "+",
+                                     "5K",
+                                     "5KB",
+                                     "nan",
+                                     "inf",
+                                     "1.2.3",
+                                     "9999999999999999999999"};
+  for (unsigned i = 0; i < LENGTH(text); i++) {
+    ck_assert_int_eq(set_string(option->side, option->name, text[i]),
+                     AU_INVALID);
+    check_says(option->name);
+  }
+  ck_assert_int_eq(set_boolean(option->side, option->name, true), AU_INVALID);
+  check_says("not true");
+  ck_assert_double_eq(number_of(option), option->initial);
+}
+END_TEST
+
+START_TEST(only_sizes_have_units) {
+  const number_option_t *option = &numbers[_i];
+  au_status_t expected = option->is_bytes ? AU_OK : AU_INVALID;
+  ck_assert_int_eq(set_string(option->side, option->name, "64KiB"), expected);
+  if (option->is_bytes)
+    ck_assert_double_eq(number_of(option), 65536);
+}
+END_TEST
+
+START_TEST(sizes) {
+  static const struct {
+    const char *text;
+    double bytes; /* -1: no size */
+  } row[] = {{"65536", 65536},      {"64KiB", 65536}, {"64kib", 65536},
+             {"1MiB", MIB},         {"1GiB", GIB},    {"1TiB", 1024 * GIB},
+             {"1.5MiB", 1.5 * MIB}, {"64 KiB", -1},   {"64KiBs", -1},
+             {"64KB", -1},          {"64K", -1},      {"KiB", -1},
+             {"1PiB", -1}};
+  for (unsigned i = 0; i < LENGTH(row); i++) {
+    double bytes = -1;
+    if (!au_option_bytes(row[i].text, &bytes))
+      bytes = -1;
+    ck_assert_msg(bytes == row[i].bytes, "%s is %f", row[i].text, bytes);
+  }
+  /* A part of a byte is no size. */
+  ck_assert_int_eq(set_string(BUFFER, "MaxBytes", "64.0001KiB"), AU_INVALID);
+}
+END_TEST
+
+START_TEST(decimals_are_what_the_compiler_makes_of_them) {
+  static const struct {
+    const char *text;
+    double value;
+  } row[] = {{"0.1", 0.1},
+             {"0.001", 0.001},
+             {"1.0", 1.0},
+             {"123456.789", 123456.789},
+             {"0.123456789012345", 0.123456789012345},
+             {"-2.5", -2.5},
+             {"+7", 7},
+             {"000012", 12},
+             {"999999999999999", 999999999999999}};
+  for (unsigned i = 0; i < LENGTH(row); i++) {
+    double value = 0;
+    ck_assert(au_option_number(row[i].text, &value));
+    ck_assert_double_eq(value, row[i].value);
+  }
+}
+END_TEST
+
+/* --- the others ------------------------------------------------------------
+ */
+
+START_TEST(texts_have_their_defaults) {
+  ck_assert_str_eq(options.spool_directory, "");
+  ck_assert_str_eq(options.token_file, "");
+  ck_assert_str_eq(options.tls_certificate, "");
+  ck_assert_str_eq(options.tls_key, "");
+  ck_assert_str_eq(options.tls_client_ca, "");
+  ck_assert_str_eq(options.history_file, "");
+  ck_assert_str_eq(options.conninfo, "dbname=aurore_events");
+  ck_assert_str_eq(options.retention_time, "02:00");
+  ck_assert(!options.notifications);
+  ck_assert(!options.durability_set);
+  ck_assert_uint_eq(options.listen_count, 0);
+}
+END_TEST
+
+START_TEST(texts_are_copied_and_replaced) {
+  static const struct {
+    const char *name;
+    au_side_t side;
+    size_t offset;
+  } row[] = {{"SpoolDirectory", BUFFER, AT(spool_directory)},
+             {"TokenFile", BUFFER, AT(token_file)},
+             {"TLSCertificate", BUFFER, AT(tls_certificate)},
+             {"TLSKey", BUFFER, AT(tls_key)},
+             {"TLSClientCA", BUFFER, AT(tls_client_ca)},
+             {"HistoryFile", BUFFER, AT(history_file)},
+             {"ConnInfo", WRITER, AT(conninfo)}};
+  for (unsigned i = 0; i < LENGTH(row); i++) {
+    char text[] = "/some/where";
+    char *member = NULL;
+    ck_assert_int_eq(set_string(row[i].side, row[i].name, "/else"), AU_OK);
+    ck_assert_int_eq(set_string(row[i].side, row[i].name, text), AU_OK);
+    text[0] = 'X';
+    memcpy(&member, (const char *)&options + row[i].offset, sizeof(member));
+    ck_assert_str_eq(member, "/some/where");
+    ck_assert_int_eq(set_number(row[i].side, row[i].name, 5), AU_INVALID);
+    check_says("must be");
+    ck_assert_int_eq(set_boolean(row[i].side, row[i].name, false), AU_INVALID);
+    check_says("not false");
+  }
+}
+END_TEST
+
+START_TEST(a_text_is_bounded) {
+  char text[4098];
+  memset(text, 'x', sizeof(text));
+  text[4097] = '\0';
+  ck_assert_int_eq(set_string(WRITER, "ConnInfo", text), AU_INVALID);
+  check_says("not a text of 4097 bytes"); /* which may hold a password */
+  text[4096] = '\0';
+  ck_assert_int_eq(set_string(WRITER, "ConnInfo", text), AU_OK);
+}
+END_TEST
+
+START_TEST(booleans) {
+  static const char *const yes[] = {"true", "yes", "on", "True", "YES"};
+  static const char *const no[] = {"false", "no", "off", "False", "OFF"};
+  for (unsigned i = 0; i < LENGTH(yes); i++) {
+    ck_assert_int_eq(set_string(WRITER, "Notifications", yes[i]), AU_OK);
+    ck_assert(options.notifications);
+    ck_assert_int_eq(set_string(WRITER, "Notifications", no[i]), AU_OK);
+    ck_assert(!options.notifications);
+  }
+  ck_assert_int_eq(set_boolean(WRITER, "Notifications", true), AU_OK);
+  ck_assert(options.notifications);
+  ck_assert_int_eq(set_string(WRITER, "Notifications", "maybe"), AU_INVALID);
+  check_says("(true or false), not \"maybe\"");
+  ck_assert_int_eq(set_number(WRITER, "Notifications", 1), AU_INVALID);
+}
+END_TEST
+
+START_TEST(durabilities) {
+  ck_assert_int_eq(set_string(BUFFER, "Durability", "interval"), AU_OK);
+  ck_assert_int_eq(options.durability, AU_DURABILITY_INTERVAL);
+  ck_assert(options.durability_set);
+  ck_assert_int_eq(set_string(BUFFER, "Durability", "memory"), AU_OK);
+  ck_assert_int_eq(options.durability, AU_DURABILITY_MEMORY);
+  ck_assert_int_eq(set_string(BUFFER, "Durability", "Commit"), AU_OK);
+  ck_assert_int_eq(options.durability, AU_DURABILITY_COMMIT);
+  ck_assert_int_eq(set_string(BUFFER, "Durability", "safe"), AU_INVALID);
+  check_says("\"commit\", \"interval\" or \"memory\"");
+  check_says("not \"safe\"");
+}
+END_TEST
+
+START_TEST(times_of_day) {
+  static const char *const good[] = {"00:00", "23:59", "02:30"};
+  static const char *const wrong[] = {"",      "2:00",  "24:00",    "12:60",
+                                      "12-30", "12:3x", "02:00:00", "-1:00"};
+  for (unsigned i = 0; i < LENGTH(good); i++) {
+    ck_assert_int_eq(set_string(WRITER, "RetentionTime", good[i]), AU_OK);
+    ck_assert_str_eq(options.retention_time, good[i]);
+  }
+  for (unsigned i = 0; i < LENGTH(wrong); i++)
+    ck_assert_int_eq(set_string(WRITER, "RetentionTime", wrong[i]), AU_INVALID);
+  check_says("\"00:00\" to \"23:59\"");
+}
+END_TEST
+
+START_TEST(addresses) {
+  static const char *const good[] = {
+      "127.0.0.1:3000",   "0.0.0.0:1",          "*:65535",
+      "localhost:80",     "[::1]:3000",         "[::]:3000",
+      "[fe80::1%eth0]:1", "[::ffff:1.2.3.4]:1", "unix:/run/events.sock"};
+  static const char *const wrong[] = {"",
+                                      "3000",
+                                      ":3000",
+                                      "127.0.0.1",
+                                      "127.0.0.1:",
+                                      "127.0.0.1:0",
+                                      "127.0.0.1:65536",
+                                      "127.0.0.1:99999999999",
+                                      "127.0.0.1:http",
+                                      "127.0.0.1:+80",
+                                      "127.0.0.1: 80",
+                                      "127.0.0.256:80",
+                                      "example.org:80",
+                                      "::1:3000",
+                                      "[::1]",
+                                      "[::1:3000",
+                                      "[]:3000",
+                                      "[127.0.0.1]:3000",
+                                      "[fe80::1%]:3000",
+                                      "[fe80::1%a-name-too-long-for-it]:3000",
+                                      "unix:",
+                                      "unix:/",
+                                      "unix:relative.sock",
+                                      "http://127.0.0.1:3000"};
+  for (unsigned i = 0; i < LENGTH(good); i++)
+    ck_assert_msg(au_option_is_listen(good[i]), "%s", good[i]);
+  for (unsigned i = 0; i < LENGTH(wrong); i++)
+    ck_assert_msg(!au_option_is_listen(wrong[i]), "%s", wrong[i]);
+  ck_assert_int_eq(set_string(BUFFER, "Listen", "127.0.0.1:0"), AU_INVALID);
+  check_says("not \"127.0.0.1:0\"");
+  check_says("PORT 1 to 65535");
+}
+END_TEST
+
+START_TEST(a_socket_path_fits_into_its_address) {
+  char text[5 + 108 + 1] = "unix:/";
+  memset(text + 6, 'x', 106); /* a path of 107 bytes */
+  ck_assert(au_option_is_listen(text));
+  text[5 + 107] = 'x';
+  ck_assert(!au_option_is_listen(text));
+}
+END_TEST
+
+START_TEST(addresses_add_up) {
+  ck_assert_int_eq(set_string(BUFFER, "Listen", "127.0.0.1:1"), AU_OK);
+  ck_assert_int_eq(set_string(BUFFER, "Listen", "127.0.0.1:1"), AU_OK);
+  ck_assert_uint_eq(options.listen_count, 1);
+  for (int i = 2; i <= AU_LISTEN_MAX; i++) {
+    char text[32];
+    snprintf(text, sizeof(text), "127.0.0.1:%d", i);
+    ck_assert_int_eq(set_string(BUFFER, "Listen", text), AU_OK);
+  }
+  ck_assert_uint_eq(options.listen_count, AU_LISTEN_MAX);
+  ck_assert_int_eq(set_string(BUFFER, "Listen", "127.0.0.1:17"), AU_INVALID);
+  check_says("may be given 16 times");
+  ck_assert_int_eq(finish(BUFFER), AU_OK);
+  ck_assert_uint_eq(options.listen_count, AU_LISTEN_MAX);
+}
+END_TEST
+
+START_TEST(the_default_address_stands_alone) {
+  ck_assert_int_eq(finish(BUFFER), AU_OK);
+  ck_assert_int_eq(finish(BUFFER), AU_OK);
+  ck_assert_uint_eq(options.listen_count, 1);
+  ck_assert_str_eq(options.listen[0], "127.0.0.1:3000");
+}
+END_TEST
+
+/* --- names -----------------------------------------------------------------
+ */
+
+START_TEST(names_are_matched_without_case) {
+  ck_assert_int_eq(set_number(BUFFER, "cApAcItY", 7), AU_OK);
+  ck_assert_uint_eq(options.capacity, 7);
+}
+END_TEST
+
+START_TEST(a_name_that_does_not_exist) {
+  ck_assert_int_eq(set_number(BUFFER, "Capacty", 7), AU_INVALID);
+  check_says(
+      "the plugin event_buffer has no option \"Capacty\"; the nearest is "
+      "\"Capacity\"");
+  ck_assert_int_eq(set_number(BUFFER, "BatchSize", 7), AU_INVALID);
+  check_says("it is an option of event_writer");
+  ck_assert_int_eq(set_number(WRITER, "Colour", 7), AU_INVALID);
+  check_says("its options are ConnInfo, BatchSize, DrainInterval");
+  check_says("Notifications"); /* the last one */
+  ck_assert_int_eq(set_number(BUFFER, "Unheard-of", 7), AU_INVALID);
+  check_says("HistoryMaxBytes");
+  ck_assert_int_eq(set_number(WRITER, "", 7), AU_INVALID);
+}
+END_TEST
+
+START_TEST(a_long_name_is_cut) {
+  char name[5000];
+  memset(name, 'n', sizeof(name));
+  name[sizeof(name) - 1] = '\0';
+  ck_assert_int_eq(set_number(BUFFER, name, 7), AU_INVALID);
+  check_says("HistoryMaxBytes");
+}
+END_TEST
+
+START_TEST(the_table_is_the_contract) {
+  static const char *const others[] = {
+      "Listen",         "SpoolDirectory", "Durability",   "TokenFile",
+      "TLSCertificate", "TLSKey",         "TLSClientCA",  "HistoryFile",
+      "ConnInfo",       "RetentionTime",  "Notifications"};
+  au_option_info_t info;
+  size_t count = 0;
+  for (; au_option_info(count, &info); count++) {
+    bool found = false;
+    for (unsigned i = 0; i < LENGTH(numbers); i++)
+      found = found || (strcmp(numbers[i].name, info.name) == 0 &&
+                        numbers[i].side == info.side);
+    for (unsigned i = 0; i < LENGTH(others); i++)
+      found = found || strcmp(others[i], info.name) == 0;
+    ck_assert_msg(found, "%s is not in the contract", info.name);
+    ck_assert_uint_gt(strlen(info.help), 0);
+    ck_assert_uint_gt(strlen(info.range_text), 0);
+  }
+  ck_assert_uint_eq(count, LENGTH(numbers) + LENGTH(others));
+}
+END_TEST
+
+/* --- the whole -------------------------------------------------------------
+ */
+
+static char path[] = "/tmp/check_options_XXXXXX";
+
+static void setup_file(void) {
+  setup();
+  strcpy(path + strlen(path) - 6, "XXXXXX");
+  int fd = mkstemp(path);
+  ck_assert_int_ge(fd, 0);
+  close(fd);
+}
+
+static void teardown_file(void) {
+  unlink(path);
+  teardown();
+}
+
+START_TEST(without_a_directory_events_wait_in_memory) {
+  ck_assert_int_eq(finish(BUFFER), AU_OK);
+  ck_assert_int_eq(options.durability, AU_DURABILITY_MEMORY);
+}
+END_TEST
+
+START_TEST(with_a_directory_they_are_safe) {
+  ck_assert_int_eq(set_string(BUFFER, "SpoolDirectory", "/tmp/s"), AU_OK);
+  ck_assert_int_eq(finish(BUFFER), AU_OK);
+  ck_assert_int_eq(options.durability, AU_DURABILITY_COMMIT);
+}
+END_TEST
+
+START_TEST(safety_needs_a_directory) {
+  ck_assert_int_eq(set_string(BUFFER, "Durability", "commit"), AU_OK);
+  ck_assert_int_eq(finish(BUFFER), AU_INVALID);
+  check_says("needs the option \"SpoolDirectory\" for Durability \"commit\"");
+  ck_assert_int_eq(set_string(BUFFER, "Durability", "interval"), AU_OK);
+  ck_assert_int_eq(finish(BUFFER), AU_INVALID);
+  check_says("for Durability \"interval\"");
+  ck_assert_int_eq(set_string(BUFFER, "Durability", "memory"), AU_OK);
+  ck_assert_int_eq(finish(BUFFER), AU_OK);
+}
+END_TEST
+
+START_TEST(certificate_and_key_come_together) {
+  ck_assert_int_eq(set_string(BUFFER, "TLSKey", path), AU_OK);
+  ck_assert_int_eq(finish(BUFFER), AU_INVALID);
+  check_says("needs the option \"TLSCertificate\" for TLSKey");
+  ck_assert_int_eq(set_string(BUFFER, "TLSCertificate", path), AU_OK);
+  ck_assert_int_eq(finish(BUFFER), AU_OK);
+  ck_assert_int_eq(set_string(BUFFER, "TLSKey", ""), AU_OK);
+  ck_assert_int_eq(finish(BUFFER), AU_INVALID);
+  check_says("needs the option \"TLSKey\" for TLSCertificate");
+  ck_assert_int_eq(set_string(BUFFER, "TLSCertificate", ""), AU_OK);
+  ck_assert_int_eq(set_string(BUFFER, "TLSClientCA", path), AU_OK);
+  ck_assert_int_eq(finish(BUFFER), AU_INVALID);
+  check_says("needs the option \"TLSCertificate\" for TLSClientCA");
+}
+END_TEST
+
+START_TEST(files_must_be_readable) {
+  ck_assert_int_eq(set_string(BUFFER, "TokenFile", path), AU_OK);
+  ck_assert_int_eq(finish(BUFFER), AU_OK);
+  ck_assert_int_eq(set_string(BUFFER, "TokenFile", "/nonexistent/t"), AU_OK);
+  ck_assert_int_eq(finish(BUFFER), AU_INVALID);
+  check_says("option \"TokenFile\"");
+  check_says("\"/nonexistent/t\": No such file or directory");
+  ck_assert_int_eq(set_string(BUFFER, "TokenFile", "/tmp"), AU_OK);
+  ck_assert_int_eq(finish(BUFFER), AU_INVALID);
+  check_says("Is a directory");
+  /* The writer's own options are in order. */
+  ck_assert_int_eq(finish(WRITER), AU_OK);
+}
+END_TEST
+
+START_TEST(backoff_has_its_bounds_in_order) {
+  ck_assert_int_eq(set_number(WRITER, "BackoffMin", 5), AU_OK);
+  ck_assert_int_eq(set_number(WRITER, "BackoffMax", 5), AU_OK);
+  ck_assert_int_eq(finish(WRITER), AU_OK);
+  ck_assert_int_eq(set_number(WRITER, "BackoffMax", 4.5), AU_OK);
+  ck_assert_int_eq(finish(WRITER), AU_INVALID);
+  check_says("5 seconds, more than \"BackoffMax\", 4.5 seconds");
+}
+END_TEST
+
+START_TEST(a_finished_set_can_be_made_again) {
+  ck_assert_int_eq(set_string(BUFFER, "Listen", "127.0.0.1:1"), AU_OK);
+  au_options_fini(&options);
+  au_options_fini(&options); /* nothing is left to free */
+  ck_assert_int_eq(au_options_init(&options), AU_OK);
+  ck_assert_uint_eq(options.listen_count, 0);
+}
+END_TEST
+
+/* --- conf.d/aurore.conf ----------------------------------------------------
+ */
+
+static FILE *open_conf(void) {
+  const char *source = getenv("top_srcdir");
+  char name[1024];
+  snprintf(name, sizeof(name), "%s/conf.d/aurore.conf",
+           source != NULL ? source : ".");
+  FILE *file = fopen(name, "r");
+  ck_assert_msg(file != NULL, "could not open %s", name);
+  return file;
+}
+
+/* An option of the file: "  Name value" or "  #Name value"; prose has a space
+ * behind its "#". */
+static bool read_option(const char *line, char name[64], char value[256],
+                        bool *is_active) {
+  const char *at = line + strspn(line, " ");
+  *is_active = *at != '#';
+  at += *is_active ? 0 : 1;
+  if (at == line || sscanf(at, "%63[A-Za-z] %255[^\n]", name, value) != 2 ||
+      at[0] == ' ')
+    return false;
+  size_t length = strlen(value);
+  if (length >= 2 && value[0] == '"' && value[length - 1] == '"') {
+    memmove(value, value + 1, length - 2);
+    value[length - 2] = '\0';
+  }
+  return true;
+}
+
+static void check_conf_option(const au_option_info_t *info, const char *name,
+                              const char *value, bool is_active,
+                              const char *comment) {
+  ck_assert_str_eq(name, info->name);
+  if (is_active)
+    ck_assert_int_eq(set_string(info->side, name, value), AU_OK);
+  else
+    ck_assert_msg(strcmp(value, info->default_text) == 0,
+                  "%s: the default is \"%s\", not \"%s\"", name,
+                  info->default_text, value);
+  bool is_range = strstr(info->range_text, " to ") != NULL &&
+                  info->range_text[0] >= '0' && info->range_text[0] <= '9';
+  if (is_range)
+    ck_assert_msg(strstr(comment, info->range_text) != NULL,
+                  "%s: the comment above does not say \"%s\"", name,
+                  info->range_text);
+}
+
+static size_t index_of(const char *name, au_side_t side) {
+  au_option_info_t info;
+  for (size_t i = 0; au_option_info(i, &info); i++)
+    if (info.side == side && strcmp(info.name, name) == 0)
+      return i;
+  ck_abort_msg("there is no option %s", name);
+}
+
+START_TEST(the_installed_file_shows_every_option) {
+  char line[512];
+  char comment[4096] = ""; /* since the last empty line */
+  unsigned seen[64] = {0};
+  int side = -1;
+  FILE *file = open_conf();
+  while (fgets(line, sizeof(line), file) != NULL) {
+    char name[64];
+    char value[256];
+    bool is_active = false;
+    if (strncmp(line, "<Plugin ", 8) == 0)
+      side = strstr(line, "event_buffer") != NULL ? BUFFER : WRITER;
+    else if (line[0] == '<')
+      side = -1;
+    else if (line[0] == '\n')
+      comment[0] = '\0';
+    else if (side >= 0 && read_option(line, name, value, &is_active)) {
+      au_option_info_t info;
+      size_t index = index_of(name, (au_side_t)side);
+      ck_assert(au_option_info(index, &info));
+      check_conf_option(&info, name, value, is_active, comment);
+      seen[index]++;
+    } else if (strlen(comment) + strlen(line) < sizeof(comment)) {
+      strcat(comment, line + strspn(line, " #"));
+      comment[strlen(comment) - 1] = ' '; /* a range may be broken */
+    }
+  }
+  fclose(file);
+  au_option_info_t info;
+  for (size_t i = 0; au_option_info(i, &info); i++)
+    ck_assert_msg(seen[i] == 1, "%s stands there %u times", info.name, seen[i]);
+}
+END_TEST
+
+static Suite *options_suite(void) {
+  Suite *suite = suite_create("options");
+  TCase *each = tcase_create("numbers");
+  tcase_add_checked_fixture(each, setup, teardown);
+  int count = (int)LENGTH(numbers);
+  tcase_add_loop_test(each, a_number_has_its_default, 0, count);
+  tcase_add_loop_test(each, a_number_is_held_to_its_range, 0, count);
+  tcase_add_loop_test(each, a_whole_number_has_no_fraction, 0, count);
+  tcase_add_loop_test(each, a_number_is_no_word_and_no_boolean, 0, count);
+  tcase_add_loop_test(each, only_sizes_have_units, 0, count);
+  tcase_add_test(each, sizes);
+  tcase_add_test(each, decimals_are_what_the_compiler_makes_of_them);
+  suite_add_tcase(suite, each);
+  TCase *others = tcase_create("others");
+  tcase_add_checked_fixture(others, setup, teardown);
+  tcase_add_test(others, texts_have_their_defaults);
+  tcase_add_test(others, texts_are_copied_and_replaced);
+  tcase_add_test(others, a_text_is_bounded);
+  tcase_add_test(others, booleans);
+  tcase_add_test(others, durabilities);
+  tcase_add_test(others, times_of_day);
+  tcase_add_test(others, addresses);
+  tcase_add_test(others, a_socket_path_fits_into_its_address);
+  tcase_add_test(others, addresses_add_up);
+  tcase_add_test(others, the_default_address_stands_alone);
+  suite_add_tcase(suite, others);
+  TCase *names = tcase_create("names");
+  tcase_add_checked_fixture(names, setup, teardown);
+  tcase_add_test(names, names_are_matched_without_case);
+  tcase_add_test(names, a_name_that_does_not_exist);
+  tcase_add_test(names, a_long_name_is_cut);
+  tcase_add_test(names, the_table_is_the_contract);
+  tcase_add_test(names, the_installed_file_shows_every_option);
+  suite_add_tcase(suite, names);
+  TCase *whole = tcase_create("whole");
+  tcase_add_checked_fixture(whole, setup_file, teardown_file);
+  tcase_add_test(whole, without_a_directory_events_wait_in_memory);
+  tcase_add_test(whole, with_a_directory_they_are_safe);
+  tcase_add_test(whole, safety_needs_a_directory);
+  tcase_add_test(whole, certificate_and_key_come_together);
+  tcase_add_test(whole, files_must_be_readable);
+  tcase_add_test(whole, backoff_has_its_bounds_in_order);
+  tcase_add_test(whole, a_finished_set_can_be_made_again);
+  suite_add_tcase(suite, whole);
+  return suite;
+}
+
+int main(void) {
+  SRunner *runner = srunner_create(options_suite());
+  srunner_run_all(runner, CK_ENV);
+  int failed = srunner_ntests_failed(runner);
+  srunner_free(runner);
+  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * check_connect - from a connection string to a session, on real servers: who
+ * is refused, who is passed over, what is told of it.
+ */
+#include "support/clients.h"
+
+#include <sys/eventfd.h>
+
+/* --- connecting --- */
+
+START_TEST(refused_connection_is_the_databases_fault) {
+  int port;
+  int fd = make_socket(false, &port);
+  char conninfo[128];
+  snprintf(conninfo, sizeof(conninfo), "host=127.0.0.1 port=%d", port);
+  au_database_error_t error = refused(conninfo, 5);
+  ck_assert_str_eq(error.sqlstate, "");
+  assert_says(&error, "127.0.0.1");
+  close(fd);
+}
+END_TEST
+
+START_TEST(missing_database_is_named) {
+  au_database_error_t error =
+      refused(conninfo_with("dbname=nobody_made_this"), 20);
+  assert_says(&error, "\"nobody_made_this\"");
+}
+END_TEST
+
+START_TEST(other_encoding_is_refused) {
+  const char *name = own_name("latin1");
+  do_named("CREATE DATABASE", name,
+           "ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0");
+  char more[96];
+  snprintf(more, sizeof(more), "dbname=%s", name);
+  au_database_error_t error = refused(conninfo_with(more), 20);
+  assert_says(&error, "\"LATIN1\"");
+  do_named("DROP DATABASE", name, "");
+}
+END_TEST
+
+START_TEST(read_only_server_is_refused) {
+  const char *name = own_name("readonly");
+  do_named("CREATE DATABASE", name, "");
+  do_named("ALTER DATABASE", name, "SET default_transaction_read_only = on");
+  char more[96];
+  snprintf(more, sizeof(more), "dbname=%s", name);
+  au_database_error_t error = refused(conninfo_with(more), 20);
+  assert_says(&error, "read-only");
+  /* Who says so in the connection string may have it. */
+  snprintf(more, sizeof(more), "dbname=%s target_session_attrs=any", name);
+  au_database_destroy(open_client(conninfo_with(more)));
+  do_named("DROP DATABASE", name, "");
+}
+END_TEST
+
+START_TEST(silent_server_ends_at_the_timeout) {
+  int port;
+  int fd = make_socket(true, &port);
+  char conninfo[128];
+  snprintf(conninfo, sizeof(conninfo), "host=127.0.0.1 port=%d", port);
+  au_database_error_t error = refused(conninfo, 0.2);
+  assert_says(&error, "no answer within 0.2 s");
+  close(fd);
+}
+END_TEST
+
+/* libpq alone would stay with the first host for ever. */
+START_TEST(silent_host_is_passed_over) {
+  int silent_port;
+  int closed_port;
+  int silent = make_socket(true, &silent_port);
+  int closed = make_socket(false, &closed_port);
+  char more[768];
+  snprintf(more, sizeof(more), "host=127.0.0.1,127.0.0.1,127.0.0.1,%s",
+           conninfo_value(getenv("AURORE_TEST_CONNINFO"), "host"));
+  size_t length = strlen(more);
+  snprintf(more + length, sizeof(more) - length, " port=%d,%d,%d,%s",
+           closed_port, silent_port, silent_port,
+           conninfo_value(getenv("AURORE_TEST_CONNINFO"), "port"));
+  const au_database_config_t config = {.conninfo = conninfo_with(more),
+                                       .connect_timeout_s = 0.5,
+                                       .statement_timeout_s = 5,
+                                       .stop_fd = -1};
+  au_database_t *database = NULL;
+  au_database_error_t error;
+  ck_assert_int_eq(au_database_create(&config, &database), AU_OK);
+  /* A machine that is busy may be late for one round. */
+  au_status_t status = au_database_connect(database, &error);
+  for (int i = 0; i < 20 && status != AU_OK; i++)
+    status = au_database_connect(database, &error);
+  ck_assert_done(status, error);
+  au_database_destroy(database);
+  close(silent);
+  close(closed);
+}
+END_TEST
+
+START_TEST(silent_hosts_alone_end) {
+  int port;
+  int fd = make_socket(true, &port);
+  char conninfo[256];
+  snprintf(conninfo, sizeof(conninfo),
+           "hostaddr=127.0.0.1,127.0.0.1,127.0.0.1 port=%d", port);
+  au_database_error_t error = refused(conninfo, 0.1);
+  assert_says(&error, "no answer");
+  close(fd);
+}
+END_TEST
+
+/* Parts of a connection string that was read in another way than it was meant
+ * may be parts of a password. */
+static const struct {
+  const char *conninfo;
+  const char *secret;
+} misread[] = {
+    {"postgresql://user:hun/ter2@127.0.0.1/db", "hun"},
+    {"postgresql://user:hun@ter2@127.0.0.1/db", "ter2"},
+    {"postgresql://user:hun#ter2@127.0.0.1:x/db", "ter2"},
+    {"postgresql://user:hunter2%zz@127.0.0.1/db", "hunter2"},
+    {"password=hun ter2 host=127.0.0.1", "ter2"},
+    {"password='hunter2 host=127.0.0.1", "hunter2"},
+    {"host=127.0.0.1 port=1 passwort=hunter2", "hunter2"},
+    {"hunter2 = 1", "hunter2"},
+    {"host=127.0.0.1 sslmode=hunter2", "hunter2"},
+    {"host=127.0.0.1 port=hunter2", "hunter2"},
+};
+
+START_TEST(misread_password_is_not_told) {
+  au_database_error_t error = refused(misread[_i].conninfo, 5);
+  ck_assert_msg(strstr(error.message, misread[_i].secret) == NULL,
+                "the message tells it: %s", error.message);
+}
+END_TEST
+
+START_TEST(stop_ends_a_connect) {
+  int port;
+  int fd = make_socket(true, &port);
+  int stop = eventfd(1, 0);
+  char conninfo[128];
+  snprintf(conninfo, sizeof(conninfo), "host=127.0.0.1 port=%d", port);
+  au_database_t *database = make_client(conninfo, 3600, stop);
+  au_database_error_t error;
+  ck_assert_int_eq(au_database_connect(database, &error), AU_UNAVAILABLE);
+  assert_says(&error, "stopped");
+  au_database_destroy(database);
+  close(stop);
+  close(fd);
+}
+END_TEST
+
+START_TEST(session_has_its_settings) {
+  const char *name = own_name("contrary");
+  make_contrary_database(name);
+  char more[96];
+  snprintf(more, sizeof(more), "dbname=%s client_encoding=LATIN1", name);
+  au_database_t *database = open_client(conninfo_with(more));
+  assert_settings(database);
+  ck_assert_str_eq(ask(database, "SHOW application_name"), "aurore test");
+  au_database_destroy(database);
+  snprintf(more, sizeof(more), "dbname=%s application_name=mine", name);
+  database = open_client(conninfo_with(more));
+  ck_assert_str_eq(ask(database, "SHOW application_name"), "mine");
+  au_database_destroy(database);
+  do_named("DROP DATABASE", name, "");
+}
+END_TEST
+
+static void add_connecting(Suite *suite) {
+  TCase *tcase = add_case(suite, "connecting");
+  tcase_add_test(tcase, refused_connection_is_the_databases_fault);
+  tcase_add_test(tcase, missing_database_is_named);
+  tcase_add_test(tcase, other_encoding_is_refused);
+  tcase_add_test(tcase, read_only_server_is_refused);
+  tcase_add_test(tcase, silent_server_ends_at_the_timeout);
+  tcase_add_test(tcase, silent_host_is_passed_over);
+  tcase_add_test(tcase, silent_hosts_alone_end);
+  tcase_add_loop_test(tcase, misread_password_is_not_told, 0, COUNT(misread));
+  tcase_add_test(tcase, stop_ends_a_connect);
+  tcase_add_test(tcase, session_has_its_settings);
+}
+
+int main(void) {
+  if (!has_server("check_connect"))
+    return TEST_SKIPPED;
+  Suite *suite = suite_create("connect");
+  add_connecting(suite);
+  SRunner *runner = srunner_create(suite);
+  srunner_run_all(runner, CK_ENV);
+  int failed = srunner_ntests_failed(runner);
+  srunner_free(runner);
+  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

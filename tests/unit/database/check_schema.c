@@ -1,0 +1,474 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * check_schema - migrations and partitions, on a real server.
+ */
+#include "support/own_database.h"
+
+#include "base/clock.h"
+
+#include <pthread.h>
+
+#define CROWD 8
+
+static void do_named(const char *before, const char *name, const char *after) {
+  char sql[512];
+  snprintf(sql, sizeof(sql), "%s %s %s", before, name, after);
+  do_sql(database, sql);
+}
+
+/* A connection of a role that may log in and nothing else. */
+static au_database_t *open_role(void) {
+  do_named("CREATE ROLE", own_role, "LOGIN");
+  char conninfo[1100];
+  snprintf(conninfo, sizeof(conninfo), "%s user=%s", own_conninfo, own_role);
+  return open_client(conninfo);
+}
+
+static void refuse(au_status_t status, const au_database_error_t *error,
+                   const char *part) {
+  ck_assert_int_eq(status, AU_INVALID);
+  ck_assert_int_eq(error->fault, AU_FAULT_DATABASE);
+  ck_assert_msg(strstr(error->message, part) != NULL, "\"%s\" is not in: %s",
+                part, error->message);
+}
+
+static int64_t today(void) { return au_schema_day(au_clock_wall_us()); }
+/* --- migrations --- */
+
+START_TEST(empty_database_is_brought_to_the_version) {
+  migrate(database);
+  char version[16];
+  snprintf(version, sizeof(version), "%u", au_schema_version());
+  ck_assert_str_eq(ask(database, "SELECT max(version) FROM "
+                                 "aurore.schema_version"),
+                   version);
+  ck_assert_str_eq(
+      ask(database, "SELECT string_agg(relname, ' ' ORDER BY relname) FROM "
+                    "pg_class WHERE relnamespace = 'aurore'::regnamespace AND "
+                    "relkind IN ('r', 'p')"),
+      "dead_letter event event_count event_drop event_hour "
+      "event_minute event_total lane schema_version");
+}
+END_TEST
+
+START_TEST(migrating_again_changes_nothing) {
+  migrate(database);
+  char before[4096];
+  static const char sql[] = "SELECT pg_current_xact_id_if_assigned() IS NULL, "
+                            "sum(xmin::text::bigint) "
+                            "FROM aurore.schema_version";
+  snprintf(before, sizeof(before), "%s", ask(database, sql));
+  migrate(database);
+  ck_assert_str_eq(ask(database, sql), before);
+}
+END_TEST
+
+START_TEST(schema_of_an_older_release_is_brought_forward) {
+  migrate(database);
+  /* Every migration but the first is undone, whatever they have made. */
+  do_sql(database,
+         "DO $$ DECLARE made text; BEGIN "
+         "FOR made IN SELECT 'TABLE aurore.' || tablename FROM pg_tables"
+         " WHERE schemaname = 'aurore' AND tablename <> 'schema_version'"
+         " UNION ALL SELECT 'ROUTINE ' || oid::regprocedure FROM pg_proc"
+         " WHERE pronamespace = 'aurore'::regnamespace "
+         "LOOP EXECUTE 'DROP ' || made || ' CASCADE'; END LOOP; END $$; "
+         "DELETE FROM aurore.schema_version WHERE version > 1");
+  migrate(database);
+  char version[16];
+  snprintf(version, sizeof(version), "%u", au_schema_version());
+  ck_assert_str_eq(ask(database, "SELECT count(*) FROM aurore.schema_version"),
+                   version);
+  ck_assert_str_eq(ask(database, "SELECT count(*) FROM aurore.event_count"),
+                   "0");
+}
+END_TEST
+
+START_TEST(newer_schema_is_refused) {
+  migrate(database);
+  do_sql(database, "INSERT INTO aurore.schema_version VALUES (1000)");
+  au_database_error_t error;
+  refuse(au_schema_migrate(database, &error), &error, "version 1000");
+}
+END_TEST
+
+typedef struct member {
+  pthread_t thread;
+  au_database_t *database;
+  au_status_t status;
+  au_database_error_t error;
+  int64_t first_day;
+  int64_t last_day;
+} member_t;
+
+static void *migrate_main(void *argument) {
+  member_t *member = argument;
+  member->status = au_schema_migrate(member->database, &member->error);
+  return NULL;
+}
+
+static void run_crowd(member_t *crowd, void *(*main)(void *)) {
+  for (size_t i = 0; i < CROWD; i++)
+    crowd[i].database = open_client(own_conninfo);
+  for (size_t i = 0; i < CROWD; i++)
+    ck_assert_int_eq(pthread_create(&crowd[i].thread, NULL, main, &crowd[i]),
+                     0);
+  for (size_t i = 0; i < CROWD; i++)
+    pthread_join(crowd[i].thread, NULL);
+  for (size_t i = 0; i < CROWD; i++) {
+    ck_assert_done(crowd[i].status, crowd[i].error);
+    au_database_destroy(crowd[i].database);
+  }
+}
+
+START_TEST(many_may_migrate_at_once) {
+  member_t crowd[CROWD] = {{.status = AU_OK}};
+  run_crowd(crowd, migrate_main);
+  char version[32];
+  snprintf(version, sizeof(version), "%u", au_schema_version());
+  ck_assert_str_eq(ask(database, "SELECT count(*) FROM aurore.schema_version"),
+                   version);
+}
+END_TEST
+
+/* Processes, too: each with its own connection from the start. */
+START_TEST(many_processes_may_migrate_at_once) {
+  pid_t pids[CROWD];
+  for (size_t i = 0; i < CROWD; i++) {
+    pids[i] = fork();
+    ck_assert_int_ge(pids[i], 0);
+    if (pids[i] == 0) {
+      au_database_t *own = make_client(own_conninfo, 30, -1);
+      au_database_error_t error;
+      bool good = au_database_connect(own, &error) == AU_OK &&
+                  au_schema_migrate(own, &error) == AU_OK;
+      au_database_destroy(own);
+      _exit(good ? 0 : 1);
+    }
+  }
+  for (size_t i = 0; i < CROWD; i++) {
+    int status = -1;
+    ck_assert_int_eq(waitpid(pids[i], &status, 0), pids[i]);
+    ck_assert_int_eq(status, 0);
+  }
+  migrate(database);
+}
+END_TEST
+
+START_TEST(role_without_rights_is_told_which) {
+  au_database_t *role = open_role();
+  au_database_error_t error;
+  refuse(au_schema_migrate(role, &error), &error, "CREATE on database");
+  do_sql(database, "CREATE SCHEMA aurore");
+  refuse(au_schema_migrate(role, &error), &error, "USAGE on schema");
+  do_named("GRANT USAGE ON SCHEMA aurore TO", own_role, "");
+  refuse(au_schema_migrate(role, &error), &error, "CREATE on schema");
+  au_database_destroy(role);
+}
+END_TEST
+
+START_TEST(role_that_owns_the_schema_needs_no_more) {
+  au_database_t *role = open_role();
+  do_named("CREATE SCHEMA aurore AUTHORIZATION", own_role, "");
+  migrate(role);
+  ensure(role, today(), today() + 1);
+  do_named("SET ROLE", own_role, "");
+  do_sql(database, "SELECT next_seq FROM aurore.claim("
+                   "gen_random_uuid(), 0::smallint, "
+                   "ARRAY[gen_random_uuid()], '{1}', 1, false, 'h')");
+  do_sql(database, "RESET ROLE");
+  au_database_destroy(role);
+}
+END_TEST
+
+/* Somebody else migrates; the writer may only write. */
+START_TEST(role_that_may_only_write_can_do_its_work) {
+  migrate(database);
+  au_database_t *role = open_role();
+  do_named("GRANT USAGE ON SCHEMA aurore TO", own_role, "");
+  do_named("GRANT SELECT ON aurore.schema_version TO", own_role, "");
+  do_named("GRANT INSERT ON aurore.event, aurore.dead_letter TO", own_role, "");
+  do_named("GRANT SELECT, INSERT, UPDATE ON aurore.lane, aurore.event_count TO",
+           own_role, "");
+  do_named("GRANT EXECUTE ON FUNCTION aurore.ensure_partitions(date, date), "
+           "aurore.fold(timestamptz, integer), "
+           "aurore.figures(timestamptz, integer) TO",
+           own_role, "");
+  migrate(role);
+  ensure(role, today(), today() + 2);
+  do_sql(role, "SELECT next_seq FROM aurore.claim("
+               "'00000000-0000-0000-0000-000000000001', 0::smallint, "
+               "'{00000000-0000-0000-0000-000000000002}', '{1}', 1, false, "
+               "'h'); "
+               "SELECT aurore.advance("
+               "'00000000-0000-0000-0000-000000000001', 0::smallint, 1, 1, 2); "
+               "INSERT INTO aurore.event (event_id, occurred_at, ingested_at, "
+               "service, message) "
+               "VALUES (gen_random_uuid(), now(), now(), 's', 'm'); "
+               "INSERT INTO aurore.event_count AS c VALUES "
+               "(now(), gen_random_uuid(), 1, 0, 's') "
+               "ON CONFLICT (minute, service, spool_id, lane) "
+               "DO UPDATE SET n = c.n + excluded.n");
+  do_sql(role, "SELECT aurore.fold('infinity', 10)");
+  ck_assert_str_eq(ask(role, "SELECT n FROM aurore.figures(now(), 1)"), "1");
+  au_database_destroy(role);
+}
+END_TEST
+
+START_TEST(partitions_are_not_everybodys_to_make) {
+  migrate(database);
+  au_database_t *role = open_role();
+  do_named("GRANT USAGE ON SCHEMA aurore TO", own_role, "");
+  au_database_error_t error;
+  refuse(au_schema_ensure_partitions(role, today(), today(), &error), &error,
+         "ensure_partitions");
+  ck_assert_str_eq(error.sqlstate, "42501");
+  au_database_destroy(role);
+}
+END_TEST
+
+/* --- partitions --- */
+
+START_TEST(day_is_rounded_down) {
+  ck_assert_int_eq(au_schema_day(0), 0);
+  ck_assert_int_eq(au_schema_day(INT64_C(86399999999)), 0);
+  ck_assert_int_eq(au_schema_day(INT64_C(86400000000)), 1);
+  ck_assert_int_eq(au_schema_day(-1), -1);
+  ck_assert_int_eq(au_schema_day(INT64_C(1795510800000000)), DAY_2026_11_24);
+}
+END_TEST
+
+START_TEST(partition_is_a_day_of_utc) {
+  char sql[160];
+  snprintf(sql, sizeof(sql),
+           "ALTER DATABASE %s SET timezone = 'Asia/Kathmandu'", own_name);
+  do_sql(control, sql);
+  au_database_t *other = open_client(own_conninfo);
+  migrate(other);
+  do_sql(other, "SET timezone = 'Asia/Kathmandu'; SET datestyle = 'German'");
+  ensure(other, DAY_2026_11_24, DAY_2026_11_24 + 1);
+  do_sql(other, "SET timezone = 'UTC'; SET datestyle = 'ISO'");
+  ck_assert_str_eq(
+      ask(other, "SELECT string_agg(name || ' ' || lower_bound || ' ' || "
+                 "upper_bound, ', ' ORDER BY name) FROM aurore.partitions()"),
+      "event_20261124 2026-11-24 00:00:00+00 2026-11-25 00:00:00+00, "
+      "event_20261125 2026-11-25 00:00:00+00 2026-11-26 00:00:00+00");
+  au_database_destroy(other);
+}
+END_TEST
+
+START_TEST(only_what_is_missing_is_made) {
+  migrate(database);
+  ensure(database, DAY_2026_11_24, DAY_2026_11_24 + 2);
+  do_sql(database, "DROP TABLE aurore.event_20261125");
+  ck_assert_str_eq(ask(database, "SELECT aurore.ensure_partitions("
+                                 "'2026-11-23', '2026-11-26')"),
+                   "2");
+  ck_assert_str_eq(ask(database, "SELECT aurore.ensure_partitions("
+                                 "'2026-11-23', '2026-11-26')"),
+                   "0");
+  ck_assert_str_eq(ask(database, "SELECT count(*) FROM aurore.partitions()"),
+                   "4");
+  /* Nothing is locked when there is nothing to do. */
+  ck_assert_str_eq(
+      ask(database,
+          "SELECT aurore.ensure_partitions('2026-11-23', '2026-11-26'); "
+          "SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND "
+          "mode NOT IN ('AccessShareLock', 'ExclusiveLock')"),
+      "0");
+}
+END_TEST
+
+START_TEST(detached_partition_is_left_alone) {
+  migrate(database);
+  ensure(database, DAY_2026_11_24, DAY_2026_11_24);
+  do_sql(database, "INSERT INTO aurore.event (event_id, occurred_at, "
+                   "ingested_at, service, message) VALUES (gen_random_uuid(), "
+                   "now(), '2026-11-24 12:00+00', 's', 'm')");
+  do_sql(database, "ALTER TABLE aurore.event DETACH PARTITION "
+                   "aurore.event_20261124");
+  ensure(database, DAY_2026_11_24, DAY_2026_11_24);
+  ck_assert_str_eq(ask(database, "SELECT name FROM aurore.partitions()"),
+                   "event_20261124_2");
+  ck_assert_str_eq(ask(database, "SELECT count(*) FROM aurore.event_20261124"),
+                   "1");
+}
+END_TEST
+
+START_TEST(partition_made_by_hand_counts) {
+  migrate(database);
+  do_sql(database, "CREATE TABLE aurore.november PARTITION OF aurore.event "
+                   "FOR VALUES FROM ('2026-11-01 00:00+00') "
+                   "TO ('2026-12-01 00:00+00'); "
+                   "CREATE TABLE aurore.later PARTITION OF aurore.event "
+                   "FOR VALUES FROM ('2026-12-03 00:00+00') TO (MAXVALUE)");
+  ck_assert_str_eq(ask(database, "SELECT aurore.ensure_partitions("
+                                 "'2026-11-20', '2026-12-10')"),
+                   "2");
+  do_sql(database,
+         "CREATE TABLE aurore.rest PARTITION OF aurore.event DEFAULT");
+  ck_assert_str_eq(ask(database, "SELECT count(*) FROM aurore.partitions()"),
+                   "4");
+}
+END_TEST
+
+START_TEST(partition_has_the_indexes_of_the_table) {
+  migrate(database);
+  ensure(database, DAY_2026_11_24, DAY_2026_11_24);
+  ck_assert_str_eq(
+      ask(database,
+          "SELECT string_agg(p.inhparent::regclass::text, ' ' ORDER BY "
+          "p.inhparent::regclass::text) FROM "
+          "pg_index AS i JOIN pg_inherits AS p ON p.inhrelid = i.indexrelid "
+          "WHERE i.indrelid = 'aurore.event_20261124'::regclass"),
+      "aurore.event_ingested_at aurore.event_service_occurred_at");
+  ck_assert_str_eq(ask(database,
+                       "SELECT count(*) FROM pg_index WHERE indrelid = "
+                       "'aurore.event_20261124'::regclass"),
+                   "2");
+}
+END_TEST
+
+START_TEST(too_many_days_are_refused) {
+  migrate(database);
+  au_database_error_t error;
+  refuse(au_schema_ensure_partitions(database, 0, 1000, &error), &error,
+         "days");
+  refuse(au_schema_ensure_partitions(database, 1, 0, &error), &error, "days");
+  ck_assert_int_eq(
+      au_database_exec(database,
+                       "SELECT aurore.ensure_partitions('2000-01-01', "
+                       "'2026-01-01')",
+                       NULL, &error),
+      AU_INVALID);
+  ck_assert_str_eq(error.sqlstate, "22023");
+}
+END_TEST
+
+static void *ensure_main(void *argument) {
+  member_t *member = argument;
+  for (int i = 0; i < 5 && member->status == AU_OK; i++)
+    member->status =
+        au_schema_ensure_partitions(member->database, DAY_2026_11_24,
+                                    DAY_2026_11_24 + 4 * i, &member->error);
+  return NULL;
+}
+
+/* Inserts into the first day until it is told to stop. */
+typedef struct inserter {
+  pthread_t thread;
+  au_database_t *database;
+  _Atomic bool stop;
+  unsigned long count;
+  au_status_t status;
+  au_database_error_t error;
+} inserter_t;
+
+static void *insert_main(void *argument) {
+  inserter_t *inserter = argument;
+  while (!inserter->stop && inserter->status == AU_OK) {
+    inserter->status = au_database_exec(
+        inserter->database,
+        "INSERT INTO aurore.event (event_id, occurred_at, ingested_at, "
+        "service, message) SELECT gen_random_uuid(), now(), "
+        "'2026-11-24 12:00+00', 's', 'm' FROM generate_series(1, 100)",
+        NULL, &inserter->error);
+    inserter->count += 100;
+  }
+  return NULL;
+}
+
+START_TEST(many_may_make_partitions_beside_inserts) {
+  migrate(database);
+  ensure(database, DAY_2026_11_24, DAY_2026_11_24);
+  inserter_t inserter = {.status = AU_OK};
+  inserter.database = open_client(own_conninfo);
+  ck_assert_int_eq(
+      pthread_create(&inserter.thread, NULL, insert_main, &inserter), 0);
+  member_t crowd[CROWD] = {{.status = AU_OK}};
+  run_crowd(crowd, ensure_main);
+  inserter.stop = true;
+  pthread_join(inserter.thread, NULL);
+  ck_assert_done(inserter.status, inserter.error);
+  ck_assert_str_eq(ask(database, "SELECT count(*) FROM aurore.partitions()"),
+                   "17");
+  ck_assert_uint_eq(
+      strtoul(ask(database, "SELECT count(*) FROM aurore.event"), NULL, 10),
+      inserter.count);
+  au_database_destroy(inserter.database);
+}
+END_TEST
+
+/* A query and an insert that stay open hold their locks until they end:
+ * partitions are made all the same, and inserts go on meanwhile. */
+START_TEST(open_transactions_do_not_block_partitions) {
+  migrate(database);
+  ensure(database, DAY_2026_11_24, DAY_2026_11_24);
+  PGconn *open = PQconnectdb(own_conninfo);
+  PQclear(PQexec(open, "BEGIN; SELECT count(*) FROM aurore.event; "
+                       "INSERT INTO aurore.event (event_id, occurred_at, "
+                       "ingested_at, service, message) VALUES "
+                       "(gen_random_uuid(), now(), '2026-11-24', 's', 'm')"));
+  ck_assert_int_eq(PQtransactionStatus(open), PQTRANS_INTRANS);
+  ensure(database, DAY_2026_11_24, DAY_2026_11_24 + 7);
+  do_sql(database, "INSERT INTO aurore.event (event_id, occurred_at, "
+                   "ingested_at, service, message) VALUES (gen_random_uuid(), "
+                   "now(), '2026-11-26', 's', 'm')");
+  PQfinish(open);
+}
+END_TEST
+
+/* What does hold them up is not waited for long. */
+START_TEST(locked_table_is_given_up) {
+  migrate(database);
+  PGconn *open = PQconnectdb(own_conninfo);
+  PQclear(PQexec(open, "BEGIN; LOCK TABLE aurore.event IN ACCESS EXCLUSIVE "
+                       "MODE"));
+  au_database_error_t error;
+  refuse(au_schema_ensure_partitions(database, 1, 1, &error), &error, "lock");
+  ck_assert_str_eq(error.sqlstate, "55P03");
+  PQfinish(open);
+  ensure(database, 1, 1);
+}
+END_TEST
+
+static void add_migrations(Suite *suite) {
+  TCase *tcase = add_case(suite, "migrations");
+  tcase_add_test(tcase, empty_database_is_brought_to_the_version);
+  tcase_add_test(tcase, migrating_again_changes_nothing);
+  tcase_add_test(tcase, schema_of_an_older_release_is_brought_forward);
+  tcase_add_test(tcase, newer_schema_is_refused);
+  tcase_add_test(tcase, many_may_migrate_at_once);
+  tcase_add_test(tcase, many_processes_may_migrate_at_once);
+  tcase_add_test(tcase, role_without_rights_is_told_which);
+  tcase_add_test(tcase, role_that_owns_the_schema_needs_no_more);
+  tcase_add_test(tcase, role_that_may_only_write_can_do_its_work);
+  tcase_add_test(tcase, partitions_are_not_everybodys_to_make);
+}
+
+static void add_partitions(Suite *suite) {
+  TCase *tcase = add_case(suite, "partitions");
+  tcase_add_test(tcase, day_is_rounded_down);
+  tcase_add_test(tcase, partition_is_a_day_of_utc);
+  tcase_add_test(tcase, only_what_is_missing_is_made);
+  tcase_add_test(tcase, detached_partition_is_left_alone);
+  tcase_add_test(tcase, partition_made_by_hand_counts);
+  tcase_add_test(tcase, partition_has_the_indexes_of_the_table);
+  tcase_add_test(tcase, too_many_days_are_refused);
+  tcase_add_test(tcase, many_may_make_partitions_beside_inserts);
+  tcase_add_test(tcase, open_transactions_do_not_block_partitions);
+  tcase_add_test(tcase, locked_table_is_given_up);
+}
+
+int main(void) {
+  if (!has_server("check_schema"))
+    return TEST_SKIPPED;
+  Suite *suite = suite_create("schema");
+  add_migrations(suite);
+  add_partitions(suite);
+  SRunner *runner = srunner_create(suite);
+  srunner_run_all(runner, CK_ENV);
+  int failed = srunner_ntests_failed(runner);
+  srunner_free(runner);
+  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Each allocation of a request fails, the first, the second, ... until a
+ * request is clean: the client gets an answer or the connection ends, 202 only
+ * for what the buffer has taken, and the next request is served.
+ */
+#include "support/short_memory.h"
+
+#include "support/http_client.h"
+
+#include <zlib.h>
+
+static server_t server;
+
+/* The fake one stands on the test's side. The linker's names for --wrap.
+ * NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
+au_status_t __real_au_buffer_append(au_buffer_t *buffer, const au_rows_t *rows,
+                                    au_waiter_t *waiter);
+au_status_t __wrap_au_buffer_append(au_buffer_t *buffer, const au_rows_t *rows,
+                                    au_waiter_t *waiter);
+
+au_status_t __wrap_au_buffer_append(au_buffer_t *buffer, const au_rows_t *rows,
+                                    au_waiter_t *waiter) {
+  is_test = true;
+  au_status_t status = __real_au_buffer_append(buffer, rows, waiter);
+  is_test = false;
+  return status;
+}
+/* NOLINTEND(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
+
+static void start(void) {
+  is_test = true;
+  server_prepare(&server);
+  server_start(&server);
+}
+
+static void stop(void) { server_stop(&server); }
+
+/* The status of the answer; 0: the connection ended without one. */
+static int try_request(const char *method, const char *path,
+                       const char *headers, const void *body, size_t size) {
+  client_t *client = client_connect(&server);
+  send_request(client, method, path, headers, body, size);
+  while (memmem(client->in, client->size, "\r\n\r\n", 4) == NULL)
+    if (!read_more(client)) {
+      client_close(client);
+      return 0;
+    }
+  reply_t reply = read_reply(client);
+  int status = reply.status;
+  reply_fini(&reply);
+  client_close(client);
+  return status;
+}
+
+typedef struct shot {
+  const char *method;
+  const char *path;
+  const char *headers;
+  const char *body; /* NULL: none */
+  bool is_gzip;
+  int status; /* of a clean run */
+  unsigned events;
+  fake_answer_t answer;
+} shot_t;
+
+static const shot_t shots[] = {
+    {"POST", "/events", JSON_TYPE, EVENT, false, 202, 1, FAKE_OK},
+    {"POST", "/events", JSON_TYPE, EVENT, false, 202, 1, FAKE_RACE},
+    {"POST", "/events", JSON_TYPE, "[" EVENT "," BAD_EVENT "," EVENT "]", false,
+     207, 2, FAKE_BEFORE},
+    {"POST", "/events", NDJSON_TYPE, EVENT "\n" EVENT "\n", false, 202, 2,
+     FAKE_OK},
+    {"POST", "/events", JSON_TYPE "Content-Encoding: gzip\r\n", EVENT, true,
+     202, 1, FAKE_OK},
+    {"POST", "/events", JSON_TYPE, "[1 2]", false, 400, 0, FAKE_OK},
+    {"POST", "/events", JSON_TYPE, EVENT, false, 503, 0, FAKE_IO},
+    {"GET", "/health", "", NULL, false, 200, 0, FAKE_OK},
+    {"GET", "/metrics", "", NULL, false, 200, 0, FAKE_OK},
+    {"GET", "/nope", "", NULL, false, 404, 0, FAKE_OK},
+};
+
+static size_t compress_body(const char *text, uint8_t *out, size_t size) {
+  uint8_t in[1024]; /* zlib's pointer has no const */
+  size_t length = strlen(text);
+  ck_assert_uint_lt(length, sizeof(in));
+  memcpy(in, text, length + 1);
+  z_stream stream = {.next_in = in,
+                     .avail_in = (uInt)length,
+                     .next_out = out,
+                     .avail_out = (uInt)size};
+  ck_assert_int_eq(deflateInit2(&stream, 6, Z_DEFLATED, 15 + 16, 8, 0), Z_OK);
+  ck_assert_int_eq(deflate(&stream, Z_FINISH), Z_STREAM_END);
+  length = stream.total_out;
+  deflateEnd(&stream);
+  return length;
+}
+
+static int fire(const shot_t *shot) {
+  if (shot->body == NULL)
+    return try_request(shot->method, shot->path, shot->headers, NULL, 0);
+  uint8_t data[1024];
+  size_t size = strlen(shot->body);
+  ck_assert_uint_le(size, sizeof(data));
+  if (shot->is_gzip)
+    size = compress_body(shot->body, data, sizeof(data));
+  else
+    memcpy(data, shot->body, size);
+  return try_request(shot->method, shot->path, shot->headers, data, size);
+}
+
+START_TEST(request_outlives_any_failed_allocation) {
+  const shot_t *shot = &shots[_i];
+  fake_buffer_answer(shot->answer);
+  uint64_t acknowledged = 0;
+  long n = 1;
+  for (bool failed = true; failed; n++) {
+    fail_memory(n, 1);
+    int status = fire(shot);
+    failed = memory_failed();
+    ck_assert_msg(status == 0 || status == shot->status || status >= 500,
+                  "call %ld: %d", n, status);
+    acknowledged += status == shot->status ? shot->events : 0;
+    ck_assert_uint_ge(fake_buffer_taken(), acknowledged);
+    ck_assert_int_eq(fire(shot), shot->status);
+    acknowledged += shot->events;
+  }
+  ck_assert_uint_ge(fake_buffer_taken(), acknowledged);
+}
+END_TEST
+
+START_TEST(start_that_lacks_memory_is_told) {
+  is_test = true;
+  server_prepare(&server);
+  char error[512] = "";
+  ck_assert_int_eq(
+      au_options_finish(&server.options, AU_SIDE_BUFFER, error, sizeof(error)),
+      AU_OK);
+  server.buffer = fake_buffer_open();
+  long n = 1;
+  for (bool failed = true; failed; n++) {
+    fail_memory(n, 1);
+    au_status_t status = PRODUCT(au_http_start(
+        &server.options, server.buffer, &server.http, error, sizeof(error)));
+    failed = memory_failed();
+    if (status == AU_OK) {
+      au_http_stop(server.http);
+      au_http_destroy(server.http);
+    } else {
+      ck_assert(failed);
+      ck_assert_int_eq(status, AU_NOMEM);
+      ck_assert_ptr_null(server.http);
+      ck_assert_str_ne(error, "");
+    }
+  }
+  ck_assert_int_gt(n, 2);
+  ck_assert_int_eq(au_http_start(&server.options, server.buffer, &server.http,
+                                 error, sizeof(error)),
+                   AU_OK);
+  ck_assert_int_eq(fire(&shots[0]), 202);
+  server_stop(&server);
+}
+END_TEST
+
+static void ignore_log(au_log_level_t level, const char *line) {
+  (void)level;
+  (void)line;
+}
+
+int main(void) {
+  au_log_set_sink(ignore_log);
+  Suite *suite = suite_create("http_memory");
+  TCase *tcase = tcase_create("requests");
+  tcase_set_timeout(tcase, 120);
+  tcase_add_checked_fixture(tcase, start, stop);
+  tcase_add_loop_test(tcase, request_outlives_any_failed_allocation, 0,
+                      sizeof(shots) / sizeof(shots[0]));
+  suite_add_tcase(suite, tcase);
+  tcase = tcase_create("start");
+  tcase_set_timeout(tcase, 120);
+  tcase_add_test(tcase, start_that_lacks_memory_is_told);
+  suite_add_tcase(suite, tcase);
+  SRunner *runner = srunner_create(suite);
+  srunner_run_all(runner, CK_ENV);
+  int failed = srunner_ntests_failed(runner);
+  srunner_free(runner);
+  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * check_parameters - query parameters and what is refused of them.
+ */
+#include "http/parameters.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static au_refusals_t refusals;
+static au_parameter_t known[2];
+
+static void setup(void) {
+  refusals = (au_refusals_t){.count = 0};
+  known[0] = (au_parameter_t){.name = "one"};
+  known[1] = (au_parameter_t){.name = "two"};
+}
+
+static void teardown(void) { au_refusals_fini(&refusals); }
+
+static void sort(const char *name, const char *value) {
+  au_parameter_sort(known, 2, name, value, &refusals);
+}
+
+static void expect_errors(const char *errors) {
+  au_bytes_t json = AU_BYTES_INIT;
+  au_refusals_put(&refusals, &json);
+  char expected[2048];
+  snprintf(expected, sizeof(expected),
+           "{\"status\":\"error\",\"message\":\"Invalid event "
+           "schema\",\"errorCode\":\"INVALID_EVENT\",\"errors\":%s}",
+           errors);
+  ck_assert_str_eq(au_bytes_text(&json), expected);
+  au_bytes_fini(&json);
+}
+
+START_TEST(known_parameters_are_sorted) {
+  sort("two", "2");
+  sort("one", NULL);
+  ck_assert_str_eq(known[0].value, "");
+  ck_assert_str_eq(known[1].value, "2");
+  ck_assert(au_parameter_is_given(&known[0], "isInt", &refusals));
+  ck_assert_uint_eq(refusals.count, 0);
+  expect_errors("[]");
+}
+END_TEST
+
+START_TEST(unknown_ones_are_refused_and_cut) {
+  char longest[200];
+  memset(longest, 'x', 199);
+  longest[199] = '\0';
+  sort("One", "1");
+  sort("a\"b\xFF", "");
+  sort(longest, "");
+  expect_errors(
+      "[{\"field\":\"One\",\"constraints\":{\"whitelistValidation\":"
+      "\"property One should not exist\"}},{\"field\":\"a\\\"b"
+      "\xEF\xBF\xBD\",\"constraints\":{\"whitelistValidation\":"
+      "\"property a\\\"b\xEF\xBF\xBD should not exist\"}},{\"field\":"
+      "\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+      "xxx\",\"constraints\":{\"whitelistValidation\":\"property "
+      "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+      "x should not exist\"}}]");
+}
+END_TEST
+
+START_TEST(only_so_many_unknown_ones_are_told) {
+  for (int i = 0; i < 1000; i++) {
+    char name[16];
+    snprintf(name, sizeof(name), "p%d", i);
+    sort(name, "1");
+  }
+  ck_assert_uint_eq(refusals.count, AU_PARAMETERS_UNKNOWN_MAX);
+}
+END_TEST
+
+START_TEST(a_repeated_one_is_refused_once) {
+  sort("one", "1");
+  sort("one", "1");
+  sort("one", "2");
+  ck_assert_int_eq(au_parameter_integer(&known[0], 1, 9, 5, &refusals), 5);
+  expect_errors("[{\"field\":\"one\",\"constraints\":{\"isInt\":\"one must be "
+                "given only once\"}}]");
+}
+END_TEST
+
+static const struct {
+  const char *text;
+  int64_t value; /* when it is good */
+  const char *constraint;
+} numbers[] = {
+    {"1", 1, NULL},
+    {"10000", 10000, NULL},
+    {"007", 7, NULL},
+    {"0", 0, "min"},
+    {"-0", 0, "min"},
+    {"-1", 0, "min"},
+    {"-99999999999999999999", 0, "min"},
+    {"10001", 0, "max"},
+    {"9223372036854775808", 0, "max"},
+    {"99999999999999999999999999", 0, "max"},
+    {"", 0, "isInt"},
+    {"-", 0, "isInt"},
+    {"+1", 0, "isInt"},
+    {" 1", 0, "isInt"},
+    {"1 ", 0, "isInt"},
+    {"1.0", 0, "isInt"},
+    {"1e2", 0, "isInt"},
+    {"0x10", 0, "isInt"},
+    {"one", 0, "isInt"},
+    {"NaN", 0, "isInt"},
+    {"\xD9\xA1", 0, "isInt"},
+};
+
+START_TEST(integers_are_judged) {
+  sort("one", numbers[_i].text);
+  int64_t value = au_parameter_integer(&known[0], 1, 10000, 77, &refusals);
+  if (numbers[_i].constraint == NULL) {
+    ck_assert_int_eq(value, numbers[_i].value);
+    ck_assert_uint_eq(refusals.count, 0);
+  } else {
+    ck_assert_int_eq(value, 77);
+    ck_assert_uint_eq(refusals.count, 1);
+    ck_assert_ptr_nonnull(strstr((const char *)au_bytes_text(&refusals.json),
+                                 numbers[_i].constraint));
+  }
+}
+END_TEST
+
+START_TEST(an_integer_that_is_not_given_is_the_default) {
+  ck_assert_int_eq(au_parameter_integer(&known[0], 1, 9, 5, &refusals), 5);
+  ck_assert_uint_eq(refusals.count, 0);
+}
+END_TEST
+
+START_TEST(text_is_judged) {
+  ck_assert_ptr_null(au_parameter_text(&known[0], AU_OPTIONAL, &refusals));
+  ck_assert_uint_eq(refusals.count, 0);
+  ck_assert_ptr_null(au_parameter_text(&known[0], AU_REQUIRED, &refusals));
+  sort("two", "gr\xC3\xB6\xC3\x9F"
+              "e");
+  ck_assert_str_eq(au_parameter_text(&known[1], AU_REQUIRED, &refusals),
+                   "gr\xC3\xB6\xC3\x9F"
+                   "e");
+  expect_errors("[{\"field\":\"one\",\"constraints\":{\"isString\":\"one must "
+                "be a string\",\"isNotEmpty\":\"one is required\"}}]");
+}
+END_TEST
+
+static const struct {
+  const char *text;
+  const char *constraint;
+} texts[] = {
+    {"", "isNotEmpty"},
+    {"  \t", "isNotEmpty"},
+    {"\xE3\x80\x80", "isNotEmpty"}, /* an ideographic space */
+    {"a\xC0\x80", "isStorable"},    /* what "%00" becomes */
+    {"\xFF", "isStorable"},
+    {"\xED\xA0\x80", "isStorable"},
+};
+
+START_TEST(bad_text_is_refused) {
+  sort("one", texts[_i].text);
+  ck_assert_ptr_null(au_parameter_text(&known[0], AU_OPTIONAL, &refusals));
+  ck_assert_uint_eq(refusals.count, 1);
+  ck_assert_ptr_nonnull(
+      strstr(au_bytes_text(&refusals.json), texts[_i].constraint));
+}
+END_TEST
+
+START_TEST(times_are_judged) {
+  int64_t us = 0;
+  sort("one", "2026-11-24T08:24:26.123456+02:00");
+  ck_assert(au_parameter_time(&known[0], &us, &refusals));
+  ck_assert_int_eq(us, INT64_C(1795501466123456));
+  ck_assert_uint_eq(refusals.count, 0);
+  ck_assert(!au_parameter_time(&known[1], &us, &refusals));
+  ck_assert_uint_eq(refusals.count, 2);
+  sort("two", "yesterday");
+  ck_assert(!au_parameter_time(&known[1], &us, &refusals));
+  ck_assert_uint_eq(refusals.count, 3);
+  sort("two", "yesterday");
+  ck_assert(!au_parameter_time(&known[1], &us, &refusals));
+  ck_assert_uint_eq(refusals.count, 4);
+  ck_assert_ptr_nonnull(strstr(au_bytes_text(&refusals.json), "only once"));
+}
+END_TEST
+
+START_TEST(choices_are_judged) {
+  static const char *const names[] = {"DESC", "ASC", NULL};
+  ck_assert_uint_eq(au_parameter_choice(&known[0], names, AU_CASE_ANY,
+                                        "isSortOrder", &refusals),
+                    0);
+  sort("one", "aSc");
+  ck_assert_uint_eq(au_parameter_choice(&known[0], names, AU_CASE_ANY,
+                                        "isSortOrder", &refusals),
+                    1);
+  ck_assert_uint_eq(refusals.count, 0);
+  ck_assert_uint_eq(au_parameter_choice(&known[0], names, AU_CASE_EXACT,
+                                        "isSortOrder", &refusals),
+                    0);
+  expect_errors("[{\"field\":\"one\",\"constraints\":{\"isSortOrder\":\"one "
+                "must be one of: DESC, ASC\"}}]");
+}
+END_TEST
+
+static Suite *parameters_suite(void) {
+  Suite *suite = suite_create("parameters");
+  TCase *tcase = tcase_create("parameters");
+  tcase_add_checked_fixture(tcase, setup, teardown);
+  tcase_add_test(tcase, known_parameters_are_sorted);
+  tcase_add_test(tcase, unknown_ones_are_refused_and_cut);
+  tcase_add_test(tcase, only_so_many_unknown_ones_are_told);
+  tcase_add_test(tcase, a_repeated_one_is_refused_once);
+  tcase_add_loop_test(tcase, integers_are_judged, 0,
+                      sizeof(numbers) / sizeof(numbers[0]));
+  tcase_add_test(tcase, an_integer_that_is_not_given_is_the_default);
+  tcase_add_test(tcase, text_is_judged);
+  tcase_add_loop_test(tcase, bad_text_is_refused, 0,
+                      sizeof(texts) / sizeof(texts[0]));
+  tcase_add_test(tcase, times_are_judged);
+  tcase_add_test(tcase, choices_are_judged);
+  suite_add_tcase(suite, tcase);
+  return suite;
+}
+
+int main(void) {
+  SRunner *runner = srunner_create(parameters_suite());
+  srunner_run_all(runner, CK_ENV);
+  int failed = srunner_ntests_failed(runner);
+  srunner_free(runner);
+  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

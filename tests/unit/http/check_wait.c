@@ -1,0 +1,534 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Requests that wait for the disk, and what becomes of connections: many
+ * requests on one, bodies in pieces, clients that are slow or go away.
+ */
+#include "support/http_client.h"
+
+#include "base/clock.h"
+
+#include <signal.h>
+#include <stdatomic.h>
+#include <time.h>
+
+static server_t server;
+
+static void setup(void) { server_prepare(&server); }
+
+static void pause_ms(long ms) {
+  const struct timespec time = {.tv_sec = ms / 1000,
+                                .tv_nsec = ms % 1000 * 1000000};
+  nanosleep(&time, NULL);
+}
+
+static void send_event(client_t *client) {
+  send_request(client, "POST", "/events", JSON_TYPE, EVENT, strlen(EVENT));
+}
+
+typedef struct answers {
+  const char *status;
+  uint64_t count;
+} answers_t;
+
+static void count_answers(const au_series_t *series, void *context) {
+  answers_t *answers = context;
+  if (series->metric == AU_M_HTTP_REQUESTS &&
+      strcmp(series->label_value[0], "events_post") == 0 &&
+      strcmp(series->label_value[1], answers->status) == 0)
+    answers->count = series->counter;
+}
+
+/* Answers to POST /events with this status; complete once the server has
+ * stopped. */
+static uint64_t answered(const char *status) {
+  answers_t answers = {.status = status};
+  au_metrics_visit(NULL, count_answers, &answers);
+  return answers.count;
+}
+
+/* --- requests that wait -------------------------------------------------- */
+
+START_TEST(a_request_that_waits_is_answered_when_it_is_told) {
+  server_start(&server);
+  fake_buffer_answer(FAKE_HOLD);
+  client_t *client = client_connect(&server);
+  send_event(client);
+  fake_buffer_wait_pending(1);
+  fake_buffer_release();
+  expect_part(read_reply(client), 202, "event_id");
+  client_close(client);
+  server_stop(&server);
+}
+END_TEST
+
+START_TEST(a_request_that_was_told_before_append_returned) {
+  server_start(&server);
+  fake_buffer_answer(FAKE_BEFORE);
+  client_t *client = client_connect(&server);
+  for (int i = 0; i < 100; i++) {
+    send_event(client);
+    expect_part(read_reply(client), 202, "event_id");
+  }
+  client_close(client);
+  server_stop(&server);
+}
+END_TEST
+
+START_TEST(a_request_that_the_disk_refused_is_503) {
+  server_start(&server);
+  static const fake_answer_t answers[] = {FAKE_BEFORE, FAKE_RACE};
+  fake_buffer_tell(AU_IO);
+  for (size_t i = 0; i < 2; i++) {
+    fake_buffer_answer(answers[i]);
+    reply_t reply = post(&server, "[" EVENT "," BAD_EVENT "]");
+    ck_assert_ptr_nonnull(header_of(&reply, "Retry-After"));
+    expect_part(reply, 503, "SERVICE_UNAVAILABLE");
+  }
+  ck_assert_uint_eq(rejected(AU_REASON_UNAVAILABLE), 2);
+  ck_assert_uint_eq(fake_buffer_taken(), 0);
+  server_stop(&server);
+  ck_assert_uint_eq(answered("503"), 2);
+  ck_assert_uint_eq(answered("202") + answered("207"), 0);
+  ck_assert_uint_eq(rejected(AU_REASON_INVALID), 0);
+}
+END_TEST
+
+static void *post_many(void *argument) {
+  (void)argument;
+  client_t *client = client_connect(&server);
+  for (int i = 0; i < 300; i++) {
+    send_event(client);
+    expect_part(read_reply(client), 202, "event_id");
+  }
+  client_close(client);
+  return NULL;
+}
+
+/* The waiter is told at any moment: before, while and after the suspend. */
+START_TEST(told_at_any_moment_every_request_is_answered_once) {
+  set_number(&server, "Threads", 2);
+  server_start(&server);
+  fake_buffer_answer(FAKE_RACE);
+  pthread_t thread[8];
+  for (int i = 0; i < 8; i++)
+    ck_assert_int_eq(pthread_create(&thread[i], NULL, post_many, NULL), 0);
+  for (int i = 0; i < 8; i++)
+    pthread_join(thread[i], NULL);
+  ck_assert_uint_eq(fake_buffer_taken(), 2400);
+  server_stop(&server);
+  ck_assert_uint_eq(answered("202"), 2400);
+}
+END_TEST
+
+#define MANY 100
+
+START_TEST(many_wait_together) {
+  server_start(&server);
+  fake_buffer_answer(FAKE_HOLD);
+  client_t *client[MANY];
+  for (int i = 0; i < MANY; i++) {
+    client[i] = client_connect(&server);
+    send_event(client[i]);
+  }
+  fake_buffer_wait_pending(MANY);
+  /* the request threads are free meanwhile */
+  expect_part(ask(&server, "GET", "/live", "", NULL), 200, "SERVER");
+  fake_buffer_release();
+  for (int i = 0; i < MANY; i++) {
+    expect_part(read_reply(client[i]), 202, "event_id");
+    client_close(client[i]);
+  }
+  server_stop(&server);
+}
+END_TEST
+
+/* The server sees the end of a connection on a Unix socket at once. Whether the
+ * request is told before it, after it or at that moment: it is told once, and
+ * freed once. */
+START_TEST(a_connection_that_ends_while_it_waits) {
+  server_start(&server);
+  for (int i = 0; i < 200; i++) {
+    fake_buffer_answer(FAKE_HOLD);
+    client_t *client = client_connect(&server);
+    send_event(client);
+    fake_buffer_wait_pending(1);
+    if (i % 4 == 0)
+      fake_buffer_release();
+    client_close(client);
+    while (i % 4 == 1 && au_metrics_gauge(AU_M_HTTP_CONNECTIONS) > 0)
+      pause_ms(1);
+    fake_buffer_release();
+    while (fake_buffer_pending() > 0)
+      pause_ms(0);
+  }
+  ck_assert_uint_eq(fake_buffer_taken(), 200);
+  fake_buffer_answer(FAKE_OK);
+  expect_part(post(&server, EVENT), 202, "event_id");
+  server_stop(&server);
+  ck_assert_uint_le(answered("202"), 151);
+}
+END_TEST
+
+/* So long that its connection is suspended, and then resumed. */
+START_TEST(a_request_that_waits_long) {
+  server_start(&server);
+  for (int i = 0; i < 3; i++) {
+    fake_buffer_answer(FAKE_HOLD);
+    client_t *client = client_connect(&server);
+    send_event(client);
+    fake_buffer_wait_pending(1);
+    pause_ms(100);
+    fake_buffer_release();
+    expect_part(read_reply(client), 202, "event_id");
+    client_close(client);
+  }
+  server_stop(&server);
+  ck_assert_uint_eq(answered("202"), 3);
+}
+END_TEST
+
+START_TEST(a_client_that_goes_away_while_it_waits) {
+  server_start(&server);
+  fake_buffer_answer(FAKE_HOLD);
+  for (int i = 0; i < 10; i++) {
+    client_t *client = client_connect(&server);
+    send_event(client);
+    fake_buffer_wait_pending((unsigned)i + 1);
+    client_close(client);
+  }
+  fake_buffer_release();
+  while (fake_buffer_pending() > 0)
+    pause_ms(1);
+  ck_assert_uint_eq(fake_buffer_taken(), 10); /* they are on disk */
+  fake_buffer_answer(FAKE_OK);
+  expect_part(post(&server, EVENT), 202, "event_id");
+  server_stop(&server);
+}
+END_TEST
+
+/* What was told before the stop is answered by it. */
+START_TEST(stop_answers_what_is_under_way) {
+  server_start(&server);
+  fake_buffer_answer(FAKE_HOLD);
+  client_t *client[MANY];
+  for (int i = 0; i < MANY; i++) {
+    client[i] = client_connect(&server);
+    send_event(client[i]);
+  }
+  fake_buffer_wait_pending(MANY);
+  au_http_quiesce(server.http);
+  fake_buffer_release();
+  while (fake_buffer_pending() > 0)
+    pause_ms(1);
+  server_stop(&server);
+  for (int i = 0; i < MANY; i++) {
+    expect_part(read_reply(client[i]), 202, "event_id");
+    ck_assert(is_closed(client[i]));
+    client_close(client[i]);
+  }
+}
+END_TEST
+
+START_TEST(stop_does_not_wait_for_clients) {
+  set_number(&server, "RequestTimeout", 3600);
+  server_start(&server);
+  client_t *idle = client_connect(&server);
+  client_t *kept = client_connect(&server);
+  client_t *half = client_connect(&server);
+  send_event(kept);
+  expect_part(read_reply(kept), 202, "event_id");
+  send_text(half, "POST /events HTTP/1.1\r\nHost: t\r\n" JSON_TYPE
+                  "Content-Length: 100\r\n\r\n{");
+  send_event(kept);
+  expect_part(read_reply(kept), 202, "event_id");
+  server_stop(&server);
+  ck_assert(is_closed(idle));
+  ck_assert(is_closed(kept));
+  client_close(idle);
+  client_close(kept);
+  client_close(half);
+}
+END_TEST
+
+/* --- one connection, many requests --------------------------------------- */
+
+START_TEST(requests_in_one_packet_are_answered_in_order) {
+  server_start(&server);
+  char all[8192];
+  int size = 0;
+  for (int i = 0; i < 10; i++)
+    size += snprintf(all + size, sizeof(all) - (size_t)size,
+                     "POST /events HTTP/1.1\r\nHost: t\r\nX-Correlation-Id: "
+                     "%d\r\n" JSON_TYPE "Content-Length: %zu\r\n\r\n%s"
+                     "GET /live HTTP/1.1\r\nHost: t\r\n\r\n",
+                     i, strlen(EVENT), EVENT);
+  client_t *client = client_connect(&server);
+  send_bytes(client, all, (size_t)size);
+  for (int i = 0; i < 10; i++) {
+    char id[16];
+    snprintf(id, sizeof(id), "%d", i);
+    reply_t reply = read_reply(client);
+    ck_assert_str_eq(header_of(&reply, "X-Correlation-Id"), id);
+    expect_part(reply, 202, "event_id");
+    expect_part(read_reply(client), 200, "SERVER");
+  }
+  client_close(client);
+  ck_assert_uint_eq(fake_buffer_taken(), 10);
+  server_stop(&server);
+}
+END_TEST
+
+/* A body in any number of pieces is the same body. */
+START_TEST(a_body_in_pieces) {
+  server_start(&server);
+  const char *body = "[" EVENT "," EVENT "]";
+  for (size_t piece = 1; piece < strlen(body); piece += 7) {
+    client_t *client = client_connect(&server);
+    char head[256];
+    snprintf(head, sizeof(head),
+             "POST /events HTTP/1.1\r\nHost: t\r\n" JSON_TYPE
+             "Content-Length: %zu\r\n\r\n",
+             strlen(body));
+    send_text(client, head);
+    for (size_t at = 0; at < strlen(body); at += piece) {
+      size_t left = strlen(body) - at;
+      send_bytes(client, body + at, left < piece ? left : piece);
+      if (piece > 20)
+        pause_ms(2); /* so that some come alone */
+    }
+    expect_part(read_reply(client), 202, "\"accepted\":2,");
+    client_close(client);
+  }
+  server_stop(&server);
+}
+END_TEST
+
+#define BODY_SIZE 1000000
+
+/* The header, and the first bytes of a body that is as long as it may be. */
+static client_t *begin_large_body(void) {
+  char head[256];
+  snprintf(head, sizeof(head),
+           "POST /events HTTP/1.1\r\nHost: t\r\n" JSON_TYPE
+           "Content-Length: %d\r\n\r\n",
+           BODY_SIZE);
+  client_t *client = client_connect(&server);
+  send_text(client, head);
+  send_text(client, EVENT);
+  return client;
+}
+
+static int finish_large_body(client_t *client) {
+  static char rest[BODY_SIZE];
+  memset(rest, ' ', sizeof(rest));
+  send_bytes(client, rest, BODY_SIZE - strlen(EVENT));
+  reply_t reply = read_reply(client);
+  if (reply.status == 503) {
+    ck_assert_ptr_nonnull(header_of(&reply, "Retry-After"));
+    ck_assert_ptr_nonnull(strstr(reply.body, "too many large requests"));
+  }
+  int status = reply.status;
+  reply_fini(&reply);
+  client_close(client);
+  return status;
+}
+
+/* All that come together are gathered in 64 MiB. */
+START_TEST(large_bodies_share_a_bound) {
+  set_number(&server, "RequestTimeout", 100);
+  server_start(&server);
+  client_t *client[80];
+  for (int i = 0; i < 80; i++)
+    client[i] = begin_large_body();
+  while (finish_large_body(begin_large_body()) != 503)
+    continue; /* until the server has read what they sent */
+  ck_assert_uint_ge(rejected(AU_REASON_UNAVAILABLE), 1);
+  /* Small ones are not concerned. */
+  expect_part(post(&server, EVENT), 202, "event_id");
+  for (int i = 0; i < 80; i++)
+    client_close(client[i]);
+  while (finish_large_body(begin_large_body()) != 202)
+    continue; /* until it has seen that they are gone */
+  server_stop(&server);
+}
+END_TEST
+
+START_TEST(a_chunked_body) {
+  server_start(&server);
+  client_t *client = client_connect(&server);
+  send_text(client, "POST /events HTTP/1.1\r\nHost: t\r\n" JSON_TYPE
+                    "Transfer-Encoding: chunked\r\n\r\n");
+  for (const char *at = EVENT; *at != '\0'; at++) {
+    char chunk[8];
+    snprintf(chunk, sizeof(chunk), "1\r\n%c\r\n", *at);
+    send_text(client, chunk);
+  }
+  send_text(client, "0\r\n\r\n");
+  expect_part(read_reply(client), 202, "event_id");
+  /* and the connection goes on */
+  send_event(client);
+  expect_part(read_reply(client), 202, "event_id");
+  client_close(client);
+  server_stop(&server);
+}
+END_TEST
+
+/* A refusal of a small request does not cost the connection. */
+START_TEST(a_refused_request_does_not_end_the_connection) {
+  server_start(&server);
+  client_t *client = client_connect(&server);
+  for (int i = 0; i < 3; i++) {
+    send_request(client, "POST", "/events", "Content-Type: text/x\r\n", EVENT,
+                 strlen(EVENT));
+    expect_part(read_reply(client), 415, "Content-Type");
+    send_request(client, "PUT", "/events", JSON_TYPE, EVENT, strlen(EVENT));
+    expect_part(read_reply(client), 405, "Method");
+    send_request(client, "GET", "/nope", "", NULL, 0);
+    expect_part(read_reply(client), 404, "Cannot");
+    send_event(client);
+    expect_part(read_reply(client), 202, "event_id");
+  }
+  client_close(client);
+  server_stop(&server);
+}
+END_TEST
+
+/* --- slow clients, and what is logged of clients -------------------------- */
+
+static void trickle_until_closed(client_t *client, const char *text) {
+  for (;;) {
+    struct pollfd fds = {.fd = client->fd, .events = POLLIN};
+    if (poll(&fds, 1, 20) == 1) {
+      ck_assert(is_closed(client));
+      return;
+    }
+    if (send(client->fd, text, 1, MSG_NOSIGNAL) != 1)
+      return;
+  }
+}
+
+START_TEST(a_header_that_trickles_is_cut) {
+  set_number(&server, "RequestTimeout", 1);
+  server_start(&server);
+  client_t *client = client_connect(&server);
+  send_text(client, "POST /events HTTP/1.1\r\nHost: t\r\nX-Long: ");
+  trickle_until_closed(client, "x");
+  client_close(client);
+  server_stop(&server);
+}
+END_TEST
+
+START_TEST(a_refused_body_that_trickles_is_cut) {
+  set_number(&server, "RequestTimeout", 1);
+  server_start(&server);
+  client_t *client = client_connect(&server);
+  send_text(client, "POST /nowhere HTTP/1.1\r\nHost: t\r\n"
+                    "Content-Length: 60000\r\n\r\n");
+  trickle_until_closed(client, " ");
+  client_close(client);
+  server_stop(&server);
+}
+END_TEST
+
+START_TEST(a_body_that_trickles_is_cut) {
+  set_number(&server, "RequestTimeout", 1);
+  server_start(&server);
+  client_t *client = client_connect(&server);
+  send_text(client, "POST /events HTTP/1.1\r\nHost: t\r\n" JSON_TYPE
+                    "Content-Length: 100000\r\n\r\n");
+  trickle_until_closed(client, " ");
+  client_close(client);
+  ck_assert_uint_eq(fake_buffer_calls(), 0);
+  server_stop(&server);
+}
+END_TEST
+
+START_TEST(an_idle_connection_is_closed) {
+  set_number(&server, "RequestTimeout", 1);
+  server_start(&server);
+  client_t *client = client_connect(&server);
+  send_event(client);
+  expect_part(read_reply(client), 202, "event_id");
+  ck_assert(is_closed(client));
+  client_close(client);
+  server_stop(&server);
+}
+END_TEST
+
+static _Atomic int loud_lines;
+
+static void count_line(au_log_level_t level, const char *line) {
+  (void)line;
+  if (level != AU_LOG_INFO)
+    atomic_fetch_add(&loud_lines, 1);
+}
+
+/* Whatever clients do, the log is the operator's. */
+START_TEST(clients_do_not_write_the_log) {
+  au_log_set_sink(count_line);
+  server_start(&server);
+  static const char *const texts[] = {
+      "nonsense\r\n\r\n", "POST /events HTTP/1.1\r\nHost: t\r\n",
+      "POST /events HTTP/1.1\r\nHost: t\r\n" JSON_TYPE
+      "Content-Length: 10\r\n\r\n{",
+      "POST /events HTTP/1.1\r\nHost: t\r\nContent-Length: x\r\n\r\n",
+      "POST /events HTTP/1.1\r\nHost: t\r\n" JSON_TYPE
+      "Transfer-Encoding: chunked\r\n\r\nzz\r\n"};
+  for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+    client_t *client = client_connect(&server);
+    send_text(client, texts[i]);
+    shutdown(client->fd, SHUT_WR);
+    while (read_more(client))
+      client->size = 0; /* whatever is said to that */
+    client_close(client);
+  }
+  server_stop(&server);
+  au_log_set_sink(NULL);
+  ck_assert_int_eq(atomic_load(&loud_lines), 0);
+}
+END_TEST
+
+static TCase *add_case(Suite *suite, const char *name) {
+  TCase *tc = tcase_create(name);
+  tcase_add_checked_fixture(tc, setup, NULL);
+  tcase_set_timeout(tc, 120);
+  suite_add_tcase(suite, tc);
+  return tc;
+}
+
+static Suite *make_suite(void) {
+  Suite *suite = suite_create("wait");
+  TCase *tc = add_case(suite, "wait");
+  tcase_add_test(tc, a_request_that_waits_is_answered_when_it_is_told);
+  tcase_add_test(tc, a_request_that_was_told_before_append_returned);
+  tcase_add_test(tc, a_request_that_the_disk_refused_is_503);
+  tcase_add_test(tc, told_at_any_moment_every_request_is_answered_once);
+  tcase_add_test(tc, many_wait_together);
+  tcase_add_test(tc, a_client_that_goes_away_while_it_waits);
+  tcase_add_test(tc, a_connection_that_ends_while_it_waits);
+  tcase_add_test(tc, a_request_that_waits_long);
+  tcase_add_test(tc, stop_answers_what_is_under_way);
+  tcase_add_test(tc, stop_does_not_wait_for_clients);
+  tc = add_case(suite, "connection");
+  tcase_add_test(tc, requests_in_one_packet_are_answered_in_order);
+  tcase_add_test(tc, a_body_in_pieces);
+  tcase_add_test(tc, large_bodies_share_a_bound);
+  tcase_add_test(tc, a_chunked_body);
+  tcase_add_test(tc, a_refused_request_does_not_end_the_connection);
+  tcase_add_test(tc, a_body_that_trickles_is_cut);
+  tcase_add_test(tc, a_header_that_trickles_is_cut);
+  tcase_add_test(tc, a_refused_body_that_trickles_is_cut);
+  tcase_add_test(tc, an_idle_connection_is_closed);
+  tcase_add_test(tc, clients_do_not_write_the_log);
+  return suite;
+}
+
+int main(void) {
+  /* A peer that closes first is an error of the write, as in collectd. */
+  signal(SIGPIPE, SIG_IGN);
+  SRunner *runner = srunner_create(make_suite());
+  srunner_run_all(runner, CK_ENV);
+  int failed = srunner_ntests_failed(runner);
+  srunner_free(runner);
+  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

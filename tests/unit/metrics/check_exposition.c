@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The text for Prometheus: what each format asks for, and promtool's opinion.
+ */
+#include "metrics/exposition.h"
+#include "metrics/metrics.h"
+
+#include <check.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static au_bytes_t text;
+
+static void setup(void) {
+  au_metrics_reset();
+  text = (au_bytes_t)AU_BYTES_INIT;
+}
+
+static void teardown(void) { au_bytes_fini(&text); }
+
+static const char *expose(au_exposition_t format) {
+  au_bytes_clear(&text, SIZE_MAX);
+  au_exposition_put(&text, format);
+  ck_assert(!text.failed);
+  const char *all = au_bytes_text(&text);
+  ck_assert_ptr_nonnull(all);
+  return all;
+}
+
+/* The text must have this line; the newlines keep it from being a part. */
+static void check_line(const char *all, const char *line) {
+  char whole[512];
+  snprintf(whole, sizeof(whole), "\n%s\n", line);
+  ck_assert_msg(strstr(all, whole) != NULL, "there is no line: %s", line);
+}
+
+static void check_no(const char *all, const char *part) {
+  ck_assert_msg(strstr(all, part) == NULL, "there is: %s", part);
+}
+
+START_TEST(content_types_are_those_of_the_formats) {
+  ck_assert_str_eq(au_exposition_content_type(AU_EXPOSITION_TEXT),
+                   "text/plain; version=0.0.4; charset=utf-8");
+  ck_assert_str_eq(
+      au_exposition_content_type(AU_EXPOSITION_OPENMETRICS),
+      "application/openmetrics-text; version=1.0.0; charset=utf-8");
+}
+END_TEST
+
+static const struct {
+  const char *accept;
+  au_exposition_t format;
+} choices[] = {
+    {NULL, AU_EXPOSITION_TEXT},
+    {"", AU_EXPOSITION_TEXT},
+    {",;,", AU_EXPOSITION_TEXT},
+    {"*/*", AU_EXPOSITION_TEXT},
+    {"application/*", AU_EXPOSITION_TEXT},
+    {"application/json", AU_EXPOSITION_TEXT},
+    {"text/html, text/plain;q=0.1", AU_EXPOSITION_TEXT},
+    {"application/openmetrics-text", AU_EXPOSITION_OPENMETRICS},
+    {"Application/OpenMetrics-Text ; Version=1.0.0 ; Q=0.1",
+     AU_EXPOSITION_OPENMETRICS},
+    {"application/openmetrics-text; version=0.0.1", AU_EXPOSITION_TEXT},
+    {"application/openmetrics-text; version=1.0.01", AU_EXPOSITION_TEXT},
+    {"application/openmetrics-text; version=2.0.0", AU_EXPOSITION_TEXT},
+    {"application/openmetrics-text; version=", AU_EXPOSITION_TEXT},
+    {"application/openmetrics-text;q=0", AU_EXPOSITION_TEXT},
+    {"application/openmetrics-text;q=x", AU_EXPOSITION_TEXT},
+    {"application/openmetrics-text;q=nan", AU_EXPOSITION_TEXT},
+    {"application/openmetrics-textual", AU_EXPOSITION_TEXT},
+    {"x application/openmetrics-text", AU_EXPOSITION_TEXT},
+    /* What Prometheus 2.42 asks for. */
+    {"application/openmetrics-text;version=1.0.0,application/"
+     "openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/"
+     "*;q=0.1",
+     AU_EXPOSITION_OPENMETRICS},
+    {"text/plain;q=0.5, application/openmetrics-text;q=0.5",
+     AU_EXPOSITION_OPENMETRICS},
+    {"text/plain, application/openmetrics-text;q=0.9", AU_EXPOSITION_TEXT},
+    {"text/*, application/openmetrics-text;q=0.9", AU_EXPOSITION_TEXT},
+    {"*/*, application/openmetrics-text;q=0.9", AU_EXPOSITION_TEXT},
+    /* The most specific range speaks for the text format. */
+    {"*/*, text/plain;q=0.5, application/openmetrics-text;q=0.6",
+     AU_EXPOSITION_OPENMETRICS},
+    {"text/plain;q=0, */*, application/openmetrics-text;q=0.1",
+     AU_EXPOSITION_OPENMETRICS},
+    {"text/*;q=0.2, */*, application/openmetrics-text;q=0.3",
+     AU_EXPOSITION_OPENMETRICS},
+    {"application/openmetrics-text;q=0.2, application/openmetrics-text;q=0.8, "
+     "text/plain;q=0.5",
+     AU_EXPOSITION_OPENMETRICS},
+};
+
+START_TEST(the_header_accept_chooses_the_format) {
+  ck_assert_msg(au_exposition_choose(choices[_i].accept) == choices[_i].format,
+                "%s",
+                choices[_i].accept != NULL ? choices[_i].accept : "(none)");
+}
+END_TEST
+
+START_TEST(values_are_written_in_full) {
+  au_metrics_set(AU_M_BUFFER_UTILIZATION, 0.1);
+  au_metrics_set(AU_M_BUFFER_BYTES, 1099511627776.0);
+  au_metrics_set(AU_M_BUFFER_OLDEST_AGE, 1.0 / 3);
+  au_metrics_set(AU_M_EVENTS_THROUGHPUT, (double)NAN);
+  au_metrics_set(AU_M_PROCESS_CPU, -(double)INFINITY);
+  au_metrics_count(AU_M_EVENTS_ENQUEUED, 0, UINT64_C(9007199254740993));
+  const char *all = expose(AU_EXPOSITION_TEXT);
+  check_line(all, "buffer_utilization_percent 0.1");
+  check_line(all, "buffer_bytes 1099511627776");
+  check_line(all, "buffer_oldest_age_seconds 0.3333333333333333");
+  check_line(all, "events_throughput_per_second NaN");
+  check_line(all, "process_cpu_usage_percent -Inf");
+  check_line(all, "events_enqueued_total 9007199254740993");
+}
+END_TEST
+
+START_TEST(labels_and_histograms) {
+  au_metrics_count_request(AU_ROUTE_EVENTS_POST, 429);
+  au_metrics_observe(AU_M_HTTP_DURATION, AU_ROUTE_DLQ, 0.3);
+  au_metrics_observe(AU_M_HTTP_DURATION, AU_ROUTE_DLQ, 99999);
+  const char *all = expose(AU_EXPOSITION_TEXT);
+  check_line(all, "http_request_total{route=\"events_post\",status=\"429\"} 1");
+  check_line(all, "http_request_duration_ms_bucket{route=\"dlq\",le=\"0.25\"} "
+                  "0");
+  check_line(all, "http_request_duration_ms_bucket{route=\"dlq\",le=\"0.5\"} "
+                  "1");
+  check_line(all, "http_request_duration_ms_bucket{route=\"dlq\",le=\"10000\"} "
+                  "1");
+  check_line(all, "http_request_duration_ms_bucket{route=\"dlq\",le=\"+Inf\"} "
+                  "2");
+  check_line(all, "http_request_duration_ms_sum{route=\"dlq\"} 99999.3");
+  check_line(all, "http_request_duration_ms_count{route=\"dlq\"} 2");
+  check_line(all, "spool_sync_time_ms_bucket{le=\"+Inf\"} 0");
+  check_line(all, "spool_sync_time_ms_sum 0");
+}
+END_TEST
+
+START_TEST(names_of_services_are_escaped) {
+  const au_service_count_t services[] = {
+      {"a\"b\\c\nd", 3}, {"caf\xc3\xa9/bar", 2}, {"other", 1}};
+  au_metrics_set_services(services, 3);
+  const char *all = expose(AU_EXPOSITION_TEXT);
+  check_line(all, "business_events_by_service{service=\"a\\\"b\\\\c\\nd\"} 3");
+  check_line(all, "business_events_by_service{service=\"caf\xc3\xa9/bar\"} 2");
+  check_line(all, "business_events_by_service{service=\"other\"} 1");
+}
+END_TEST
+
+START_TEST(every_metric_is_announced_once) {
+  static const char *const type[] = {[AU_COUNTER] = "counter",
+                                     [AU_GAUGE] = "gauge",
+                                     [AU_HISTOGRAM] = "histogram"};
+  const char *all = expose(AU_EXPOSITION_TEXT);
+  size_t announced = 0;
+  for (const char *at = all; (at = strstr(at, "# TYPE ")) != NULL; at++)
+    announced++;
+  ck_assert_uint_eq(announced, AU_METRIC_COUNT);
+  for (unsigned i = 0; i < AU_METRIC_COUNT; i++) {
+    const au_metric_info_t *info = au_metric_info((au_metric_t)i);
+    char line[512];
+    snprintf(line, sizeof(line), "# TYPE %s %s", info->name, type[info->kind]);
+    check_line(all, line);
+    snprintf(line, sizeof(line), "# HELP %s %s\n", info->name, info->help);
+    ck_assert_ptr_nonnull(strstr(all, line));
+  }
+  check_no(all, "# UNIT");
+  check_no(all, "# EOF");
+  ck_assert_int_eq(all[text.size - 1], '\n');
+}
+END_TEST
+
+START_TEST(openmetrics_names_families_and_units) {
+  const char *all = expose(AU_EXPOSITION_OPENMETRICS);
+  check_line(all, "# TYPE events_enqueued counter");
+  check_line(all, "events_enqueued_total 0");
+  check_line(all, "# TYPE buffer_bytes gauge\n# UNIT buffer_bytes bytes");
+  check_line(all, "# UNIT spool_sync_time_ms ms");
+  check_no(all, "# TYPE events_enqueued_total");
+  check_no(all, "# UNIT buffer_size");
+  const char end[] = "\n# EOF\n";
+  ck_assert_str_eq(all + text.size - strlen(end), end);
+}
+END_TEST
+
+/* promtool must parse all of it. What it has to say of style is known: the
+ * contract's names are in milliseconds, as the replaced service's were. */
+START_TEST(promtool_takes_it) {
+  if (system("command -v promtool >/dev/null") != 0) {
+    printf("promtool_takes_it: skipped: promtool was not found (the Debian "
+           "package prometheus has it)\n");
+    return;
+  }
+  const au_service_count_t services[] = {{"a\"b\\c\nd", 3}, {"other", 1}};
+  au_metrics_set_services(services, 2);
+  expose(AU_EXPOSITION_TEXT);
+  char path[] = "/tmp/check_exposition_XXXXXX";
+  int fd = mkstemp(path);
+  ck_assert_int_ge(fd, 0);
+  ck_assert_int_eq(write(fd, text.data, text.size), (ssize_t)text.size);
+  close(fd);
+  char command[128];
+  snprintf(command, sizeof(command), "promtool check metrics <%s 2>&1", path);
+  FILE *promtool = popen(command, "r");
+  ck_assert_ptr_nonnull(promtool);
+  char line[512];
+  while (fgets(line, sizeof(line), promtool) != NULL)
+    ck_assert_msg(
+        strstr(line, "_ms metric names should not contain abbreviated units") !=
+            NULL,
+        "promtool: %s", line);
+  int status = pclose(promtool);
+  unlink(path);
+  ck_assert(WIFEXITED(status));
+  ck_assert_int_eq(WEXITSTATUS(status), 3); /* parsed, with words on style */
+}
+END_TEST
+
+static Suite *exposition_suite(void) {
+  Suite *suite = suite_create("exposition");
+  TCase *all = tcase_create("exposition");
+  tcase_add_checked_fixture(all, setup, teardown);
+  tcase_set_timeout(all, 30);
+  tcase_add_test(all, content_types_are_those_of_the_formats);
+  tcase_add_loop_test(all, the_header_accept_chooses_the_format, 0,
+                      (int)(sizeof(choices) / sizeof(choices[0])));
+  tcase_add_test(all, values_are_written_in_full);
+  tcase_add_test(all, labels_and_histograms);
+  tcase_add_test(all, names_of_services_are_escaped);
+  tcase_add_test(all, every_metric_is_announced_once);
+  tcase_add_test(all, openmetrics_names_families_and_units);
+  tcase_add_test(all, promtool_takes_it);
+  suite_add_tcase(suite, all);
+  return suite;
+}
+
+int main(void) {
+  SRunner *runner = srunner_create(exposition_suite());
+  srunner_run_all(runner, CK_ENV);
+  int failed = srunner_ntests_failed(runner);
+  srunner_free(runner);
+  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,642 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The history of the figures: its file (bounded, renamed, torn lines, calls
+ * that fail), and the newest snapshots in memory.
+ */
+#include "support/short_memory.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "metrics/metrics.h"
+#include "observe/history.h"
+#include "observe/history_file.h"
+
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* The linker's names for --wrap.
+ * NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
+                          void *(*main)(void *), void *argument);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
+                          void *(*main)(void *), void *argument);
+
+static bool no_threads;
+
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
+                          void *(*main)(void *), void *argument) {
+  return no_threads ? EAGAIN
+                    : __real_pthread_create(thread, attributes, main, argument);
+}
+/* NOLINTEND(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
+
+#define MAX_BYTES 4096
+#define LINES 1000
+
+static char directory[64];
+static char path[96];
+static char old[96];
+
+typedef enum call {
+  OPENAT,
+  PREAD,
+  PWRITEV,
+  SHORT_WRITE, /* half of it is written, as on a disk that becomes full */
+  FTRUNCATE,
+  RENAMEAT,
+  CLOSE,
+  CALLS
+} call_t;
+
+static bool fails[CALLS];
+static atomic_int looks;
+static atomic_bool is_blind;
+static atomic_int told[AU_LOG_INFO + 1]; /* lines of the log */
+
+static void setup(void) {
+  is_test = true;
+  no_threads = false;
+  memset(fails, 0, sizeof(fails));
+  memset(told, 0, sizeof(told));
+  atomic_store(&looks, 0);
+  atomic_store(&is_blind, false);
+  au_log_set_sink(NULL);
+  au_metrics_reset();
+  snprintf(directory, sizeof(directory), "/tmp/check_history.XXXXXX");
+  ck_assert_ptr_nonnull(mkdtemp(directory));
+  snprintf(path, sizeof(path), "%s/history.jsonl", directory);
+  snprintf(old, sizeof(old), "%s/history.jsonl.1", directory);
+}
+
+static void teardown(void) {
+  unlink(path);
+  rmdir(path);
+  unlink(old);
+  rmdir(directory);
+}
+
+/* --- io that fails ---------------------------------------------------------
+ */
+
+static int failing(call_t call) {
+  errno = EIO;
+  return fails[call] ? -1 : 0;
+}
+
+static int try_openat(int at, const char *name, int flags, mode_t mode) {
+  return failing(OPENAT) < 0 ? -1 : au_io_system.openat(at, name, flags, mode);
+}
+static ssize_t try_pread(int fd, void *data, size_t size, off_t offset) {
+  return failing(PREAD) < 0 ? -1 : au_io_system.pread(fd, data, size, offset);
+}
+static ssize_t try_pwritev(int fd, const struct iovec *iov, int count,
+                           off_t offset) {
+  if (fails[SHORT_WRITE]) {
+    struct iovec half = {.iov_base = iov[count - 1].iov_base,
+                         .iov_len = iov[count - 1].iov_len / 2};
+    return au_io_system.pwritev(fd, &half, 1, offset);
+  }
+  return failing(PWRITEV) < 0 ? -1
+                              : au_io_system.pwritev(fd, iov, count, offset);
+}
+static int try_ftruncate(int fd, off_t size) {
+  return failing(FTRUNCATE) < 0 ? -1 : au_io_system.ftruncate(fd, size);
+}
+static int try_renameat(int at, const char *from, const char *to) {
+  return failing(RENAMEAT) < 0 ? -1 : au_io_system.renameat(at, from, to);
+}
+static int try_close(int fd) {
+  int result = au_io_system.close(fd);
+  return failing(CLOSE) < 0 ? -1 : result;
+}
+
+static const au_io_t io = {.openat = try_openat,
+                           .close = try_close,
+                           .pread = try_pread,
+                           .pwritev = try_pwritev,
+                           .ftruncate = try_ftruncate,
+                           .renameat = try_renameat};
+
+/* --- files -----------------------------------------------------------------
+ */
+
+static const au_history_file_t file = {
+    .io = &io, .path = path, .max_bytes = MAX_BYTES};
+
+static au_status_t append_text(const char *text) {
+  char line[2048];
+  char error[256] = "";
+  int size = snprintf(line, sizeof(line), "%s\n", text);
+  au_status_t status =
+      au_history_file_append(&file, line, (size_t)size, error, sizeof(error));
+  if (status != AU_OK)
+    ck_assert_ptr_nonnull(strstr(error, directory));
+  return status;
+}
+
+static au_status_t append(int number) {
+  char text[128];
+  snprintf(text, sizeof(text), "{\"number\":%d,\"pad\":\"%060d\"}", number, 0);
+  return append_text(text);
+}
+
+static void put_raw(const char *name, const char *data, size_t size) {
+  FILE *out = fopen(name, "ae");
+  ck_assert_ptr_nonnull(out);
+  ck_assert_uint_eq(fwrite(data, 1, size, out), size);
+  ck_assert_int_eq(fclose(out), 0);
+}
+
+static off_t size_of(const char *name) {
+  struct stat info;
+  return stat(name, &info) == 0 ? info.st_size : -1;
+}
+
+typedef struct seen {
+  int number[LINES];
+  size_t count;
+  size_t passed;
+} seen_t;
+
+static void take(const char *line, size_t size, void *context) {
+  seen_t *seen = context;
+  char text[2048];
+  snprintf(text, sizeof(text), "%.*s", (int)size, line);
+  ck_assert_uint_lt(seen->count, LINES);
+  ck_assert_int_eq(sscanf(text, "{\"number\":%d", &seen->number[seen->count++]),
+                   1);
+}
+
+static au_status_t read_back(size_t lines, seen_t *seen) {
+  char error[256] = "";
+  seen->count = 0;
+  return au_history_file_read(&file, lines, take, seen, &seen->passed, error,
+                              sizeof(error));
+}
+
+static void check_seen(const seen_t *seen, int first, int last) {
+  ck_assert_int_eq((int)seen->count, last - first + 1);
+  for (size_t i = 0; i < seen->count; i++)
+    ck_assert_int_eq(seen->number[i], first + (int)i);
+}
+
+START_TEST(what_is_appended_is_read_back) {
+  seen_t seen;
+  ck_assert_int_eq(read_back(LINES, &seen), AU_OK);
+  ck_assert_uint_eq(seen.count, 0);
+  for (int i = 1; i <= 20; i++)
+    ck_assert_int_eq(append(i), AU_OK);
+  ck_assert_int_eq(read_back(LINES, &seen), AU_OK);
+  check_seen(&seen, 1, 20);
+  ck_assert_uint_eq(seen.passed, 0);
+  ck_assert_int_eq(read_back(5, &seen), AU_OK);
+  check_seen(&seen, 16, 20);
+}
+END_TEST
+
+START_TEST(it_is_renamed_before_it_is_too_long) {
+  seen_t seen;
+  for (int i = 1; i <= 500; i++) {
+    ck_assert_int_eq(append(i), AU_OK);
+    ck_assert_int_le(size_of(path), MAX_BYTES);
+    ck_assert_int_le(size_of(old), MAX_BYTES);
+  }
+  ck_assert_int_gt(size_of(old), MAX_BYTES / 2);
+  /* Across both files, and in order. */
+  ck_assert_int_eq(read_back(LINES, &seen), AU_OK);
+  check_seen(&seen, 500 - (int)seen.count + 1, 500);
+  ck_assert_uint_gt(seen.count, 40);
+  for (size_t lines = 1; lines < seen.count; lines++) {
+    seen_t some;
+    ck_assert_int_eq(read_back(lines, &some), AU_OK);
+    check_seen(&some, 500 - (int)lines + 1, 500);
+  }
+}
+END_TEST
+
+/* Cut anywhere in its last line, or right behind it. */
+START_TEST(a_torn_line_harms_no_other) {
+  seen_t seen;
+  for (int i = 1; i <= 3; i++)
+    ck_assert_int_eq(append(i), AU_OK);
+  off_t whole = size_of(path);
+  off_t line = whole / 3;
+  ck_assert_int_eq(truncate(path, whole - _i), 0);
+  ck_assert_int_eq(read_back(LINES, &seen), AU_OK);
+  bool is_kept = _i <= 1; /* without its newline it is whole still */
+  check_seen(&seen, 1, is_kept ? 3 : 2);
+  ck_assert_uint_eq(seen.passed, !is_kept && _i < line);
+  ck_assert_int_eq(append(is_kept ? 4 : 3), AU_OK);
+  ck_assert_int_eq(read_back(LINES, &seen), AU_OK);
+  check_seen(&seen, 1, is_kept ? 4 : 3);
+}
+END_TEST
+
+START_TEST(what_is_no_object_is_passed_over) {
+  static const char *const wrong[] = {
+      "{\"number\":9",
+      "[{\"number\":9}]",
+      "{\"number\":9}{}",
+      "{\"number\":9} 12",
+      "{\"number\":9},",
+      "null",
+      "\"text\"",
+      "12",
+      "{\"number\":9}]",
+      "{\"number\":}",
+      "{\"number\":9,\"\xff\":1}",
+      "true",
+      "{\"number\":09}",
+      "\x80",
+      "{",
+  };
+  seen_t seen;
+  size_t count = sizeof(wrong) / sizeof(wrong[0]);
+  for (size_t i = 0; i < count; i++) {
+    ck_assert_int_eq(append((int)i + 1), AU_OK);
+    ck_assert_int_eq(append_text(wrong[i]), AU_OK);
+    ck_assert_int_eq(append_text(""), AU_OK); /* neither, and not counted */
+  }
+  ck_assert_int_eq(read_back(LINES, &seen), AU_OK);
+  check_seen(&seen, 1, (int)count);
+  ck_assert_uint_eq(seen.passed, count);
+}
+END_TEST
+
+START_TEST(a_line_may_be_so_long_and_no_longer) {
+  char text[AU_HISTORY_LINE_MAX + 1];
+  seen_t seen;
+  for (int more = -1; more <= 0; more++) {
+    int pad =
+        AU_HISTORY_LINE_MAX + more - (int)strlen("{\"number\":1,\"p\":\"\"}");
+    snprintf(text, sizeof(text), "{\"number\":1,\"p\":\"%0*d\"}", pad, 0);
+    ck_assert_int_eq((int)strlen(text), AU_HISTORY_LINE_MAX + more);
+    put_raw(path, text, strlen(text));
+    put_raw(path, "\n", 1);
+  }
+  ck_assert_int_eq(read_back(LINES, &seen), AU_OK);
+  check_seen(&seen, 1, 1);
+  ck_assert_uint_eq(seen.passed, 1);
+}
+END_TEST
+
+/* No more is read than so many lines may have, whatever the file is. */
+START_TEST(of_a_large_file_the_end_is_read) {
+  char zeros[4096] = "";
+  seen_t seen;
+  for (int i = 0; i < 64; i++)
+    put_raw(path, zeros, sizeof(zeros));
+  ck_assert_int_eq(read_back(10, &seen), AU_OK);
+  ck_assert_uint_eq(seen.count, 0);
+  put_raw(path, "\n{\"number\":1}\n", 14);
+  ck_assert_int_eq(read_back(10, &seen), AU_OK);
+  check_seen(&seen, 1, 1);
+}
+END_TEST
+
+START_TEST(calls_that_fail_are_told) {
+  seen_t seen;
+  for (int i = 1; i <= 10; i++)
+    ck_assert_int_eq(append(i), AU_OK);
+  fails[_i] = true;
+  bool is_written = _i == FTRUNCATE || _i == RENAMEAT;
+  ck_assert_int_eq(append(11), is_written ? AU_OK : AU_IO);
+  bool is_read = _i != OPENAT && _i != PREAD;
+  ck_assert_int_eq(read_back(LINES, &seen), is_read ? AU_OK : AU_IO);
+  fails[_i] = false;
+  ck_assert_int_eq(append(12), AU_OK);
+  ck_assert_int_eq(read_back(LINES, &seen), AU_OK);
+  ck_assert_uint_ge(seen.count, 11);
+  ck_assert_uint_eq(seen.passed, 0);
+  ck_assert_int_eq(seen.number[9], 10);
+  ck_assert_int_eq(seen.number[seen.count - 1], 12);
+}
+END_TEST
+
+/* Half a line that cannot be taken back is ended before the next one. */
+START_TEST(half_a_line_that_stays) {
+  seen_t seen;
+  ck_assert_int_eq(append(1), AU_OK);
+  fails[SHORT_WRITE] = fails[FTRUNCATE] = true;
+  ck_assert_int_eq(append(9), AU_IO);
+  fails[SHORT_WRITE] = fails[FTRUNCATE] = false;
+  ck_assert_int_eq(append(2), AU_OK);
+  ck_assert_int_eq(read_back(LINES, &seen), AU_OK);
+  check_seen(&seen, 1, 2);
+  ck_assert_uint_eq(seen.passed, 1);
+}
+END_TEST
+
+/* It stays within its bound, also when it cannot be renamed. */
+START_TEST(a_file_that_cannot_be_renamed) {
+  int i = 0;
+  fails[RENAMEAT] = true;
+  while (append(++i) == AU_OK)
+    ck_assert_int_le(size_of(path), MAX_BYTES);
+  ck_assert_int_gt(i, 10);
+  ck_assert_int_eq(append(i), AU_IO);
+  fails[RENAMEAT] = false;
+  ck_assert_int_eq(append(i), AU_OK);
+  ck_assert_int_gt(size_of(old), 0);
+}
+END_TEST
+
+START_TEST(what_is_no_file) {
+  seen_t seen;
+  ck_assert_int_eq(_i == 0 ? mkfifo(path, 0600) : mkdir(path, 0700), 0);
+  ck_assert_int_eq(append(1), AU_IO);
+  ck_assert_int_eq(read_back(LINES, &seen), AU_IO);
+}
+END_TEST
+
+START_TEST(a_directory_that_is_not_there) {
+  seen_t seen;
+  const au_history_file_t nowhere = {
+      .io = &io, .path = "/nonexistent/history", .max_bytes = MAX_BYTES};
+  char error[256];
+  char line[] = "{}\n";
+  ck_assert_int_eq(
+      au_history_file_append(&nowhere, line, 3, error, sizeof(error)), AU_IO);
+  ck_assert_str_eq(error, "could not open \"/nonexistent/history\": No such "
+                          "file or directory");
+  ck_assert_int_eq(au_history_file_read(&nowhere, LINES, take, &seen,
+                                        &seen.passed, error, sizeof(error)),
+                   AU_OK);
+}
+END_TEST
+
+/* --- snapshots -------------------------------------------------------------
+ */
+
+static bool look(au_history_figures_t *out, void *context) {
+  if (context != &looks)
+    abort();
+  *out = (au_history_figures_t){
+      .buffer = {.events = (uint64_t)atomic_fetch_add(&looks, 1),
+                 .capacity = 50000,
+                 .utilization_percent = 12.345},
+      .breaker = {
+          .state = AU_BREAKER_HALF_OPEN, .failures = 5, .successes = 1}};
+  return !atomic_load(&is_blind);
+}
+
+static au_history_t *start(const char *name, double interval_s) {
+  const au_history_config_t config = {.io = &io,
+                                      .path = name,
+                                      .interval_s = interval_s,
+                                      .max_bytes = MAX_BYTES,
+                                      .look = look,
+                                      .context = &looks};
+  au_history_t *history = NULL;
+  ck_assert_int_eq(au_history_start(&config, &history), AU_OK);
+  return history;
+}
+
+static size_t occurrences(const char *text, const char *part) {
+  size_t count = 0;
+  while ((text = strstr(text, part)) != NULL) {
+    count++;
+    text++;
+  }
+  return count;
+}
+
+/* The sizes of an answer's snapshots are these, in this order. */
+static void check_answer(au_history_t *history, size_t limit, int first,
+                         int last) {
+  au_bytes_t json = AU_BYTES_INIT;
+  au_history_put(history, limit, &json);
+  const char *text = au_bytes_text(&json);
+  ck_assert_int_eq(text[0], '[');
+  ck_assert_int_eq(text[json.size - 1], ']');
+  ck_assert_uint_eq(occurrences(text, "\"timestamp\""),
+                    (size_t)(last - first + 1));
+  const char *at = text;
+  for (int i = first; i <= last; i++) {
+    char part[64];
+    snprintf(part, sizeof(part), "\"buffer\":{\"size\":%d,", i);
+    at = strstr(at, part);
+    ck_assert_ptr_nonnull(at);
+  }
+  au_bytes_fini(&json);
+}
+
+START_TEST(the_shape_of_a_snapshot) {
+  au_metrics_count(AU_M_EVENTS_ENQUEUED, 0, 42);
+  au_metrics_count(AU_M_EVENTS_DROPPED, 0, 7);
+  au_metrics_set(AU_M_EVENTS_DROP_RATE, 14.285);
+  au_metrics_set(AU_M_EVENTS_THROUGHPUT, 0.7);
+  au_history_t *history = start(path, 3600);
+  au_history_take(history);
+  au_bytes_t json = AU_BYTES_INIT;
+  au_history_put(history, 1, &json);
+  char time[32] = "";
+  int end = 0;
+  ck_assert_int_eq(sscanf(au_bytes_text(&json),
+                          "[{\"timestamp\":\"%24[0-9TZ:.-]\"%n", time, &end),
+                   1);
+  int64_t us = 0;
+  ck_assert(au_timestamp_parse(time, strlen(time), &us));
+  ck_assert_int_le(llabs(us - au_clock_wall_us()), 60 * AU_US_PER_S);
+  ck_assert_str_eq(
+      au_bytes_text(&json) + end,
+      ",\"buffer\":{\"size\":0,\"capacity\":50000,\"utilization_percent\":"
+      "\"12.35\",\"total_enqueued\":42,\"total_dropped\":7,"
+      "\"drop_rate_percent\":\"14.29\",\"throughput_events_per_second\":"
+      "\"0.70\"},\"circuitBreaker\":{\"state\":\"HALF_OPEN\","
+      "\"failureCount\":5,\"successCount\":1}}]");
+  au_bytes_fini(&json);
+  au_history_destroy(history);
+}
+END_TEST
+
+START_TEST(the_newest_come_last) {
+  au_history_t *history = start("", 3600);
+  check_answer(history, 10, 0, -1);
+  for (int i = 0; i < 5; i++)
+    au_history_take(history);
+  check_answer(history, 10, 0, 4);
+  check_answer(history, 2, 3, 4);
+  au_history_destroy(history);
+}
+END_TEST
+
+START_TEST(memory_holds_so_many) {
+  au_history_t *history = start("", 3600);
+  for (int i = 0; i < AU_HISTORY_SNAPSHOTS + 10; i++)
+    au_history_take(history);
+  check_answer(history, AU_HISTORY_SNAPSHOTS, 10, AU_HISTORY_SNAPSHOTS + 9);
+  check_answer(history, 3, AU_HISTORY_SNAPSHOTS + 7, AU_HISTORY_SNAPSHOTS + 9);
+  au_history_destroy(history);
+}
+END_TEST
+
+START_TEST(a_start_goes_on_from_the_file) {
+  au_history_t *history = start(path, 3600);
+  for (int i = 0; i < 5; i++)
+    au_history_take(history);
+  au_history_destroy(history);
+  ck_assert_int_eq(truncate(path, size_of(path) - 10), 0);
+  atomic_store(&looks, 4);
+  history = start(path, 3600);
+  check_answer(history, 10, 0, 3);
+  au_history_take(history);
+  check_answer(history, 10, 0, 4);
+  au_history_destroy(history);
+}
+END_TEST
+
+START_TEST(without_figures_there_is_no_snapshot) {
+  au_history_t *history = start(path, 3600);
+  atomic_store(&is_blind, true);
+  au_history_take(history);
+  check_answer(history, 10, 0, -1);
+  ck_assert_int_eq(size_of(path), -1);
+  au_history_destroy(history);
+}
+END_TEST
+
+static void count_line(au_log_level_t level, const char *line) {
+  ck_assert_ptr_nonnull(strstr(line, "history"));
+  atomic_fetch_add(&told[level], 1);
+}
+
+START_TEST(a_failing_file_is_told_once) {
+  au_log_set_sink(count_line);
+  au_history_t *history = start(path, 3600);
+  for (int round = 1; round <= 2; round++) {
+    fails[PWRITEV] = true;
+    for (int i = 0; i < 3; i++)
+      au_history_take(history);
+    ck_assert_int_eq(told[AU_LOG_WARNING], round);
+    ck_assert_int_eq(told[AU_LOG_NOTICE], round - 1);
+    fails[PWRITEV] = false;
+    for (int i = 0; i < 3; i++)
+      au_history_take(history);
+    ck_assert_int_eq(told[AU_LOG_WARNING], round);
+    ck_assert_int_eq(told[AU_LOG_NOTICE], round);
+  }
+  /* Memory has them all. */
+  check_answer(history, 100, 0, 11);
+  au_history_destroy(history);
+}
+END_TEST
+
+START_TEST(what_is_wrong_with_a_file_is_told_at_the_start) {
+  put_raw(path, "rubbish\n{}\n", 11);
+  au_log_set_sink(count_line);
+  au_history_destroy(start(path, 3600));
+  ck_assert_int_eq(told[AU_LOG_NOTICE], 1);
+  fails[PREAD] = true;
+  au_history_destroy(start(path, 3600));
+  ck_assert_int_eq(told[AU_LOG_WARNING], 1);
+}
+END_TEST
+
+START_TEST(the_thread_takes_them_in_time) {
+  au_history_t *history = start("", 0.001);
+  int64_t deadline_ns = au_clock_monotonic_ns() + 60 * AU_NS_PER_S;
+  while (atomic_load(&looks) < 5)
+    ck_assert_int_lt(au_clock_monotonic_ns(), deadline_ns);
+  au_history_destroy(history);
+}
+END_TEST
+
+static void ignore_line(au_log_level_t level, const char *line) {
+  (void)level;
+  (void)line;
+}
+
+/* The n-th allocation fails, for every n: what is missing then is missing, and
+ * the rest is right. */
+START_TEST(short_of_memory) {
+  const au_history_config_t config = {.io = &io,
+                                      .path = path,
+                                      .interval_s = 3600,
+                                      .max_bytes = MAX_BYTES,
+                                      .look = look,
+                                      .context = &looks};
+  for (int i = 1; i <= 10; i++)
+    ck_assert_int_eq(append(i), AU_OK);
+  au_log_set_sink(ignore_line);
+  long n = 1;
+  for (bool failed = true; failed; n++) {
+    au_history_t *history = NULL;
+    au_bytes_t json = AU_BYTES_INIT;
+    fail_memory(n, 1);
+    au_status_t status = PRODUCT(au_history_start(&config, &history));
+    if (status == AU_OK)
+      PRODUCT((au_history_take(history),
+               au_history_put(history, AU_HISTORY_SNAPSHOTS, &json), 0));
+    failed = memory_failed();
+    ck_assert(status == AU_OK || (failed && status == AU_NOMEM));
+    if (status == AU_OK && !json.failed) {
+      const char *text = au_bytes_text(&json);
+      ck_assert(text[0] == '[' && text[json.size - 1] == ']');
+      ck_assert_ptr_null(strstr(text, ",,"));
+    }
+    au_bytes_fini(&json);
+    au_history_destroy(history);
+  }
+  ck_assert_int_gt(n, 30);
+}
+END_TEST
+
+START_TEST(without_a_thread_there_is_no_history) {
+  const au_history_config_t config = {
+      .io = &io, .path = "", .interval_s = 1, .look = look};
+  au_history_t *history = NULL;
+  no_threads = true;
+  ck_assert_int_eq(au_history_start(&config, &history), AU_NOMEM);
+  ck_assert_ptr_null(history);
+}
+END_TEST
+
+START_TEST(nothing_is_destroyed) { au_history_destroy(NULL); }
+END_TEST
+
+int main(void) {
+  Suite *suite = suite_create("history");
+  TCase *files = tcase_create("files");
+  tcase_add_checked_fixture(files, setup, teardown);
+  tcase_add_test(files, what_is_appended_is_read_back);
+  tcase_add_test(files, it_is_renamed_before_it_is_too_long);
+  tcase_add_loop_test(files, a_torn_line_harms_no_other, 0, 60);
+  tcase_add_test(files, what_is_no_object_is_passed_over);
+  tcase_add_test(files, a_line_may_be_so_long_and_no_longer);
+  tcase_add_test(files, of_a_large_file_the_end_is_read);
+  tcase_add_loop_test(files, calls_that_fail_are_told, 0, CALLS);
+  tcase_add_test(files, half_a_line_that_stays);
+  tcase_add_test(files, a_file_that_cannot_be_renamed);
+  tcase_add_loop_test(files, what_is_no_file, 0, 2);
+  tcase_add_test(files, a_directory_that_is_not_there);
+  suite_add_tcase(suite, files);
+  TCase *snapshots = tcase_create("snapshots");
+  tcase_add_checked_fixture(snapshots, setup, teardown);
+  tcase_add_test(snapshots, the_shape_of_a_snapshot);
+  tcase_add_test(snapshots, the_newest_come_last);
+  tcase_add_test(snapshots, memory_holds_so_many);
+  tcase_add_test(snapshots, a_start_goes_on_from_the_file);
+  tcase_add_test(snapshots, without_figures_there_is_no_snapshot);
+  tcase_add_test(snapshots, a_failing_file_is_told_once);
+  tcase_add_test(snapshots, what_is_wrong_with_a_file_is_told_at_the_start);
+  tcase_add_test(snapshots, the_thread_takes_them_in_time);
+  tcase_add_test(snapshots, short_of_memory);
+  tcase_add_test(snapshots, without_a_thread_there_is_no_history);
+  tcase_add_test(snapshots, nothing_is_destroyed);
+  suite_add_tcase(suite, snapshots);
+  SRunner *runner = srunner_create(suite);
+  srunner_run_all(runner, CK_ENV);
+  int failed = srunner_ntests_failed(runner);
+  srunner_free(runner);
+  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Notifications as events: what they become, what is cut or left out, and what
+ * is counted of those that cannot be kept. The buffer is a fake.
+ */
+#include "support/short_memory.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "metrics/metrics.h"
+#include "observe/notification.h"
+#include "support/fake_buffer.h"
+
+#include <check.h>
+#include <errno.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The linker's names for --wrap.
+ * NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
+                          void *(*main)(void *), void *argument);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
+                          void *(*main)(void *), void *argument);
+
+static bool no_threads;
+
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
+                          void *(*main)(void *), void *argument) {
+  return no_threads ? EAGAIN
+                    : __real_pthread_create(thread, attributes, main, argument);
+}
+
+/* The fake one stands on the test's side. */
+au_status_t __real_au_buffer_append(au_buffer_t *buffer, const au_rows_t *rows,
+                                    au_waiter_t *waiter);
+au_status_t __wrap_au_buffer_append(au_buffer_t *buffer, const au_rows_t *rows,
+                                    au_waiter_t *waiter);
+
+au_status_t __wrap_au_buffer_append(au_buffer_t *buffer, const au_rows_t *rows,
+                                    au_waiter_t *waiter) {
+  is_test = true;
+  au_status_t status = __real_au_buffer_append(buffer, rows, waiter);
+  is_test = false;
+  return status;
+}
+/* NOLINTEND(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
+
+#define TIME_US INT64_C(1700000000123456)
+
+static au_limits_t limits;
+static atomic_int warnings;
+
+static void setup(void) {
+  is_test = true;
+  no_threads = false;
+  au_metrics_reset();
+  au_log_set_sink(NULL);
+  atomic_store(&warnings, 0);
+  limits = (au_limits_t)AU_LIMITS_DEFAULT;
+  ck_assert_int_eq(au_notice_start(&limits, fake_buffer_open()), AU_OK);
+}
+
+static void teardown(void) {
+  fake_buffer_release();
+  au_notice_stop();
+  fake_buffer_close();
+}
+
+/* With other limits. */
+static void start_again(void) {
+  au_notice_stop();
+  fake_buffer_close();
+  ck_assert_int_eq(au_notice_start(&limits, fake_buffer_open()), AU_OK);
+}
+
+static const au_notice_t plain = {.time_us = TIME_US,
+                                  .severity = "failure",
+                                  .host = "h",
+                                  .plugin = "df",
+                                  .plugin_instance = "root",
+                                  .type = "percent_bytes",
+                                  .type_instance = "used",
+                                  .message = "it is full"};
+
+static uint64_t rejected(au_reason_t reason) {
+  return au_metrics_counter(AU_M_EVENTS_REJECTED, reason);
+}
+
+/* Waits until so many appends were tried. */
+static void await_calls(uint64_t calls) {
+  int64_t deadline_ns = au_clock_monotonic_ns() + 60 * AU_NS_PER_S;
+  while (fake_buffer_calls() < calls)
+    ck_assert_int_lt(au_clock_monotonic_ns(), deadline_ns);
+}
+
+/* The one event that the notification has become. */
+static au_event_t kept(const au_notice_t *notice) {
+  uint64_t calls = fake_buffer_calls();
+  au_notice_put(notice);
+  await_calls(calls + 1);
+  return fake_buffer_event(0);
+}
+
+static void check_text(au_slice_t slice, const char *wanted) {
+  ck_assert_uint_eq(slice.size, strlen(wanted));
+  ck_assert_mem_eq(slice.data, wanted, slice.size);
+}
+
+#define ORIGIN                                                                 \
+  "{\"severity\":\"failure\",\"host\":\"h\",\"plugin\":\"df\","                \
+  "\"plugin_instance\":\"root\",\"type\":\"percent_bytes\","                   \
+  "\"type_instance\":\"used\""
+
+START_TEST(a_notification_becomes_an_event) {
+  au_event_t event = kept(&plain);
+  check_text(event.service, "collectd/df");
+  check_text(event.message, "it is full");
+  check_text(event.metadata, ORIGIN "}");
+  ck_assert_int_eq(event.occurred_at_us, TIME_US);
+  ck_assert_int_le(llabs(event.ingested_at_us - au_clock_wall_us()),
+                   60 * AU_US_PER_S);
+  ck_assert_uint_eq(fake_buffer_taken(), 1);
+}
+END_TEST
+
+START_TEST(its_own_values_come_too) {
+  const au_notice_value_t values[] = {
+      {"text", AU_NOTICE_STRING, {.string = "a \"b\"\n"}},
+      {"low", AU_NOTICE_SIGNED, {.signed_int = INT64_MIN}},
+      {"high", AU_NOTICE_UNSIGNED, {.unsigned_int = UINT64_MAX}},
+      {"half", AU_NOTICE_DOUBLE, {.number = 0.5}},
+      {"none", AU_NOTICE_DOUBLE, {.number = (double)NAN}},
+      {"endless", AU_NOTICE_DOUBLE, {.number = (double)INFINITY}},
+      {"yes", AU_NOTICE_BOOLEAN, {.boolean = true}},
+      {"no", AU_NOTICE_BOOLEAN, {.boolean = false}},
+      {"null", AU_NOTICE_STRING, {.string = NULL}}};
+  au_notice_t notice = plain;
+  notice.values = values;
+  notice.values_count = sizeof(values) / sizeof(values[0]);
+  check_text(kept(&notice).metadata,
+             ORIGIN ",\"meta\":{\"text\":\"a \\\"b\\\"\\n\","
+                    "\"low\":-9223372036854775808,"
+                    "\"high\":18446744073709551615,\"half\":0.5,"
+                    "\"none\":null,\"endless\":null,\"yes\":true,"
+                    "\"no\":false,\"null\":null}}");
+}
+END_TEST
+
+START_TEST(a_name_may_be_empty) {
+  au_notice_t notice = plain;
+  notice.plugin = notice.plugin_instance = notice.message = "";
+  au_event_t event = kept(&notice);
+  check_text(event.service, "collectd");
+  check_text(event.message, "(no message)");
+}
+END_TEST
+
+START_TEST(what_is_no_text_is_repaired) {
+  au_notice_t notice = plain;
+  notice.plugin = "d\xff";
+  notice.host = "\xc3";
+  notice.message = "half \xe2\x82";
+  au_event_t event = kept(&notice);
+  check_text(event.service, "collectd/d\xef\xbf\xbd");
+  check_text(event.message, "half \xef\xbf\xbd\xef\xbf\xbd");
+  ck_assert_uint_eq(fake_buffer_taken(), 1);
+}
+END_TEST
+
+/* By characters, never within one. */
+START_TEST(text_is_cut_to_its_limit) {
+  limits.service_max_length = 10;
+  limits.message_max_length = 3;
+  start_again();
+  au_notice_t notice = plain;
+  notice.plugin = "\xc3\xa9\xc3\xa9\xc3\xa9";
+  notice.message = "\xe2\x82\xac\xff\xf0\x9f\x98\x80\xe2\x82\xac";
+  au_event_t event = kept(&notice);
+  check_text(event.service, "collectd/\xc3\xa9");
+  check_text(event.message, "\xe2\x82\xac\xef\xbf\xbd\xf0\x9f\x98\x80");
+}
+END_TEST
+
+START_TEST(metadata_that_is_too_much_is_left_out) {
+  static const struct {
+    size_t bytes;
+    size_t keys;
+    size_t depth;
+    int members; /* 0: none, 1: its origin, 2: its values too */
+  } row[] = {{16384, 100, 5, 2}, {16384, 8, 5, 2}, {16384, 7, 5, 1},
+             {16384, 6, 5, 1},   {16384, 5, 5, 0}, {16384, 100, 0, 1},
+             {130, 100, 5, 1},   {20, 100, 5, 0}};
+  limits.metadata_max_bytes = row[_i].bytes;
+  limits.metadata_max_keys = row[_i].keys;
+  limits.metadata_max_depth = row[_i].depth;
+  start_again();
+  const au_notice_value_t value = {"n", AU_NOTICE_SIGNED, {.signed_int = 1}};
+  au_notice_t notice = plain;
+  notice.values = &value;
+  notice.values_count = 1;
+  au_event_t event = kept(&notice);
+  if (row[_i].members == 0)
+    ck_assert_ptr_null(event.metadata.data);
+  else
+    check_text(event.metadata, row[_i].members == 2 ? ORIGIN
+                                   ",\"meta\":{\"n\":1}}"
+                                                    : ORIGIN "}");
+  ck_assert_uint_eq(rejected(AU_REASON_INVALID), 0);
+}
+END_TEST
+
+START_TEST(a_time_that_cannot_be_is_now) {
+  static const int64_t wrong[] = {0, -1, INT64_MIN, INT64_MAX,
+                                  INT64_C(4133980800000000)};
+  au_notice_t notice = plain;
+  notice.time_us = wrong[_i];
+  ck_assert_int_le(llabs(kept(&notice).occurred_at_us - au_clock_wall_us()),
+                   60 * AU_US_PER_S);
+}
+END_TEST
+
+/* --- what cannot be kept ---------------------------------------------------
+ */
+
+static void count_line(au_log_level_t level, const char *line) {
+  ck_assert_int_eq(level, AU_LOG_WARNING);
+  ck_assert_ptr_nonnull(strstr(line, "notification"));
+  atomic_fetch_add(&warnings, 1);
+}
+
+START_TEST(a_refusal_is_counted) {
+  static const struct {
+    fake_answer_t answer;
+    uint64_t unavailable;
+  } row[] = {{FAKE_FULL, 0}, /* the buffer counts what it has no room for */
+             {FAKE_CLOSED, 2},
+             {FAKE_NOMEM, 2},
+             {FAKE_IO, 2}};
+  au_log_set_sink(count_line);
+  fake_buffer_answer(row[_i].answer);
+  au_notice_put(&plain);
+  au_notice_put(&plain);
+  await_calls(2);
+  fake_buffer_answer(FAKE_OK);
+  (void)kept(&plain); /* the other two are over */
+  ck_assert_uint_eq(rejected(AU_REASON_UNAVAILABLE), row[_i].unavailable);
+  ck_assert_int_eq(warnings, 1);
+  ck_assert_uint_eq(fake_buffer_taken(), 1);
+}
+END_TEST
+
+START_TEST(what_is_not_synced_is_counted) {
+  fake_buffer_tell(AU_IO);
+  fake_buffer_answer(_i == 0 ? FAKE_RACE : FAKE_BEFORE);
+  au_notice_put(&plain);
+  au_notice_stop();
+  ck_assert_uint_eq(rejected(AU_REASON_UNAVAILABLE), 1);
+  ck_assert_uint_eq(fake_buffer_taken(), 0);
+}
+END_TEST
+
+/* Telling one never waits, whatever the buffer does. */
+START_TEST(the_queue_is_bounded) {
+  fake_buffer_answer(FAKE_HOLD);
+  au_notice_put(&plain);
+  fake_buffer_wait_pending(1);
+  for (int i = 0; i < AU_NOTICE_QUEUE + 10; i++)
+    au_notice_put(&plain);
+  ck_assert_uint_eq(rejected(AU_REASON_UNAVAILABLE), 10);
+  fake_buffer_answer(FAKE_RACE);
+  au_notice_stop(); /* what waits is kept first */
+  ck_assert_uint_eq(fake_buffer_taken(), 1 + AU_NOTICE_QUEUE);
+}
+END_TEST
+
+START_TEST(before_and_after_nothing_is_taken) {
+  au_notice_stop();
+  au_notice_stop();
+  au_notice_put(&plain);
+  ck_assert_uint_eq(fake_buffer_calls(), 0);
+  ck_assert_uint_eq(rejected(AU_REASON_UNAVAILABLE), 0);
+}
+END_TEST
+
+/* As when the buffer itself has something to tell: from within its append. */
+START_TEST(one_told_while_another_is_kept) {
+  fake_buffer_answer(FAKE_HOLD);
+  au_notice_put(&plain);
+  fake_buffer_wait_pending(1);
+  au_notice_put(&plain);
+  fake_buffer_answer(FAKE_RACE);
+  await_calls(2);
+  au_notice_stop();
+  ck_assert_uint_eq(fake_buffer_taken(), 2);
+}
+END_TEST
+
+#define TELLERS 4
+#define EACH 200
+
+static void *teller_main(void *argument) {
+  (void)argument;
+  for (int i = 0; i < EACH; i++)
+    au_notice_put(&plain);
+  return NULL;
+}
+
+START_TEST(none_is_lost_uncounted_among_many_threads) {
+  pthread_t thread[TELLERS];
+  fake_buffer_answer(FAKE_RACE);
+  for (int i = 0; i < TELLERS; i++)
+    ck_assert_int_eq(pthread_create(&thread[i], NULL, teller_main, NULL), 0);
+  for (int i = 0; i < TELLERS; i++)
+    pthread_join(thread[i], NULL);
+  au_notice_stop();
+  ck_assert_uint_eq(fake_buffer_taken() + rejected(AU_REASON_UNAVAILABLE),
+                    (uint64_t)TELLERS * EACH);
+  ck_assert_uint_ge(fake_buffer_taken(), 1);
+}
+END_TEST
+
+static uint64_t counted(void) {
+  return fake_buffer_taken() + rejected(AU_REASON_UNAVAILABLE) +
+         rejected(AU_REASON_INVALID);
+}
+
+static void ignore_line(au_log_level_t level, const char *line) {
+  (void)level;
+  (void)line;
+}
+
+/* The n-th allocation fails, for every n: each is kept, or counted. */
+START_TEST(short_of_memory) {
+  const au_notice_value_t value = {"n", AU_NOTICE_SIGNED, {.signed_int = 1}};
+  au_notice_t notice = plain;
+  notice.values = &value;
+  notice.values_count = 1;
+  au_log_set_sink(ignore_line);
+  uint64_t puts = 0;
+  long n = 1;
+  for (bool failed = true; failed; n++) {
+    fail_memory(n, 1);
+    PRODUCT((au_notice_put(&notice), 0));
+    puts++;
+    int64_t deadline_ns = au_clock_monotonic_ns() + 60 * AU_NS_PER_S;
+    while (counted() < puts)
+      ck_assert_int_lt(au_clock_monotonic_ns(), deadline_ns);
+    failed = memory_failed();
+    ck_assert_uint_eq(counted(), puts);
+  }
+  ck_assert_int_gt(n, 5);
+  ck_assert_uint_ge(rejected(AU_REASON_UNAVAILABLE), 1);
+  ck_assert_uint_ge(fake_buffer_taken(), 1);
+}
+END_TEST
+
+START_TEST(a_start_that_fails_takes_nothing) {
+  au_notice_stop();
+  no_threads = true;
+  ck_assert_int_eq(au_notice_start(&limits, NULL), AU_NOMEM);
+  no_threads = false;
+  au_status_t status = AU_NOMEM;
+  for (long n = 1; status != AU_OK; n++) {
+    au_notice_put(&plain);
+    fail_memory(n, 1);
+    status = PRODUCT(au_notice_start(&limits, NULL));
+    ck_assert_int_eq(status, memory_failed() ? AU_NOMEM : AU_OK);
+  }
+  ck_assert_uint_eq(counted(), 0);
+}
+END_TEST
+
+int main(void) {
+  Suite *suite = suite_create("notice");
+  TCase *events = tcase_create("events");
+  tcase_add_checked_fixture(events, setup, teardown);
+  tcase_add_test(events, a_notification_becomes_an_event);
+  tcase_add_test(events, its_own_values_come_too);
+  tcase_add_test(events, a_name_may_be_empty);
+  tcase_add_test(events, what_is_no_text_is_repaired);
+  tcase_add_test(events, text_is_cut_to_its_limit);
+  tcase_add_loop_test(events, metadata_that_is_too_much_is_left_out, 0, 8);
+  tcase_add_loop_test(events, a_time_that_cannot_be_is_now, 0, 5);
+  suite_add_tcase(suite, events);
+  TCase *losses = tcase_create("losses");
+  tcase_add_checked_fixture(losses, setup, teardown);
+  tcase_add_loop_test(losses, a_refusal_is_counted, 0, 4);
+  tcase_add_loop_test(losses, what_is_not_synced_is_counted, 0, 2);
+  tcase_add_test(losses, the_queue_is_bounded);
+  tcase_add_test(losses, before_and_after_nothing_is_taken);
+  tcase_add_test(losses, one_told_while_another_is_kept);
+  tcase_add_test(losses, none_is_lost_uncounted_among_many_threads);
+  tcase_add_test(losses, short_of_memory);
+  tcase_add_test(losses, a_start_that_fails_takes_nothing);
+  suite_add_tcase(suite, losses);
+  SRunner *runner = srunner_create(suite);
+  srunner_run_all(runner, CK_ENV);
+  int failed = srunner_ntests_failed(runner);
+  srunner_free(runner);
+  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

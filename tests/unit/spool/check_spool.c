@@ -1,0 +1,664 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The spool against what it promises: what was acknowledged is read back, in
+ * order, after a restart, a torn tail, a flipped bit, and whichever call of the
+ * system fails.
+ */
+#include "base/clock.h"
+#include "base/crc32c.h"
+#include "metrics/metrics.h"
+#include "spool/spool.h"
+
+#include <check.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char directory[64];
+static au_usage_t usage;
+
+static void setup(void) {
+  strcpy(directory, "/tmp/check_spool_XXXXXX");
+  ck_assert_ptr_nonnull(mkdtemp(directory));
+  atomic_store(&usage.events, 0);
+  atomic_store(&usage.bytes, 0);
+  au_metrics_reset();
+}
+
+static void remove_files(const char *path) {
+  DIR *dir = opendir(path);
+  const struct dirent *entry;
+  while (dir != NULL && (entry = readdir(dir)) != NULL)
+    unlinkat(dirfd(dir), entry->d_name, 0);
+  if (dir != NULL)
+    closedir(dir);
+  rmdir(path);
+}
+
+static void teardown(void) { remove_files(directory); }
+
+/* A row says its number, and is filled with a pattern of it. */
+static void put_row(au_rows_t *rows, uint64_t value, uint32_t size) {
+  ck_assert_uint_ge(size, sizeof(value));
+  uint8_t *at = au_bytes_extend(&rows->bytes, size);
+  ck_assert_ptr_nonnull(at);
+  memset(at, (int)(value % 251) + 1, size);
+  memcpy(at, &value, sizeof(value));
+  rows->length =
+      realloc(rows->length, (rows->count + 1) * sizeof(*rows->length));
+  ck_assert_ptr_nonnull(rows->length);
+  rows->length[rows->count++] = size;
+}
+
+static void drop_rows(au_rows_t *rows) {
+  au_bytes_fini(&rows->bytes);
+  free(rows->length);
+  memset(rows, 0, sizeof(*rows));
+}
+
+static uint64_t check_row(const uint8_t *row, uint32_t size) {
+  uint64_t value;
+  memcpy(&value, row, sizeof(value));
+  for (uint32_t i = sizeof(value); i < size; i++)
+    ck_assert_uint_eq(row[i], (value % 251) + 1);
+  return value;
+}
+
+/* A waiter that can be waited for. */
+typedef struct told {
+  au_waiter_t waiter;
+  pthread_mutex_t lock;
+  pthread_cond_t changed;
+  bool is_done;
+  au_status_t status;
+} told_t;
+
+static void told_done(au_waiter_t *waiter, au_status_t status) {
+  told_t *told = (told_t *)waiter; /* its first member */
+  pthread_mutex_lock(&told->lock);
+  told->is_done = true;
+  told->status = status;
+  pthread_cond_signal(&told->changed);
+  pthread_mutex_unlock(&told->lock);
+}
+
+/* Appends "count" rows from "value" on, as the buffer does; waits. */
+static au_status_t append(au_spool_t *spool, uint64_t value, size_t count,
+                          uint32_t size) {
+  au_rows_t rows = {.count = 0};
+  uint64_t bytes = 0;
+  for (size_t i = 0; i < count; i++) {
+    put_row(&rows, value + i, size);
+    bytes += au_frame_size(size);
+  }
+  told_t told = {.waiter.done = told_done,
+                 .lock = PTHREAD_MUTEX_INITIALIZER,
+                 .changed = PTHREAD_COND_INITIALIZER};
+  atomic_fetch_add(&usage.events, count);
+  atomic_fetch_add(&usage.bytes, bytes);
+  au_status_t status = au_spool_append(spool, &rows, &told.waiter);
+  drop_rows(&rows);
+  if (status == AU_PENDING) {
+    pthread_mutex_lock(&told.lock);
+    while (!told.is_done)
+      pthread_cond_wait(&told.changed, &told.lock);
+    pthread_mutex_unlock(&told.lock);
+    return told.status;
+  }
+  if (status != AU_OK) {
+    atomic_fetch_sub(&usage.events, count);
+    atomic_fetch_sub(&usage.bytes, bytes);
+  }
+  return status;
+}
+
+static au_spool_t *open_spool(const char *path, au_durability_t durability,
+                              const au_io_t *io, uint64_t segment_bytes) {
+  char error[256] = "";
+  au_spool_t *spool = NULL;
+  const au_spool_config_t config = {.io = io,
+                                    .directory = path,
+                                    .segment_bytes = segment_bytes,
+                                    .durability = durability,
+                                    .sync_interval_s = 0.05,
+                                    .usage = &usage};
+  au_status_t status = au_spool_open(&config, &spool, error, sizeof(error));
+  ck_assert_msg(status == AU_OK, "open: %s", error);
+  return spool;
+}
+
+/* Reads all that is there from the begin on, without trimming; returns how many
+ * rows, and checks that they are "first", "first" + 1, ... */
+static uint64_t read_all(au_spool_t *spool, uint64_t first) {
+  au_slab_t slab = {.count = 0};
+  au_position_t at = au_spool_begin(spool);
+  uint64_t rows = 0;
+  for (;;) {
+    ck_assert_int_eq(au_spool_read(spool, at, 7, 4000, &slab), AU_OK);
+    if (slab.end.seq == at.seq)
+      break;
+    const uint8_t *row = slab.bytes.data;
+    for (size_t i = 0; i < slab.count; i++) {
+      ck_assert_uint_eq(check_row(row, slab.length[i]), first + rows);
+      row += slab.length[i];
+      rows++;
+    }
+    at = slab.end;
+  }
+  au_slab_fini(&slab);
+  return rows;
+}
+
+static void trim_all(au_spool_t *spool) {
+  au_slab_t slab = {.count = 0};
+  for (;;) {
+    au_position_t at = au_spool_begin(spool);
+    ck_assert_int_eq(au_spool_read(spool, at, 100, 100000, &slab), AU_OK);
+    if (slab.end.seq == at.seq)
+      break;
+    au_spool_trim(spool, slab.end);
+  }
+  au_slab_fini(&slab);
+}
+
+START_TEST(crc_is_that_of_rfc_3720) {
+  uint8_t data[32];
+  memset(data, 0, sizeof(data));
+  ck_assert_uint_eq(au_crc32c(0, data, 32), 0x8a9136aa);
+  memset(data, 0xff, sizeof(data));
+  ck_assert_uint_eq(au_crc32c(0, data, 32), 0x62a8ab43);
+  for (uint8_t i = 0; i < 32; i++)
+    data[i] = i;
+  for (size_t size = 0; size <= 32; size++)
+    ck_assert_uint_eq(au_crc32c(7, data, size), au_crc32c_table(7, data, size));
+  ck_assert_uint_eq(au_crc32c_table(0, data, 32), 0x46dd794e);
+}
+END_TEST
+
+START_TEST(memory_gives_back_what_was_appended) {
+  au_spool_t *spool = open_spool(NULL, AU_DURABILITY_MEMORY, NULL, 65536);
+  uint64_t value = 1;
+  for (size_t group = 1; group < 60; group++) {
+    ck_assert_int_eq(append(spool, value, group, 100 + (uint32_t)group), AU_OK);
+    value += group;
+  }
+  ck_assert_uint_eq(au_spool_durable_seq(spool), value);
+  ck_assert_uint_eq(read_all(spool, 1), value - 1);
+  ck_assert_uint_eq(atomic_load(&usage.events), value - 1);
+  trim_all(spool);
+  ck_assert_uint_eq(atomic_load(&usage.events), 0);
+  ck_assert_uint_eq(atomic_load(&usage.bytes), 0);
+  ck_assert_uint_eq(au_metrics_counter(AU_M_EVENTS_ENQUEUED, 0), value - 1);
+  au_spool_close(spool);
+}
+END_TEST
+
+START_TEST(group_larger_than_a_segment_fits) {
+  au_spool_t *spool = open_spool(NULL, AU_DURABILITY_MEMORY, NULL, 8192);
+  ck_assert_int_eq(append(spool, 1, 1000, 300), AU_OK);
+  ck_assert_int_eq(append(spool, 1001, 1, 300), AU_OK);
+  ck_assert_uint_eq(read_all(spool, 1), 1001);
+  au_spool_close(spool);
+}
+END_TEST
+
+static const au_durability_t durabilities[] = {
+    AU_DURABILITY_COMMIT, AU_DURABILITY_INTERVAL, AU_DURABILITY_MEMORY};
+
+START_TEST(directory_survives_restarts) {
+  au_durability_t durability = durabilities[_i];
+  uint64_t value = 1;
+  au_uuid_t id = {{0}};
+  for (int start = 0; start < 4; start++) {
+    atomic_store(&usage.events, 0);
+    atomic_store(&usage.bytes, 0);
+    au_spool_t *spool = open_spool(directory, durability, NULL, 65536);
+    au_uuid_t now = au_spool_id(spool);
+    if (start > 0)
+      ck_assert_mem_eq(&id, &now, sizeof(id));
+    id = now;
+    ck_assert_uint_eq(read_all(spool, 1), value - 1);
+    ck_assert_uint_eq(atomic_load(&usage.events), value - 1);
+    for (size_t group = 1; group < 40; group++) {
+      ck_assert_int_eq(append(spool, value, group, 200), AU_OK);
+      value += group;
+    }
+    au_spool_close(spool);
+  }
+}
+END_TEST
+
+START_TEST(trim_deletes_segments_and_is_remembered) {
+  au_spool_t *spool = open_spool(directory, AU_DURABILITY_COMMIT, NULL, 16384);
+  for (uint64_t value = 1; value <= 400; value++)
+    ck_assert_int_eq(append(spool, value, 1, 200), AU_OK);
+  au_slab_t slab = {.count = 0};
+  while (au_spool_begin(spool).seq < 301) {
+    ck_assert_int_eq(
+        au_spool_read(spool, au_spool_begin(spool), 10, 100000, &slab), AU_OK);
+    size_t left = 301 - (size_t)au_spool_begin(spool).seq;
+    au_spool_trim(
+        spool, au_slab_position(&slab, slab.count < left ? slab.count : left));
+  }
+  au_slab_fini(&slab);
+  ck_assert_uint_eq(read_all(spool, 301), 100);
+  au_spool_close(spool);
+  spool = open_spool(directory, AU_DURABILITY_COMMIT, NULL, 16384);
+  ck_assert_uint_eq(au_spool_begin(spool).seq, 301);
+  ck_assert_uint_eq(read_all(spool, 301), 100);
+  trim_all(spool);
+  ck_assert_int_eq(append(spool, 401, 3, 50), AU_OK);
+  ck_assert_uint_eq(read_all(spool, 401), 3);
+  au_spool_close(spool);
+  DIR *dir = opendir(directory);
+  int segments = 0;
+  const struct dirent *entry;
+  while ((entry = readdir(dir)) != NULL)
+    segments += strstr(entry->d_name, ".segment") != NULL;
+  closedir(dir);
+  ck_assert_int_le(segments, 2);
+}
+END_TEST
+
+START_TEST(second_owner_is_refused) {
+  au_spool_t *spool = open_spool(directory, AU_DURABILITY_COMMIT, NULL, 65536);
+  char error[256] = "";
+  au_spool_t *second = NULL;
+  const au_spool_config_t config = {.directory = directory, .usage = &usage};
+  ck_assert_int_eq(au_spool_open(&config, &second, error, sizeof(error)),
+                   AU_IO);
+  ck_assert_ptr_null(second);
+  ck_assert_ptr_nonnull(strstr(error, "another process uses it"));
+  au_spool_close(spool);
+}
+END_TEST
+
+/* The path of the newest segment with rows. */
+static void newest_segment(char *path, size_t size) {
+  char best[64] = "";
+  DIR *dir = opendir(directory);
+  const struct dirent *entry;
+  while ((entry = readdir(dir)) != NULL)
+    if (strstr(entry->d_name, ".segment") != NULL &&
+        strcmp(entry->d_name, best) > 0 && strlen(entry->d_name) < sizeof(best))
+      strcpy(best, entry->d_name);
+  closedir(dir);
+  snprintf(path, size, "%s/%s", directory, best);
+}
+
+START_TEST(torn_tail_loses_only_the_torn_group) {
+  /* Groups of 3 rows; the last one is cut at every eighth byte. */
+  const uint32_t row = 40;
+  const uint64_t group_bytes = 3 * au_frame_size(row) + AU_FRAME_FOOTER_SIZE;
+  for (uint64_t cut = 0; cut < group_bytes; cut += 8) {
+    atomic_store(&usage.events, 0);
+    atomic_store(&usage.bytes, 0);
+    au_spool_t *spool =
+        open_spool(directory, AU_DURABILITY_COMMIT, NULL, 65536);
+    for (uint64_t value = 1; value <= 12; value += 3)
+      ck_assert_int_eq(append(spool, value, 3, row), AU_OK);
+    au_spool_close(spool);
+    char path[160];
+    newest_segment(path, sizeof(path));
+    int fd = open(path, O_RDWR);
+    ck_assert_int_ge(fd, 0);
+    off_t at = (off_t)(4096 + 3 * group_bytes + cut);
+    char zeros[256] = {0};
+    ck_assert_int_eq(pwrite(fd, zeros, group_bytes - cut, at),
+                     (ssize_t)(group_bytes - cut));
+    close(fd);
+    spool = open_spool(directory, AU_DURABILITY_COMMIT, NULL, 65536);
+    ck_assert_uint_eq(read_all(spool, 1), 9);
+    ck_assert_uint_eq(au_metrics_counter(AU_M_SPOOL_DAMAGED, 0), 0);
+    /* What comes next takes the numbers of the torn group. */
+    ck_assert_int_eq(append(spool, 10, 2, row), AU_OK);
+    ck_assert_uint_eq(read_all(spool, 1), 11);
+    au_spool_close(spool);
+    remove_files(directory);
+  }
+  mkdir(directory, 0700);
+}
+END_TEST
+
+START_TEST(flipped_bit_costs_only_its_row) {
+  au_spool_t *spool = open_spool(directory, AU_DURABILITY_COMMIT, NULL, 65536);
+  for (uint64_t value = 1; value <= 20; value++)
+    ck_assert_int_eq(append(spool, value, 1, 64), AU_OK);
+  au_spool_close(spool);
+  char path[160];
+  newest_segment(path, sizeof(path));
+  const uint64_t group_bytes = au_frame_size(64) + AU_FRAME_FOOTER_SIZE;
+  /* A byte of the header or of the data of row 6. */
+  off_t at = (off_t)(4096 + 5 * group_bytes) + (_i == 0 ? 5 : 60);
+  int fd = open(path, O_RDWR);
+  uint8_t byte;
+  ck_assert_int_eq(pread(fd, &byte, 1, at), 1);
+  byte ^= 0x10;
+  ck_assert_int_eq(pwrite(fd, &byte, 1, at), 1);
+  close(fd);
+
+  atomic_store(&usage.events, 0);
+  atomic_store(&usage.bytes, 0);
+  spool = open_spool(directory, AU_DURABILITY_COMMIT, NULL, 65536);
+  au_slab_t slab = {.count = 0};
+  uint64_t seen = 0;
+  for (;;) {
+    au_position_t begin = au_spool_begin(spool);
+    ck_assert_int_eq(au_spool_read(spool, begin, 100, 100000, &slab), AU_OK);
+    if (slab.end.seq == begin.seq)
+      break;
+    const uint8_t *row = slab.bytes.data;
+    for (size_t i = 0; i < slab.count; i++, row += slab.length[i - 1]) {
+      uint64_t value = check_row(row, slab.length[i]);
+      ck_assert_uint_ne(value, 6);
+      ck_assert_uint_eq(value, slab.first_seq + i);
+      seen++;
+    }
+    au_spool_trim(spool, slab.end);
+  }
+  au_slab_fini(&slab);
+  ck_assert_uint_eq(seen, 19);
+  ck_assert_uint_eq(au_metrics_counter(AU_M_SPOOL_DAMAGED, 0), 1);
+  ck_assert_uint_eq(atomic_load(&usage.events), 0);
+  ck_assert_uint_eq(atomic_load(&usage.bytes), 0);
+  au_spool_close(spool);
+}
+END_TEST
+
+START_TEST(restart_adds_an_owner_until_one_is_confirmed) {
+  au_uuid_t owner[AU_OWNERS_MAX];
+  for (uint32_t start = 1; start <= 3; start++) {
+    au_spool_t *spool =
+        open_spool(directory, AU_DURABILITY_COMMIT, NULL, 65536);
+    ck_assert_uint_eq(au_spool_owners(spool, owner, NULL), start);
+    au_spool_close(spool);
+  }
+  au_uuid_t last = owner[2];
+  au_spool_t *spool = open_spool(directory, AU_DURABILITY_COMMIT, NULL, 65536);
+  ck_assert_uint_eq(au_spool_owners(spool, owner, NULL), 4);
+  ck_assert_mem_eq(&owner[2], &last, sizeof(last));
+  last = owner[3];
+  au_spool_confirm_owner(spool);
+  au_spool_close(spool);
+  spool = open_spool(directory, AU_DURABILITY_COMMIT, NULL, 65536);
+  ck_assert_uint_eq(au_spool_owners(spool, owner, NULL), 2);
+  ck_assert_mem_eq(&owner[0], &last, sizeof(last));
+  au_spool_close(spool);
+}
+END_TEST
+
+/* The system with a call that fails: the n-th of a kind, and never a second
+ * sync of a file whose sync has failed. */
+enum {
+  CALL_OPEN,
+  CALL_WRITE,
+  CALL_SYNC,
+  CALL_ALLOCATE,
+  CALL_RENAME,
+  CALL_KINDS
+};
+static atomic_int calls_left[CALL_KINDS]; /* fails when it reaches 0 */
+static atomic_int failed_fd;
+static atomic_int synced_again;
+
+static bool fails(int kind) {
+  return atomic_fetch_sub(&calls_left[kind], 1) == 1;
+}
+
+static int failing_openat(int dir, const char *name, int flags, mode_t mode) {
+  if (fails(CALL_OPEN)) {
+    errno = EMFILE;
+    return -1;
+  }
+  return au_io_system.openat(dir, name, flags, mode);
+}
+
+static ssize_t failing_pwritev(int fd, const struct iovec *iov, int count,
+                               off_t offset) {
+  if (fails(CALL_WRITE)) {
+    errno = ENOSPC;
+    return -1;
+  }
+  return au_io_system.pwritev(fd, iov, count, offset);
+}
+
+static int failing_fdatasync(int fd) {
+  if (fd == atomic_load(&failed_fd))
+    atomic_fetch_add(&synced_again, 1);
+  if (fails(CALL_SYNC)) {
+    atomic_store(&failed_fd, fd);
+    errno = EIO;
+    return -1;
+  }
+  return au_io_system.fdatasync(fd);
+}
+
+static int noting_close(int fd) {
+  int expected = fd;
+  atomic_compare_exchange_strong(&failed_fd, &expected, -1);
+  return au_io_system.close(fd);
+}
+
+static int failing_fallocate(int fd, off_t offset, off_t size) {
+  if (fails(CALL_ALLOCATE)) {
+    errno = ENOSPC;
+    return -1;
+  }
+  return au_io_system.fallocate(fd, offset, size);
+}
+
+static int failing_renameat(int dir, const char *from, const char *to) {
+  if (fails(CALL_RENAME)) {
+    errno = EIO;
+    return -1;
+  }
+  return au_io_system.renameat(dir, from, to);
+}
+
+static au_io_t failing_io(void) {
+  au_io_t io = au_io_system;
+  io.openat = failing_openat;
+  io.pwritev = failing_pwritev;
+  io.fdatasync = failing_fdatasync;
+  io.close = noting_close;
+  io.fallocate = failing_fallocate;
+  io.renameat = failing_renameat;
+  return io;
+}
+
+static void never_fail(void) {
+  for (int kind = 0; kind < CALL_KINDS; kind++)
+    atomic_store(&calls_left[kind], 0);
+  atomic_store(&failed_fd, -1);
+  atomic_store(&synced_again, 0);
+}
+
+/* One run with the n-th call of a kind failing; false when it never failed. */
+static bool run_with_failure(int kind, int n) {
+  au_io_t io = failing_io();
+  never_fail();
+  atomic_store(&calls_left[kind], n);
+  char error[256];
+  au_spool_t *spool = NULL;
+  const au_spool_config_t config = {.io = &io,
+                                    .directory = directory,
+                                    .segment_bytes = 8192,
+                                    .durability = AU_DURABILITY_COMMIT,
+                                    .usage = &usage};
+  bool acknowledged[64] = {false};
+  if (au_spool_open(&config, &spool, error, sizeof(error)) == AU_OK) {
+    for (uint64_t value = 0; value < 64; value++)
+      acknowledged[value] = append(spool, value, 1, 200) == AU_OK;
+    au_spool_close(spool);
+  }
+  bool failed = atomic_load(&calls_left[kind]) <= 0;
+  ck_assert_int_eq(atomic_load(&synced_again), 0);
+  never_fail();
+
+  atomic_store(&usage.events, 0);
+  spool = open_spool(directory, AU_DURABILITY_COMMIT, NULL, 8192);
+  au_slab_t slab = {.count = 0};
+  au_position_t at = au_spool_begin(spool);
+  int64_t last = -1;
+  for (;;) {
+    ck_assert_int_eq(au_spool_read(spool, at, 100, 100000, &slab), AU_OK);
+    if (slab.end.seq == at.seq)
+      break;
+    const uint8_t *row = slab.bytes.data;
+    for (size_t i = 0; i < slab.count; i++, row += slab.length[i - 1]) {
+      uint64_t value = check_row(row, slab.length[i]);
+      ck_assert_int_gt((int64_t)value, last); /* once each, in order */
+      for (int64_t passed = last + 1; passed < (int64_t)value; passed++)
+        ck_assert_msg(!acknowledged[passed],
+                      "kind %d, call %d: row %d was acknowledged and is lost",
+                      kind, n, (int)passed);
+      last = (int64_t)value;
+    }
+    at = slab.end;
+  }
+  for (int64_t passed = last + 1; passed < 64; passed++)
+    ck_assert_msg(!acknowledged[passed],
+                  "kind %d, call %d: row %d was acknowledged and is lost", kind,
+                  n, (int)passed);
+  ck_assert_uint_eq(au_metrics_counter(AU_M_SPOOL_DAMAGED, 0), 0);
+  au_slab_fini(&slab);
+  au_spool_close(spool);
+  remove_files(directory);
+  mkdir(directory, 0700);
+  return failed;
+}
+
+START_TEST(any_failing_call_loses_nothing_acknowledged) {
+  int n = 1;
+  while (run_with_failure(_i, n))
+    n++;
+  ck_assert_int_gt(n, 2);
+}
+END_TEST
+
+/* Many threads append while one reads and trims. */
+#define THREADS 6
+#define PER_THREAD 400
+
+typedef struct appender {
+  pthread_t thread;
+  au_spool_t *spool;
+  uint64_t base;
+} appender_t;
+
+static void *appender_main(void *argument) {
+  appender_t *appender = argument;
+  for (uint64_t i = 0; i < PER_THREAD; i++)
+    ck_assert_int_eq(append(appender->spool, appender->base + i, 1, 80), AU_OK);
+  return NULL;
+}
+
+START_TEST(many_threads_append_and_one_reads) {
+  const char *path = _i == 0 ? NULL : directory;
+  au_spool_t *spool = open_spool(path, durabilities[2 - _i], NULL, 32768);
+  static appender_t appender[THREADS];
+  for (uint64_t i = 0; i < THREADS; i++) {
+    appender[i] = (appender_t){.spool = spool, .base = i * 1000000};
+    ck_assert_int_eq(
+        pthread_create(&appender[i].thread, NULL, appender_main, &appender[i]),
+        0);
+  }
+  uint64_t next[THREADS] = {0};
+  uint64_t seen = 0;
+  au_slab_t slab = {.count = 0};
+  while (seen < THREADS * PER_THREAD) {
+    au_position_t begin = au_spool_begin(spool);
+    ck_assert_int_eq(au_spool_read(spool, begin, 50, 100000, &slab), AU_OK);
+    const uint8_t *row = slab.bytes.data;
+    for (size_t i = 0; i < slab.count; i++, row += slab.length[i - 1]) {
+      uint64_t value = check_row(row, slab.length[i]);
+      ck_assert_uint_eq(value % 1000000, next[value / 1000000]++);
+      seen++;
+    }
+    au_spool_trim(spool, slab.end);
+  }
+  for (int i = 0; i < THREADS; i++)
+    pthread_join(appender[i].thread, NULL);
+  au_slab_fini(&slab);
+  ck_assert_uint_eq(atomic_load(&usage.events), 0);
+  ck_assert_uint_eq(atomic_load(&usage.bytes), 0);
+  au_spool_close(spool);
+}
+END_TEST
+
+/* Random operations against a list. */
+START_TEST(random_operations_match_the_model) {
+  unsigned seed = (unsigned)_i + 1;
+  au_durability_t durability = durabilities[_i % 3];
+  uint64_t first = 1; /* oldest value that is not trimmed */
+  uint64_t next = 1;  /* next value to append */
+  au_spool_t *spool = open_spool(directory, durability, NULL, 16384);
+  au_slab_t slab = {.count = 0};
+  for (int step = 0; step < 300; step++) {
+    int what = rand_r(&seed) % 10;
+    if (what < 5) {
+      size_t count = 1 + (size_t)rand_r(&seed) % 20;
+      uint32_t size = 8 + (uint32_t)rand_r(&seed) % 400;
+      ck_assert_int_eq(append(spool, next, count, size), AU_OK);
+      next += count;
+    } else if (what < 9) {
+      size_t rows = 1 + (size_t)rand_r(&seed) % 30;
+      ck_assert_int_eq(
+          au_spool_read(spool, au_spool_begin(spool), rows, 100000, &slab),
+          AU_OK);
+      ck_assert_uint_le(slab.count, rows);
+      ck_assert(slab.count > 0 || first == next);
+      size_t keep =
+          slab.count == 0 ? 0 : (size_t)rand_r(&seed) % slab.count + 1;
+      const uint8_t *row = slab.bytes.data;
+      for (size_t i = 0; i < slab.count; i++, row += slab.length[i - 1])
+        ck_assert_uint_eq(check_row(row, slab.length[i]), first + i);
+      au_spool_trim(spool, au_slab_position(&slab, keep));
+      first += keep;
+    } else {
+      au_spool_close(spool);
+      atomic_store(&usage.events, 0);
+      atomic_store(&usage.bytes, 0);
+      spool = open_spool(directory, durability, NULL, 16384);
+    }
+    ck_assert_uint_eq(atomic_load(&usage.events), next - first);
+    ck_assert_uint_eq(au_spool_durable_seq(spool) - au_spool_begin(spool).seq,
+                      next - first);
+  }
+  ck_assert_uint_eq(read_all(spool, first), next - first);
+  au_slab_fini(&slab);
+  au_spool_close(spool);
+}
+END_TEST
+
+int main(void) {
+  Suite *suite = suite_create("spool");
+  TCase *tcase = tcase_create("spool");
+  tcase_set_timeout(tcase, 120);
+  tcase_add_checked_fixture(tcase, setup, teardown);
+  tcase_add_test(tcase, crc_is_that_of_rfc_3720);
+  tcase_add_test(tcase, memory_gives_back_what_was_appended);
+  tcase_add_test(tcase, group_larger_than_a_segment_fits);
+  tcase_add_loop_test(tcase, directory_survives_restarts, 0, 3);
+  tcase_add_test(tcase, trim_deletes_segments_and_is_remembered);
+  tcase_add_test(tcase, second_owner_is_refused);
+  tcase_add_test(tcase, torn_tail_loses_only_the_torn_group);
+  tcase_add_loop_test(tcase, flipped_bit_costs_only_its_row, 0, 2);
+  tcase_add_test(tcase, restart_adds_an_owner_until_one_is_confirmed);
+  tcase_add_loop_test(tcase, any_failing_call_loses_nothing_acknowledged, 0,
+                      CALL_KINDS);
+  tcase_add_loop_test(tcase, many_threads_append_and_one_reads, 0, 3);
+  tcase_add_loop_test(tcase, random_operations_match_the_model, 0, 12);
+  suite_add_tcase(suite, tcase);
+  SRunner *runner = srunner_create(suite);
+  srunner_run_all(runner, CK_ENV);
+  int failed = srunner_ntests_failed(runner);
+  srunner_free(runner);
+  return failed == 0 ? 0 : 1;
+}

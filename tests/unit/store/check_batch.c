@@ -1,0 +1,474 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The batch against a real PostgreSQL: stored once, a bad row stands alone, and
+ * the database's word decides after any doubt. Needs AURORE_TEST_CONNINFO (see
+ * tests/with-postgres).
+ */
+#include "database/schema.h"
+#include "metrics/metrics.h"
+#include "spool/buffer.h"
+#include "store/batch.h"
+#include "support/rows.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static au_database_t *database;
+static au_buffer_t *buffer;
+static au_lane_t *lane;
+static au_batch_t batch;
+static au_claim_t claim;
+static au_database_error_t error;
+
+static void must(au_status_t status) {
+  ck_assert_msg(status == AU_OK, "%s %s", error.sqlstate, error.message);
+}
+
+static void run(const char *sql) {
+  must(au_database_exec(database, sql, NULL, &error));
+}
+
+static long number(const char *sql) {
+  au_result_t result = {.pg = NULL};
+  must(au_database_exec(database, sql, &result, &error));
+  ck_assert_uint_eq(au_result_rows(&result), 1);
+  long value = strtol(au_result_text(&result, 0, 0), NULL, 10);
+  au_result_fini(&result);
+  return value;
+}
+
+static void setup(void) {
+  au_metrics_reset();
+  const au_database_config_t config = {.conninfo =
+                                           getenv("AURORE_TEST_CONNINFO"),
+                                       .connect_timeout_s = 10,
+                                       .statement_timeout_s = 10,
+                                       .stop_fd = -1,
+                                       .application_name = "check_batch"};
+  must(au_database_create(&config, &database));
+  must(au_database_connect(database, &error));
+  run("DROP SCHEMA IF EXISTS aurore CASCADE");
+  must(au_schema_migrate(database, &error));
+  int64_t today = au_schema_day(au_clock_wall_us());
+  must(au_schema_ensure_partitions(database, today - 1, today + 1, &error));
+  char text[256] = "";
+  const au_buffer_config_t buffered = {
+      .lanes = 1, .capacity = 100000, .max_bytes = 1 << 30};
+  ck_assert_int_eq(au_buffer_open(&buffered, &buffer, text, sizeof(text)),
+                   AU_OK);
+  lane = au_buffer_lane(buffer, 0);
+  claim = (au_claim_t){.spool_id = au_spool_id(au_lane_spool(lane))};
+  must(au_claim_make(&claim, database, lane, &error));
+  ck_assert_uint_eq(claim.next_seq, 1);
+}
+
+static void teardown(void) {
+  au_batch_fini(&batch);
+  au_buffer_destroy(buffer);
+  au_database_destroy(database);
+}
+
+static void append(unsigned from, unsigned count, const char *text) {
+  static const char *const services[] = {"alpha", "beta", "gamma"};
+  au_rows_t rows = {.count = 0};
+  au_waiter_t waiter = {.done = never_done};
+  for (unsigned i = from; i < from + count; i++)
+    put_event(&rows, au_clock_wall_us(), services[i % 3], text, i);
+  ck_assert_int_eq(au_buffer_append(buffer, &rows, &waiter), AU_OK);
+  au_rows_fini(&rows);
+}
+
+static void take(size_t rows) {
+  must(au_batch_take(&batch, lane, rows, 1 << 20));
+}
+
+/* Stores the batch to its end as the writer does; returns the transactions. */
+static unsigned store(void) {
+  unsigned transactions = 0;
+  while (!au_batch_is_done(&batch)) {
+    au_status_t status = au_batch_store(&batch, database, &claim, &error);
+    if (status == AU_OK) {
+      transactions++;
+      au_lane_commit(lane, au_batch_position(&batch));
+      continue;
+    }
+    ck_assert_msg(error.fault == AU_FAULT_ROW, "%s %s", error.sqlstate,
+                  error.message);
+    ck_assert(au_batch_blame_row(&batch, &error));
+  }
+  return transactions;
+}
+
+START_TEST(batch_is_one_transaction) {
+  append(0, 1000, "hello");
+  take(5000);
+  ck_assert_uint_eq(store(), 1);
+  ck_assert_int_eq(number("SELECT count(*) FROM aurore.event"), 1000);
+  ck_assert_int_eq(
+      number("SELECT count(DISTINCT xmin::text) FROM aurore.event"), 1);
+  ck_assert_int_eq(number("SELECT sum(n) FROM aurore.event_count"), 1000);
+  ck_assert_int_eq(
+      number("SELECT sum(n) FROM aurore.event_count WHERE service = 'alpha'"),
+      334);
+  ck_assert_int_eq(number("SELECT next_seq FROM aurore.lane"), 1001);
+  ck_assert_uint_eq(au_lane_waiting(lane), 0);
+  ck_assert_uint_eq(au_metrics_counter(AU_M_EVENTS_PROCESSED, 0), 1000);
+  ck_assert_uint_eq(au_metrics_counter(AU_M_BATCHES_PROCESSED, 0), 1);
+}
+END_TEST
+
+START_TEST(bad_rows_stand_alone) {
+  run("ALTER TABLE aurore.event ADD CONSTRAINT no_poison "
+      "CHECK (message NOT LIKE 'poison%')");
+  /* One in the middle, two in a row, the first and the last one. */
+  append(0, 1, "poison");
+  append(1, 400, "good");
+  append(401, 1, "poison");
+  append(402, 300, "good");
+  append(702, 2, "poison");
+  append(704, 295, "good");
+  append(999, 1, "poison");
+  take(5000);
+  ck_assert_uint_eq(batch.slab.count, 1000);
+  unsigned transactions = store();
+  ck_assert_uint_lt(transactions, 100);
+  ck_assert_int_eq(number("SELECT count(*) FROM aurore.event"), 995);
+  ck_assert_int_eq(number("SELECT count(DISTINCT event_id) FROM aurore.event"),
+                   995);
+  ck_assert_int_eq(
+      number(
+          "SELECT count(*) FROM aurore.dead_letter WHERE sql_state = '23514' "
+          "AND failure_reason <> '' AND NOT reprocessed"),
+      5);
+  ck_assert_int_eq(number("SELECT count(*) FROM aurore.dead_letter d "
+                          "JOIN aurore.event e USING (event_id)"),
+                   0);
+  ck_assert_int_eq(number("SELECT sum(n) FROM aurore.event_count"), 995);
+  ck_assert_int_eq(number("SELECT next_seq FROM aurore.lane"), 1001);
+  /* A bad row goes with its neighbours' rows. */
+  ck_assert_int_gt(number("SELECT count(*) FROM aurore.dead_letter d WHERE "
+                          "EXISTS (SELECT FROM aurore.event e "
+                          "WHERE e.xmin::text = d.xmin::text)"),
+                   0);
+  ck_assert_uint_eq(au_metrics_counter(AU_M_EVENTS_PROCESSED, 0), 995);
+  ck_assert_uint_eq(au_metrics_counter(AU_M_DEAD_LETTERS, 0), 5);
+}
+END_TEST
+
+START_TEST(all_rows_bad_are_all_set_aside) {
+  run("ALTER TABLE aurore.event ADD CONSTRAINT none CHECK (false) NOT VALID");
+  append(0, 50, "any");
+  take(5000);
+  store();
+  ck_assert_int_eq(number("SELECT count(*) FROM aurore.event"), 0);
+  ck_assert_int_eq(number("SELECT count(*) FROM aurore.dead_letter"), 50);
+  ck_assert_int_eq(number("SELECT count(DISTINCT seq) FROM aurore.dead_letter"),
+                   50);
+}
+END_TEST
+
+START_TEST(fault_without_a_row_to_blame_is_the_databases) {
+  run("ALTER TABLE aurore.dead_letter ADD CONSTRAINT none CHECK (false) NOT "
+      "VALID");
+  run("ALTER TABLE aurore.event ADD CONSTRAINT none CHECK (false) NOT VALID");
+  append(0, 1, "any");
+  take(10);
+  ck_assert_int_ne(au_batch_store(&batch, database, &claim, &error), AU_OK);
+  ck_assert(au_batch_blame_row(&batch, &error));
+  ck_assert_int_ne(au_batch_store(&batch, database, &claim, &error), AU_OK);
+  ck_assert_int_eq(error.fault, AU_FAULT_ROW);
+  ck_assert(!au_batch_blame_row(&batch, &error));
+  ck_assert_uint_eq(au_lane_waiting(lane), 1);
+  run("ALTER TABLE aurore.dead_letter DROP CONSTRAINT none");
+  ck_assert_uint_eq(store(), 1);
+  ck_assert_int_eq(number("SELECT count(*) FROM aurore.dead_letter"), 1);
+}
+END_TEST
+
+START_TEST(same_batch_is_never_stored_twice) {
+  append(0, 10, "once");
+  take(10);
+  must(au_batch_store(&batch, database, &claim, &error));
+  /* As if the answer had been lost: the lane was not told, so the same events
+   * are taken again and sent again. */
+  take(10);
+  ck_assert_uint_eq(batch.slab.count, 10);
+  ck_assert_int_ne(au_batch_store(&batch, database, &claim, &error), AU_OK);
+  ck_assert_int_eq(error.fault, AU_FAULT_FENCED);
+  must(au_claim_make(&claim, database, lane, &error));
+  ck_assert_uint_eq(claim.next_seq, 11);
+  au_batch_settle(&batch, claim.next_seq);
+  ck_assert(au_batch_is_done(&batch));
+  au_lane_commit(lane, au_batch_position(&batch));
+  ck_assert_uint_eq(au_lane_waiting(lane), 0);
+  ck_assert_int_eq(number("SELECT count(*) FROM aurore.event"), 10);
+}
+END_TEST
+
+START_TEST(attempt_that_was_not_stored_is_made_again) {
+  append(0, 10, "again");
+  take(10);
+  /* As if the connection had been lost before the COMMIT. */
+  must(au_claim_make(&claim, database, lane, &error));
+  au_batch_settle(&batch, claim.next_seq);
+  ck_assert(!au_batch_is_done(&batch));
+  ck_assert_uint_eq(au_metrics_counter(AU_M_EVENTS_PROCESSED, 0), 0);
+  ck_assert_uint_eq(store(), 1);
+  ck_assert_int_eq(number("SELECT count(*) FROM aurore.event"), 10);
+}
+END_TEST
+
+START_TEST(batch_of_an_older_epoch_is_refused) {
+  append(0, 10, "late");
+  take(10);
+  au_claim_t before = claim;
+  must(au_claim_make(&claim, database, lane, &error));
+  ck_assert_uint_gt(claim.epoch, before.epoch);
+  ck_assert_int_ne(au_batch_store(&batch, database, &before, &error), AU_OK);
+  ck_assert_int_eq(error.fault, AU_FAULT_FENCED);
+  ck_assert_int_eq(number("SELECT count(*) FROM aurore.event"), 0);
+  ck_assert_uint_eq(store(), 1);
+}
+END_TEST
+
+START_TEST(rows_stored_before_are_skipped) {
+  append(0, 10, "before");
+  take(6);
+  must(au_batch_store(&batch, database, &claim, &error));
+  take(10);
+  au_batch_skip(&batch, 7);
+  ck_assert_uint_eq(batch.done, 6);
+  uint64_t counted = au_metrics_counter(AU_M_EVENTS_PROCESSED, 0);
+  ck_assert_uint_eq(store(), 1);
+  ck_assert_uint_eq(au_metrics_counter(AU_M_EVENTS_PROCESSED, 0), counted + 4);
+  ck_assert_int_eq(number("SELECT count(*) FROM aurore.event"), 10);
+}
+END_TEST
+
+START_TEST(spool_of_another_owner_is_fenced) {
+  /* Somebody else with a copy of the spool has claimed it since. */
+  run("UPDATE aurore.lane SET owner = gen_random_uuid(), host = 'elsewhere'");
+  ck_assert_int_ne(au_claim_make(&claim, database, lane, &error), AU_OK);
+  ck_assert_int_eq(error.fault, AU_FAULT_FENCED);
+  ck_assert_ptr_nonnull(strstr(error.message, "elsewhere"));
+}
+END_TEST
+
+START_TEST(database_behind_the_spool_goes_on) {
+  append(0, 10, "x");
+  take(10);
+  store();
+  run("UPDATE aurore.lane SET next_seq = 4"); /* as after a restore */
+  must(au_claim_make(&claim, database, lane, &error));
+  ck_assert_uint_eq(claim.next_seq, 11);
+  append(10, 5, "y");
+  take(10);
+  ck_assert_uint_eq(store(), 1);
+  ck_assert_int_eq(number("SELECT next_seq FROM aurore.lane"), 16);
+}
+END_TEST
+
+/* A spool in a directory, opened anew: what an earlier opening stored is in the
+ * database, and the database has three more events of it than the files hold,
+ * as when they were restored from a backup or had not reached the disk. */
+static char directory[] = "/tmp/check_batch_XXXXXX";
+
+static void reopen(au_durability_t durability) {
+  char text[256] = "";
+  au_buffer_destroy(buffer);
+  const au_buffer_config_t config = {.lanes = 1,
+                                     .capacity = 100000,
+                                     .max_bytes = 8 << 20,
+                                     .directory = directory,
+                                     .durability = durability,
+                                     .sync_interval_s = 1};
+  ck_assert_msg(au_buffer_open(&config, &buffer, text, sizeof(text)) == AU_OK,
+                "%s", text);
+  lane = au_buffer_lane(buffer, 0);
+  claim = (au_claim_t){.spool_id = au_spool_id(au_lane_spool(lane))};
+}
+
+/* The files of the first opening, with five events stored, and then a number of
+ * openings that accept "count" events each and never reach the database. */
+static void fall_behind(au_durability_t durability, unsigned openings,
+                        unsigned count) {
+  ck_assert_ptr_nonnull(mkdtemp(directory));
+  reopen(AU_DURABILITY_MEMORY);
+  must(au_claim_make(&claim, database, lane, &error));
+  append(0, 5, "before");
+  take(10);
+  store();
+  run("UPDATE aurore.lane SET next_seq = 9 WHERE next_seq = 6");
+  for (unsigned i = 0; i < openings; i++) {
+    reopen(AU_DURABILITY_MEMORY); /* how they are accepted does not matter */
+    append(10 + i * count, count, "after");
+  }
+  reopen(durability);
+}
+
+static void remove_directory(void) {
+  au_buffer_destroy(buffer);
+  buffer = NULL;
+  char command[64];
+  snprintf(command, sizeof(command), "rm -rf %s", directory);
+  ck_assert_int_eq(system(command), 0);
+}
+
+/* What was accepted before the first claim reaches past the place that the
+ * database knows: it must not hide that the files are old. */
+START_TEST(restored_spool_is_fenced_whatever_it_accepted) {
+  fall_behind(AU_DURABILITY_COMMIT, (unsigned)_i, 10);
+  for (int again = 0; again < 2; again++) {
+    ck_assert_int_ne(au_claim_make(&claim, database, lane, &error), AU_OK);
+    ck_assert_int_eq(error.fault, AU_FAULT_FENCED);
+    ck_assert_ptr_nonnull(strstr(error.message, "3 events"));
+    reopen(AU_DURABILITY_COMMIT);
+  }
+  ck_assert_int_eq(
+      number("SELECT next_seq FROM aurore.lane WHERE next_seq > 1"), 9);
+  remove_directory();
+}
+END_TEST
+
+START_TEST(spool_that_lost_its_tail_stores_all_it_accepted_since) {
+  fall_behind(AU_DURABILITY_INTERVAL, (unsigned)_i, 10);
+  append(100, 7, "last");
+  must(au_claim_make(&claim, database, lane, &error));
+  ck_assert_uint_eq(claim.next_seq, 6);
+  while (au_lane_waiting(lane) > 0) {
+    take(1000);
+    au_batch_skip(&batch, claim.next_seq);
+    store();
+  }
+  ck_assert_int_eq(number("SELECT count(*) FROM aurore.event"),
+                   5 + _i * 10 + 7);
+  ck_assert_int_eq(number("SELECT count(DISTINCT event_id) FROM aurore.event"),
+                   5 + _i * 10 + 7);
+  remove_directory();
+}
+END_TEST
+
+/* --- damage and other oddities -------------------------------------------- */
+
+/* All that waits is in one segment, and none of it can be read. */
+static void make_gap(void) {
+  ck_assert_ptr_nonnull(mkdtemp(directory));
+  reopen(AU_DURABILITY_MEMORY);
+  must(au_claim_make(&claim, database, lane, &error));
+  append(0, 5, "lost");
+  char path[128];
+  snprintf(path, sizeof(path), "%s/lane-00/%016d.segment", directory, 1);
+  int fd = open(path, O_RDWR);
+  ck_assert_int_ge(fd, 0);
+  static const char junk[4096] = "no frame";
+  ck_assert_int_eq(pwrite(fd, junk, sizeof(junk), 4096), sizeof(junk));
+  close(fd);
+}
+
+START_TEST(rows_that_cannot_be_read_are_passed) {
+  make_gap();
+  append(5, 5, "there");
+  take(10);
+  ck_assert_uint_eq(batch.slab.count, 0);
+  ck_assert(batch.is_gap);
+  ck_assert(!au_batch_is_done(&batch));
+  if (_i == 0) {
+    ck_assert_uint_eq(store(), 1);
+  } else {
+    must(au_batch_store(&batch, database, &claim, &error));
+    batch.is_gap = true; /* as if the answer had been lost */
+    must(au_claim_make(&claim, database, lane, &error));
+    if (_i == 1)
+      au_batch_settle(&batch, claim.next_seq);
+    else
+      take(10);
+    if (_i == 2)
+      au_batch_skip(&batch, claim.next_seq);
+    ck_assert(au_batch_is_done(&batch));
+    au_lane_commit(lane, au_batch_position(&batch));
+  }
+  ck_assert_int_eq(number("SELECT max(next_seq) FROM aurore.lane"), 6);
+  ck_assert_uint_eq(au_lane_waiting(lane), 5);
+  take(10);
+  ck_assert_uint_eq(store(), 1);
+  ck_assert_int_eq(number("SELECT count(*) FROM aurore.event"), 5);
+  remove_directory();
+}
+END_TEST
+
+START_TEST(long_reason_is_cut_between_characters) {
+  append(0, 1, "any");
+  take(10);
+  error = (au_database_error_t){.fault = AU_FAULT_ROW, .sqlstate = "23514"};
+  char text[512] = "";
+  for (size_t i = 0; i < (size_t)_i; i++)
+    strcat(text, "x");
+  for (int i = 0; i < 100; i++)
+    strcat(text, "\xE2\x82\xAC");
+  snprintf(error.message, sizeof(error.message), "%s", text);
+  ck_assert(au_batch_blame_row(&batch, &error));
+  size_t length = strlen(batch.dead[0].reason);
+  ck_assert_uint_le(length, sizeof(batch.dead[0].reason) - 1);
+  ck_assert_uint_ge(length, sizeof(batch.dead[0].reason) - 4);
+  ck_assert_uint_eq((length - (size_t)_i) % 3, 0);
+  ck_assert_uint_eq(store(), 1);
+  ck_assert_int_eq(number("SELECT count(*) FROM aurore.dead_letter"), 1);
+}
+END_TEST
+
+/* Somebody has put something else in the place of the function. */
+START_TEST(claim_that_answers_something_else_is_told) {
+  static const char *const bodies[] = {
+      "SELECT 1::bigint, 1, 1::bigint WHERE false",
+      "SELECT NULL::bigint, 1, 1::bigint",
+      "SELECT 1::bigint, NULL::integer, 1::bigint",
+      "SELECT 1::bigint, 1, NULL::bigint",
+      "SELECT 1::bigint, 1, 1::bigint FROM generate_series(1, 2)"};
+  char sql[512];
+  snprintf(sql, sizeof(sql),
+           "CREATE OR REPLACE FUNCTION aurore.claim(p_spool uuid, p_lane "
+           "smallint, p_owners uuid[], p_ends bigint[], p_oldest bigint, "
+           "p_may_fall_back boolean, p_host text) RETURNS TABLE (next_seq "
+           "bigint, epoch integer, found_seq bigint) LANGUAGE sql AS '%s'",
+           bodies[_i]);
+  run(sql);
+  ck_assert_int_eq(au_claim_make(&claim, database, lane, &error), AU_INVALID);
+  ck_assert_int_eq(error.fault, AU_FAULT_DATABASE);
+  ck_assert_ptr_nonnull(strstr(error.message, "answers something else"));
+}
+END_TEST
+
+int main(void) {
+  if (getenv("AURORE_TEST_CONNINFO") == NULL) {
+    printf("skipped: AURORE_TEST_CONNINFO is not set\n");
+    return 77;
+  }
+  Suite *suite = suite_create("batch");
+  TCase *tcase = tcase_create("batch");
+  tcase_set_timeout(tcase, 60);
+  tcase_add_checked_fixture(tcase, setup, teardown);
+  tcase_add_test(tcase, batch_is_one_transaction);
+  tcase_add_test(tcase, bad_rows_stand_alone);
+  tcase_add_test(tcase, all_rows_bad_are_all_set_aside);
+  tcase_add_test(tcase, fault_without_a_row_to_blame_is_the_databases);
+  tcase_add_test(tcase, same_batch_is_never_stored_twice);
+  tcase_add_test(tcase, attempt_that_was_not_stored_is_made_again);
+  tcase_add_test(tcase, batch_of_an_older_epoch_is_refused);
+  tcase_add_test(tcase, rows_stored_before_are_skipped);
+  tcase_add_test(tcase, spool_of_another_owner_is_fenced);
+  tcase_add_test(tcase, database_behind_the_spool_goes_on);
+  tcase_add_loop_test(tcase, restored_spool_is_fenced_whatever_it_accepted, 0,
+                      3);
+  tcase_add_loop_test(
+      tcase, spool_that_lost_its_tail_stores_all_it_accepted_since, 0, 3);
+  tcase_add_loop_test(tcase, rows_that_cannot_be_read_are_passed, 0, 3);
+  tcase_add_loop_test(tcase, long_reason_is_cut_between_characters, 0, 3);
+  tcase_add_loop_test(tcase, claim_that_answers_something_else_is_told, 0, 5);
+  suite_add_tcase(suite, tcase);
+  SRunner *runner = srunner_create(suite);
+  srunner_run_all(runner, CK_ENV);
+  int failed = srunner_ntests_failed(runner);
+  srunner_free(runner);
+  return failed == 0 ? 0 : 1;
+}

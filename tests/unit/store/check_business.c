@@ -1,0 +1,498 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * check_business - the counters, how they are folded and read, and the thread
+ * that does it, on a real server, each test in a database of its own.
+ */
+#include "support/own_database.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "store/business.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+static au_options_t options;
+static char last_warning[1024];
+static _Atomic int warnings;
+static _Atomic int notices;
+
+static void note_line(au_log_level_t level, const char *line) {
+  if (level == AU_LOG_WARNING) {
+    snprintf(last_warning, sizeof(last_warning), "%s", line);
+    atomic_fetch_add(&warnings, 1);
+  }
+  if (level == AU_LOG_NOTICE)
+    atomic_fetch_add(&notices, 1);
+}
+
+static void set_up(void) {
+  setup();
+  atomic_store(&warnings, 0);
+  atomic_store(&notices, 0);
+  au_log_set_sink(note_line);
+  ck_assert_int_eq(au_options_init(&options), AU_OK);
+  free(options.conninfo);
+  options.conninfo = strdup(own_conninfo);
+  ck_assert_ptr_nonnull(options.conninfo);
+  options.business_interval_s = 0.01;
+  options.backoff_min_s = 0.001;
+  options.backoff_max_s = 0.01;
+}
+
+static void tear_down(void) {
+  teardown();
+  au_options_fini(&options);
+  au_log_set_sink(NULL);
+}
+
+/* As a writer does it: the events, and their counters beside them. "accepted"
+ * is an SQL expression. */
+static void store(au_database_t *with, const char *accepted,
+                  const char *service, int count) {
+  char sql[1024];
+  snprintf(sql, sizeof(sql),
+           "INSERT INTO aurore.event (event_id, occurred_at, ingested_at, "
+           "service, message) SELECT gen_random_uuid(), now(), %s, '%s', 'm' "
+           "FROM generate_series(1, %d); "
+           "INSERT INTO aurore.event_count AS c "
+           "(minute, service, spool_id, lane, n) VALUES "
+           "(date_trunc('minute', %s), '%s', "
+           "'00000000-0000-0000-0000-000000000001', 0, %d) "
+           "ON CONFLICT (minute, service, spool_id, lane) "
+           "DO UPDATE SET n = c.n + EXCLUDED.n",
+           accepted, service, count, accepted, service, count);
+  do_sql(with, sql);
+}
+
+static void make_days(void) {
+  migrate(database);
+  int64_t day = au_schema_day(au_clock_wall_us());
+  ensure(database, day - 3, day + 1);
+}
+
+/* "kind name n" of the rows of a kind, one a line. */
+static const char *figures_of(const char *kind, const char *now, int services) {
+  char sql[512];
+  snprintf(sql, sizeof(sql),
+           "SELECT string_agg(concat_ws(' ', f.name, f.n), ', ' ORDER BY "
+           "f.place) FROM aurore.figures(%s, %d) "
+           "WITH ORDINALITY AS f (kind, name, n, place) WHERE f.kind = '%s'",
+           now, services, kind);
+  return ask(database, sql);
+}
+
+static au_business_t *start(au_breaker_t *breaker) {
+  au_business_t *business = NULL;
+  ck_assert_int_eq(au_business_start(&options, breaker, &business), AU_OK);
+  return business;
+}
+
+/* Waits for figures with this total, and returns them. */
+static const au_figures_t *await_total(uint64_t total) {
+  for (;;) {
+    const au_figures_t *figures = au_business_acquire();
+    if (figures != NULL && figures->total == total)
+      return figures;
+    au_business_release(figures);
+    poll(NULL, 0, 5);
+  }
+}
+
+/* --- the counters --- */
+
+START_TEST(folded_counters_are_counted_once) {
+  make_days();
+  store(database, "now() - interval '26 hours'", "a", 3);
+  store(database, "now() - interval '5 minutes'", "a", 4);
+  store(database, "now() - interval '5 minutes'", "b", 5);
+  store(database, "now()", "b", 6);
+  ck_assert_str_eq(figures_of("service", "now()", 9), "b 11, a 7");
+  ck_assert_str_eq(
+      ask(database, "SELECT aurore.fold(now() - interval '2 minutes', 1)"),
+      "1");
+  ck_assert_str_eq(figures_of("service", "now()", 9), "b 11, a 7");
+  ck_assert_str_eq(
+      ask(database, "SELECT aurore.fold(now() - interval '2 minutes', 100)"),
+      "2");
+  ck_assert_str_eq(figures_of("service", "now()", 9), "b 11, a 7");
+  ck_assert_str_eq(figures_of("total", "now()", 0), "18");
+  ck_assert_str_eq(ask(database, "SELECT sum(n) FROM aurore.event_count"), "6");
+  ck_assert_str_eq(ask(database, "SELECT sum(n) FROM aurore.event_total"),
+                   "12");
+  ck_assert_str_eq(ask(database, "SELECT sum(n) FROM aurore.event_hour"), "12");
+  ck_assert_str_eq(ask(database, "SELECT sum(n) FROM aurore.event_minute"),
+                   "12");
+  /* A writer that was late begins its minute anew; the next fold adds it. */
+  store(database, "now() - interval '5 minutes'", "a", 10);
+  ck_assert_str_eq(figures_of("service", "now()", 9), "a 17, b 11");
+  do_sql(database, "SELECT aurore.fold('infinity', 100)");
+  ck_assert_str_eq(figures_of("service", "now()", 9), "a 17, b 11");
+  ck_assert_str_eq(ask(database, "SELECT count(*) FROM aurore.event_count"),
+                   "0");
+}
+END_TEST
+
+/* Minutes and hours are UTC's, whatever the session's time zone is. */
+START_TEST(windows_end_at_minutes) {
+  static const char now[] = "timestamptz '2026-11-24 10:30:40Z'";
+  migrate(database);
+  ensure(database, DAY_2026_11_24 - 1, DAY_2026_11_24);
+  do_sql(database, "SET timezone = 'Asia/Kolkata'");
+  static const char *const accepted[] = {
+      "'2026-11-23 10:29:59Z'", "'2026-11-23 10:30:00Z'",
+      "'2026-11-24 09:29:59Z'", "'2026-11-24 09:30:00Z'",
+      "'2026-11-24 10:30:10Z'", "'2026-11-24 10:31:00Z'"};
+  for (int i = 0; i < 6; i++) {
+    char text[64];
+    snprintf(text, sizeof(text), "timestamptz %s", accepted[i]);
+    store(database, text, "s", 1 << i);
+  }
+  for (int folded = 0; folded < 2; folded++) {
+    ck_assert_str_eq(figures_of("total", now, 1), "63");
+    ck_assert_str_eq(figures_of("last_day", now, 1), "30");
+    ck_assert_str_eq(figures_of("last_hour", now, 1), "24");
+    ck_assert_str_eq(figures_of("hour", now, 1),
+                     "2026-11-23 10:00 2, 2026-11-24 09:00 12, "
+                     "2026-11-24 10:00 16");
+    do_sql(database, "SELECT aurore.fold('infinity', 100)");
+  }
+}
+END_TEST
+
+/* A transaction that stays open until it is told to commit. */
+static PGconn *hold(const char *sql) {
+  PGconn *conn = PQconnectdb(own_conninfo);
+  ck_assert_int_eq(PQstatus(conn), CONNECTION_OK);
+  PQclear(PQexec(conn, "BEGIN"));
+  PGresult *result = PQexec(conn, sql);
+  ck_assert_msg(PQresultStatus(result) < PGRES_BAD_RESPONSE, "%s",
+                PQerrorMessage(conn));
+  PQclear(result);
+  return conn;
+}
+
+static void commit(PGconn *conn) {
+  PQclear(PQexec(conn, "COMMIT"));
+  PQfinish(conn);
+}
+
+START_TEST(a_fold_waits_for_nobody) {
+  make_days();
+  store(database, "now() - interval '5 minutes'", "held", 1);
+  store(database, "now() - interval '5 minutes'", "free", 2);
+  PGconn *writer = hold("UPDATE aurore.event_count SET n = n + 10 "
+                        "WHERE service = 'held'");
+  do_sql(database, "SET lock_timeout = 1");
+  ck_assert_str_eq(ask(database, "SELECT aurore.fold('infinity', 9)"), "1");
+  ck_assert_str_eq(figures_of("service", "now()", 9), "free 2, held 1");
+  commit(writer);
+  ck_assert_str_eq(figures_of("service", "now()", 9), "held 11, free 2");
+  /* Another fold is under way. */
+  PGconn *folder = hold("SELECT pg_advisory_xact_lock(1096110671, 3)");
+  ck_assert_str_eq(ask(database, "SELECT aurore.fold('infinity', 9)"), "0");
+  commit(folder);
+  ck_assert_str_eq(ask(database, "SELECT aurore.fold('infinity', 9)"), "1");
+  ck_assert_str_eq(figures_of("service", "now()", 9), "held 11, free 2");
+}
+END_TEST
+
+/* --- writers, folds and readers at once --- */
+
+#define BATCHES 150
+
+static void *write_batches(void *argument) {
+  au_database_t *own = open_client(own_conninfo);
+  char service[16];
+  for (int i = 0; i < BATCHES; i++) {
+    snprintf(service, sizeof(service), "s%d", i % 3);
+    store(own, "now()", service, 1 + i % 7);
+  }
+  au_database_destroy(own);
+  atomic_fetch_add((_Atomic int *)argument, 1);
+  return NULL;
+}
+
+static void *fold_always(void *argument) {
+  au_database_t *own = open_client(own_conninfo);
+  while (atomic_load((_Atomic int *)argument) < 2)
+    do_sql(own, "SELECT aurore.fold('infinity', 2)");
+  au_database_destroy(own);
+  return NULL;
+}
+
+START_TEST(every_reading_is_exact) {
+  make_days();
+  _Atomic int ended = 0;
+  pthread_t thread[4];
+  for (int i = 0; i < 2; i++)
+    ck_assert_int_eq(pthread_create(&thread[i], NULL, write_batches, &ended),
+                     0);
+  for (int i = 2; i < 4; i++)
+    ck_assert_int_eq(pthread_create(&thread[i], NULL, fold_always, &ended), 0);
+  bool last = false;
+  while (!last) {
+    last = atomic_load(&ended) == 2;
+    ck_assert_str_eq(ask(database,
+                         "SELECT (SELECT n FROM aurore.figures(now(), 0) "
+                         "WHERE kind = 'total') - count(*) FROM aurore.event"),
+                     "0");
+  }
+  for (int i = 0; i < 4; i++)
+    pthread_join(thread[i], NULL);
+  do_sql(database, "SELECT aurore.fold('infinity', 100)");
+  ck_assert_str_eq(
+      ask(database, "SELECT count(*) = (SELECT sum(n) FROM aurore.event_total) "
+                    "AND count(*) = (SELECT sum(n) FROM aurore.event_hour) "
+                    "AND count(*) = (SELECT sum(n) FROM aurore.event_minute) "
+                    "FROM aurore.event"),
+      "t");
+}
+END_TEST
+
+/* --- the thread --- */
+
+START_TEST(figures_are_published) {
+  make_days();
+  store(database, "now() - interval '2 days'", "a", 2);
+  store(database, "now() - interval '5 minutes'", "a", 3);
+  store(database, "now()", "b", 4);
+  do_sql(database, "INSERT INTO aurore.dead_letter (event_id, service, event, "
+                   "failure_reason, spool_id, lane, seq, reprocessed) SELECT "
+                   "gen_random_uuid(), 's', '', '', gen_random_uuid(), 0, i, "
+                   "i = 1 FROM generate_series(1, 3) AS i");
+  ck_assert_ptr_null(au_business_acquire());
+  int64_t before_us = au_clock_wall_us();
+  au_business_t *business = start(NULL);
+  const au_figures_t *figures = await_total(9);
+  ck_assert_uint_eq(figures->last_day, 7);
+  ck_assert_uint_eq(figures->last_hour, 7);
+  ck_assert_uint_eq(figures->dead_letters, 2);
+  ck_assert_double_eq(au_business_per_minute(figures), 7 / 1440.0);
+  ck_assert_int_ge(figures->as_of_us, before_us);
+  ck_assert_uint_eq(figures->services, 2);
+  ck_assert_str_eq(figures->service[0].service, "a");
+  ck_assert_uint_eq(figures->service[0].count, 5);
+  ck_assert_str_eq(figures->service[1].service, "b");
+  ck_assert_uint_eq(figures->tops, 2);
+  ck_assert_uint_ge(figures->hours, 1);
+  /* What is old enough is folded meanwhile. */
+  await(database, "SELECT sum(n) FROM aurore.event_total", "5");
+  store(database, "now()", "a", 1);
+  au_business_release(await_total(10));
+  ck_assert_uint_eq(figures->total, 9); /* what was borrowed stays */
+  au_business_release(figures);
+  ck_assert_uint_eq(au_metrics_counter(AU_M_BUSINESS_EVENTS, 0), 10);
+  ck_assert_double_eq(au_metrics_gauge(AU_M_BUSINESS_LAST_24H), 8);
+  ck_assert_double_eq(au_metrics_gauge(AU_M_BUSINESS_LAST_HOUR), 8);
+  ck_assert_double_eq(au_metrics_gauge(AU_M_BUSINESS_PER_MINUTE), 8 / 1440.0);
+  ck_assert_double_eq(au_metrics_gauge(AU_M_DEAD_LETTERS_PENDING), 2);
+  ck_assert_uint_gt(au_metrics_counter(AU_M_QUERIES, AU_OPERATION_BUSINESS), 1);
+  au_business_stop(business);
+  ck_assert_ptr_null(au_business_acquire());
+  ck_assert_double_eq(au_metrics_gauge(AU_M_POOL_IDLE), 0);
+  ck_assert_double_eq(au_metrics_gauge(AU_M_POOL_ACTIVE), 0);
+  ck_assert_int_eq(atomic_load(&warnings), 0);
+}
+END_TEST
+
+/* "other" holds the rest, and a service that has this name. */
+START_TEST(the_largest_services_are_told_by_name) {
+  make_days();
+  for (int i = 0; i < 12; i++) {
+    char name[16];
+    snprintf(name, sizeof(name), "s%02d", i);
+    store(database, "now()", name, 20 - i);
+  }
+  store(database, "now()", "other", 100);
+  options.business_services = 3;
+  au_business_t *business = start(NULL);
+  const au_figures_t *figures = await_total(274);
+  ck_assert_uint_eq(figures->services, 3);
+  ck_assert_str_eq(figures->service[0].service, "other");
+  ck_assert_uint_eq(figures->service[0].count, 274 - 20 - 19);
+  ck_assert_str_eq(figures->service[2].service, "s01");
+  ck_assert_uint_eq(figures->service[2].count, 19);
+  ck_assert_uint_eq(figures->tops, AU_BUSINESS_TOP);
+  ck_assert_uint_eq(figures->top[0].count, 100);
+  ck_assert_str_eq(figures->top[9].service, "s08");
+  au_business_release(figures);
+  au_business_stop(business);
+  options.business_services = 0;
+  business = start(NULL);
+  figures = await_total(274);
+  ck_assert_uint_eq(figures->services, 1);
+  ck_assert_str_eq(figures->service[0].service, "other");
+  ck_assert_uint_eq(figures->service[0].count, 274);
+  au_business_release(figures);
+  au_business_stop(business);
+  options.business_services = 12;
+  business = start(NULL);
+  figures = await_total(274);
+  ck_assert_uint_eq(figures->services, 12);
+  ck_assert_uint_eq(figures->service[0].count, 100 + 9);
+  ck_assert_str_eq(figures->service[11].service, "s10");
+  au_business_release(figures);
+  au_business_stop(business);
+}
+END_TEST
+
+START_TEST(many_counters_are_folded_in_parts) {
+  make_days();
+  do_sql(database, "INSERT INTO aurore.event_count (minute, service, spool_id, "
+                   "lane, n) SELECT date_trunc('minute', now() - interval '1 "
+                   "hour'), 's' || i, gen_random_uuid(), 0, 2 FROM "
+                   "generate_series(1, 6001) AS i");
+  au_business_t *business = start(NULL);
+  au_business_release(await_total(12002));
+  await(database, "SELECT count(*) FROM aurore.event_count", "0");
+  au_business_release(await_total(12002));
+  ck_assert_str_eq(ask(database, "SELECT count(*) FROM aurore.event_total"),
+                   "6001");
+  au_business_stop(business);
+}
+END_TEST
+
+/* No reader's trouble: the figures are right without a fold, and stay without a
+ * reading. */
+START_TEST(lasting_trouble_is_told_once) {
+  make_days();
+  store(database, "now() - interval '5 minutes'", "a", 5);
+  do_sql(database, "ALTER FUNCTION aurore.fold RENAME TO gone");
+  au_business_t *business = start(NULL);
+  au_business_release(await_total(5));
+  store(database, "now() - interval '5 minutes'", "a", 1);
+  au_business_release(await_total(6));
+  store(database, "now() - interval '5 minutes'", "a", 1);
+  au_business_release(await_total(7));
+  ck_assert_int_eq(atomic_load(&warnings), 1);
+  ck_assert_ptr_nonnull(strstr(last_warning, "could not fold"));
+  do_sql(database, "ALTER FUNCTION aurore.gone RENAME TO fold");
+  while (atomic_load(&notices) == 0)
+    poll(NULL, 0, 5);
+  do_sql(database, "ALTER FUNCTION aurore.figures RENAME TO gone");
+  while (atomic_load(&warnings) == 1)
+    poll(NULL, 0, 5);
+  ck_assert_ptr_nonnull(strstr(last_warning, "could not read"));
+  au_business_release(await_total(7));
+  /* An answer that is none. */
+  do_sql(database, "CREATE FUNCTION aurore.figures(timestamptz, integer) "
+                   "RETURNS TABLE (kind text, name text, n text) LANGUAGE sql "
+                   "AS $$SELECT 'total', NULL, '-1'$$");
+  poll(NULL, 0, 50);
+  au_business_release(await_total(7));
+  do_sql(database, "DROP FUNCTION aurore.figures; "
+                   "ALTER FUNCTION aurore.gone RENAME TO figures");
+  while (atomic_load(&notices) == 1)
+    poll(NULL, 0, 5);
+  ck_assert_int_eq(atomic_load(&warnings), 2);
+  au_business_stop(business);
+}
+END_TEST
+
+START_TEST(database_that_comes_late_or_goes_is_no_trouble) {
+  char sql[128];
+  au_database_destroy(database);
+  snprintf(sql, sizeof(sql), "DROP DATABASE %s (FORCE)", own_name);
+  do_sql(control, sql);
+  au_business_t *business = start(NULL);
+  snprintf(sql, sizeof(sql), "CREATE DATABASE %s", own_name);
+  do_sql(control, sql);
+  au_business_release(await_total(0));
+  database = open_client(own_conninfo);
+  make_days();
+  store(database, "now()", "a", 5);
+  const au_figures_t *figures = await_total(5);
+  int64_t seen_us = figures->as_of_us;
+  au_business_release(figures);
+  /* It goes: the last figures stay. */
+  snprintf(sql, sizeof(sql), "ALTER DATABASE %s ALLOW_CONNECTIONS false",
+           own_name);
+  do_sql(control, sql);
+  do_sql(control, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                  "WHERE application_name = 'collectd aurore figures'");
+  figures = await_total(5);
+  ck_assert_int_ge(figures->as_of_us, seen_us);
+  au_business_release(figures);
+  snprintf(sql, sizeof(sql), "ALTER DATABASE %s ALLOW_CONNECTIONS true",
+           own_name);
+  do_sql(control, sql);
+  store(database, "now()", "a", 1);
+  au_business_release(await_total(6));
+  au_business_stop(business);
+  ck_assert_int_eq(atomic_load(&warnings), 0);
+}
+END_TEST
+
+START_TEST(open_breaker_is_waited_for) {
+  make_days();
+  store(database, "now()", "a", 5);
+  const au_breaker_config_t config = {
+      .failures = 1, .successes = 1, .timeout_ns = 1};
+  au_breaker_t *breaker = NULL;
+  ck_assert_int_eq(au_breaker_create(&config, &breaker), AU_OK);
+  au_permit_t permit;
+  int64_t retry;
+  ck_assert(au_breaker_allow(breaker, 0, &permit, &retry));
+  au_breaker_failure(breaker, permit, 0, 1);
+  au_business_t *business = start(breaker);
+  for (int i = 0; i < 20; i++) {
+    ck_assert_ptr_null(au_business_acquire());
+    poll(NULL, 0, 5);
+  }
+  ck_assert(au_breaker_allow(breaker, 2, &permit, &retry));
+  au_breaker_success(breaker, permit);
+  au_business_release(await_total(5));
+  au_business_stop(business);
+  au_breaker_destroy(breaker);
+}
+END_TEST
+
+START_TEST(stop_ends_it_at_once) {
+  make_days();
+  options.business_interval_s = 3600;
+  au_business_t *business = start(NULL);
+  au_business_release(await_total(0));
+  au_business_stop(business);
+  au_business_stop(start(NULL));
+  au_business_stop(NULL);
+  au_business_release(NULL);
+}
+END_TEST
+
+int main(void) {
+  if (!has_server("check_business"))
+    return TEST_SKIPPED;
+  Suite *suite = suite_create("business");
+  const struct {
+    const char *name;
+    const TTest *test;
+  } tests[] = {
+      {"counters", folded_counters_are_counted_once},
+      {"counters", windows_end_at_minutes},
+      {"counters", a_fold_waits_for_nobody},
+      {"counters", every_reading_is_exact},
+      {"thread", figures_are_published},
+      {"thread", the_largest_services_are_told_by_name},
+      {"thread", many_counters_are_folded_in_parts},
+      {"thread", lasting_trouble_is_told_once},
+      {"thread", database_that_comes_late_or_goes_is_no_trouble},
+      {"thread", open_breaker_is_waited_for},
+      {"thread", stop_ends_it_at_once},
+  };
+  TCase *tcase = NULL;
+  for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
+    if (i == 0 || strcmp(tests[i].name, tests[i - 1].name) != 0) {
+      tcase = tcase_create(tests[i].name);
+      tcase_set_timeout(tcase, 60);
+      tcase_add_checked_fixture(tcase, set_up, tear_down);
+      suite_add_tcase(suite, tcase);
+    }
+    tcase_add_test(tcase, tests[i].test);
+  }
+  SRunner *runner = srunner_create(suite);
+  srunner_run_all(runner, CK_ENV);
+  int failed = srunner_ntests_failed(runner);
+  srunner_free(runner);
+  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Each allocation of the buffer, the batch and the writer fails, the first, the
+ * second, ... until a run is clean: it is said, nothing that was taken is lost
+ * or stored twice, nothing leaks (the address sanitizer looks), and the next
+ * try succeeds. Those with a database need AURORE_TEST_CONNINFO.
+ */
+#include "support/short_memory.h"
+
+#include "support/own_database.h"
+
+#include "base/log.h"
+#include "database/breaker.h"
+#include "metrics/metrics.h"
+#include "spool/buffer.h"
+#include "store/batch.h"
+#include "store/writer.h"
+#include "support/rows.h"
+
+#include <dirent.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
+
+static void ignore_log(au_log_level_t level, const char *line) {
+  (void)level;
+  (void)line;
+}
+
+static void memory_setup(void) {
+  is_test = true;
+  au_log_set_sink(ignore_log);
+  au_metrics_reset();
+}
+
+static int open_files(void) {
+  int count = 0;
+  DIR *dir = opendir("/proc/self/fd");
+  ck_assert_ptr_nonnull(dir);
+  while (readdir(dir) != NULL)
+    count++;
+  closedir(dir);
+  return count;
+}
+
+/* --- the buffer ----------------------------------------------------------- */
+
+typedef struct told {
+  au_waiter_t waiter; /* the first member */
+  pthread_mutex_t lock;
+  pthread_cond_t changed;
+  bool is_done;
+  au_status_t status;
+} told_t;
+
+static void told_done(au_waiter_t *waiter, au_status_t status) {
+  told_t *told = (told_t *)waiter;
+  pthread_mutex_lock(&told->lock);
+  told->is_done = true;
+  told->status = status;
+  pthread_cond_signal(&told->changed);
+  pthread_mutex_unlock(&told->lock);
+}
+
+/* Events of that service; waits for the answer. */
+static au_status_t append(au_buffer_t *buffer, const char *service,
+                          unsigned from, unsigned count) {
+  au_rows_t rows = {.count = 0};
+  for (unsigned i = from; i < from + count; i++)
+    put_event(&rows, au_clock_wall_us(), service, "event", i);
+  told_t told = {.waiter.done = told_done,
+                 .lock = PTHREAD_MUTEX_INITIALIZER,
+                 .changed = PTHREAD_COND_INITIALIZER};
+  au_status_t status = PRODUCT(au_buffer_append(buffer, &rows, &told.waiter));
+  if (status == AU_PENDING) {
+    pthread_mutex_lock(&told.lock);
+    while (!told.is_done)
+      pthread_cond_wait(&told.changed, &told.lock);
+    pthread_mutex_unlock(&told.lock);
+    status = told.status;
+  }
+  au_rows_fini(&rows);
+  return status;
+}
+
+static char directory[64];
+
+static const au_buffer_config_t *config_of(int kind) {
+  static au_buffer_config_t config;
+  config = (au_buffer_config_t){
+      .lanes = 2,
+      .capacity = 1000,
+      .max_bytes = 1 << 24,
+      .directory = kind == 0 ? NULL : directory,
+      .durability = kind == 1 ? AU_DURABILITY_COMMIT : AU_DURABILITY_INTERVAL,
+      .sync_interval_s = 0.1};
+  return &config;
+}
+
+/* Takes all that a lane holds. */
+static uint64_t take_all(au_lane_t *lane) {
+  uint64_t taken = 0;
+  au_slab_t slab = {.count = 0};
+  while (au_lane_waiting(lane) > 0) {
+    au_status_t status = PRODUCT(au_lane_take(lane, 3, 1 << 20, &slab));
+    ck_assert(status == AU_OK || status == AU_NOMEM);
+    if (status != AU_OK)
+      continue;
+    taken += slab.count;
+    PRODUCT((au_lane_commit(lane, slab.end), 0));
+  }
+  au_slab_fini(&slab);
+  return taken;
+}
+
+/* Returns what was accepted and not taken again: in a directory it is there
+ * after the next opening. */
+static uint64_t use_buffer(int kind, uint64_t before) {
+  au_buffer_t *buffer = NULL;
+  char error[256] = "";
+  au_status_t status =
+      PRODUCT(au_buffer_open(config_of(kind), &buffer, error, sizeof(error)));
+  if (status != AU_OK) {
+    ck_assert_ptr_null(buffer);
+    ck_assert_str_ne(error, "");
+    return before;
+  }
+  uint64_t accepted = before;
+  for (unsigned i = 0; i < 4; i++) {
+    status = append(buffer, "service", i * 5, 5);
+    ck_assert(status == AU_OK || status == AU_NOMEM);
+    accepted += status == AU_OK ? 5 : 0;
+  }
+  for (unsigned i = 0; i < 2; i++)
+    accepted -= take_all(au_buffer_lane(buffer, i));
+  ck_assert_uint_eq(accepted, 0);
+  status = append(buffer, "service", 20, 3);
+  accepted += status == AU_OK ? 3 : 0;
+  au_buffer_figures_t figures;
+  au_buffer_figures(buffer, &figures);
+  ck_assert_uint_eq(figures.events, accepted);
+  PRODUCT((au_buffer_close_intake(buffer), au_buffer_destroy(buffer), 0));
+  return kind == 0 ? 0 : accepted;
+}
+
+START_TEST(buffer_outlives_any_failed_allocation) {
+  int kind = _i % 3;
+  long count = _i < 3 ? 1 : 5;
+  long n = 1;
+  uint64_t waiting = 0;
+  strcpy(directory, "/tmp/check_memory_XXXXXX");
+  ck_assert_ptr_nonnull(mkdtemp(directory));
+  for (bool failed = true; failed; n++) {
+    int files = open_files();
+    fail_memory(n, count);
+    waiting = use_buffer(kind, waiting);
+    failed = memory_failed();
+    ck_assert_int_eq(open_files(), files);
+  }
+  ck_assert_int_gt(n, 10);
+  ck_assert_uint_eq(use_buffer(kind, waiting), kind == 0 ? 0 : 3);
+  remove_directory(directory);
+}
+END_TEST
+
+START_TEST(breaker_that_lacks_memory_is_told) {
+  const au_breaker_config_t config = {.failures = 1, .successes = 1};
+  au_breaker_t *breaker = NULL;
+  fail_memory(1, 1);
+  ck_assert_int_eq(PRODUCT(au_breaker_create(&config, &breaker)), AU_NOMEM);
+  ck_assert(memory_failed());
+  ck_assert_ptr_null(breaker);
+  ck_assert_int_eq(au_breaker_create(&config, &breaker), AU_OK);
+  au_breaker_destroy(breaker);
+  au_breaker_destroy(NULL);
+}
+END_TEST
+
+/* --- the batch ------------------------------------------------------------ */
+
+static au_buffer_t *buffer;
+static au_lane_t *lane;
+static au_database_error_t error;
+
+static void batch_setup(void) {
+  memory_setup();
+  setup();
+  migrate(database);
+  int64_t today = au_schema_day(au_clock_wall_us());
+  ensure(database, today - 1, today + 1);
+  do_sql(database, "ALTER TABLE aurore.event ADD CHECK (message <> 'event 7')");
+  char text[256] = "";
+  ck_assert_int_eq(au_buffer_open(config_of(0), &buffer, text, sizeof(text)),
+                   AU_OK);
+  lane = au_buffer_lane(buffer, 0);
+}
+
+static void batch_teardown(void) {
+  au_buffer_destroy(buffer);
+  teardown();
+}
+
+/* Only the first lane is looked at. */
+static void append_to_lane(unsigned count) {
+  while (au_lane_waiting(lane) == 0) {
+    ck_assert_int_eq(append(buffer, "service", 0, count), AU_OK);
+    (void)take_all(au_buffer_lane(buffer, 1));
+  }
+}
+
+static void claim_lane(au_database_t *with, au_claim_t *claim) {
+  while (PRODUCT(au_claim_make(claim, with, lane, &error)) != AU_OK)
+    ck_assert_int_ne(error.fault, AU_FAULT_FENCED);
+}
+
+/* As the writer does: what fails is tried again, after any doubt from the claim
+ * on. */
+static void store_all(au_database_t *with, au_batch_t *batch) {
+  au_claim_t claim = {.spool_id = au_spool_id(au_lane_spool(lane))};
+  claim_lane(with, &claim);
+  while (PRODUCT(au_batch_take(batch, lane, 100, 1 << 20)) != AU_OK) {
+  }
+  au_batch_skip(batch, claim.next_seq);
+  for (int tries = 0; !au_batch_is_done(batch); tries++) {
+    ck_assert_int_lt(tries, 200);
+    au_status_t status = PRODUCT(au_batch_store(batch, with, &claim, &error));
+    if (status != AU_OK && error.fault == AU_FAULT_ROW &&
+        PRODUCT(au_batch_blame_row(batch, &error)))
+      continue;
+    if (status != AU_OK) {
+      while (PRODUCT(au_database_connect(with, &error)) != AU_OK) {
+      }
+      claim_lane(with, &claim);
+      au_batch_settle(batch, claim.next_seq);
+    }
+    PRODUCT((au_lane_commit(lane, au_batch_position(batch)), 0));
+  }
+}
+
+START_TEST(batch_outlives_any_failed_allocation) {
+  long n = 1;
+  unsigned runs = 0;
+  for (bool failed = true; failed; n++, runs++) {
+    append_to_lane(12);
+    au_database_t *with = open_client(own_conninfo);
+    au_batch_t batch = {.done = 0};
+    fail_memory(n, 1 + _i * 2);
+    while (au_lane_waiting(lane) > 0) /* a batch may be shorter than it could */
+      store_all(with, &batch);
+    failed = memory_failed();
+    au_batch_fini(&batch);
+    au_database_destroy(with);
+    ck_assert_uint_eq(au_lane_waiting(lane), 0);
+  }
+  ck_assert_int_gt(runs, 10);
+  ck_assert_uint_eq(
+      strtoul(ask(database, "SELECT count(*) FROM aurore.event"), NULL, 10),
+      11 * runs);
+  ck_assert_uint_eq(
+      strtoul(
+          ask(database, "SELECT count(DISTINCT event_id) FROM aurore.event"),
+          NULL, 10),
+      11 * runs);
+  ck_assert_uint_eq(
+      strtoul(ask(database, "SELECT count(*) FROM aurore.dead_letter"), NULL,
+              10),
+      runs);
+  ck_assert_uint_eq(
+      strtoul(ask(database, "SELECT sum(n) FROM aurore.event_count"), NULL, 10),
+      11 * runs);
+  ck_assert_uint_eq(au_metrics_counter(AU_M_EVENTS_PROCESSED, 0), 11 * runs);
+  ck_assert_uint_eq(au_metrics_counter(AU_M_DEAD_LETTERS, 0), runs);
+}
+END_TEST
+
+/* --- the writer ----------------------------------------------------------- */
+
+START_TEST(writer_outlives_any_failed_allocation) {
+  au_options_t options;
+  ck_assert_int_eq(au_options_init(&options), AU_OK);
+  free(options.conninfo);
+  options.conninfo = strdup(own_conninfo);
+  options.backoff_min_s = options.backoff_max_s = 0.001;
+  options.drain_interval_s = 0.001;
+  options.retention_days = 7;
+  const au_breaker_config_t settings = {.failures = 1000, .successes = 1};
+  au_breaker_t *breaker = NULL;
+  ck_assert_int_eq(au_breaker_create(&settings, &breaker), AU_OK);
+  int abort_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  const au_writer_config_t config = {.options = &options,
+                                     .lane = lane,
+                                     .breaker = breaker,
+                                     .abort_fd = abort_fd};
+  long n = 1;
+  unsigned runs = 0;
+  bool failed = true;
+  unsigned refused = 0;
+  /* One lane can be stopped once, so the writer ends with its abort. */
+  for (; failed; n++, runs++) {
+    append_to_lane(12);
+    au_writer_t *writer = NULL;
+    fail_memory(n, 1);
+    au_status_t status = PRODUCT(au_writer_start(&config, &writer));
+    if (status != AU_OK) {
+      ck_assert_int_eq(status, AU_NOMEM);
+      ck_assert_ptr_null(writer);
+      failed = memory_failed();
+      refused++;
+      ck_assert_int_eq(au_writer_start(&config, &writer), AU_OK);
+    }
+    while (au_lane_waiting(lane) > 0)
+      poll(NULL, 0, 2);
+    if (status == AU_OK)
+      failed = memory_failed();
+    /* It rests no longer than a wait of the lane, which is not stopped. */
+    uint64_t one = 1;
+    ck_assert_int_eq(write(abort_fd, &one, sizeof(one)), sizeof(one));
+    ck_assert(
+        au_writer_join(writer, au_clock_monotonic_ns() + 60 * AU_NS_PER_S));
+    ck_assert_int_eq(read(abort_fd, &one, sizeof(one)), sizeof(one));
+    au_writer_destroy(writer);
+  }
+  ck_assert_uint_ge(refused, 2);
+  ck_assert_uint_eq(
+      strtoul(ask(database, "SELECT count(*) FROM aurore.event"), NULL, 10),
+      11 * runs);
+  ck_assert_uint_eq(
+      strtoul(ask(database, "SELECT count(*) FROM aurore.dead_letter"), NULL,
+              10),
+      runs);
+  close(abort_fd);
+  au_breaker_destroy(breaker);
+  au_options_fini(&options);
+}
+END_TEST
+
+int main(void) {
+  Suite *suite = suite_create("memory");
+  TCase *tcase = tcase_create("buffer");
+  tcase_set_timeout(tcase, 120);
+  tcase_add_checked_fixture(tcase, memory_setup, NULL);
+  tcase_add_loop_test(tcase, buffer_outlives_any_failed_allocation, 0, 6);
+  tcase_add_test(tcase, breaker_that_lacks_memory_is_told);
+  suite_add_tcase(suite, tcase);
+  if (has_server("check_memory")) {
+    tcase = tcase_create("database");
+    tcase_set_timeout(tcase, 120);
+    tcase_add_checked_fixture(tcase, batch_setup, batch_teardown);
+    tcase_add_loop_test(tcase, batch_outlives_any_failed_allocation, 0, 2);
+    tcase_add_test(tcase, writer_outlives_any_failed_allocation);
+    suite_add_tcase(suite, tcase);
+  }
+  SRunner *runner = srunner_create(suite);
+  srunner_run_all(runner, CK_ENV);
+  int failed = srunner_ntests_failed(runner);
+  srunner_free(runner);
+  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

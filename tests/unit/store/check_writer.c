@@ -1,0 +1,556 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The writer's thread on a real server: what waits is stored once, whatever
+ * happens between it and the database. Needs AURORE_TEST_CONNINFO (see
+ * tests/with-postgres).
+ */
+#include "support/own_database.h"
+
+#include "base/log.h"
+#include "database/breaker.h"
+#include "metrics/metrics.h"
+#include "spool/buffer.h"
+#include "store/writer.h"
+#include "support/rows.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/eventfd.h>
+
+static au_options_t options;
+static au_breaker_t *breaker;
+static au_buffer_t *buffer;
+static au_lane_t *lane;
+static au_writer_t *writer;
+static int abort_fd;
+static char directory[64];
+
+/* What was said; a line with "heard_for" in it counts. */
+static pthread_mutex_t heard_lock = PTHREAD_MUTEX_INITIALIZER;
+static char heard_for[64];
+static int heard;
+static int notices[3];
+
+static void listen_to_log(au_log_level_t level, const char *line) {
+  (void)level;
+  pthread_mutex_lock(&heard_lock);
+  if (heard_for[0] != '\0' && strstr(line, heard_for) != NULL)
+    heard++;
+  pthread_mutex_unlock(&heard_lock);
+}
+
+static void listen_to_notices(au_severity_t severity, const char *type,
+                              const char *message) {
+  (void)type;
+  (void)message;
+  pthread_mutex_lock(&heard_lock);
+  notices[severity]++;
+  pthread_mutex_unlock(&heard_lock);
+}
+
+static void hear(const char *part) {
+  pthread_mutex_lock(&heard_lock);
+  snprintf(heard_for, sizeof(heard_for), "%s", part);
+  heard = 0;
+  pthread_mutex_unlock(&heard_lock);
+}
+
+static int heard_times(void) {
+  pthread_mutex_lock(&heard_lock);
+  int times = heard;
+  pthread_mutex_unlock(&heard_lock);
+  return times;
+}
+
+static void await_heard(void) {
+  while (heard_times() == 0)
+    poll(NULL, 0, 10);
+}
+
+/* --- the writer and what is around it ------------------------------------- */
+
+static ssize_t (*pread_now)(int, void *, size_t, off_t);
+static atomic_bool reads_fail;
+
+static ssize_t failing_pread(int fd, void *data, size_t size, off_t offset) {
+  if (!atomic_load(&reads_fail))
+    return pread_now(fd, data, size, offset);
+  errno = EIO;
+  return -1;
+}
+
+static void open_buffer(void) {
+  static au_io_t io;
+  io = au_io_system;
+  pread_now = io.pread;
+  io.pread = failing_pread;
+  char text[256] = "";
+  const au_buffer_config_t config = {.lanes = 1,
+                                     .capacity = 100000,
+                                     .max_bytes = 1 << 30,
+                                     .directory = directory,
+                                     .durability = AU_DURABILITY_MEMORY,
+                                     .io = &io};
+  ck_assert_msg(au_buffer_open(&config, &buffer, text, sizeof(text)) == AU_OK,
+                "%s", text);
+  lane = au_buffer_lane(buffer, 0);
+}
+
+static void writer_setup(void) {
+  setup();
+  au_log_set_sink(listen_to_log);
+  au_notify_set_sink(listen_to_notices);
+  au_metrics_reset();
+  ck_assert_int_eq(au_options_init(&options), AU_OK);
+  free(options.conninfo);
+  options.conninfo = strdup(own_conninfo);
+  options.batch_size = 10;
+  options.drain_interval_s = 0.01;
+  options.connect_timeout_s = 20;
+  options.statement_timeout_s = 20;
+  options.backoff_min_s = 0.001;
+  options.backoff_max_s = 0.01;
+  const au_breaker_config_t config = {
+      .failures = 3, .successes = 1, .timeout_ns = 20000000};
+  ck_assert_int_eq(au_breaker_create(&config, &breaker), AU_OK);
+  strcpy(directory, "/tmp/check_writer_XXXXXX");
+  ck_assert_ptr_nonnull(mkdtemp(directory));
+  abort_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  ck_assert_int_ge(abort_fd, 0);
+  open_buffer();
+}
+
+static atomic_int reached_times;
+
+static void reached(void) { atomic_fetch_add(&reached_times, 1); }
+
+static void start_writer(void) {
+  const au_writer_config_t config = {.options = &options,
+                                     .lane = lane,
+                                     .breaker = breaker,
+                                     .abort_fd = abort_fd,
+                                     .reached = reached};
+  atomic_store(&reached_times, 0);
+  ck_assert_int_eq(au_writer_start(&config, &writer), AU_OK);
+}
+
+static void join_writer(void) {
+  int64_t deadline_ns = au_clock_monotonic_ns() + 60 * AU_NS_PER_S;
+  ck_assert(au_writer_join(writer, deadline_ns));
+  ck_assert(!au_writer_is_connected(writer));
+  au_writer_destroy(writer);
+  writer = NULL;
+}
+
+/* Stores all that waits, and ends. */
+static void drain(void) {
+  au_lane_stop(lane);
+  join_writer();
+  ck_assert_uint_eq(au_lane_waiting(lane), 0);
+}
+
+static void give_up(void) {
+  const uint64_t one = 1;
+  ck_assert_int_eq(write(abort_fd, &one, sizeof(one)), sizeof(one));
+  join_writer();
+}
+
+static void writer_teardown(void) {
+  au_buffer_destroy(buffer);
+  au_breaker_destroy(breaker);
+  au_options_fini(&options);
+  close(abort_fd);
+  remove_directory(directory);
+  teardown();
+}
+
+static void append_at(int64_t us, unsigned from, unsigned count,
+                      const char *text) {
+  au_rows_t rows = {.count = 0};
+  au_waiter_t waiter = {.done = never_done};
+  for (unsigned i = from; i < from + count; i++)
+    put_event(&rows, us, "service", text, i);
+  ck_assert_int_eq(au_buffer_append(buffer, &rows, &waiter), AU_OK);
+  au_rows_fini(&rows);
+}
+
+static void append(unsigned from, unsigned count) {
+  append_at(au_clock_wall_us(), from, count, "event");
+}
+
+static void await_stored(unsigned count) {
+  char text[16];
+  snprintf(text, sizeof(text), "%u", count);
+  await(database,
+        "SELECT CASE WHEN to_regclass('aurore.event') IS NULL THEN 0 ELSE "
+        "(xpath('/row/n/text()', query_to_xml('SELECT count(*) AS n FROM "
+        "aurore.event', false, true, '')))[1]::text::int END",
+        text);
+}
+
+/* Each event once, and the figures say so. */
+static void check_stored(unsigned count) {
+  char text[16];
+  snprintf(text, sizeof(text), "%u", count);
+  ck_assert_str_eq(ask(database, "SELECT count(*) FROM aurore.event"), text);
+  ck_assert_str_eq(
+      ask(database, "SELECT count(DISTINCT message) FROM aurore.event"), text);
+  ck_assert_uint_eq(au_metrics_counter(AU_M_EVENTS_PROCESSED, 0), count);
+}
+
+/* Makes the schema and today's partition, as a writer would. */
+static void make_schema(void) {
+  migrate(database);
+  int64_t today = au_schema_day(au_clock_wall_us());
+  ensure(database, today - 1, today + 1);
+}
+
+/* --- the tests ------------------------------------------------------------ */
+
+START_TEST(what_waits_is_stored_and_then_it_ends) {
+  append(0, 25);
+  start_writer();
+  await_stored(25); /* the schema and the partition are made, too */
+  append(25, 7);
+  drain();
+  check_stored(32);
+  ck_assert_int_eq(atomic_load(&reached_times), 1);
+  ck_assert_uint_eq(au_metrics_counter(AU_M_DEAD_LETTERS, 0), 0);
+}
+END_TEST
+
+START_TEST(bad_row_is_a_dead_letter_and_no_failure_of_the_database) {
+  make_schema();
+  do_sql(database, "ALTER TABLE aurore.event ADD CHECK (message <> 'event 4')");
+  append(0, 10);
+  start_writer();
+  drain();
+  check_stored(9);
+  ck_assert_uint_eq(au_metrics_counter(AU_M_DEAD_LETTERS, 0), 1);
+  ck_assert_int_eq((int)au_breaker_snapshot(breaker).state, AU_BREAKER_CLOSED);
+  ck_assert_uint_eq(au_breaker_snapshot(breaker).failures, 0);
+  ck_assert_int_eq(au_breaker_snapshot(breaker).last_failure_us, 0);
+}
+END_TEST
+
+START_TEST(database_that_comes_late_is_waited_for) {
+  char conninfo[1200];
+  snprintf(conninfo, sizeof(conninfo), "%s dbname=%s_late", own_conninfo,
+           own_name);
+  free(options.conninfo);
+  options.conninfo = strdup(conninfo);
+  hear("could not connect to the database");
+  append(0, 5);
+  start_writer();
+  while (au_breaker_snapshot(breaker).state == AU_BREAKER_CLOSED)
+    poll(NULL, 0, 5);
+  poll(NULL, 0, 50); /* more failures, which are not told */
+  char sql[128];
+  snprintf(sql, sizeof(sql), "CREATE DATABASE %s_late", own_name);
+  do_sql(control, sql);
+  drain();
+  ck_assert_int_eq(heard_times(), 1);
+  ck_assert_uint_eq(au_metrics_counter(AU_M_EVENTS_PROCESSED, 0), 5);
+  snprintf(sql, sizeof(sql), "DROP DATABASE %s_late (FORCE)", own_name);
+  do_sql(control, sql);
+}
+END_TEST
+
+/* Of a lane that was stopped, before or after it went wrong. */
+START_TEST(giving_up_ends_every_wait) {
+  free(options.conninfo);
+  options.conninfo = strdup("host=127.0.0.1 port=1 dbname=none");
+  options.backoff_min_s = options.backoff_max_s = 60;
+  append(0, 5);
+  start_writer();
+  if (_i == 0)
+    au_lane_stop(lane);
+  while (au_breaker_snapshot(breaker).failures == 0)
+    poll(NULL, 0, 5);
+  if (_i == 1)
+    au_lane_stop(lane);
+  give_up();
+  ck_assert_uint_eq(au_lane_waiting(lane), 5);
+}
+END_TEST
+
+/* Nothing tells the breaker's state from a stop. */
+START_TEST(stopped_writer_does_not_count_as_a_failure) {
+  make_schema();
+  append(0, 5);
+  PGconn *other = PQconnectdb(own_conninfo);
+  PQclear(PQexec(other, "BEGIN; LOCK TABLE aurore.event"));
+  start_writer();
+  await(database,
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = "
+        "current_database() AND wait_event_type = 'Lock'",
+        "1");
+  give_up();
+  ck_assert_uint_eq(au_breaker_snapshot(breaker).failures, 0);
+  ck_assert_uint_eq(au_lane_waiting(lane), 5);
+  PQfinish(other);
+}
+END_TEST
+
+/* The connection dies while a batch is under way, before its COMMIT. */
+START_TEST(batch_of_unknown_outcome_is_stored_once) {
+  make_schema();
+  append(0, 10);
+  PGconn *other = PQconnectdb(own_conninfo);
+  PQclear(PQexec(other, "BEGIN; LOCK TABLE aurore.event"));
+  start_writer();
+  await(database,
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = "
+        "current_database() AND wait_event_type = 'Lock'",
+        "1");
+  do_sql(database, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                   "WHERE application_name LIKE 'collectd aurore writer%' AND "
+                   "datname = current_database()");
+  PQfinish(other);
+  await_stored(10);
+  drain();
+  check_stored(10);
+}
+END_TEST
+
+/* A deferred trigger ends the session when the COMMIT has come. */
+START_TEST(batch_that_is_cut_at_its_commit_is_stored_once) {
+  make_schema();
+  do_sql(
+      database,
+      "CREATE TABLE public.cut (n int); INSERT INTO public.cut VALUES (1);"
+      "CREATE FUNCTION public.cut() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN "
+      "IF EXISTS (SELECT FROM public.cut) THEN "
+      "PERFORM pg_terminate_backend(pg_backend_pid()); END IF; "
+      "RETURN NULL; END';"
+      "CREATE CONSTRAINT TRIGGER cut AFTER UPDATE ON aurore.lane "
+      "DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION "
+      "public.cut()");
+  append(0, 10);
+  hear("lane 0");
+  start_writer();
+  await_heard();
+  do_sql(database, "DELETE FROM public.cut");
+  drain();
+  check_stored(10);
+}
+END_TEST
+
+/* The answer to COMMIT is lost: it waits for a standby that never comes, and
+ * what has been committed stays when the session is ended meanwhile. */
+START_TEST(batch_whose_answer_is_lost_is_stored_once) {
+  char place[64];
+  cluster_t cluster;
+  make_directory(place);
+  start_cluster(&cluster, place);
+  au_database_t *own = open_client(cluster.conninfo);
+  migrate(own);
+  int64_t today = au_schema_day(au_clock_wall_us());
+  ensure(own, today - 1, today + 1);
+  do_sql(own, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
+  free(options.conninfo);
+  options.conninfo = strdup(cluster.conninfo);
+  start_writer();
+  while (atomic_load(&reached_times) == 0)
+    poll(NULL, 0, 5);
+  await(own, "SELECT count(*) FROM aurore.lane", "1");
+  do_sql(own, "SELECT pg_reload_conf()");
+  await(own, "SHOW synchronous_standby_names", "nobody");
+  append(0, 10);
+  await(own,
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'",
+        "1");
+  do_sql(own, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE "
+              "wait_event = 'SyncRep'");
+  /* The claim, which waits for the standby as well. */
+  await(own,
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' "
+        "AND query LIKE '%aurore.claim%'",
+        "1");
+  do_sql(own, "ALTER SYSTEM RESET synchronous_standby_names");
+  do_sql(own, "SELECT pg_reload_conf()");
+  drain();
+  ck_assert_str_eq(ask(own, "SELECT count(*) FROM aurore.event"), "10");
+  ck_assert_uint_eq(au_metrics_counter(AU_M_EVENTS_PROCESSED, 0), 10);
+  au_database_destroy(own);
+  stop_cluster(&cluster);
+  remove_directory(place);
+}
+END_TEST
+
+START_TEST(connection_that_dies_idle_is_made_again) {
+  start_writer();
+  while (atomic_load(&reached_times) == 0)
+    poll(NULL, 0, 5);
+  await(database,
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE "
+        "'collectd aurore writer%' AND datname = current_database() AND "
+        "state = 'idle'",
+        "1");
+  do_sql(database,
+         "CREATE TABLE public.ended AS SELECT clock_timestamp() AS ended");
+  do_sql(database, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                   "WHERE application_name LIKE 'collectd aurore writer%' AND "
+                   "datname = current_database()");
+  await(database,
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE "
+        "'collectd aurore writer%' AND datname = current_database() AND "
+        "backend_start > (SELECT ended FROM public.ended)",
+        "1");
+  append(0, 3);
+  await_stored(3);
+  drain();
+  check_stored(3);
+  ck_assert_int_ge(atomic_load(&reached_times), 2);
+}
+END_TEST
+
+START_TEST(partition_that_is_missing_is_made) {
+  make_schema();
+  append(0, 5);
+  append_at(au_clock_wall_us() - 40 * INT64_C(86400) * 1000000, 5, 5, "event");
+  start_writer();
+  drain();
+  check_stored(10);
+}
+END_TEST
+
+START_TEST(partition_that_cannot_be_made_is_waited_for) {
+  make_schema();
+  do_sql(database,
+         "CREATE FUNCTION public.refuse() RETURNS event_trigger LANGUAGE "
+         "plpgsql AS 'BEGIN RAISE EXCEPTION ''no tables today''; END';"
+         "CREATE EVENT TRIGGER refuse ON ddl_command_start "
+         "WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION public.refuse()");
+  append_at(au_clock_wall_us() - 40 * INT64_C(86400) * 1000000, 0, 2, "event");
+  hear("could not store a batch");
+  start_writer();
+  await_heard();
+  while (au_breaker_snapshot(breaker).last_failure_us == 0)
+    poll(NULL, 0, 5);
+  do_sql(database, "DROP EVENT TRIGGER refuse");
+  drain();
+  check_stored(2);
+}
+END_TEST
+
+START_TEST(schema_that_is_newer_is_told) {
+  make_schema();
+  do_sql(database, "INSERT INTO aurore.schema_version (version) "
+                   "SELECT max(version) + 1 FROM aurore.schema_version");
+  hear("could not bring the schema up to date");
+  append(0, 3);
+  start_writer();
+  await_heard();
+  do_sql(database, "DELETE FROM aurore.schema_version WHERE version = "
+                   "(SELECT max(version) FROM aurore.schema_version)");
+  drain();
+  check_stored(3);
+}
+END_TEST
+
+/* Somebody else has the lane: nothing is stored, nothing is taken; when that is
+ * settled it goes on. */
+START_TEST(fenced_lane_is_told_and_goes_on_when_it_is_settled) {
+  start_writer();
+  append(0, 3);
+  await_stored(3);
+  do_sql(database, "CREATE TABLE public.kept AS SELECT owner FROM aurore.lane;"
+                   "UPDATE aurore.lane SET owner = gen_random_uuid(), "
+                   "epoch = epoch + 1");
+  hear("lane 0 is fenced");
+  append(3, 4);
+  await_heard();
+  while (!au_lane_is_fenced(lane))
+    poll(NULL, 0, 5);
+  ck_assert_int_eq(notices[AU_SEVERITY_FAILURE], 1);
+  ck_assert_uint_eq(au_breaker_snapshot(breaker).failures, 0);
+  do_sql(database,
+         "UPDATE aurore.lane SET owner = (SELECT owner FROM public.kept)");
+  while (au_lane_is_fenced(lane)) /* it asks every ten seconds */
+    poll(NULL, 0, 20);
+  await_stored(7);
+  drain();
+  check_stored(7);
+  ck_assert_int_eq(heard_times(), 1);
+  ck_assert_int_eq(notices[AU_SEVERITY_OKAY], 1);
+}
+END_TEST
+
+/* Another claim of our own, as after a doubt: the place is asked for again. */
+START_TEST(epoch_that_moved_is_claimed_again) {
+  start_writer();
+  append(0, 3);
+  await_stored(3);
+  do_sql(database, "UPDATE aurore.lane SET epoch = epoch + 1");
+  append(3, 3);
+  await_stored(6);
+  ck_assert(!au_lane_is_fenced(lane));
+  drain();
+  check_stored(6);
+}
+END_TEST
+
+START_TEST(spool_that_cannot_be_read_is_tried_again) {
+  make_schema();
+  append(0, 3);
+  atomic_store(&reads_fail, true);
+  hear("could not read lane 0 of the spool");
+  start_writer();
+  await_heard();
+  atomic_store(&reads_fail, false);
+  await_stored(3);
+  drain();
+  check_stored(3);
+}
+END_TEST
+
+START_TEST(join_has_a_deadline) {
+  start_writer();
+  ck_assert(!au_writer_join(writer, au_clock_monotonic_ns()));
+  drain();
+}
+END_TEST
+
+static TCase *add_writer_case(Suite *suite, const char *name) {
+  TCase *tcase = tcase_create(name);
+  tcase_set_timeout(tcase, 60);
+  tcase_add_checked_fixture(tcase, writer_setup, writer_teardown);
+  suite_add_tcase(suite, tcase);
+  return tcase;
+}
+
+int main(void) {
+  if (!has_server("check_writer"))
+    return TEST_SKIPPED;
+  Suite *suite = suite_create("writer");
+  TCase *tcase = add_writer_case(suite, "store");
+  tcase_add_test(tcase, what_waits_is_stored_and_then_it_ends);
+  tcase_add_test(tcase,
+                 bad_row_is_a_dead_letter_and_no_failure_of_the_database);
+  tcase_add_test(tcase, spool_that_cannot_be_read_is_tried_again);
+  tcase = add_writer_case(suite, "partition");
+  tcase_add_test(tcase, partition_that_is_missing_is_made);
+  tcase_add_test(tcase, partition_that_cannot_be_made_is_waited_for);
+  tcase = add_writer_case(suite, "doubt");
+  tcase_add_test(tcase, batch_of_unknown_outcome_is_stored_once);
+  tcase_add_test(tcase, batch_that_is_cut_at_its_commit_is_stored_once);
+  tcase_add_test(tcase, batch_whose_answer_is_lost_is_stored_once);
+  tcase_add_test(tcase, epoch_that_moved_is_claimed_again);
+  tcase = add_writer_case(suite, "away");
+  tcase_add_test(tcase, database_that_comes_late_is_waited_for);
+  tcase_add_test(tcase, connection_that_dies_idle_is_made_again);
+  tcase_add_test(tcase, schema_that_is_newer_is_told);
+  tcase = add_writer_case(suite, "fence");
+  tcase_add_test(tcase, fenced_lane_is_told_and_goes_on_when_it_is_settled);
+  tcase = add_writer_case(suite, "stop");
+  tcase_add_loop_test(tcase, giving_up_ends_every_wait, 0, 2);
+  tcase_add_test(tcase, stopped_writer_does_not_count_as_a_failure);
+  tcase_add_test(tcase, join_has_a_deadline);
+  SRunner *runner = srunner_create(suite);
+  srunner_run_all(runner, CK_ENV);
+  int failed = srunner_ntests_failed(runner);
+  srunner_free(runner);
+  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
