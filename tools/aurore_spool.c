@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/timestamp.h"
 #include "event/row.h"
 #include "spool/segment.h"
 #include "spool/state.h"

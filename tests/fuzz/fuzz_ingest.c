@@ -11,6 +11,7 @@
  *     -Iplugins/aurore tests/fuzz/fuzz_ingest.c LIBRARY SOURCES -lyajl
  */
 #include "base/json.h"
+#include "base/utf8.h"
 #include "event/ingest.h"
 
 #include <stdio.h>

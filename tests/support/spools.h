@@ -72,7 +72,7 @@ extern int lines;
 void count_what_is_told(void);
 void await_notices(au_severity_t severity, int count);
 
-/* Nothing tells when the house thread has done its work but the calls it made.
+/* Nothing tells when the keeper has done its work but the calls it made.
  */
 void await_calls(atomic_int *calls, int count);
 

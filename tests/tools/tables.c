@@ -30,7 +30,7 @@ static void print_type(const au_type_t *type, void *context) {
 
 static void print_types_db(void) {
   puts("# The collectd types of aurore. Made from the table in\n"
-       "# plugins/aurore/metrics/metrics.h by tests/tools/tables; not edited "
+       "# plugins/aurore/metrics/metrics.def by tests/tools/tables; not edited "
        "by hand.\n"
        "#\n"
        "# A TypesDB line turns collectd's default file off, so name both:\n"
@@ -45,7 +45,7 @@ static void print_types_db(void) {
 static const char head[] =
     "# Metrics\n"
     "\n"
-    "Made from the table in `plugins/aurore/metrics/metrics.h` by "
+    "Made from the table in `plugins/aurore/metrics/metrics.def` by "
     "`tests/tools/tables`; not edited by hand.\n"
     "\n"
     "A metric is seen in three places:\n"

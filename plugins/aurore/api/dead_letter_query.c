@@ -11,6 +11,8 @@
 
 #include "base/json.h"
 #include "base/json_parser.h"
+#include "base/timestamp.h"
+#include "base/utf8.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/gzip.h"
 #include "base/json.h"
+#include "base/timestamp.h"
 
 #include <errno.h>
 #include <inttypes.h>

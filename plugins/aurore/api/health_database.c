@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/timestamp.h"
 #include "observe/health.h"
 
 #include <math.h>

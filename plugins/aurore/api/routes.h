@@ -16,6 +16,7 @@
 #include "event/ingest.h"
 #include "http/listener.h"
 #include "http/parameters.h"
+#include "http/scope.h"
 #include "metrics/metrics.h"
 
 #include <microhttpd.h>
@@ -33,14 +34,6 @@ typedef enum au_method {
   AU_METHOD_COUNT,
   AU_METHOD_OTHER = AU_METHOD_COUNT
 } au_method_t;
-
-/* What a token may do; bits. */
-typedef enum au_scope {
-  AU_SCOPE_NONE = 0, /* open to everybody */
-  AU_SCOPE_INGEST = 1,
-  AU_SCOPE_READ = 2,
-  AU_SCOPE_ADMIN = 4 /* implies the others */
-} au_scope_t;
 
 typedef struct au_request au_request_t;
 

@@ -7,7 +7,7 @@
  * first use of such a variable in a library that was loaded late aborts the
  * process when memory is short. Without a pool every id costs a system call.
  */
-#include "event/event.h"
+#include "base/uuid.h"
 
 #include "base/clock.h"
 

@@ -10,9 +10,10 @@
 #ifndef AURORE_CONFIG_OPTIONS_H
 #define AURORE_CONFIG_OPTIONS_H
 
+#include "base/side.h"
 #include "base/status.h"
+#include "config/durability.h"
 #include "event/event.h"
-#include "spool/spool.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,8 +21,6 @@
 
 /* The plugins call these; all else in libaurore is hidden. */
 #pragma GCC visibility push(default)
-
-typedef enum au_side { AU_SIDE_BUFFER, AU_SIDE_WRITER } au_side_t;
 
 #define AU_LISTEN_MAX 16
 

@@ -9,6 +9,7 @@
 #include "database/database_private.h"
 
 #include "base/clock.h"
+#include "base/utf8.h"
 #include "event/event.h"
 
 #include <ctype.h>

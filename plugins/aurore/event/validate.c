@@ -8,6 +8,8 @@
 #include "event/validate.h"
 
 #include "base/json.h"
+#include "base/timestamp.h"
+#include "base/utf8.h"
 
 #include <string.h>
 

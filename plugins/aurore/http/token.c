@@ -4,11 +4,12 @@
  */
 #include "http/token.h"
 
-#include "api/routes.h"
+#include "http/scope.h"
 
 #include <errno.h>
 #include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

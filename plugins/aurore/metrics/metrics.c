@@ -82,11 +82,11 @@ enum { SUM_CELL = AU_BUCKET_COUNT };
 /* Where the cells of each metric begin: every metric begins behind the last
  * cell of the one before it. */
 enum {
-#define CELLS(id, name, kind, side, component, a, b, help)                     \
+#define METRIC(id, name, kind, side, component, a, b, help)                    \
   BEGIN_##id, LAST_##id = BEGIN_##id + SIZE_##a * SIZE_##b * WIDTH_##kind - 1,
-  AU_METRICS(CELLS)
-#undef CELLS
-      CELL_COUNT
+#include "metrics/metrics.def"
+#undef METRIC
+  CELL_COUNT
 };
 
 static _Atomic uint64_t cell[CELL_COUNT];
@@ -107,7 +107,7 @@ typedef struct row {
 #define LABEL_NAME_SERVICE "service"
 
 static const row_t table[AU_METRIC_COUNT] = {
-#define ROW(id, name_, kind_, side_, component_, a, b, help_)                  \
+#define METRIC(id, name_, kind_, side_, component_, a, b, help_)               \
   [AU_M_##id] = {.info = {.name = (name_),                                     \
                           .kind = AU_##kind_,                                  \
                           .side = AU_SIDE_##side_,                             \
@@ -118,8 +118,8 @@ static const row_t table[AU_METRIC_COUNT] = {
                  .begin = BEGIN_##id,                                          \
                  .size = {SIZE_##a, SIZE_##b},                                 \
                  .width = WIDTH_##kind_},
-    AU_METRICS(ROW)
-#undef ROW
+#include "metrics/metrics.def"
+#undef METRIC
 };
 
 const double au_bucket_bounds_ms[AU_BUCKET_COUNT] = {0.1,

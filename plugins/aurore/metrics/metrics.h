@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * metrics - the one table of all that is reported: name, kind, component,
- * labels and help. The values dispatched to collectd, types.db, the Prometheus
- * text and the reference page come from it, and tests hold them against it.
+ * metrics - all that is reported, by the one table in metrics.def: name, kind,
+ * component, labels and help. The values dispatched to collectd, types.db, the
+ * Prometheus text and the reference page come from it, and tests hold them
+ * against it.
  *
  * A metric has a fixed set of series, known at build time: one, or one per
  * value of its label (or per pair of values). Only the label "service" is
@@ -15,8 +16,8 @@
 #ifndef AURORE_METRICS_METRICS_H
 #define AURORE_METRICS_METRICS_H
 
+#include "base/side.h"
 #include "base/status.h"
-#include "config/options.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -31,94 +32,11 @@ typedef enum au_metric_kind {
   AU_HISTOGRAM
 } au_metric_kind_t;
 
-/* id, plain name, kind, side, component, first label, second label, help.
- * A label is one of the sets of au_label_t. Keep the order of the contract. */
-#define AU_METRICS(X)                                                          \
-  X(BUFFER_SIZE, "buffer_size", GAUGE, BUFFER, "buffer", NONE, NONE,           \
-    "Events waiting in all lanes")                                             \
-  X(BUFFER_CAPACITY, "buffer_capacity", GAUGE, BUFFER, "buffer", NONE, NONE,   \
-    "Events the buffer may hold")                                              \
-  X(BUFFER_UTILIZATION, "buffer_utilization_percent", GAUGE, BUFFER, "buffer", \
-    NONE, NONE, "The larger of events/Capacity and bytes/MaxBytes")            \
-  X(BUFFER_BYTES, "buffer_bytes", GAUGE, BUFFER, "buffer", NONE, NONE,         \
-    "Bytes of spool in use")                                                   \
-  X(BUFFER_OLDEST_AGE, "buffer_oldest_age_seconds", GAUGE, BUFFER, "buffer",   \
-    NONE, NONE, "How long the oldest event has waited")                        \
-  X(BUFFER_HEALTH, "buffer_health_status", GAUGE, BUFFER, "buffer", NONE,      \
-    NONE, "1 healthy, 2 warning, 3 critical")                                  \
-  X(EVENTS_ENQUEUED, "events_enqueued_total", COUNTER, BUFFER, "events", NONE, \
-    NONE, "Events accepted")                                                   \
-  X(EVENTS_DROPPED, "events_dropped_total", COUNTER, BUFFER, "events", NONE,   \
-    NONE, "Events refused with 429 because the buffer was full")               \
-  X(EVENTS_REJECTED, "events_rejected_total", COUNTER, BUFFER, "events",       \
-    REASON, NONE, "Events or requests refused for another reason")             \
-  X(EVENTS_DROP_RATE, "events_drop_rate_percent", GAUGE, BUFFER, "events",     \
-    NONE, NONE, "Dropped / (dropped + accepted) over the last minute")         \
-  X(EVENTS_THROUGHPUT, "events_throughput_per_second", GAUGE, BUFFER,          \
-    "events", NONE, NONE, "Accepted per second over the last minute")          \
-  X(SPOOL_SYNC_TIME, "spool_sync_time_ms", HISTOGRAM, BUFFER, "spool", NONE,   \
-    NONE, "Time of the fdatasync of one group")                                \
-  X(SPOOL_DAMAGED, "spool_damaged_total", COUNTER, BUFFER, "spool", NONE,      \
-    NONE, "Damaged ranges set aside")                                          \
-  X(BATCHES_PROCESSED, "batches_processed_total", COUNTER, WRITER, "batch",    \
-    NONE, NONE, "Batches committed")                                           \
-  X(EVENTS_PROCESSED, "events_processed_total", COUNTER, WRITER, "batch",      \
-    NONE, NONE, "Events committed to the event table")                         \
-  X(BATCH_PROCESSING_TIME, "batch_processing_time_ms", HISTOGRAM, WRITER,      \
-    "batch", NONE, NONE,                                                       \
-    "From taking a batch to its commit, retries included")                     \
-  X(BATCH_INSERT_TIME, "batch_insert_time_ms", HISTOGRAM, WRITER, "batch",     \
-    NONE, NONE, "The database's part of one attempt")                          \
-  X(BATCH_FAILURES, "batch_failures_total", COUNTER, WRITER, "batch", CLASS,   \
-    NONE, "Failed attempts by SQLSTATE class")                                 \
-  X(EVENT_COMMIT_LATENCY, "event_commit_latency_ms", HISTOGRAM, WRITER,        \
-    "batch", NONE, NONE, "From acceptance to commit")                          \
-  X(DEAD_LETTERS, "dead_letters_total", COUNTER, WRITER, "batch", NONE, NONE,  \
-    "Events set aside")                                                        \
-  X(DEAD_LETTERS_PENDING, "dead_letters_pending", GAUGE, WRITER, "batch",      \
-    NONE, NONE, "Dead letters not yet reprocessed")                            \
-  X(BUSINESS_EVENTS, "business_events_total", COUNTER, WRITER, "business",     \
-    NONE, NONE, "Events in the database")                                      \
-  X(BUSINESS_BY_SERVICE, "business_events_by_service", GAUGE, WRITER,          \
-    "business", SERVICE, NONE, "Events by service")                            \
-  X(BUSINESS_LAST_24H, "business_events_last_24h", GAUGE, WRITER, "business",  \
-    NONE, NONE, "Events accepted in the last 24 hours")                        \
-  X(BUSINESS_LAST_HOUR, "business_events_last_hour", GAUGE, WRITER,            \
-    "business", NONE, NONE, "Events accepted in the last hour")                \
-  X(BUSINESS_PER_MINUTE, "business_events_per_minute", GAUGE, WRITER,          \
-    "business", NONE, NONE, "Events of the last 24 hours / 1440")              \
-  X(HEALTH, "health_status", GAUGE, BUFFER, "health", NONE, NONE,              \
-    "1 healthy, 0 not")                                                        \
-  X(DATABASE_CONNECTION, "database_connection_status", GAUGE, WRITER,          \
-    "database", NONE, NONE, "1 connected, 0 not")                              \
-  X(BREAKER_STATE, "circuit_breaker_state", GAUGE, WRITER, "database", NONE,   \
-    NONE, "0 closed, 1 open, 2 half-open")                                     \
-  X(QUERY_DURATION, "db_query_duration_ms", HISTOGRAM, WRITER, "database",     \
-    OPERATION, NONE, "Time of database work by operation")                     \
-  X(QUERIES, "db_query_total", COUNTER, WRITER, "database", OPERATION, NONE,   \
-    "Database work by operation")                                              \
-  X(SLOW_QUERIES, "db_slow_queries_total", COUNTER, WRITER, "database",        \
-    OPERATION, NONE, "Database work that took longer than SlowQuery")          \
-  X(POOL_ACTIVE, "db_connection_pool_active", GAUGE, WRITER, "database", NONE, \
-    NONE, "Connections in use")                                                \
-  X(POOL_IDLE, "db_connection_pool_idle", GAUGE, WRITER, "database", NONE,     \
-    NONE, "Connections open and not in use")                                   \
-  X(PROCESS_CPU, "process_cpu_usage_percent", GAUGE, BUFFER, "process", NONE,  \
-    NONE, "CPU of the collectd process, of one core")                          \
-  X(PROCESS_MEMORY, "process_memory_usage_bytes", GAUGE, BUFFER, "process",    \
-    NONE, NONE, "Resident memory of the collectd process")                     \
-  X(HTTP_DURATION, "http_request_duration_ms", HISTOGRAM, BUFFER, "http",      \
-    ROUTE, NONE, "Time from a request's header to its answer")                 \
-  X(HTTP_REQUESTS, "http_request_total", COUNTER, BUFFER, "http", ROUTE,       \
-    STATUS, "Requests answered")                                               \
-  X(HTTP_CONNECTIONS, "http_connections", GAUGE, BUFFER, "http", NONE, NONE,   \
-    "Open connections")
-
 typedef enum au_metric {
-#define AU_METRIC_ID(id, ...) AU_M_##id,
-  AU_METRICS(AU_METRIC_ID)
-#undef AU_METRIC_ID
-      AU_METRIC_COUNT
+#define METRIC(id, ...) AU_M_##id,
+#include "metrics/metrics.def"
+#undef METRIC
+  AU_METRIC_COUNT
 } au_metric_t;
 
 typedef enum au_label {

@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/thread.h"
+#include "base/utf8.h"
 #include "event/ingest.h"
 #include "metrics/metrics.h"
 #include "spool/buffer.h"

@@ -1,146 +1,22 @@
 /* SPDX-License-Identifier: MIT
  *
- * commit - writing groups: one pwritev, one fdatasync, then everybody
- * who waits for the group is told. While one group is synced the next one
- * forms by itself, so the sync is shared by all that came meanwhile.
+ * commit - see spool/commit.h.
  */
-#include "spool/private.h"
+#include "spool/commit.h"
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/thread.h"
 #include "metrics/metrics.h"
+#include "spool/segments.h"
+#include "spool/trouble.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
-/* What is left of a disk is used in segments of this size when there is no room
- * for a whole one. */
-#define SMALL_SEGMENT_BYTES ((uint64_t)1 << 20)
 /* No group waits longer than this for others to join it. */
 #define GATHER_NS (AU_NS_PER_MS / 2)
-
-void au_spool_set_trouble(au_spool_t *spool, const char *trouble, int error) {
-  pthread_mutex_lock(&spool->lock);
-  bool changed = (spool->trouble == NULL) != (trouble == NULL);
-  spool->trouble = trouble;
-  if (trouble != NULL)
-    pthread_cond_signal(&spool->house); /* which tries to mend it */
-  pthread_mutex_unlock(&spool->lock);
-  if (!changed)
-    return;
-  if (trouble == NULL) {
-    au_log(AU_LOG_NOTICE, "the spool can be written again");
-    au_notify(AU_SEVERITY_OKAY, "spool", "the spool can be written again");
-    return;
-  }
-  au_log(AU_LOG_ERROR,
-         "%s: %s; events are refused with 503 until it can, and nothing that "
-         "was accepted is lost",
-         trouble, strerror(error));
-  au_notify(AU_SEVERITY_FAILURE, "spool", "%s: %s", trouble, strerror(error));
-}
-
-/* The segment that was made ahead, if it is large enough and newer than what is
- * in use: segments are used in the order of their numbers. Otherwise it is
- * given up. */
-static au_segment_t *take_prepared(au_spool_t *spool, uint64_t need) {
-  pthread_mutex_lock(&spool->lock);
-  au_segment_t *segment = spool->prepared;
-  spool->prepared = NULL;
-  if (segment != NULL &&
-      (segment->size - AU_SEGMENT_HEADER_SIZE < need ||
-       (spool->newest != NULL && spool->newest->number > segment->number))) {
-    segment->next = spool->trimmed;
-    spool->trimmed = segment;
-    segment = NULL;
-  }
-  pthread_mutex_unlock(&spool->lock);
-  return segment;
-}
-
-au_segment_t *au_spool_make_segment(au_spool_t *spool, uint64_t need,
-                                    uint64_t *out_number) {
-  uint64_t size = spool->segment_bytes;
-  if (size < need + AU_SEGMENT_HEADER_SIZE)
-    size = need + AU_SEGMENT_HEADER_SIZE;
-  pthread_mutex_lock(&spool->lock);
-  uint64_t number = *out_number = spool->next_number++;
-  pthread_mutex_unlock(&spool->lock);
-  au_segment_t *segment = au_segment_create(&spool->store, number, size);
-  if (segment == NULL && errno == ENOSPC && size > SMALL_SEGMENT_BYTES &&
-      need + AU_SEGMENT_HEADER_SIZE <= SMALL_SEGMENT_BYTES)
-    segment = au_segment_create(&spool->store, number, SMALL_SEGMENT_BYTES);
-  return segment;
-}
-
-/* The active segment holds nothing that was acknowledged, and will not: removes
- * it, so that failures that go on do not fill the disk, and what was refused
- * does not come back. */
-static void give_up_active(au_spool_t *spool) {
-  au_segment_t *segment = spool->active;
-  spool->active = NULL;
-  pthread_mutex_lock(&spool->lock);
-  au_segment_t **at = &spool->oldest;
-  au_segment_t *before = NULL;
-  for (; *at != segment; at = &(*at)->next)
-    before = *at;
-  *at = NULL;
-  spool->newest = before;
-  pthread_mutex_unlock(&spool->lock);
-  if (spool->store.directory >= 0) {
-    char name[AU_SEGMENT_NAME_SIZE];
-    au_segment_name(segment->number, name);
-    /* When it cannot be removed now, the next start does. */
-    (void)spool->store.io->unlinkat(spool->store.directory, name);
-  }
-  au_segment_close(&spool->store, segment);
-}
-
-/* What was acknowledged in the segment before it is left must be synced now:
- * nobody will sync it later. */
-static void leave_active(au_spool_t *spool) {
-  au_segment_t *segment = spool->active;
-  if (segment == NULL)
-    return;
-  if (spool->active_failed && segment->first_seq == 0) {
-    give_up_active(spool);
-    return;
-  }
-  if (spool->store.directory < 0)
-    return;
-  if (spool->durability == AU_DURABILITY_INTERVAL && !spool->active_failed &&
-      spool->store.io->fdatasync(segment->fd) != 0)
-    au_log(AU_LOG_ERROR, "could not sync a segment of the spool: %s",
-           strerror(errno));
-  int fd = segment->fd;
-  pthread_mutex_lock(&spool->lock);
-  segment->fd = -1;
-  pthread_mutex_unlock(&spool->lock);
-  spool->store.io->close(fd);
-}
-
-au_status_t au_spool_rotate(au_spool_t *spool, uint64_t need) {
-  au_segment_t *segment = take_prepared(spool, need);
-  uint64_t number;
-  if (segment == NULL)
-    segment = au_spool_make_segment(spool, need, &number);
-  if (segment == NULL)
-    return errno == ENOMEM ? AU_NOMEM : AU_IO;
-  leave_active(spool);
-  pthread_mutex_lock(&spool->lock);
-  if (spool->newest != NULL)
-    spool->newest->next = segment;
-  else
-    spool->oldest = segment;
-  spool->newest = segment;
-  pthread_mutex_unlock(&spool->lock);
-  spool->active = segment;
-  spool->active_failed = false;
-  spool->write_offset = AU_SEGMENT_HEADER_SIZE;
-  return AU_OK;
-}
 
 static int write_all(const au_io_t *io, int fd, const uint8_t *data,
                      size_t size, uint64_t offset) {
@@ -214,10 +90,10 @@ static bool publish(au_spool_t *spool, const au_group_t *group) {
   atomic_fetch_add_explicit(&spool->usage->bytes, AU_FRAME_FOOTER_SIZE,
                             memory_order_relaxed);
   spool->synced_dirty = true;
-  if (spool->has_house && spool->prepared == NULL && !spool->want_prepared &&
+  if (spool->has_keeper && spool->prepared == NULL && !spool->want_prepared &&
       spool->write_offset > segment->size / 2) {
     spool->want_prepared = true;
-    pthread_cond_signal(&spool->house);
+    pthread_cond_signal(&spool->upkeep);
   }
   bool trouble = spool->trouble != NULL;
   pthread_mutex_unlock(&spool->lock);

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * keeper - the thread that keeps a spool directory in order, so that
- * neither requests nor the writer wait for it: segments made ahead, trimmed
- * ones deleted, the state written, the sync of durability "interval", and,
- * while the spool cannot be written, the try whether it can again.
+ * keeper - see spool/keeper.h.
  */
-#include "spool/private.h"
+#include "spool/keeper.h"
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/thread.h"
 #include "metrics/metrics.h"
+#include "spool/segments.h"
+#include "spool/trouble.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -166,16 +165,16 @@ static int64_t period_ns(const au_spool_t *spool) {
 }
 
 /* What there is to do now. */
-typedef struct chores {
+typedef struct duties {
   bool sync;
   bool make;
   bool tidy;
-} chores_t;
+} duties_t;
 
 /* Waits until there is something to do. What has failed, and what is only done
  * to see whether the disk works again, is not done again before "rest_ns",
  * however often it is asked for. Holds lock. */
-static chores_t wait_locked(au_spool_t *spool, int64_t rest_ns,
+static duties_t wait_locked(au_spool_t *spool, int64_t rest_ns,
                             int64_t tidied_ns) {
   int64_t now_ns = au_clock_monotonic_ns();
   bool is_asked = spool->want_prepared || spool->trimmed != NULL;
@@ -184,43 +183,43 @@ static chores_t wait_locked(au_spool_t *spool, int64_t rest_ns,
     if (is_asked && rest_ns < until_ns)
       until_ns = rest_ns;
     struct timespec until = au_clock_timespec(until_ns);
-    pthread_cond_timedwait(&spool->house, &spool->lock, &until);
+    pthread_cond_timedwait(&spool->upkeep, &spool->lock, &until);
     now_ns = au_clock_monotonic_ns();
   }
   if (spool->stop)
-    return (chores_t){.sync = false}; /* the last sync is still due */
-  chores_t chores = {.sync = spool->durability == AU_DURABILITY_INTERVAL &&
+    return (duties_t){.sync = false}; /* the last sync is still due */
+  duties_t duties = {.sync = spool->durability == AU_DURABILITY_INTERVAL &&
                              spool->synced_dirty};
   spool->synced_dirty = false;
   if (now_ns < rest_ns)
-    return chores;
-  chores.make = spool->want_prepared || spool->trouble != NULL;
-  chores.tidy = spool->trimmed != NULL || now_ns - tidied_ns >= PERIOD_NS;
-  return chores;
+    return duties;
+  duties.make = spool->want_prepared || spool->trouble != NULL;
+  duties.tidy = spool->trimmed != NULL || now_ns - tidied_ns >= PERIOD_NS;
+  return duties;
 }
 
-static void *house_main(void *argument) {
+static void *keeper_main(void *argument) {
   au_spool_t *spool = argument;
   int64_t tidied_ns = au_clock_monotonic_ns();
   int64_t rest_ns = 0;
   pthread_mutex_lock(&spool->lock);
   while (!spool->stop) {
-    chores_t chores = wait_locked(spool, rest_ns, tidied_ns);
+    duties_t duties = wait_locked(spool, rest_ns, tidied_ns);
     if (spool->stop)
       break;
     bool trouble = spool->trouble != NULL;
     pthread_mutex_unlock(&spool->lock);
     bool good = true;
-    if (chores.sync)
+    if (duties.sync)
       sync_active(spool);
-    if (chores.make)
+    if (duties.make)
       good = prepare(spool);
-    if (chores.tidy)
+    if (duties.tidy)
       good = au_spool_tidy(spool) && good;
     int64_t now_ns = au_clock_monotonic_ns();
-    if (chores.tidy)
+    if (duties.tidy)
       tidied_ns = now_ns;
-    if (!good || (chores.make && trouble))
+    if (!good || (duties.make && trouble))
       rest_ns = now_ns + PERIOD_NS;
     pthread_mutex_lock(&spool->lock);
   }
@@ -228,28 +227,28 @@ static void *house_main(void *argument) {
   return NULL;
 }
 
-au_status_t au_spool_start_house(au_spool_t *spool) {
+au_status_t au_spool_start_keeper(au_spool_t *spool) {
   if (spool->store.directory < 0)
     return AU_OK;
   int error =
-      au_thread_start(&spool->house_thread, "au-spool", house_main, spool);
+      au_thread_start(&spool->keeper_thread, "au-spool", keeper_main, spool);
   if (error != 0) {
     errno = error;
     return AU_NOMEM;
   }
-  spool->has_house = true;
+  spool->has_keeper = true;
   return AU_OK;
 }
 
-void au_spool_stop_house(au_spool_t *spool) {
+void au_spool_stop_keeper(au_spool_t *spool) {
   pthread_mutex_lock(&spool->lock);
   spool->stop = true;
-  pthread_cond_broadcast(&spool->house);
+  pthread_cond_broadcast(&spool->upkeep);
   pthread_mutex_unlock(&spool->lock);
-  if (!spool->has_house)
+  if (!spool->has_keeper)
     return;
-  pthread_join(spool->house_thread, NULL);
-  spool->has_house = false;
+  pthread_join(spool->keeper_thread, NULL);
+  spool->has_keeper = false;
   /* A last sync for what durability "interval" has not synced yet. */
   if (spool->durability == AU_DURABILITY_INTERVAL && spool->synced_dirty)
     sync_active(spool);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * private - what the files of the spool share: spool.c (the FIFO),
- * spool/commit.c (group commit and rotation), spool/keeper.c (the thread that
- * makes segments ahead and deletes them) and spool/recover.c (opening).
+ * private - the spool as its own files see it. They call each other in one
+ * direction:
+ *
+ *   spool → recover, read, commit, keeper → scan, segments, trouble
  *
  * Lock order: write_lock, then lock. Only whoever holds write_lock writes to
  * the active segment: the committer with durability "commit", else whoever
@@ -15,8 +16,6 @@
 #include "spool/spool.h"
 
 #include <pthread.h>
-
-#define AU_TROUBLE_WRITE "the spool cannot be written"
 
 /* Rows that are written and synced together. */
 typedef struct au_group {
@@ -45,10 +44,10 @@ struct au_spool {
   bool active_failed;         /* a write or sync failed: never written again */
   au_group_t writing;         /* of append itself; memory is used again */
 
-  pthread_mutex_t lock; /* protects: all below */
-  pthread_cond_t work;  /* the committer: a group forms, or stop */
-  pthread_cond_t house; /* the house thread: something to do, or stop */
-  pthread_cond_t idle;  /* whoever waits for the committer to finish */
+  pthread_mutex_t lock;  /* protects: all below */
+  pthread_cond_t work;   /* the committer: a group forms, or stop */
+  pthread_cond_t upkeep; /* the keeper: something to do, or stop */
+  pthread_cond_t idle;   /* whoever waits for the committer to finish */
   au_group_t pending;
   au_bytes_t spare;     /* memory for the next pending group */
   uint64_t next_number; /* of the next segment to make */
@@ -62,7 +61,7 @@ struct au_spool {
   au_segment_t *oldest;   /* list of the segments that may hold rows */
   au_segment_t *newest;   /* == active once there is one */
   au_segment_t *prepared; /* made ahead, not in the list yet */
-  au_segment_t *trimmed;  /* to be deleted by the house thread */
+  au_segment_t *trimmed;  /* to be deleted by the keeper */
   bool want_prepared;
   bool prepare_failed; /* told */
   bool state_failed;   /* told */
@@ -72,9 +71,9 @@ struct au_spool {
   const char *trouble;
 
   pthread_t committer;
-  pthread_t house_thread;
+  pthread_t keeper_thread;
   bool has_committer;
-  bool has_house;
+  bool has_keeper;
 
   /* The writer's own (the thread that reads and trims). */
   au_cursor_t cursor;
@@ -85,37 +84,5 @@ struct au_spool {
   uint64_t aside_segment;
   uint64_t aside_offset;
 };
-
-/* spool/commit.c */
-
-/* Writes the group (and syncs it, as the durability asks), publishes its rows
- * and counts them. Holds write_lock. AU_OK; AU_IO, AU_NOMEM: refused. */
-au_status_t au_spool_write_group(au_spool_t *spool, au_group_t *group);
-au_status_t au_spool_start_committer(au_spool_t *spool);
-/* Waits until nothing is pending, then ends the committer. */
-void au_spool_stop_committer(au_spool_t *spool);
-/* Sets or clears the trouble; tells a change once. No lock held. */
-void au_spool_set_trouble(au_spool_t *spool, const char *trouble, int error);
-/* Makes a file for "need" bytes of frames or more, with the next number; a
- * small one on a disk that has no room for a whole one. NULL: see errno. */
-au_segment_t *au_spool_make_segment(au_spool_t *spool, uint64_t need,
-                                    uint64_t *out_number);
-/* Makes the next segment the active one, at least for "need" bytes of frames.
- * Holds write_lock. */
-au_status_t au_spool_rotate(au_spool_t *spool, uint64_t need);
-
-/* spool/keeper.c */
-au_status_t au_spool_start_house(au_spool_t *spool);
-void au_spool_stop_house(au_spool_t *spool);
-/* Deletes what was trimmed and writes the state, now. From the house thread, or
- * when there is none. false: the state could not be written; due again. */
-bool au_spool_tidy(au_spool_t *spool);
-
-/* spool/recover.c */
-
-/* Locks the directory, reads the state and the segments, finds the begin and
- * the end. On error the reason is in "error". */
-au_status_t au_spool_recover(au_spool_t *spool, const char *directory,
-                             char *error, size_t error_size);
 
 #endif

@@ -5,18 +5,13 @@
  *
  * Bounded: of all segments but the newest with rows only the header and the
  * first row are read; what is damaged within them is found when they are read.
- * The newest is scanned. Its data ends behind the last complete group: a group
- * is written only after the one before it has been synced, so an incomplete
- * last group was never acknowledged, while damage before a complete group is
- * damage. After recovery a new segment is begun, so nothing is ever written
- * behind a torn tail.
- *
- * What the process before wrote and could not sync may stand in the page cache
- * alone, and a sync that has failed leaves it there, clean: no later sync would
- * write it. So what recovery relies on, the last group and the newest slot of
- * the state, is written again before it is synced.
+ * The newest is scanned (spool/scan.h). After recovery a new segment is begun,
+ * so nothing is ever written behind a torn tail.
  */
-#include "spool/private.h"
+#include "spool/recover.h"
+
+#include "spool/scan.h"
+#include "spool/segments.h"
 
 #include "base/log.h"
 #include "metrics/metrics.h"
@@ -114,14 +109,6 @@ static void set_segment_aside(const au_spool_t *spool, uint64_t number,
            name, strerror(errno));
 }
 
-static void link_segment(au_spool_t *spool, au_segment_t *segment) {
-  if (spool->newest != NULL)
-    spool->newest->next = segment;
-  else
-    spool->oldest = segment;
-  spool->newest = segment;
-}
-
 static void delete_segment(const au_spool_t *spool, uint64_t number) {
   char name[AU_SEGMENT_NAME_SIZE];
   au_segment_name(number, name);
@@ -150,111 +137,10 @@ static au_status_t open_segments(au_spool_t *spool, const numbers_t *numbers) {
       tail_lost = false; /* what is missing before it will be seen */
     spool->store.io->close(segment->fd);
     segment->fd = -1;
-    link_segment(spool, segment);
+    au_spool_link_segment(spool, segment);
   }
   spool->state.tail_lost |= tail_lost;
   return AU_OK;
-}
-
-/* The last complete group of a segment. */
-typedef struct tail {
-  uint64_t next_seq; /* behind it; 0: there is none */
-  uint64_t start;    /* its bytes */
-  uint64_t end;
-  bool lost; /* something behind it cannot be read */
-} tail_t;
-
-static au_status_t scan(au_spool_t *spool, au_segment_t *segment, int fd,
-                        tail_t *out_tail) {
-  *out_tail = (tail_t){.next_seq = 0};
-  uint64_t start = AU_SEGMENT_HEADER_SIZE; /* of the group */
-  uint64_t group_seq = 0; /* of the first row since the last footer; 0: none */
-  uint64_t next_seq = 0;  /* expected while the group is whole */
-  bool whole = true;
-  au_frame_t frame;
-  au_cursor_init(&spool->cursor, spool->store.io, fd, segment->salt,
-                 AU_SEGMENT_HEADER_SIZE, segment->size);
-  spool->cursor.passes_unreadable = true;
-  for (;;) {
-    au_cursor_result_t result = au_cursor_next(&spool->cursor, &frame);
-    if (result == AU_CURSOR_ERROR)
-      return errno == ENOMEM ? AU_NOMEM : AU_IO;
-    if (result != AU_CURSOR_FRAME) {
-      whole = false;
-      result = au_cursor_resync(&spool->cursor);
-      if (result == AU_CURSOR_ERROR)
-        return errno == ENOMEM ? AU_NOMEM : AU_IO;
-      if (result == AU_CURSOR_END)
-        break;
-      continue;
-    }
-    if (frame.kind == AU_FRAME_ROW) {
-      if (group_seq == 0)
-        group_seq = frame.seq;
-      else if (frame.seq != next_seq)
-        whole = false;
-      next_seq = frame.seq + 1;
-      continue;
-    }
-    if (whole && frame.first_seq == group_seq && frame.seq == next_seq)
-      *out_tail = (tail_t){
-          .next_seq = frame.seq, .start = start, .end = spool->cursor.offset};
-    start = spool->cursor.offset;
-    group_seq = 0;
-    whole = true;
-  }
-  segment->unreadable |= spool->cursor.unreadable > 0;
-  out_tail->lost = spool->cursor.unreadable_end > out_tail->end;
-  return AU_OK;
-}
-
-/* Writes the bytes again where they stand. */
-static au_status_t write_again(const au_io_t *io, int fd, uint64_t from,
-                               uint64_t to) {
-  uint8_t part[16384];
-  while (from < to) {
-    size_t size = to - from < sizeof(part) ? to - from : sizeof(part);
-    ssize_t got = io->pread(fd, part, size, (off_t)from);
-    if (got < 0 && errno == EINTR)
-      continue;
-    if (got == 0)
-      errno = EIO;
-    if (got <= 0)
-      return AU_IO;
-    struct iovec iov = {.iov_base = part, .iov_len = (size_t)got};
-    ssize_t done = io->pwritev(fd, &iov, 1, (off_t)from);
-    if (done < 0 && errno == EINTR)
-      continue;
-    if (done == 0)
-      errno = EIO;
-    if (done <= 0)
-      return AU_IO;
-    from += (uint64_t)done;
-  }
-  return AU_OK;
-}
-
-/* Finds where the good data of the segment ends, and makes it durable: from
- * here on it counts as that. */
-static au_status_t settle_tail(au_spool_t *spool, au_segment_t *segment,
-                               tail_t *out_tail) {
-  const au_io_t *io = spool->store.io;
-  char name[AU_SEGMENT_NAME_SIZE];
-  au_segment_name(segment->number, name);
-  int fd = io->openat(spool->store.directory, name, O_RDWR, 0);
-  if (fd < 0)
-    return AU_IO;
-  au_status_t status = scan(spool, segment, fd, out_tail);
-  if (status == AU_OK)
-    status = write_again(io, fd, out_tail->start, out_tail->end);
-  if (status == AU_OK && io->fdatasync(fd) != 0)
-    status = AU_IO;
-  int error = errno;
-  io->close(fd);
-  errno = error;
-  if (status == AU_OK)
-    segment->end = out_tail->end;
-  return status;
 }
 
 static void tell_lost_tail(const au_segment_t *segment) {
@@ -280,10 +166,10 @@ static au_status_t find_end(au_spool_t *spool) {
         tail = s;
     if (tail == NULL)
       return AU_OK;
-    tail_t found = {.next_seq = 0};
+    au_tail_t found = {.next_seq = 0};
     au_status_t status = AU_OK;
     if (tail->first_seq != 0)
-      status = settle_tail(spool, tail, &found);
+      status = au_spool_settle_tail(spool, tail, &found);
     if (status != AU_OK)
       return status;
     spool->state.tail_lost |= found.lost;

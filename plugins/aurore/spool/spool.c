@@ -3,12 +3,15 @@
  * spool - opening and closing, append, read, trim; see spool.h for the
  * contract and spool/private.h for how the work is cut.
  */
-#include "spool/private.h"
+#include "spool/spool.h"
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/thread.h"
-#include "metrics/metrics.h"
+#include "spool/commit.h"
+#include "spool/keeper.h"
+#include "spool/recover.h"
+#include "spool/segments.h"
+#include "spool/trouble.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -44,7 +47,7 @@ static au_spool_t *spool_new(const au_spool_config_t *config) {
   pthread_mutex_init(&spool->write_lock, NULL);
   pthread_mutex_init(&spool->lock, NULL);
   if (au_thread_condition(&spool->work) != 0 ||
-      au_thread_condition(&spool->house) != 0 ||
+      au_thread_condition(&spool->upkeep) != 0 ||
       pthread_cond_init(&spool->idle, NULL) != 0) {
     free(spool);
     return NULL;
@@ -55,7 +58,7 @@ static au_spool_t *spool_new(const au_spool_config_t *config) {
 static au_status_t start_threads(au_spool_t *spool) {
   au_status_t status = au_spool_start_committer(spool);
   if (status == AU_OK)
-    status = au_spool_start_house(spool);
+    status = au_spool_start_keeper(spool);
   return status;
 }
 
@@ -100,24 +103,16 @@ void au_spool_close_intake(au_spool_t *spool) {
   au_spool_stop_committer(spool);
 }
 
-static void close_list(const au_spool_t *spool, au_segment_t *segment) {
-  while (segment != NULL) {
-    au_segment_t *next = segment->next;
-    au_segment_close(&spool->store, segment);
-    segment = next;
-  }
-}
-
 void au_spool_close(au_spool_t *spool) {
   if (spool == NULL)
     return;
   au_spool_close_intake(spool);
-  au_spool_stop_house(spool);
+  au_spool_stop_keeper(spool);
   const au_io_t *io = spool->store.io;
   if (spool->recovered)
     (void)au_spool_tidy(spool); /* has told; the next start does the rest */
-  close_list(spool, spool->oldest);
-  close_list(spool, spool->trimmed);
+  au_spool_close_segments(spool, spool->oldest);
+  au_spool_close_segments(spool, spool->trimmed);
   au_segment_close(&spool->store, spool->prepared);
   if (spool->read_fd >= 0)
     io->close(spool->read_fd);
@@ -130,7 +125,7 @@ void au_spool_close(au_spool_t *spool) {
   au_bytes_fini(&spool->writing.frames);
   au_bytes_fini(&spool->spare);
   pthread_cond_destroy(&spool->work);
-  pthread_cond_destroy(&spool->house);
+  pthread_cond_destroy(&spool->upkeep);
   pthread_cond_destroy(&spool->idle);
   pthread_mutex_destroy(&spool->lock);
   pthread_mutex_destroy(&spool->write_lock);
@@ -229,13 +224,6 @@ uint64_t au_spool_durable_seq(au_spool_t *spool) {
   return seq;
 }
 
-const char *au_spool_trouble(au_spool_t *spool) {
-  pthread_mutex_lock(&spool->lock);
-  const char *trouble = spool->trouble;
-  pthread_mutex_unlock(&spool->lock);
-  return trouble;
-}
-
 uint32_t au_spool_owners(au_spool_t *spool, au_uuid_t owner[AU_OWNERS_MAX],
                          uint64_t end_seq[AU_OWNERS_MAX]) {
   pthread_mutex_lock(&spool->lock);
@@ -258,48 +246,9 @@ void au_spool_confirm_owner(au_spool_t *spool) {
     spool->state.owners = 1;
     spool->state.tail_lost = false;
     spool->state_dirty = true;
-    pthread_cond_signal(&spool->house);
+    pthread_cond_signal(&spool->upkeep);
   }
   pthread_mutex_unlock(&spool->lock);
-}
-
-/* Bytes from one place to a later one. Holds lock. */
-static uint64_t distance_locked(const au_spool_t *spool, au_position_t from,
-                                au_position_t to) {
-  uint64_t bytes = 0;
-  for (const au_segment_t *s = spool->oldest; s != NULL; s = s->next) {
-    if (s->number < from.segment || s->number > to.segment)
-      continue;
-    uint64_t start = s->number == from.segment ? from.offset : 0;
-    uint64_t end = s->number == to.segment ? to.offset : s->end;
-    if (start < AU_SEGMENT_HEADER_SIZE)
-      start = AU_SEGMENT_HEADER_SIZE;
-    if (end > start)
-      bytes += end - start;
-  }
-  return bytes;
-}
-
-/* Takes the segments older than the begin off the list. Holds lock. Returns
- * those to close at once; with files the house thread deletes them. */
-static au_segment_t *drop_trimmed_locked(au_spool_t *spool) {
-  au_segment_t *dropped = NULL;
-  while (spool->oldest != NULL && spool->oldest != spool->newest &&
-         spool->oldest->number < spool->begin.segment) {
-    au_segment_t *segment = spool->oldest;
-    spool->oldest = segment->next;
-    segment->next = dropped;
-    dropped = segment;
-  }
-  if (spool->store.directory < 0 || dropped == NULL)
-    return dropped;
-  au_segment_t *last = dropped;
-  while (last->next != NULL)
-    last = last->next;
-  last->next = spool->trimmed;
-  spool->trimmed = dropped;
-  pthread_cond_signal(&spool->house);
-  return NULL;
 }
 
 void au_spool_trim(au_spool_t *spool, au_position_t to) {
@@ -308,7 +257,7 @@ void au_spool_trim(au_spool_t *spool, au_position_t to) {
   uint64_t bytes = 0;
   if (to.seq > spool->begin.seq) {
     events = to.seq - spool->begin.seq;
-    bytes = distance_locked(spool, spool->begin, to);
+    bytes = au_spool_distance_locked(spool, spool->begin, to);
     /* At rest nothing is in use, whatever damaged ranges were passed. */
     if (to.seq == spool->durable_seq || bytes > spool->bytes)
       bytes = spool->bytes;
@@ -316,14 +265,10 @@ void au_spool_trim(au_spool_t *spool, au_position_t to) {
     spool->begin = to;
     spool->state_dirty = true;
   }
-  au_segment_t *dropped = drop_trimmed_locked(spool);
+  au_segment_t *dropped = au_spool_drop_trimmed_locked(spool);
   pthread_mutex_unlock(&spool->lock);
   atomic_fetch_sub_explicit(&spool->usage->events, events,
                             memory_order_relaxed);
   atomic_fetch_sub_explicit(&spool->usage->bytes, bytes, memory_order_relaxed);
-  while (dropped != NULL) {
-    au_segment_t *next = dropped->next;
-    au_segment_close(&spool->store, dropped);
-    dropped = next;
-  }
+  au_spool_close_segments(spool, dropped);
 }

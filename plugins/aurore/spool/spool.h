@@ -34,7 +34,8 @@
 
 #include "base/io.h"
 #include "base/status.h"
-#include "event/event.h"
+#include "base/uuid.h"
+#include "config/durability.h"
 #include "event/row.h"
 #include "spool/frame.h"
 #include "spool/state.h"
@@ -42,13 +43,6 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
-
-typedef enum au_durability {
-  AU_DURABILITY_COMMIT,   /* a group is told after its fdatasync */
-  AU_DURABILITY_INTERVAL, /* a group is told at once, synced within the interval
-                           */
-  AU_DURABILITY_MEMORY    /* told at once, never synced */
-} au_durability_t;
 
 typedef struct au_spool au_spool_t;
 

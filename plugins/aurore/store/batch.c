@@ -5,6 +5,7 @@
 #include "store/batch.h"
 
 #include "base/clock.h"
+#include "base/utf8.h"
 #include "event/row.h"
 #include "metrics/metrics.h"
 #include "store/dead_letter.h"

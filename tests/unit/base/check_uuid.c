@@ -5,6 +5,7 @@
 #include "event/event.h"
 
 #include "base/clock.h"
+#include "base/timestamp.h"
 
 #include <check.h>
 #include <pthread.h>

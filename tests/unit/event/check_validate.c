@@ -5,6 +5,9 @@
  */
 #include "support/bodies.h"
 
+#include "base/timestamp.h"
+#include "base/utf8.h"
+
 /* --- what passes ----------------------------------------------------------*/
 
 START_TEST(an_event_becomes_a_row) {

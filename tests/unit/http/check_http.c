@@ -6,6 +6,8 @@
  */
 #include "support/http_client.h"
 
+#include "base/timestamp.h"
+
 #include <zlib.h>
 
 static server_t server;

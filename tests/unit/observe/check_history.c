@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/timestamp.h"
 #include "metrics/metrics.h"
 #include "observe/history.h"
 #include "observe/history_file.h"

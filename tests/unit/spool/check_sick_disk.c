@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
-/* --- the house thread ------------------------------------------------------
+/* --- the keeper ------------------------------------------------------
  */
 
 /* The system with a disk that is full, or fails to write. */
@@ -211,7 +211,7 @@ START_TEST(groups_that_cannot_be_synced_leave_nothing_behind) {
   for (uint64_t value = 4; value <= 40; value++)
     ck_assert_int_eq(append(spool, value, 1, 200), AU_IO);
   atomic_store(&disk.is_unsynced, false);
-  /* The one with rows, the one that failed last, and those that the house
+  /* The one with rows, the one that failed last, and those that the keeper
    * thread is about to make or to delete. */
   ck_assert_int_le(files(".segment", false), 5);
   ck_assert_int_eq(append(spool, 4, 1, 200), AU_OK);
@@ -381,7 +381,7 @@ START_TEST(what_was_never_synced_is_written_again_before_it_counts) {
 }
 END_TEST
 
-/* The house thread makes a segment; a rotation that cannot wait makes a newer
+/* The keeper makes a segment; a rotation that cannot wait makes a newer
  * one meanwhile, and is held until the older one is ready. */
 static struct {
   au_spool_t *spool;
@@ -403,7 +403,7 @@ static bool is_prepared(void) {
 
 static int racing_fallocate(int fd, off_t offset, off_t size) {
   if (atomic_load(&race.is_held)) {
-    if (pthread_equal(pthread_self(), race.spool->house_thread)) {
+    if (pthread_equal(pthread_self(), race.spool->keeper_thread)) {
       while (!atomic_load(&race.is_made))
         rest();
     } else {

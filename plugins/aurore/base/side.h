@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * side - which of the two plugins something belongs to.
+ */
+#ifndef AURORE_BASE_SIDE_H
+#define AURORE_BASE_SIDE_H
+
+typedef enum au_side {
+  AU_SIDE_BUFFER, /* event_buffer, the read side */
+  AU_SIDE_WRITER  /* event_writer, the write side */
+} au_side_t;
+
+#endif

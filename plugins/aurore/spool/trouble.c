@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * trouble - see spool/trouble.h.
+ */
+#include "spool/trouble.h"
+
+#include "base/log.h"
+
+#include <string.h>
+
+void au_spool_set_trouble(au_spool_t *spool, const char *trouble, int error) {
+  pthread_mutex_lock(&spool->lock);
+  bool changed = (spool->trouble == NULL) != (trouble == NULL);
+  spool->trouble = trouble;
+  if (trouble != NULL)
+    pthread_cond_signal(&spool->upkeep); /* which tries to mend it */
+  pthread_mutex_unlock(&spool->lock);
+  if (!changed)
+    return;
+  if (trouble == NULL) {
+    au_log(AU_LOG_NOTICE, "the spool can be written again");
+    au_notify(AU_SEVERITY_OKAY, "spool", "the spool can be written again");
+    return;
+  }
+  au_log(AU_LOG_ERROR,
+         "%s: %s; events are refused with 503 until it can, and nothing that "
+         "was accepted is lost",
+         trouble, strerror(error));
+  au_notify(AU_SEVERITY_FAILURE, "spool", "%s: %s", trouble, strerror(error));
+}
+
+const char *au_spool_trouble(au_spool_t *spool) {
+  pthread_mutex_lock(&spool->lock);
+  const char *trouble = spool->trouble;
+  pthread_mutex_unlock(&spool->lock);
+  return trouble;
+}
