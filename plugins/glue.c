@@ -228,27 +228,27 @@ static const char *severity_name(int severity) {
   }
 }
 
-static au_notice_value_t value_of(const notification_meta_t *meta) {
-  au_notice_value_t value = {.name = meta->name};
+static au_notification_value_t value_of(const notification_meta_t *meta) {
+  au_notification_value_t value = {.name = meta->name};
   switch (meta->type) {
   case NM_TYPE_STRING:
-    value.kind = AU_NOTICE_STRING;
+    value.kind = AU_NOTIFICATION_STRING;
     value.value.string = meta->nm_value.nm_string;
     break;
   case NM_TYPE_SIGNED_INT:
-    value.kind = AU_NOTICE_SIGNED;
+    value.kind = AU_NOTIFICATION_SIGNED;
     value.value.signed_int = meta->nm_value.nm_signed_int;
     break;
   case NM_TYPE_UNSIGNED_INT:
-    value.kind = AU_NOTICE_UNSIGNED;
+    value.kind = AU_NOTIFICATION_UNSIGNED;
     value.value.unsigned_int = meta->nm_value.nm_unsigned_int;
     break;
   case NM_TYPE_DOUBLE:
-    value.kind = AU_NOTICE_DOUBLE;
+    value.kind = AU_NOTIFICATION_DOUBLE;
     value.value.number = meta->nm_value.nm_double;
     break;
   case NM_TYPE_BOOLEAN:
-    value.kind = AU_NOTICE_BOOLEAN;
+    value.kind = AU_NOTIFICATION_BOOLEAN;
     value.value.boolean = meta->nm_value.nm_boolean;
     break;
   }
@@ -256,21 +256,22 @@ static au_notice_value_t value_of(const notification_meta_t *meta) {
 }
 
 int au_glue_notification(const notification_t *notification) {
-  au_notice_value_t values[AU_NOTICE_VALUES];
-  au_notice_t notice = {.time_us = (int64_t)CDTIME_T_TO_US(notification->time),
-                        .severity = severity_name(notification->severity),
-                        .host = notification->host,
-                        .plugin = notification->plugin,
-                        .plugin_instance = notification->plugin_instance,
-                        .type = notification->type,
-                        .type_instance = notification->type_instance,
-                        .message = notification->message,
-                        .values = values};
+  au_notification_value_t values[AU_NOTIFICATION_VALUES];
+  au_notification_t notice = {.time_us =
+                                  (int64_t)CDTIME_T_TO_US(notification->time),
+                              .severity = severity_name(notification->severity),
+                              .host = notification->host,
+                              .plugin = notification->plugin,
+                              .plugin_instance = notification->plugin_instance,
+                              .type = notification->type,
+                              .type_instance = notification->type_instance,
+                              .message = notification->message,
+                              .values = values};
   for (const notification_meta_t *meta = notification->meta;
-       meta != NULL && notice.values_count < AU_NOTICE_VALUES;
+       meta != NULL && notice.values_count < AU_NOTIFICATION_VALUES;
        meta = meta->next)
     values[notice.values_count++] = value_of(meta);
-  au_notice_put(&notice);
+  au_notification_put(&notice);
   return 0;
 }
 

@@ -37,7 +37,7 @@ static struct {
   bool has_options;
   au_http_t *http;
   au_history_t *history;
-  au_query_t *query;
+  au_query_pool_t *query;
   au_business_t *business;
   int abort_fd; /* -1: none */
 
@@ -67,7 +67,7 @@ au_options_t *au_pipeline_options(void) {
 /* Called by read callbacks and by the metrics routes. */
 static void sample(void) {
   pthread_mutex_lock(&pipeline.lock);
-  au_sampler_input_t input = {
+  au_health_input_t input = {
       .buffer = pipeline.buffer,
       .writer_expected = pipeline.registered[AU_SIDE_WRITER],
       .database_connected = pipeline.writers > 0,
@@ -77,7 +77,7 @@ static void sample(void) {
   for (unsigned i = 0; i < pipeline.writers; i++)
     if (!au_writer_is_connected(pipeline.writer[i]))
       input.database_connected = false;
-  au_sampler_run(&input);
+  au_health_sample(&input);
   pthread_mutex_unlock(&pipeline.lock);
 }
 
@@ -249,13 +249,13 @@ static au_status_t start_writer_side(char *error, size_t error_size) {
   if (status == AU_OK)
     status = start_retention();
   if (status == AU_OK)
-    status = au_query_start(options, pipeline.breaker, &pipeline.query);
+    status = au_query_pool_start(options, pipeline.breaker, &pipeline.query);
   if (status == AU_OK)
     status = au_business_start(options, pipeline.breaker, &pipeline.business);
   if (status == AU_OK && pipeline.http != NULL)
     au_http_set_query(pipeline.http, pipeline.query);
   if (status == AU_OK && options->notifications)
-    status = au_notice_start(&options->limits, pipeline.buffer);
+    status = au_notification_start(&options->limits, pipeline.buffer);
   if (status != AU_OK)
     snprintf(error, error_size, "could not start the writers: out of memory");
   return status;
@@ -358,8 +358,8 @@ au_status_t au_pipeline_stop(void) {
   if (pipeline.http != NULL)
     au_http_quiesce(pipeline.http);
   if (pipeline.query != NULL)
-    au_query_close(pipeline.query);
-  au_notice_stop();
+    au_query_pool_close(pipeline.query);
+  au_notification_stop();
   if (pipeline.buffer != NULL)
     au_buffer_close_intake(pipeline.buffer);
   for (unsigned i = 0; i < pipeline.writers; i++)
@@ -369,7 +369,7 @@ au_status_t au_pipeline_stop(void) {
   pipeline.business = NULL;
   bool writers_ended = stop_writers(deadline_ns);
   /* Queries may go on while the writers empty the buffer, and no longer. */
-  au_query_stop(pipeline.query);
+  au_query_pool_stop(pipeline.query);
   pthread_mutex_lock(&pipeline.lock);
   pipeline.sampled_http = NULL;
   pthread_mutex_unlock(&pipeline.lock);
@@ -378,7 +378,7 @@ au_status_t au_pipeline_stop(void) {
     au_http_destroy(pipeline.http);
     pipeline.http = NULL;
   }
-  au_query_destroy(pipeline.query);
+  au_query_pool_destroy(pipeline.query);
   pipeline.query = NULL;
   au_history_destroy(pipeline.history);
   pipeline.history = NULL;

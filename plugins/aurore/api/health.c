@@ -35,8 +35,8 @@ enum MHD_Result au_route_live(au_request_t *request) {
 }
 
 /* A database that is away does not matter while there is room. */
-unsigned au_judge_ready(const au_http_t *http, const char **out_message,
-                        const char **out_reason) {
+unsigned au_assess_ready(const au_http_t *http, const char **out_message,
+                         const char **out_reason) {
   *out_reason = "shutting down";
   *out_message = "SERVER_IS_SHUTTING_DOWN";
   if (au_http_is_quiescing(http))
@@ -56,7 +56,7 @@ unsigned au_judge_ready(const au_http_t *http, const char **out_message,
 enum MHD_Result au_route_ready(au_request_t *request) {
   const char *message = NULL;
   const char *reason = NULL;
-  unsigned status = au_judge_ready(request->http, &message, &reason);
+  unsigned status = au_assess_ready(request->http, &message, &reason);
   return answer_message(request, status, message, reason);
 }
 
@@ -68,8 +68,8 @@ void au_put_buffer_health(au_bytes_t *json, const au_http_t *http) {
                   "{\"status\":\"%s\",\"buffer\":{\"size\":%" PRIu64
                   ",\"capacity\":%" PRIu64
                   ",\"utilization_percent\":\"%.2f\"},\"metrics\":",
-                  au_sampler_health_text(health), figures.events,
-                  figures.capacity, figures.utilization_percent);
+                  au_health_text(health), figures.events, figures.capacity,
+                  figures.utilization_percent);
   au_put_buffer_metrics(json);
   au_bytes_put_u8(json, '}');
 }

@@ -53,9 +53,9 @@ static au_health_t judge_database(const look_t *look, au_status_t status) {
 }
 
 static au_breaker_snapshot_t breaker_of(const au_http_t *http) {
-  au_query_t *query = au_http_query(http);
+  au_query_pool_t *query = au_http_query(http);
   if (query != NULL)
-    return au_query_breaker(query);
+    return au_query_pool_breaker(query);
   return (au_breaker_snapshot_t){.state = AU_BREAKER_CLOSED};
 }
 
@@ -83,8 +83,8 @@ static void put_breaker(au_bytes_t *json, const au_breaker_snapshot_t *of) {
 /* The figures of db_connection_pool_*, so with the connections of the writers.
  */
 static void put_pool(au_bytes_t *json, const au_http_t *http) {
-  au_query_t *query = au_http_query(http);
-  unsigned waiting = query != NULL ? au_query_figures(query).waiting : 0;
+  au_query_pool_t *query = au_http_query(http);
+  unsigned waiting = query != NULL ? au_query_pool_usage(query).waiting : 0;
   au_bytes_printf(json, "{\"active\":%.0f,\"idle\":%.0f,\"waiting\":%u}",
                   fmax(au_metrics_gauge(AU_M_POOL_ACTIVE), 0),
                   fmax(au_metrics_gauge(AU_M_POOL_IDLE), 0), waiting);
@@ -135,14 +135,14 @@ static au_health_t put_memory(au_bytes_t *json) {
                                                    : AU_HEALTHY;
   au_bytes_printf(json,
                   "{\"status\":\"%s\",\"rss\":%.0f,\"usagePercent\":%.2f}",
-                  au_sampler_health_text(health), rss, percent);
+                  au_health_text(health), rss, percent);
   return health;
 }
 
 static au_health_t put_server(au_bytes_t *json, const au_http_t *http) {
   const char *message = NULL;
   const char *reason = NULL;
-  unsigned status = au_judge_ready(http, &message, &reason);
+  unsigned status = au_assess_ready(http, &message, &reason);
   au_bytes_printf(json, "{\"status\":%u,\"message\":\"%s\"", status, message);
   if (reason != NULL) {
     au_bytes_put_string(json, ",\"reason\":");
@@ -202,9 +202,9 @@ static enum MHD_Result answer_detailed(au_request_t *request, void *question,
   au_bytes_t body = AU_BYTES_INIT;
   au_bytes_put_string(&body, "{\"timestamp\":");
   put_time(&body, au_clock_wall_us());
-  au_bytes_printf(
-      &body, ",\"status\":\"%s\",\"responseTimeMs\":%.3f,\"uptime\":%.3f",
-      au_sampler_health_text(health), ms, au_http_uptime_s(request->http));
+  au_bytes_printf(&body,
+                  ",\"status\":\"%s\",\"responseTimeMs\":%.3f,\"uptime\":%.3f",
+                  au_health_text(health), ms, au_http_uptime_s(request->http));
   au_bytes_put(&body, parts.data, parts.size);
   au_bytes_put_u8(&body, '}');
   body.failed = body.failed || parts.failed;

@@ -39,8 +39,8 @@ enum MHD_Result au_route_metrics(au_request_t *request) {
                   "{\"status\":\"%s\",\"buffer_size\":%" PRIu64
                   ",\"buffer_capacity\":%" PRIu64
                   ",\"buffer_utilization_percent\":\"%.2f\",\"metrics\":",
-                  au_sampler_health_text(health), figures.events,
-                  figures.capacity, figures.utilization_percent);
+                  au_health_text(health), figures.events, figures.capacity,
+                  figures.utilization_percent);
   au_put_buffer_metrics(&body);
   au_bytes_printf(&body, ",\"uptime_seconds\":%.3f",
                   au_http_uptime_s(request->http));

@@ -48,15 +48,15 @@ typedef struct au_route_method {
   au_route_run_t run; /* NULL: the method is not allowed */
   au_route_begin_t begin;
   au_scope_t scope;
-  au_route_t label;
+  au_route_label_t label;
 } au_route_method_t;
 
 /* "/dlq/:id/reprocess": ":id" stands for one segment, which is not empty. The
  * first entry that fits is taken. */
-typedef struct au_route_entry {
+typedef struct au_route {
   const char *path;
   au_route_method_t method[AU_METHOD_COUNT];
-} au_route_entry_t;
+} au_route_t;
 
 /* A question that a route asks the database through the query pool. */
 typedef struct au_ask {
@@ -205,8 +205,8 @@ const au_options_t *au_http_options(const au_http_t *http);
 au_buffer_t *au_http_buffer(const au_http_t *http);
 bool au_http_is_quiescing(const au_http_t *http);
 double au_http_uptime_s(const au_http_t *http);
-au_query_t *au_http_query(const au_http_t *http);     /* NULL: there is none */
-au_history_t *au_http_history(const au_http_t *http); /* NULL: likewise */
+au_query_pool_t *au_http_query(const au_http_t *http); /* NULL: there is none */
+au_history_t *au_http_history(const au_http_t *http);  /* NULL: likewise */
 
 /* Takes "events" from the rate limits; 0 when they may pass, else the seconds
  * after which to try again. */
@@ -235,8 +235,8 @@ enum MHD_Result au_route_ready(au_request_t *request);
 enum MHD_Result au_route_health_buffer(au_request_t *request);
 /* Whether an event would be accepted now. Returns the status, 200 or 503;
  * "out_reason" is NULL when it is 200. */
-unsigned au_judge_ready(const au_http_t *http, const char **out_message,
-                        const char **out_reason);
+unsigned au_assess_ready(const au_http_t *http, const char **out_message,
+                         const char **out_reason);
 /* The answer of /health/buffer as an object. */
 void au_put_buffer_health(au_bytes_t *json, const au_http_t *http);
 

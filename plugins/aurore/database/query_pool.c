@@ -36,7 +36,7 @@ typedef struct lane {
 } lane_t;
 
 typedef struct worker {
-  au_query_t *query;
+  au_query_pool_t *query;
   lane_t *lane;
   pthread_t thread;
   bool started;
@@ -47,7 +47,7 @@ typedef struct worker {
   int64_t used_ns;
 } worker_t;
 
-struct au_query {
+struct au_query_pool {
   /* Immutable after start. */
   const au_options_t *options;
   au_breaker_t *breaker;
@@ -65,7 +65,7 @@ struct au_query {
   bool stop;
 };
 
-static bool is_stopped(const au_query_t *query) {
+static bool is_stopped(const au_query_pool_t *query) {
   struct pollfd fd = {.fd = query->stop_fd, .events = POLLIN};
   return poll(&fd, 1, 0) > 0;
 }
@@ -155,7 +155,7 @@ static au_status_t run(worker_t *worker, au_query_job_t *job,
 }
 
 /* An error of a query is one of ours, of the schema or of a right. */
-static void say(au_query_t *query, au_status_t status,
+static void say(au_query_pool_t *query, au_status_t status,
                 const au_database_error_t *error) {
   if (status == AU_OK && atomic_exchange(&query->in_trouble, false))
     au_log(AU_LOG_NOTICE, "queries are answered again");
@@ -173,7 +173,7 @@ static bool is_stale(const au_query_job_t *job, int64_t now_ns) {
 }
 
 static au_status_t attempt(worker_t *worker, au_query_job_t *job) {
-  au_query_t *query = worker->query;
+  au_query_pool_t *query = worker->query;
   int64_t now_ns = au_clock_monotonic_ns();
   au_permit_t permit;
   int64_t retry_ns = 0;
@@ -228,7 +228,7 @@ static au_query_job_t *pop_locked(lane_t *lane) {
 
 /* The next job; NULL: look at the connection, or stop. */
 static au_query_job_t *next_job(worker_t *worker, bool *out_stop) {
-  au_query_t *query = worker->query;
+  au_query_pool_t *query = worker->query;
   lane_t *lane = worker->lane;
   pthread_mutex_lock(&query->lock);
   if (!query->stop && lane->first == NULL && worker->connected) {
@@ -258,7 +258,7 @@ static void *worker_main(void *argument) {
   return NULL;
 }
 
-au_status_t au_query_submit(au_query_t *query, au_query_job_t *job) {
+au_status_t au_query_pool_submit(au_query_pool_t *query, au_query_job_t *job) {
   double timeout_s =
       job->timeout_s > 0 ? job->timeout_s : query->options->query_timeout_s;
   job->next = NULL;
@@ -300,12 +300,12 @@ au_status_t au_query_rows(const au_query_job_t *job, au_database_t *database,
   return au_database_rows(database, left_s(job), sql, take, context, error);
 }
 
-au_breaker_snapshot_t au_query_breaker(au_query_t *query) {
+au_breaker_snapshot_t au_query_pool_breaker(au_query_pool_t *query) {
   return au_breaker_snapshot(query->breaker);
 }
 
-au_query_figures_t au_query_figures(au_query_t *query) {
-  au_query_figures_t figures = {.active = atomic_load(&query->active)};
+au_query_pool_usage_t au_query_pool_usage(au_query_pool_t *query) {
+  au_query_pool_usage_t figures = {.active = atomic_load(&query->active)};
   unsigned connected = atomic_load(&query->connected);
   figures.idle = connected > figures.active ? connected - figures.active : 0;
   pthread_mutex_lock(&query->lock);
@@ -331,7 +331,7 @@ static au_status_t start_worker(worker_t *worker, const char *name) {
   return worker->started ? AU_OK : AU_NOMEM;
 }
 
-static au_status_t start_workers(au_query_t *query) {
+static au_status_t start_workers(au_query_pool_t *query) {
   query->workers = query->options->query_connections + 1;
   query->worker = calloc(query->workers, sizeof(*query->worker));
   if (query->worker == NULL)
@@ -349,10 +349,11 @@ static au_status_t start_workers(au_query_t *query) {
   return status;
 }
 
-au_status_t au_query_start(const au_options_t *options, au_breaker_t *breaker,
-                           au_query_t **out_query) {
+au_status_t au_query_pool_start(const au_options_t *options,
+                                au_breaker_t *breaker,
+                                au_query_pool_t **out_query) {
   *out_query = NULL;
-  au_query_t *query = calloc(1, sizeof(*query));
+  au_query_pool_t *query = calloc(1, sizeof(*query));
   if (query == NULL)
     return AU_NOMEM;
   query->options = options;
@@ -366,22 +367,22 @@ au_status_t au_query_start(const au_options_t *options, au_breaker_t *breaker,
   }
   query->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (!good || query->stop_fd < 0 || start_workers(query) != AU_OK) {
-    au_query_stop(query);
-    au_query_destroy(query);
+    au_query_pool_stop(query);
+    au_query_pool_destroy(query);
     return AU_NOMEM;
   }
   *out_query = query;
   return AU_OK;
 }
 
-void au_query_close(au_query_t *query) {
+void au_query_pool_close(au_query_pool_t *query) {
   pthread_mutex_lock(&query->lock);
   query->closed = true;
   pthread_mutex_unlock(&query->lock);
 }
 
 /* Those that nobody will run any more. */
-static void tell_waiting(au_query_t *query) {
+static void tell_waiting(au_query_pool_t *query) {
   for (int i = 0; i < LANES; i++) {
     for (;;) {
       pthread_mutex_lock(&query->lock);
@@ -394,7 +395,7 @@ static void tell_waiting(au_query_t *query) {
   }
 }
 
-void au_query_stop(au_query_t *query) {
+void au_query_pool_stop(au_query_pool_t *query) {
   if (query == NULL)
     return;
   pthread_mutex_lock(&query->lock);
@@ -414,7 +415,7 @@ void au_query_stop(au_query_t *query) {
   tell_waiting(query);
 }
 
-void au_query_destroy(au_query_t *query) {
+void au_query_pool_destroy(au_query_pool_t *query) {
   if (query == NULL)
     return;
   for (unsigned i = 0; query->worker != NULL && i < query->workers; i++)

@@ -37,7 +37,7 @@
 /* Jobs that may wait for each of the connections. */
 #define AU_QUERY_QUEUE 16
 
-typedef struct au_query au_query_t;
+typedef struct au_query_pool au_query_pool_t;
 typedef struct au_query_job au_query_job_t;
 
 /* Asks, with au_query_exec or the functions of database.h; the database is
@@ -80,26 +80,26 @@ struct au_query_job {
 
 /* "options" and "breaker" are borrowed until destroy. AU_NOMEM or AU_OK; no
  * connection is made yet. */
-AU_MUST_CHECK au_status_t au_query_start(const au_options_t *options,
-                                         au_breaker_t *breaker,
-                                         au_query_t **out_query);
+AU_MUST_CHECK au_status_t au_query_pool_start(const au_options_t *options,
+                                              au_breaker_t *breaker,
+                                              au_query_pool_t **out_query);
 
 /* Takes no more jobs of the normal lane; those it has go on. */
-void au_query_close(au_query_t *query);
+void au_query_pool_close(au_query_pool_t *query);
 
 /* Cancels all that runs, tells every job, ends the threads. Jobs that are
  * submitted afterwards are refused. NULL: nothing. */
-void au_query_stop(au_query_t *query);
+void au_query_pool_stop(au_query_pool_t *query);
 /* After stop. NULL: nothing. */
-void au_query_destroy(au_query_t *query);
+void au_query_pool_destroy(au_query_pool_t *query);
 
 /* Takes the job (borrowed until "done", which may come before this returns):
  * AU_PENDING. Otherwise "done" is not called:
  *   AU_FULL         too many jobs wait
  *   AU_UNAVAILABLE  the circuit breaker is open
  *   AU_CLOSED       closed or stopped */
-AU_MUST_CHECK au_status_t au_query_submit(au_query_t *query,
-                                          au_query_job_t *job);
+AU_MUST_CHECK au_status_t au_query_pool_submit(au_query_pool_t *query,
+                                               au_query_job_t *job);
 
 /* For "run": one simple-query string, within the time that the job has left. */
 AU_MUST_CHECK au_status_t au_query_exec(const au_query_job_t *job,
@@ -115,14 +115,14 @@ AU_MUST_CHECK au_status_t au_query_rows(const au_query_job_t *job,
                                         void *context,
                                         au_database_error_t *error);
 
-typedef struct au_query_figures {
+typedef struct au_query_pool_usage {
   unsigned active;  /* connections that run a job */
   unsigned idle;    /* connections that do not */
   unsigned waiting; /* jobs */
-} au_query_figures_t;
+} au_query_pool_usage_t;
 
-au_query_figures_t au_query_figures(au_query_t *query);
+au_query_pool_usage_t au_query_pool_usage(au_query_pool_t *query);
 /* Of the breaker that guards it. */
-au_breaker_snapshot_t au_query_breaker(au_query_t *query);
+au_breaker_snapshot_t au_query_pool_breaker(au_query_pool_t *query);
 
 #endif

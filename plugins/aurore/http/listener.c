@@ -30,11 +30,11 @@ const au_options_t *au_http_options(const au_http_t *http) {
 
 au_buffer_t *au_http_buffer(const au_http_t *http) { return http->buffer; }
 
-au_query_t *au_http_query(const au_http_t *http) {
+au_query_pool_t *au_http_query(const au_http_t *http) {
   return atomic_load(&http->query);
 }
 
-void au_http_set_query(au_http_t *http, au_query_t *query) {
+void au_http_set_query(au_http_t *http, au_query_pool_t *query) {
   atomic_store(&http->query, query);
 }
 

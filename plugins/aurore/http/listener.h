@@ -32,7 +32,7 @@ AU_MUST_CHECK au_status_t au_http_start(const au_options_t *options,
 /* Who asks the database for the routes; without it they answer that there is
  * none. Borrowed until destroy; it must have been stopped before au_http_stop,
  * so that no request waits for it any more. */
-void au_http_set_query(au_http_t *http, au_query_t *query);
+void au_http_set_query(au_http_t *http, au_query_pool_t *query);
 
 /* What GET /metrics/history answers with; without it nothing. Borrowed until
  * destroy. */
@@ -43,8 +43,8 @@ void au_http_set_history(au_http_t *http, au_history_t *history);
 void au_http_quiesce(au_http_t *http);
 
 /* Closes the listeners and ends the threads; waits for requests under way that
- * are suspended (au_buffer_close_intake and au_query_stop must have returned
- * before). */
+ * are suspended (au_buffer_close_intake and au_query_pool_stop must have
+ * returned before). */
 void au_http_stop(au_http_t *http);
 void au_http_destroy(au_http_t *http);
 

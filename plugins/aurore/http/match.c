@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-const au_route_entry_t au_routes[] = {
+const au_route_t au_routes[] = {
     {"/events",
      {[AU_METHOD_GET] = {.run = au_route_events_page,
                          .scope = AU_SCOPE_READ,
@@ -89,7 +89,7 @@ au_method_t au_route_method_of(const char *method) {
   return AU_METHOD_OTHER;
 }
 
-void au_route_allow(const au_route_entry_t *entry, char text[AU_ALLOW_SIZE]) {
+void au_route_allow(const au_route_t *entry, char text[AU_ALLOW_SIZE]) {
   size_t length = 0;
   text[0] = '\0';
   for (int i = 0; i < AU_METHOD_COUNT; i++)
@@ -120,9 +120,9 @@ static bool fits(const char *path, const char *url, size_t size,
   return *path == '\0' && url == end;
 }
 
-const au_route_entry_t *
-au_route_find(const au_route_entry_t *entries, size_t count, const char *url,
-              char out_parameter[AU_PARAMETER_MAX + 1]) {
+const au_route_t *au_route_find(const au_route_t *entries, size_t count,
+                                const char *url,
+                                char out_parameter[AU_PARAMETER_MAX + 1]) {
   size_t size = strlen(url);
   if (size > 1 && url[size - 1] == '/')
     size--; /* a trailing slash is accepted */

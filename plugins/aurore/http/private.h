@@ -64,8 +64,8 @@ struct au_http {
   char *key;
   char *client_ca;
 
-  _Atomic(au_query_t *) query;     /* NULL: none (yet) */
-  _Atomic(au_history_t *) history; /* NULL: none (yet) */
+  _Atomic(au_query_pool_t *) query; /* NULL: none (yet) */
+  _Atomic(au_history_t *) history;  /* NULL: none (yet) */
   _Atomic bool quiescing;
   _Atomic unsigned unbound;
   _Atomic unsigned requests; /* under way */
@@ -87,18 +87,18 @@ struct au_http {
 };
 
 /* http/match.c: the table, and looking into one. */
-extern const au_route_entry_t au_routes[];
+extern const au_route_t au_routes[];
 extern const size_t au_routes_count;
 
 /* The entry whose path fits, a trailing slash left out; NULL: none. What stands
  * at ":id" is copied to "out_parameter", else it is "". */
-const au_route_entry_t *au_route_find(const au_route_entry_t *entries,
-                                      size_t count, const char *url,
-                                      char out_parameter[AU_PARAMETER_MAX + 1]);
+const au_route_t *au_route_find(const au_route_t *entries, size_t count,
+                                const char *url,
+                                char out_parameter[AU_PARAMETER_MAX + 1]);
 au_method_t au_route_method_of(const char *method);
 /* The value of the header Allow. */
 #define AU_ALLOW_SIZE 64
-void au_route_allow(const au_route_entry_t *entry, char text[AU_ALLOW_SIZE]);
+void au_route_allow(const au_route_t *entry, char text[AU_ALLOW_SIZE]);
 
 /* http/loop.c: starts "Threads" loops on a listening socket, which stays the
  * caller's; false: nothing was started. Stop joins the threads and closes every

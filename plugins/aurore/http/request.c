@@ -122,8 +122,7 @@ static void answer_not_found(au_request_t *request, const char *url,
   au_bytes_fini(&message);
 }
 
-static void answer_not_allowed(au_request_t *request,
-                               const au_route_entry_t *entry) {
+static void answer_not_allowed(au_request_t *request, const au_route_t *entry) {
   char allow[AU_ALLOW_SIZE];
   au_route_allow(entry, allow);
   const char *const headers[] = {MHD_HTTP_HEADER_ALLOW, allow, NULL};
@@ -157,7 +156,7 @@ static bool authorize(au_request_t *request) {
 
 /* What the header alone decides. */
 static void begin(au_request_t *request, const char *url, const char *method) {
-  const au_route_entry_t *entry =
+  const au_route_t *entry =
       au_route_find(au_routes, au_routes_count, url, request->parameter);
   if (entry == NULL) {
     answer_not_found(request, url, method);
@@ -367,7 +366,7 @@ void au_http_completed(void *cls, struct MHD_Connection *connection,
   *con_cls = NULL;
   if (request->held != NULL)
     au_answer_forget_held(request); /* the client went away before */
-  au_route_t label =
+  au_route_label_t label =
       request->method != NULL ? request->method->label : AU_ROUTE_OTHER;
   if (request->answered) {
     au_metrics_observe(AU_M_HTTP_DURATION, label,

@@ -157,9 +157,10 @@ enum MHD_Result au_request_ask(au_request_t *request, const au_ask_t *ask,
                                   .timeout_s = ask->timeout_s,
                                   .peer_fd = socket_of(request->connection)};
   atomic_store(&request->pending, AU_PENDING_NO);
-  au_query_t *query = au_http_query(request->http);
-  au_status_t status =
-      query != NULL ? au_query_submit(query, &request->job) : AU_UNAVAILABLE;
+  au_query_pool_t *query = au_http_query(request->http);
+  au_status_t status = query != NULL
+                           ? au_query_pool_submit(query, &request->job)
+                           : AU_UNAVAILABLE;
   if (status == AU_PENDING)
     return await_suspended(request);
   request->told = status;

@@ -187,7 +187,7 @@ void au_metrics_count_failure(const char *sqlstate) {
   au_metrics_count(AU_M_BATCH_FAILURES, index, 1);
 }
 
-void au_metrics_count_request(au_route_t route, unsigned http_status) {
+void au_metrics_count_request(au_route_label_t route, unsigned http_status) {
   char text[16];
   (void)snprintf(text, sizeof(text), "%u", http_status);
   unsigned index = 0;

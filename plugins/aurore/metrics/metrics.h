@@ -68,7 +68,7 @@ typedef enum au_operation {
   AU_OPERATION_COUNT
 } au_operation_t;
 
-typedef enum au_route {
+typedef enum au_route_label {
   AU_ROUTE_EVENTS_POST,
   AU_ROUTE_EVENTS_GET,
   AU_ROUTE_METRICS,
@@ -76,7 +76,7 @@ typedef enum au_route {
   AU_ROUTE_DLQ,
   AU_ROUTE_OTHER,
   AU_ROUTE_COUNT
-} au_route_t;
+} au_route_label_t;
 
 #define AU_BUCKET_COUNT 17 /* 16 bounds and +Inf */
 
@@ -84,7 +84,7 @@ typedef enum au_route {
  * the index of a status or class (below); 0 where there is no label. */
 void au_metrics_count(au_metric_t metric, unsigned label, uint64_t n);
 void au_metrics_count_failure(const char *sqlstate); /* NULL: "connection" */
-void au_metrics_count_request(au_route_t route, unsigned http_status);
+void au_metrics_count_request(au_route_label_t route, unsigned http_status);
 void au_metrics_count_query(au_operation_t operation, double duration_ms,
                             double slow_ms); /* duration, total and slow */
 

@@ -19,7 +19,7 @@
 #define CPU_WINDOW_MIN_NS (AU_NS_PER_S / 2)
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* protects: all */
-static au_rate_t intake;                                 /* accepted, dropped */
+static au_growth_t intake;                               /* accepted, dropped */
 static int64_t cpu_seen_ns;
 static int64_t cpu_used_ns;
 
@@ -57,11 +57,11 @@ static void sample_memory(void) {
 }
 
 static double sample_rates(int64_t now_ns) {
-  const uint64_t total[AU_RATE_VALUES] = {
+  const uint64_t total[AU_GROWTH_VALUES] = {
       au_metrics_counter(AU_M_EVENTS_ENQUEUED, 0),
       au_metrics_counter(AU_M_EVENTS_DROPPED, 0)};
-  uint64_t growth[AU_RATE_VALUES];
-  double seconds = au_rate_update(&intake, now_ns, MINUTE_NS, total, growth);
+  uint64_t growth[AU_GROWTH_VALUES];
+  double seconds = au_growth_update(&intake, now_ns, MINUTE_NS, total, growth);
   double offered = (double)(growth[0] + growth[1]);
   double drop_rate = offered > 0 ? 100.0 * (double)growth[1] / offered : 0;
   au_metrics_set(AU_M_EVENTS_DROP_RATE, drop_rate);
@@ -70,7 +70,7 @@ static double sample_rates(int64_t now_ns) {
   return drop_rate;
 }
 
-au_health_t au_sampler_judge(double utilization_percent,
+au_health_t au_health_assess(double utilization_percent,
                              double drop_rate_percent) {
   if (utilization_percent >= 90 || drop_rate_percent > 5)
     return AU_CRITICAL;
@@ -87,12 +87,12 @@ static au_health_t sample_buffer(au_buffer_t *buffer, double drop_rate) {
   au_metrics_set(AU_M_BUFFER_UTILIZATION, figures.utilization_percent);
   au_metrics_set(AU_M_BUFFER_BYTES, (double)figures.bytes);
   au_metrics_set(AU_M_BUFFER_OLDEST_AGE, figures.oldest_age_s);
-  au_health_t health = au_sampler_judge(figures.utilization_percent, drop_rate);
+  au_health_t health = au_health_assess(figures.utilization_percent, drop_rate);
   au_metrics_set(AU_M_BUFFER_HEALTH, health);
   return health;
 }
 
-void au_sampler_run(const au_sampler_input_t *input) {
+void au_health_sample(const au_health_input_t *input) {
   int64_t now_ns = au_clock_monotonic_ns();
   pthread_mutex_lock(&lock);
   sample_cpu(now_ns);
@@ -111,7 +111,7 @@ void au_sampler_run(const au_sampler_input_t *input) {
   au_metrics_set(AU_M_HEALTH, healthy ? 1 : 0);
 }
 
-const char *au_sampler_health_text(au_health_t health) {
+const char *au_health_text(au_health_t health) {
   switch (health) {
   case AU_WARNING:
     return "warning";

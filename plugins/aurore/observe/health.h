@@ -19,22 +19,22 @@ typedef enum au_health {
 } au_health_t;
 
 /* What the sampler cannot see by itself. */
-typedef struct au_sampler_input {
+typedef struct au_health_input {
   au_buffer_t *buffer;  /* NULL: there is none in this process */
   bool writer_expected; /* event_writer is loaded */
   bool database_connected;
   unsigned unbound; /* listeners that are not bound */
-} au_sampler_input_t;
+} au_health_input_t;
 
 /* Sets the sampled gauges in the metrics. */
-void au_sampler_run(const au_sampler_input_t *input);
+void au_health_sample(const au_health_input_t *input);
 
 /* critical: utilization >= 90 % or drop rate > 5 %; warning: >= 70 % or > 1 %.
  */
-au_health_t au_sampler_judge(double utilization_percent,
+au_health_t au_health_assess(double utilization_percent,
                              double drop_rate_percent);
 
 /* "healthy", "warning", "critical". */
-const char *au_sampler_health_text(au_health_t health);
+const char *au_health_text(au_health_t health);
 
 #endif

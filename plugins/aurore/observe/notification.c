@@ -70,8 +70,8 @@ static size_t clip(const char *text, size_t max) {
   return at;
 }
 
-static void put_event(const au_notice_t *notice, const au_limits_t *limits,
-                      au_bytes_t *json) {
+static void put_event(const au_notification_t *notice,
+                      const au_limits_t *limits, au_bytes_t *json) {
   int64_t time_us = notice->time_us;
   if (time_us <= 0 || time_us >= TIME_MAX_US)
     time_us = au_clock_wall_us();
@@ -87,7 +87,7 @@ static void put_event(const au_notice_t *notice, const au_limits_t *limits,
   au_json_put_string(json, message, clip(message, limits->message_max_length));
 }
 
-static void put_origin(const au_notice_t *notice, au_bytes_t *json) {
+static void put_origin(const au_notification_t *notice, au_bytes_t *json) {
   const struct {
     const char *name;
     const char *text;
@@ -103,31 +103,32 @@ static void put_origin(const au_notice_t *notice, au_bytes_t *json) {
   }
 }
 
-static void put_value(const au_notice_value_t *value, au_bytes_t *json) {
+static void put_value(const au_notification_value_t *value, au_bytes_t *json) {
   switch (value->kind) {
-  case AU_NOTICE_STRING:
+  case AU_NOTIFICATION_STRING:
     au_json_put_text(json, value->value.string);
     break;
-  case AU_NOTICE_SIGNED:
+  case AU_NOTIFICATION_SIGNED:
     au_bytes_printf(json, "%" PRId64, value->value.signed_int);
     break;
-  case AU_NOTICE_UNSIGNED:
+  case AU_NOTIFICATION_UNSIGNED:
     au_bytes_printf(json, "%" PRIu64, value->value.unsigned_int);
     break;
-  case AU_NOTICE_DOUBLE: /* JSON has no number that is none */
+  case AU_NOTIFICATION_DOUBLE: /* JSON has no number that is none */
     if (isfinite(value->value.number))
       au_bytes_printf(json, "%.17g", value->value.number);
     else
       au_bytes_put_string(json, "null");
     break;
-  case AU_NOTICE_BOOLEAN:
+  case AU_NOTIFICATION_BOOLEAN:
     au_bytes_put_string(json, value->value.boolean ? "true" : "false");
     break;
   }
 }
 
-static void put_values(const au_notice_t *notice, au_bytes_t *json) {
-  for (size_t i = 0; i < notice->values_count && i < AU_NOTICE_VALUES; i++) {
+static void put_values(const au_notification_t *notice, au_bytes_t *json) {
+  for (size_t i = 0; i < notice->values_count && i < AU_NOTIFICATION_VALUES;
+       i++) {
     if (i > 0)
       au_bytes_put_u8(json, ',');
     au_json_put_text(json, notice->values[i].name);
@@ -144,7 +145,8 @@ static void free_item(item_t *item) {
 }
 
 /* NULL when out of memory. */
-static item_t *make_item(const au_notice_t *notice, const au_limits_t *limits) {
+static item_t *make_item(const au_notification_t *notice,
+                         const au_limits_t *limits) {
   item_t *item = calloc(1, sizeof(*item));
   if (item == NULL)
     return NULL;
@@ -164,11 +166,11 @@ static void count_unavailable(void) {
   au_metrics_count(AU_M_EVENTS_REJECTED, AU_REASON_UNAVAILABLE, 1);
 }
 
-void au_notice_put(const au_notice_t *notice) {
+void au_notification_put(const au_notification_t *notice) {
   pthread_mutex_lock(&notices.lock);
   bool is_open = notices.is_open;
   /* Not beyond the bound while the thread is slow: not even for a moment. */
-  bool has_room = notices.count < AU_NOTICE_QUEUE;
+  bool has_room = notices.count < AU_NOTIFICATION_QUEUE;
   if (is_open && has_room)
     notices.count++;
   au_limits_t limits =
@@ -301,7 +303,8 @@ static void *notice_main(void *argument) {
 /* --- start and stop --------------------------------------------------------
  */
 
-au_status_t au_notice_start(const au_limits_t *limits, au_buffer_t *buffer) {
+au_status_t au_notification_start(const au_limits_t *limits,
+                                  au_buffer_t *buffer) {
   if (!notices.has_wake && pthread_cond_init(&notices.wake, NULL) != 0)
     return AU_NOMEM;
   notices.has_wake = true;
@@ -322,7 +325,7 @@ au_status_t au_notice_start(const au_limits_t *limits, au_buffer_t *buffer) {
   return AU_NOMEM;
 }
 
-void au_notice_stop(void) {
+void au_notification_stop(void) {
   pthread_mutex_lock(&notices.lock);
   bool was_open = notices.is_open;
   notices.is_open = false;

@@ -30,22 +30,22 @@
 struct au_buffer;
 
 /* Notifications that may wait for the thread. */
-#define AU_NOTICE_QUEUE 256
+#define AU_NOTIFICATION_QUEUE 256
 /* Of a notification's own values; more are left out. */
-#define AU_NOTICE_VALUES 64
+#define AU_NOTIFICATION_VALUES 64
 
-typedef enum au_notice_kind {
-  AU_NOTICE_STRING,
-  AU_NOTICE_SIGNED,
-  AU_NOTICE_UNSIGNED,
-  AU_NOTICE_DOUBLE,
-  AU_NOTICE_BOOLEAN
-} au_notice_kind_t;
+typedef enum au_notification_kind {
+  AU_NOTIFICATION_STRING,
+  AU_NOTIFICATION_SIGNED,
+  AU_NOTIFICATION_UNSIGNED,
+  AU_NOTIFICATION_DOUBLE,
+  AU_NOTIFICATION_BOOLEAN
+} au_notification_kind_t;
 
 /* One of a notification's own values. */
-typedef struct au_notice_value {
+typedef struct au_notification_value {
   const char *name;
-  au_notice_kind_t kind;
+  au_notification_kind_t kind;
   union {
     const char *string;
     int64_t signed_int;
@@ -53,10 +53,10 @@ typedef struct au_notice_value {
     double number;
     bool boolean;
   } value;
-} au_notice_value_t;
+} au_notification_value_t;
 
 /* All text is borrowed for the call, and may be any bytes. */
-typedef struct au_notice {
+typedef struct au_notification {
   int64_t time_us; /* since 1970; outside the years of an event: now */
   const char *severity;
   const char *host;
@@ -65,25 +65,25 @@ typedef struct au_notice {
   const char *type;
   const char *type_instance;
   const char *message;
-  const au_notice_value_t *values;
+  const au_notification_value_t *values;
   size_t values_count;
-} au_notice_t;
+} au_notification_t;
 
 /* Starts the thread. "limits" and "buffer" are borrowed until stop. AU_NOMEM:
  * nothing was started. */
-AU_MUST_CHECK au_status_t au_notice_start(const au_limits_t *limits,
-                                          struct au_buffer *buffer);
+AU_MUST_CHECK au_status_t au_notification_start(const au_limits_t *limits,
+                                                struct au_buffer *buffer);
 
 /* Appends what waits, and ends the thread. To be called before the buffer is
  * closed. Without a start it does nothing. */
-void au_notice_stop(void);
+void au_notification_stop(void);
 
 /* The plugins call this; all else in libaurore is hidden. */
 #pragma GCC visibility push(default)
 
 /* Takes a notification, unless it is not started. Never waits, never logs,
  * never notifies. */
-void au_notice_put(const au_notice_t *notice);
+void au_notification_put(const au_notification_t *notice);
 
 #pragma GCC visibility pop
 

@@ -44,7 +44,7 @@ struct au_buffer {
   _Atomic int64_t enqueued_ns; /* monotonic; 0: never */
 
   pthread_mutex_t rate_lock; /* protects: drained */
-  au_rate_t drained;
+  au_growth_t drained;
 };
 
 static uint64_t segment_bytes(const au_buffer_config_t *config) {
@@ -270,14 +270,14 @@ void au_buffer_figures(au_buffer_t *buffer, au_buffer_figures_t *out) {
 }
 
 unsigned au_buffer_retry_after_s(au_buffer_t *buffer) {
-  const uint64_t total[AU_RATE_VALUES] = {
+  const uint64_t total[AU_GROWTH_VALUES] = {
       au_metrics_counter(AU_M_EVENTS_PROCESSED, 0) +
           au_metrics_counter(AU_M_DEAD_LETTERS, 0),
       0};
-  uint64_t growth[AU_RATE_VALUES];
+  uint64_t growth[AU_GROWTH_VALUES];
   pthread_mutex_lock(&buffer->rate_lock);
-  double seconds = au_rate_update(&buffer->drained, au_clock_monotonic_ns(),
-                                  DRAIN_WINDOW_NS, total, growth);
+  double seconds = au_growth_update(&buffer->drained, au_clock_monotonic_ns(),
+                                    DRAIN_WINDOW_NS, total, growth);
   pthread_mutex_unlock(&buffer->rate_lock);
   if (seconds <= 0 || growth[0] == 0)
     return seconds > 1 ? RETRY_AFTER_MAX_S : 5;

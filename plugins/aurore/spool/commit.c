@@ -16,7 +16,7 @@
 #include <string.h>
 
 /* No group waits longer than this for others to join it. */
-#define GATHER_NS (AU_NS_PER_MS / 2)
+#define WAIT_FOR_MORE_NS (AU_NS_PER_MS / 2)
 
 static int write_all(const au_io_t *io, int fd, const uint8_t *data,
                      size_t size, uint64_t offset) {
@@ -147,17 +147,17 @@ static void refuse(au_spool_t *spool, const au_group_t *group) {
 /* A sync costs the same for one request as for a hundred. Under load, when many
  * have just been told and are expected to come back, the next group waits a
  * moment for most of them. Holds lock. */
-static void gather(au_spool_t *spool) {
+static void wait_for_more(au_spool_t *spool) {
   struct timespec until =
-      au_clock_timespec(au_clock_monotonic_ns() + GATHER_NS);
-  while (spool->pending.waiters < spool->gather && !spool->closed)
+      au_clock_timespec(au_clock_monotonic_ns() + WAIT_FOR_MORE_NS);
+  while (spool->pending.waiters < spool->group_target && !spool->closed)
     if (pthread_cond_timedwait(&spool->work, &spool->lock, &until) != 0)
       break;
 }
 
 static void commit_pending(au_spool_t *spool) {
-  if (spool->pending.waiters < spool->gather)
-    gather(spool);
+  if (spool->pending.waiters < spool->group_target)
+    wait_for_more(spool);
   au_group_t group = spool->pending;
   spool->pending = (au_group_t){.frames = spool->spare};
   spool->spare = (au_bytes_t)AU_BYTES_INIT;
@@ -181,7 +181,7 @@ static void commit_pending(au_spool_t *spool) {
   spool->committing = false;
   /* 7/8 of those who were here: measured beside a half and all, it takes the
    * least time a request but for all, and does not wait for the slowest. */
-  spool->gather = (group.waiters + spool->pending.waiters) * 7 / 8;
+  spool->group_target = (group.waiters + spool->pending.waiters) * 7 / 8;
   pthread_cond_broadcast(&spool->idle);
 }
 

@@ -49,10 +49,10 @@ struct au_spool {
   pthread_cond_t upkeep; /* the keeper: something to do, or stop */
   pthread_cond_t idle;   /* whoever waits for the committer to finish */
   au_group_t pending;
-  au_bytes_t spare;     /* memory for the next pending group */
-  uint64_t next_number; /* of the next segment to make */
-  bool committing;      /* a group is being written */
-  unsigned gather;      /* a group of fewer waiters may wait for more */
+  au_bytes_t spare;      /* memory for the next pending group */
+  uint64_t next_number;  /* of the next segment to make */
+  bool committing;       /* a group is being written */
+  unsigned group_target; /* a group of fewer waiters may wait for more */
   bool closed;
   bool stop;
   uint64_t durable_seq; /* the next number to be given */

@@ -174,7 +174,7 @@ static au_status_t append_later(au_spool_t *spool, const au_rows_t *rows,
       group->waiters++;
       /* The committer wants to know of the first one, and of enough. */
       if (!spool->committing &&
-          (group->waiters == 1 || group->waiters == spool->gather))
+          (group->waiters == 1 || group->waiters == spool->group_target))
         pthread_cond_signal(&spool->work);
       status = AU_PENDING;
     }

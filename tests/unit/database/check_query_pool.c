@@ -15,7 +15,7 @@
 
 static au_options_t options;
 static au_breaker_t *breaker;
-static au_query_t *query;
+static au_query_pool_t *query;
 
 /* One question of a test. */
 typedef struct question {
@@ -72,7 +72,7 @@ static au_status_t wait_told(question_t *question) {
 }
 
 static void submit(question_t *question) {
-  ck_assert_int_eq(au_query_submit(query, &question->job), AU_PENDING);
+  ck_assert_int_eq(au_query_pool_submit(query, &question->job), AU_PENDING);
 }
 
 static au_status_t ask_pool(question_t *question, const char *sql) {
@@ -94,12 +94,12 @@ static void start(void) {
       .successes = options.breaker_successes,
       .timeout_ns = au_clock_seconds_ns(options.breaker_timeout_s)};
   ck_assert_int_eq(au_breaker_create(&config, &breaker), AU_OK);
-  ck_assert_int_eq(au_query_start(&options, breaker, &query), AU_OK);
+  ck_assert_int_eq(au_query_pool_start(&options, breaker, &query), AU_OK);
 }
 
 static void stop(void) {
-  au_query_stop(query);
-  au_query_destroy(query);
+  au_query_pool_stop(query);
+  au_query_pool_destroy(query);
   au_breaker_destroy(breaker);
 }
 
@@ -135,7 +135,7 @@ START_TEST(a_question_is_answered) {
   ck_assert_str_eq(question.answer, "42");
   ck_assert_uint_eq(question.tellings, 1);
   ck_assert_uint_eq(au_metrics_counter(AU_M_QUERIES, AU_OPERATION_QUERY), 1);
-  au_query_figures_t figures = au_query_figures(query);
+  au_query_pool_usage_t figures = au_query_pool_usage(query);
   ck_assert_uint_eq(figures.active, 0);
   ck_assert_uint_eq(figures.idle, 1);
   ck_assert_uint_eq(figures.waiting, 0);
@@ -146,7 +146,7 @@ END_TEST
 
 START_TEST(no_connection_is_made_before_it_is_needed) {
   start();
-  ck_assert_uint_eq(au_query_figures(query).idle, 0);
+  ck_assert_uint_eq(au_query_pool_usage(query).idle, 0);
   ck_assert(au_metrics_gauge(AU_M_POOL_IDLE) == 0);
 }
 END_TEST
@@ -158,7 +158,7 @@ START_TEST(an_error_of_the_query_is_told_and_keeps_the_connection) {
   question_t question;
   ck_assert_int_eq(ask_pool(&question, "SELECT 1 / 0"), AU_INVALID);
   ck_assert_int_eq(ask_pool(&question, "SELECT no_such_column"), AU_INVALID);
-  ck_assert_uint_eq(au_query_figures(query).idle, 1);
+  ck_assert_uint_eq(au_query_pool_usage(query).idle, 1);
   ck_assert_int_eq(ask_pool(&question, "SELECT 7"), AU_OK);
   ck_assert_int_eq(au_breaker_snapshot(breaker).state, AU_BREAKER_CLOSED);
 }
@@ -191,7 +191,7 @@ START_TEST(a_query_past_its_time_is_cancelled_on_the_server) {
   ck_assert_str_eq(ask(control, running_sql("pg_sleep(600)")), "0");
   /* Slow is not broken. */
   ck_assert_int_eq(au_breaker_snapshot(breaker).state, AU_BREAKER_CLOSED);
-  ck_assert_uint_eq(au_query_figures(query).idle, 1);
+  ck_assert_uint_eq(au_query_pool_usage(query).idle, 1);
 }
 END_TEST
 
@@ -230,9 +230,9 @@ START_TEST(a_short_look_does_not_wait_behind_queries) {
   ck_assert_int_eq(wait_told(&look), AU_OK);
   ck_assert_str_eq(look.answer, "5");
   ck_assert_uint_eq(slow.tellings, 0);
-  ck_assert_uint_eq(au_query_figures(query).active, 1);
-  ck_assert_uint_eq(au_query_figures(query).idle, 1);
-  au_query_stop(query);
+  ck_assert_uint_eq(au_query_pool_usage(query).active, 1);
+  ck_assert_uint_eq(au_query_pool_usage(query).idle, 1);
+  au_query_pool_stop(query);
   ck_assert_int_eq(wait_told(&slow), AU_CLOSED);
 }
 END_TEST
@@ -299,11 +299,11 @@ START_TEST(a_full_queue_refuses) {
     prepare(&questions[i], "SELECT 1");
     submit(&questions[i]);
   }
-  ck_assert_uint_eq(au_query_figures(query).waiting, AU_QUERY_QUEUE);
+  ck_assert_uint_eq(au_query_pool_usage(query).waiting, AU_QUERY_QUEUE);
   prepare(&questions[AU_QUERY_QUEUE + 1], "SELECT 1");
-  ck_assert_int_eq(au_query_submit(query, &questions[AU_QUERY_QUEUE + 1].job),
-                   AU_FULL);
-  au_query_stop(query);
+  ck_assert_int_eq(
+      au_query_pool_submit(query, &questions[AU_QUERY_QUEUE + 1].job), AU_FULL);
+  au_query_pool_stop(query);
   for (int i = 0; i <= AU_QUERY_QUEUE; i++)
     ck_assert_int_eq(wait_told(&questions[i]), AU_CLOSED);
   ck_assert_uint_eq(questions[AU_QUERY_QUEUE + 1].tellings, 0);
@@ -317,18 +317,18 @@ START_TEST(a_closed_pool_refuses_and_finishes_what_it_has) {
   question_t running;
   prepare(&running, "SELECT pg_sleep(0.3)");
   submit(&running);
-  au_query_close(query);
+  au_query_pool_close(query);
   question_t refused_one;
   prepare(&refused_one, "SELECT 1");
-  ck_assert_int_eq(au_query_submit(query, &refused_one.job), AU_CLOSED);
+  ck_assert_int_eq(au_query_pool_submit(query, &refused_one.job), AU_CLOSED);
   question_t look;
   prepare(&look, "SELECT 1");
   look.job.lane = AU_QUERY_SHORT;
   submit(&look);
   ck_assert_int_eq(wait_told(&look), AU_OK);
   ck_assert_int_eq(wait_told(&running), AU_OK);
-  au_query_stop(query);
-  ck_assert_int_eq(au_query_submit(query, &look.job), AU_CLOSED);
+  au_query_pool_stop(query);
+  ck_assert_int_eq(au_query_pool_submit(query, &look.job), AU_CLOSED);
 }
 END_TEST
 
@@ -348,7 +348,7 @@ START_TEST(a_database_that_is_away_opens_the_breaker) {
   ck_assert_uint_eq(question.runs, 0);
   ck_assert_int_eq(au_breaker_snapshot(breaker).state, AU_BREAKER_OPEN);
   prepare(&question, "SELECT 1");
-  ck_assert_int_eq(au_query_submit(query, &question.job), AU_UNAVAILABLE);
+  ck_assert_int_eq(au_query_pool_submit(query, &question.job), AU_UNAVAILABLE);
   ck_assert_uint_eq(question.tellings, 0);
   close(fd);
 }
@@ -412,7 +412,7 @@ START_TEST(a_stop_ends_a_wait_for_a_silent_server) {
   submit(&question);
   struct pollfd connecting = {.fd = fd, .events = POLLIN};
   ck_assert_int_eq(poll(&connecting, 1, -1), 1);
-  au_query_stop(query);
+  au_query_pool_stop(query);
   ck_assert_int_eq(wait_told(&question), AU_CLOSED);
   ck_assert_int_eq(au_breaker_snapshot(breaker).failures, 0);
   close(fd);

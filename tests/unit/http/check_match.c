@@ -13,7 +13,7 @@ static enum MHD_Result run(au_request_t *request) {
   return MHD_NO;
 }
 
-static const au_route_entry_t entries[] = {
+static const au_route_t entries[] = {
     {"/dlq", {[AU_METHOD_GET] = {.run = run}}},
     {"/dlq/statistics", {[AU_METHOD_GET] = {.run = run}}},
     {"/dlq/:id",
@@ -60,9 +60,9 @@ static const struct {
 
 START_TEST(a_path_means_the_first_entry_that_fits) {
   char parameter[AU_PARAMETER_MAX + 1] = "left over";
-  const au_route_entry_t *found =
+  const au_route_t *found =
       au_route_find(entries, COUNT, cases[_i].url, parameter);
-  const au_route_entry_t *expected =
+  const au_route_t *expected =
       cases[_i].entry == NONE ? NULL : &entries[cases[_i].entry];
   ck_assert_msg(found == expected, "\"%s\"", cases[_i].url);
   ck_assert_str_eq(parameter, cases[_i].parameter);

@@ -61,30 +61,30 @@ static void setup(void) {
   au_log_set_sink(NULL);
   atomic_store(&warnings, 0);
   limits = (au_limits_t)AU_LIMITS_DEFAULT;
-  ck_assert_int_eq(au_notice_start(&limits, fake_buffer_open()), AU_OK);
+  ck_assert_int_eq(au_notification_start(&limits, fake_buffer_open()), AU_OK);
 }
 
 static void teardown(void) {
   fake_buffer_release();
-  au_notice_stop();
+  au_notification_stop();
   fake_buffer_close();
 }
 
 /* With other limits. */
 static void start_again(void) {
-  au_notice_stop();
+  au_notification_stop();
   fake_buffer_close();
-  ck_assert_int_eq(au_notice_start(&limits, fake_buffer_open()), AU_OK);
+  ck_assert_int_eq(au_notification_start(&limits, fake_buffer_open()), AU_OK);
 }
 
-static const au_notice_t plain = {.time_us = TIME_US,
-                                  .severity = "failure",
-                                  .host = "h",
-                                  .plugin = "df",
-                                  .plugin_instance = "root",
-                                  .type = "percent_bytes",
-                                  .type_instance = "used",
-                                  .message = "it is full"};
+static const au_notification_t plain = {.time_us = TIME_US,
+                                        .severity = "failure",
+                                        .host = "h",
+                                        .plugin = "df",
+                                        .plugin_instance = "root",
+                                        .type = "percent_bytes",
+                                        .type_instance = "used",
+                                        .message = "it is full"};
 
 static uint64_t rejected(au_reason_t reason) {
   return au_metrics_counter(AU_M_EVENTS_REJECTED, reason);
@@ -98,9 +98,9 @@ static void await_calls(uint64_t calls) {
 }
 
 /* The one event that the notification has become. */
-static au_event_t kept(const au_notice_t *notice) {
+static au_event_t kept(const au_notification_t *notice) {
   uint64_t calls = fake_buffer_calls();
-  au_notice_put(notice);
+  au_notification_put(notice);
   await_calls(calls + 1);
   return fake_buffer_event(0);
 }
@@ -128,17 +128,17 @@ START_TEST(a_notification_becomes_an_event) {
 END_TEST
 
 START_TEST(its_own_values_come_too) {
-  const au_notice_value_t values[] = {
-      {"text", AU_NOTICE_STRING, {.string = "a \"b\"\n"}},
-      {"low", AU_NOTICE_SIGNED, {.signed_int = INT64_MIN}},
-      {"high", AU_NOTICE_UNSIGNED, {.unsigned_int = UINT64_MAX}},
-      {"half", AU_NOTICE_DOUBLE, {.number = 0.5}},
-      {"none", AU_NOTICE_DOUBLE, {.number = (double)NAN}},
-      {"endless", AU_NOTICE_DOUBLE, {.number = (double)INFINITY}},
-      {"yes", AU_NOTICE_BOOLEAN, {.boolean = true}},
-      {"no", AU_NOTICE_BOOLEAN, {.boolean = false}},
-      {"null", AU_NOTICE_STRING, {.string = NULL}}};
-  au_notice_t notice = plain;
+  const au_notification_value_t values[] = {
+      {"text", AU_NOTIFICATION_STRING, {.string = "a \"b\"\n"}},
+      {"low", AU_NOTIFICATION_SIGNED, {.signed_int = INT64_MIN}},
+      {"high", AU_NOTIFICATION_UNSIGNED, {.unsigned_int = UINT64_MAX}},
+      {"half", AU_NOTIFICATION_DOUBLE, {.number = 0.5}},
+      {"none", AU_NOTIFICATION_DOUBLE, {.number = (double)NAN}},
+      {"endless", AU_NOTIFICATION_DOUBLE, {.number = (double)INFINITY}},
+      {"yes", AU_NOTIFICATION_BOOLEAN, {.boolean = true}},
+      {"no", AU_NOTIFICATION_BOOLEAN, {.boolean = false}},
+      {"null", AU_NOTIFICATION_STRING, {.string = NULL}}};
+  au_notification_t notice = plain;
   notice.values = values;
   notice.values_count = sizeof(values) / sizeof(values[0]);
   check_text(kept(&notice).metadata,
@@ -151,7 +151,7 @@ START_TEST(its_own_values_come_too) {
 END_TEST
 
 START_TEST(a_name_may_be_empty) {
-  au_notice_t notice = plain;
+  au_notification_t notice = plain;
   notice.plugin = notice.plugin_instance = notice.message = "";
   au_event_t event = kept(&notice);
   check_text(event.service, "collectd");
@@ -160,7 +160,7 @@ START_TEST(a_name_may_be_empty) {
 END_TEST
 
 START_TEST(what_is_no_text_is_repaired) {
-  au_notice_t notice = plain;
+  au_notification_t notice = plain;
   notice.plugin = "d\xff";
   notice.host = "\xc3";
   notice.message = "half \xe2\x82";
@@ -176,7 +176,7 @@ START_TEST(text_is_cut_to_its_limit) {
   limits.service_max_length = 10;
   limits.message_max_length = 3;
   start_again();
-  au_notice_t notice = plain;
+  au_notification_t notice = plain;
   notice.plugin = "\xc3\xa9\xc3\xa9\xc3\xa9";
   notice.message = "\xe2\x82\xac\xff\xf0\x9f\x98\x80\xe2\x82\xac";
   au_event_t event = kept(&notice);
@@ -198,8 +198,9 @@ START_TEST(metadata_that_is_too_much_is_left_out) {
   limits.metadata_max_keys = row[_i].keys;
   limits.metadata_max_depth = row[_i].depth;
   start_again();
-  const au_notice_value_t value = {"n", AU_NOTICE_SIGNED, {.signed_int = 1}};
-  au_notice_t notice = plain;
+  const au_notification_value_t value = {
+      "n", AU_NOTIFICATION_SIGNED, {.signed_int = 1}};
+  au_notification_t notice = plain;
   notice.values = &value;
   notice.values_count = 1;
   au_event_t event = kept(&notice);
@@ -216,7 +217,7 @@ END_TEST
 START_TEST(a_time_that_cannot_be_is_now) {
   static const int64_t wrong[] = {0, -1, INT64_MIN, INT64_MAX,
                                   INT64_C(4133980800000000)};
-  au_notice_t notice = plain;
+  au_notification_t notice = plain;
   notice.time_us = wrong[_i];
   ck_assert_int_le(llabs(kept(&notice).occurred_at_us - au_clock_wall_us()),
                    60 * AU_US_PER_S);
@@ -242,8 +243,8 @@ START_TEST(a_refusal_is_counted) {
              {FAKE_IO, 2}};
   au_log_set_sink(count_line);
   fake_buffer_answer(row[_i].answer);
-  au_notice_put(&plain);
-  au_notice_put(&plain);
+  au_notification_put(&plain);
+  au_notification_put(&plain);
   await_calls(2);
   fake_buffer_answer(FAKE_OK);
   (void)kept(&plain); /* the other two are over */
@@ -256,8 +257,8 @@ END_TEST
 START_TEST(what_is_not_synced_is_counted) {
   fake_buffer_tell(AU_IO);
   fake_buffer_answer(_i == 0 ? FAKE_RACE : FAKE_BEFORE);
-  au_notice_put(&plain);
-  au_notice_stop();
+  au_notification_put(&plain);
+  au_notification_stop();
   ck_assert_uint_eq(rejected(AU_REASON_UNAVAILABLE), 1);
   ck_assert_uint_eq(fake_buffer_taken(), 0);
 }
@@ -266,21 +267,21 @@ END_TEST
 /* Telling one never waits, whatever the buffer does. */
 START_TEST(the_queue_is_bounded) {
   fake_buffer_answer(FAKE_HOLD);
-  au_notice_put(&plain);
+  au_notification_put(&plain);
   fake_buffer_wait_pending(1);
-  for (int i = 0; i < AU_NOTICE_QUEUE + 10; i++)
-    au_notice_put(&plain);
+  for (int i = 0; i < AU_NOTIFICATION_QUEUE + 10; i++)
+    au_notification_put(&plain);
   ck_assert_uint_eq(rejected(AU_REASON_UNAVAILABLE), 10);
   fake_buffer_answer(FAKE_RACE);
-  au_notice_stop(); /* what waits is kept first */
-  ck_assert_uint_eq(fake_buffer_taken(), 1 + AU_NOTICE_QUEUE);
+  au_notification_stop(); /* what waits is kept first */
+  ck_assert_uint_eq(fake_buffer_taken(), 1 + AU_NOTIFICATION_QUEUE);
 }
 END_TEST
 
 START_TEST(before_and_after_nothing_is_taken) {
-  au_notice_stop();
-  au_notice_stop();
-  au_notice_put(&plain);
+  au_notification_stop();
+  au_notification_stop();
+  au_notification_put(&plain);
   ck_assert_uint_eq(fake_buffer_calls(), 0);
   ck_assert_uint_eq(rejected(AU_REASON_UNAVAILABLE), 0);
 }
@@ -289,12 +290,12 @@ END_TEST
 /* As when the buffer itself has something to tell: from within its append. */
 START_TEST(one_told_while_another_is_kept) {
   fake_buffer_answer(FAKE_HOLD);
-  au_notice_put(&plain);
+  au_notification_put(&plain);
   fake_buffer_wait_pending(1);
-  au_notice_put(&plain);
+  au_notification_put(&plain);
   fake_buffer_answer(FAKE_RACE);
   await_calls(2);
-  au_notice_stop();
+  au_notification_stop();
   ck_assert_uint_eq(fake_buffer_taken(), 2);
 }
 END_TEST
@@ -305,7 +306,7 @@ END_TEST
 static void *teller_main(void *argument) {
   (void)argument;
   for (int i = 0; i < EACH; i++)
-    au_notice_put(&plain);
+    au_notification_put(&plain);
   return NULL;
 }
 
@@ -316,7 +317,7 @@ START_TEST(none_is_lost_uncounted_among_many_threads) {
     ck_assert_int_eq(pthread_create(&thread[i], NULL, teller_main, NULL), 0);
   for (int i = 0; i < TELLERS; i++)
     pthread_join(thread[i], NULL);
-  au_notice_stop();
+  au_notification_stop();
   ck_assert_uint_eq(fake_buffer_taken() + rejected(AU_REASON_UNAVAILABLE),
                     (uint64_t)TELLERS * EACH);
   ck_assert_uint_ge(fake_buffer_taken(), 1);
@@ -335,8 +336,9 @@ static void ignore_line(au_log_level_t level, const char *line) {
 
 /* The n-th allocation fails, for every n: each is kept, or counted. */
 START_TEST(short_of_memory) {
-  const au_notice_value_t value = {"n", AU_NOTICE_SIGNED, {.signed_int = 1}};
-  au_notice_t notice = plain;
+  const au_notification_value_t value = {
+      "n", AU_NOTIFICATION_SIGNED, {.signed_int = 1}};
+  au_notification_t notice = plain;
   notice.values = &value;
   notice.values_count = 1;
   au_log_set_sink(ignore_line);
@@ -344,7 +346,7 @@ START_TEST(short_of_memory) {
   long n = 1;
   for (bool failed = true; failed; n++) {
     fail_memory(n, 1);
-    PRODUCT((au_notice_put(&notice), 0));
+    PRODUCT((au_notification_put(&notice), 0));
     puts++;
     int64_t deadline_ns = au_clock_monotonic_ns() + 60 * AU_NS_PER_S;
     while (counted() < puts)
@@ -359,15 +361,15 @@ START_TEST(short_of_memory) {
 END_TEST
 
 START_TEST(a_start_that_fails_takes_nothing) {
-  au_notice_stop();
+  au_notification_stop();
   no_threads = true;
-  ck_assert_int_eq(au_notice_start(&limits, NULL), AU_NOMEM);
+  ck_assert_int_eq(au_notification_start(&limits, NULL), AU_NOMEM);
   no_threads = false;
   au_status_t status = AU_NOMEM;
   for (long n = 1; status != AU_OK; n++) {
-    au_notice_put(&plain);
+    au_notification_put(&plain);
     fail_memory(n, 1);
-    status = PRODUCT(au_notice_start(&limits, NULL));
+    status = PRODUCT(au_notification_start(&limits, NULL));
     ck_assert_int_eq(status, memory_failed() ? AU_NOMEM : AU_OK);
   }
   ck_assert_uint_eq(counted(), 0);

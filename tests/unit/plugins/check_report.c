@@ -43,11 +43,11 @@ void au_pipeline_flush(void) { flushes++; }
 
 au_status_t au_pipeline_stop(void) { return stop_status; }
 
-static au_notice_t noticed;
-static au_notice_value_t noticed_values[AU_NOTICE_VALUES];
+static au_notification_t noticed;
+static au_notification_value_t noticed_values[AU_NOTIFICATION_VALUES];
 
 /* The text stays the caller's. */
-void au_notice_put(const au_notice_t *notice) {
+void au_notification_put(const au_notification_t *notice) {
   noticed = *notice;
   memcpy(noticed_values, notice->values,
          notice->values_count * sizeof(noticed_values[0]));
@@ -628,7 +628,7 @@ START_TEST(a_notification_of_collectd_is_passed_on) {
   ck_assert_str_eq(noticed.type, "t");
   ck_assert_str_eq(noticed.type_instance, "ti");
   ck_assert_uint_eq(noticed.values_count, 5);
-  const au_notice_value_t *values = noticed_values;
+  const au_notification_value_t *values = noticed_values;
   ck_assert_str_eq(values[0].name, "first");
   ck_assert_str_eq(values[0].value.string, "text");
   ck_assert_int_eq(values[1].value.signed_int, -1);
@@ -636,18 +636,18 @@ START_TEST(a_notification_of_collectd_is_passed_on) {
   ck_assert_double_eq(values[3].value.number, 0.5);
   ck_assert(values[4].value.boolean);
   for (unsigned i = 0; i < 5; i++)
-    ck_assert_int_eq(values[i].kind, (au_notice_kind_t)i);
+    ck_assert_int_eq(values[i].kind, (au_notification_kind_t)i);
 }
 END_TEST
 
 START_TEST(of_many_values_so_many_are_passed_on) {
-  static notification_meta_t meta[AU_NOTICE_VALUES + 1];
-  for (unsigned i = 0; i < AU_NOTICE_VALUES; i++)
+  static notification_meta_t meta[AU_NOTIFICATION_VALUES + 1];
+  for (unsigned i = 0; i < AU_NOTIFICATION_VALUES; i++)
     meta[i] =
         (notification_meta_t){.type = NM_TYPE_BOOLEAN, .next = &meta[i + 1]};
   notification_t notification = {.meta = meta};
   ck_assert_int_eq(au_glue_notification(&notification), 0);
-  ck_assert_uint_eq(noticed.values_count, AU_NOTICE_VALUES);
+  ck_assert_uint_eq(noticed.values_count, AU_NOTIFICATION_VALUES);
 }
 END_TEST
 
