@@ -37,8 +37,7 @@ static au_status_t run_look(void *question, const au_query_job_t *job,
   look_t *look = question;
   int64_t start_ns = au_clock_monotonic_ns();
   au_status_t status = au_query_exec(job, database, "SELECT 1", NULL, error);
-  look->latency_ms =
-      (double)(au_clock_monotonic_ns() - start_ns) / (double)AU_NS_PER_MS;
+  look->latency_ms = au_clock_elapsed_ms(start_ns);
   return status;
 }
 
@@ -197,8 +196,7 @@ static enum MHD_Result answer_detailed(au_request_t *request, void *question,
   au_metrics_sample();
   au_bytes_t parts = AU_BYTES_INIT;
   au_health_t health = put_parts(&parts, request, question, status);
-  double ms = (double)(au_clock_monotonic_ns() - request->start_ns) /
-              (double)AU_NS_PER_MS;
+  double ms = au_clock_elapsed_ms(request->start_ns);
   au_bytes_t body = AU_BYTES_INIT;
   au_bytes_put_string(&body, "{\"timestamp\":");
   put_time(&body, au_clock_wall_us());

@@ -7,6 +7,8 @@
  */
 #include "base/clock.h"
 
+#include <limits.h>
+
 /* Some 146 years: far from the end of int64_t, so that "now + duration" does
  * not overflow whatever the configuration says. */
 #define SECONDS_MAX 4611686018.0
@@ -29,6 +31,17 @@ struct timespec au_clock_timespec(int64_t monotonic_ns) {
     monotonic_ns = 0;
   return (struct timespec){.tv_sec = (time_t)(monotonic_ns / AU_NS_PER_S),
                            .tv_nsec = (long)(monotonic_ns % AU_NS_PER_S)};
+}
+
+double au_clock_elapsed_ms(int64_t start_ns) {
+  return (double)(au_clock_monotonic_ns() - start_ns) / (double)AU_NS_PER_MS;
+}
+
+int au_clock_poll_ms(int64_t ns) {
+  if (ns <= 0)
+    return 0;
+  int64_t ms = (ns - 1) / AU_NS_PER_MS + 1;
+  return ms > INT_MAX ? INT_MAX : (int)ms;
 }
 
 int64_t au_clock_seconds_ns(double seconds) {

@@ -23,6 +23,13 @@ int64_t au_clock_monotonic_ns(void);
  * pthread_cond_timedwait on a condition made with CLOCK_MONOTONIC. */
 struct timespec au_clock_timespec(int64_t monotonic_ns);
 
+/* Milliseconds since "start_ns" of the monotonic clock. */
+double au_clock_elapsed_ms(int64_t start_ns);
+
+/* What poll() takes for a wait of "ns": milliseconds, rounded up, so that the
+ * time has passed when poll() says so; 0 when there is nothing to wait for. */
+int au_clock_poll_ms(int64_t ns);
+
 /* Seconds of the configuration as nanoseconds. */
 int64_t au_clock_seconds_ns(double seconds);
 

@@ -5,6 +5,7 @@
  */
 #include "base/json.h"
 
+#include "base/hex.h"
 #include "base/utf8.h"
 
 #include <string.h>
@@ -17,8 +18,8 @@ static bool needs_escape(unsigned char c) {
 }
 
 static void put_escape(au_bytes_t *json, unsigned char c) {
-  static const char digits[] = "0123456789abcdef";
-  char escape[6] = {'\\', 'u', '0', '0', digits[c >> 4], digits[c & 15]};
+  char escape[6] = {'\\', 'u', '0', '0'};
+  au_hex_write(&escape[4], &c, 1);
   switch (c) {
   case '"':
   case '\\':

@@ -12,6 +12,9 @@
 
 #include "base/status.h"
 
+#include <stdatomic.h>
+#include <stdbool.h>
+
 /* The plugins call these; all else in libaurore is hidden. */
 #pragma GCC visibility push(default)
 
@@ -30,6 +33,12 @@ typedef void (*au_log_sink_t)(au_log_level_t level, const char *line);
 void au_log_set_sink(au_log_sink_t sink);
 
 void au_log(au_log_level_t level, const char *format, ...) AU_PRINTF(2, 3);
+
+/* Notes in "*is_bad" how it is now. true: that is a change, which is then to be
+ * logged; what goes on as it was is not. Any thread. */
+static inline bool au_log_changed(_Atomic bool *is_bad, bool now) {
+  return atomic_exchange(is_bad, now) != now;
+}
 
 /* A notification: a change of state that someone may want to be woken for. */
 typedef enum au_severity {

@@ -10,6 +10,7 @@
 #include "base/uuid.h"
 
 #include "base/clock.h"
+#include "base/hex.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -164,45 +165,31 @@ au_uuid_t au_uuid_v4(void) {
   return uuid;
 }
 
-/* A hyphen stands before these bytes. */
-static bool has_hyphen(size_t byte) {
-  return byte == 4 || byte == 6 || byte == 8 || byte == 10;
-}
+/* The bytes of each of the five parts of the text. */
+static const size_t part_size[] = {4, 2, 2, 2, 6};
+#define PARTS (sizeof(part_size) / sizeof(part_size[0]))
 
 void au_uuid_format(const au_uuid_t *uuid, char text[AU_UUID_TEXT_SIZE]) {
-  static const char digits[] = "0123456789abcdef";
-  for (size_t i = 0; i < sizeof(uuid->byte); i++) {
-    if (has_hyphen(i))
-      *text++ = '-';
-    *text++ = digits[uuid->byte[i] >> 4];
-    *text++ = digits[uuid->byte[i] & 15];
+  const uint8_t *byte = uuid->byte;
+  for (size_t i = 0; i < PARTS; i++) {
+    text = au_hex_write(text, byte, part_size[i]);
+    byte += part_size[i];
+    *text++ = i + 1 < PARTS ? '-' : '\0';
   }
-  *text = '\0';
-}
-
-static int hex_value(char c) {
-  if (c >= '0' && c <= '9')
-    return c - '0';
-  if (c >= 'a' && c <= 'f')
-    return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F')
-    return c - 'A' + 10;
-  return -1;
 }
 
 bool au_uuid_parse(const char *text, size_t size, au_uuid_t *out_uuid) {
   if (size != AU_UUID_TEXT_SIZE - 1)
     return false;
   au_uuid_t uuid;
-  for (size_t i = 0; i < sizeof(uuid.byte); i++) {
-    if (has_hyphen(i) && *text++ != '-')
+  uint8_t *byte = uuid.byte;
+  for (size_t i = 0; i < PARTS; i++) {
+    if (!au_hex_read(text, byte, part_size[i]))
       return false;
-    int high = hex_value(text[0]);
-    int low = hex_value(text[1]);
-    if (high < 0 || low < 0)
+    byte += part_size[i];
+    text += 2 * part_size[i];
+    if (i + 1 < PARTS && *text++ != '-')
       return false;
-    uuid.byte[i] = (uint8_t)(high << 4 | low);
-    text += 2;
   }
   *out_uuid = uuid;
   return true;

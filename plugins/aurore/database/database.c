@@ -16,6 +16,7 @@
 #include "database/database_private.h"
 
 #include "base/clock.h"
+#include "base/hex.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -77,16 +78,6 @@ int au_database_timeout_ms(int64_t timeout_ns) {
   return ms > INT_MAX ? INT_MAX : (int)ms;
 }
 
-/* What poll takes until the deadline, rounded up so that it has passed when
- * poll says so. */
-static int poll_timeout_ms(int64_t deadline_ns) {
-  int64_t left_ns = deadline_ns - au_clock_monotonic_ns();
-  if (left_ns <= 0)
-    return 0;
-  int64_t ms = (left_ns - 1) / AU_NS_PER_MS + 1;
-  return ms > INT_MAX ? INT_MAX : (int)ms;
-}
-
 void au_database_bound(au_database_t *database, int64_t deadline_ns,
                        int peer_fd) {
   database->bound_ns = deadline_ns;
@@ -127,7 +118,8 @@ au_ready_t au_database_wait(au_database_t *database, short events,
                             {.fd = database->stop_fd, .events = POLLIN},
                             {.fd = database->peer_fd, .events = POLLRDHUP}};
     int64_t until_ns = earlier(deadline_ns, database->bound_ns);
-    int count = poll(fds, 3, poll_timeout_ms(until_ns));
+    int count =
+        poll(fds, 3, au_clock_poll_ms(until_ns - au_clock_monotonic_ns()));
     if (count < 0 && errno != EINTR)
       return AU_READY_LOST;
     if (count > 0 && fds[1].revents != 0)
@@ -515,13 +507,9 @@ void au_database_put_literal(au_bytes_t *sql, const char *text, size_t size) {
 }
 
 void au_database_put_bytea(au_bytes_t *sql, const void *data, size_t size) {
-  static const char digits[] = "0123456789abcdef";
-  const uint8_t *bytes = data;
   au_bytes_put_string(sql, "E'\\\\x");
   uint8_t *text = size > SIZE_MAX / 2 ? NULL : au_bytes_extend(sql, size * 2);
-  for (size_t i = 0; text != NULL && i < size; i++) {
-    text[2 * i] = (uint8_t)digits[bytes[i] >> 4];
-    text[2 * i + 1] = (uint8_t)digits[bytes[i] & 15];
-  }
+  if (text != NULL)
+    au_hex_write((char *)text, data, size);
   au_bytes_put_string(sql, "'::bytea");
 }

@@ -70,10 +70,6 @@ static bool is_stopped(const au_query_pool_t *query) {
   return poll(&fd, 1, 0) > 0;
 }
 
-static double ms_since(int64_t start_ns) {
-  return (double)(au_clock_monotonic_ns() - start_ns) / (double)AU_NS_PER_MS;
-}
-
 /* Keeps the figures true; the pool's gauges hold the writers' connections, too.
  */
 static void count_connection(worker_t *worker) {
@@ -149,7 +145,7 @@ static au_status_t run(worker_t *worker, au_query_job_t *job,
   au_metrics_add(AU_M_POOL_ACTIVE, -1);
   atomic_fetch_sub(&worker->query->active, 1);
   if (job->operation != AU_OPERATION_COUNT)
-    au_metrics_count_query(job->operation, ms_since(start_ns),
+    au_metrics_count_query(job->operation, au_clock_elapsed_ms(start_ns),
                            worker->query->options->slow_query_s * 1000.0);
   return status;
 }

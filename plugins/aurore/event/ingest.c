@@ -12,6 +12,7 @@
  */
 #include "event/ingest.h"
 
+#include "base/array.h"
 #include "base/json_parser.h"
 #include "event/validate.h"
 
@@ -64,24 +65,11 @@ static int cancel(scratch_t *scratch, au_ingest_result_t result) {
   return 0;
 }
 
-/* Makes room for one more item of "size" bytes; false when out of memory. */
-static bool grow(void **items, size_t *capacity, size_t count, size_t size) {
-  if (count < *capacity)
-    return true;
-  size_t wanted = *capacity == 0 ? 16 : *capacity * 2;
-  void *moved = realloc(*items, wanted * size);
-  if (moved == NULL)
-    return false;
-  *items = moved;
-  *capacity = wanted;
-  return true;
-}
-
 static bool accept(scratch_t *scratch, au_event_t *event) {
   au_ingest_t *ingest = scratch->ingest;
-  void *ids = ingest->ids;
-  if (!grow(&ids, &ingest->ids_capacity, ingest->rows.count,
-            sizeof(*ingest->ids)))
+  au_uuid_t *ids = au_array_grow(ingest->ids, &ingest->ids_capacity,
+                                 ingest->rows.count, sizeof(*ids));
+  if (ids == NULL)
     return false;
   ingest->ids = ids;
   event->id = au_uuid_v7();
@@ -94,10 +82,12 @@ static bool accept(scratch_t *scratch, au_event_t *event) {
  * from "offset" on. */
 static bool refuse(scratch_t *scratch, size_t offset) {
   au_ingest_t *ingest = scratch->ingest;
-  void *errors = ingest->errors;
-  if (ingest->errors_json.failed ||
-      !grow(&errors, &ingest->errors_capacity, ingest->errors_count,
-            sizeof(*ingest->errors)))
+  if (ingest->errors_json.failed)
+    return false;
+  au_ingest_error_t *errors =
+      au_array_grow(ingest->errors, &ingest->errors_capacity,
+                    ingest->errors_count, sizeof(*errors));
+  if (errors == NULL)
     return false;
   ingest->errors = errors;
   ingest->errors[ingest->errors_count++] =

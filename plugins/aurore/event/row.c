@@ -11,6 +11,8 @@
  */
 #include "event/row.h"
 
+#include "base/array.h"
+
 #include <endian.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,14 +53,11 @@ void au_rows_clear(au_rows_t *rows) {
 
 /* Room for one more length. */
 static bool grow(au_rows_t *rows) {
-  if (rows->count < rows->capacity)
-    return true;
-  size_t capacity = rows->capacity == 0 ? 16 : rows->capacity * 2;
-  uint32_t *length = realloc(rows->length, capacity * sizeof(*length));
+  uint32_t *length = au_array_grow(rows->length, &rows->capacity, rows->count,
+                                   sizeof(*length));
   if (length == NULL)
     return false;
   rows->length = length;
-  rows->capacity = capacity;
   return true;
 }
 

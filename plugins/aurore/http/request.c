@@ -370,8 +370,7 @@ void au_http_completed(void *cls, struct MHD_Connection *connection,
       request->method != NULL ? request->method->label : AU_ROUTE_OTHER;
   if (request->answered) {
     au_metrics_observe(AU_M_HTTP_DURATION, label,
-                       (double)(au_clock_monotonic_ns() - request->start_ns) /
-                           (double)AU_NS_PER_MS);
+                       au_clock_elapsed_ms(request->start_ns));
     au_metrics_count_request(label, request->status);
   }
   if (request->body_refused)

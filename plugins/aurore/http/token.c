@@ -4,6 +4,7 @@
  */
 #include "http/token.h"
 
+#include "base/hex.h"
 #include "http/scope.h"
 
 #include <errno.h>
@@ -39,21 +40,6 @@ static int scope_of(const char *name) {
   return 0;
 }
 
-static bool parse_digest(const char *hex, uint8_t digest[DIGEST_SIZE]) {
-  static const char digits[] = "0123456789abcdef";
-  if (strlen(hex) != (size_t)2 * DIGEST_SIZE)
-    return false;
-  for (size_t i = 0; i < (size_t)2 * DIGEST_SIZE; i++) {
-    int c = hex[i] >= 'A' && hex[i] <= 'F' ? hex[i] - 'A' + 'a' : hex[i];
-    const char *at = strchr(digits, c);
-    if (at == NULL)
-      return false;
-    uint8_t value = (uint8_t)(at - digits);
-    digest[i / 2] = (uint8_t)(i % 2 == 0 ? value << 4 : digest[i / 2] | value);
-  }
-  return true;
-}
-
 /* Reads one line; false when it is neither empty nor a token. */
 static bool parse_line(char *line, au_tokens_t *tokens) {
   line[strcspn(line, "#\r\n")] = '\0';
@@ -67,7 +53,8 @@ static bool parse_line(char *line, au_tokens_t *tokens) {
     return false;
   token_t *token = &tokens->token[tokens->count];
   token->scopes = scope_of(scope);
-  if (token->scopes == 0 || !parse_digest(hex, token->digest))
+  if (token->scopes == 0 || strlen(hex) != (size_t)2 * DIGEST_SIZE ||
+      !au_hex_read(hex, token->digest, DIGEST_SIZE))
     return false;
   tokens->count++;
   return true;

@@ -29,7 +29,7 @@ struct au_history {
   pthread_t thread;
 
   /* The thread's own. */
-  bool is_failing;
+  _Atomic bool is_failing; /* logged */
 
   pthread_mutex_t lock; /* protects: all below */
   pthread_cond_t wake;
@@ -115,13 +115,14 @@ static void write_file(au_history_t *history, const au_bytes_t *line) {
   char error[512] = "out of memory";
   au_status_t status = au_history_file_append(
       &history->file, (char *)line->data, line->size, error, sizeof(error));
-  if (status == AU_OK && history->is_failing)
+  if (!au_log_changed(&history->is_failing, status != AU_OK))
+    return;
+  if (status == AU_OK)
     au_log(AU_LOG_NOTICE, "the history file \"%s\" is written again",
            history->file.path);
-  if (status != AU_OK && !history->is_failing)
+  else
     au_log(AU_LOG_WARNING,
            "the history has gaps: %s; trying again with each snapshot", error);
-  history->is_failing = status != AU_OK;
 }
 
 void au_history_take(au_history_t *history) {

@@ -53,7 +53,7 @@ static struct {
   pthread_t thread;
   au_buffer_t *buffer;
   au_ingest_t ingest;
-  bool is_losing;
+  _Atomic bool is_losing;
 } keeper;
 
 /* --- a notification as JSON ------------------------------------------------
@@ -269,9 +269,8 @@ static bool passes(const item_t *item, form_t form) {
 
 /* A change is told, not every loss. */
 static void tell(bool is_lost, const char *why) {
-  if (is_lost && !keeper.is_losing)
+  if (au_log_changed(&keeper.is_losing, is_lost) && is_lost)
     au_log(AU_LOG_WARNING, "a notification is not stored: %s", why);
-  keeper.is_losing = is_lost;
 }
 
 static void keep(const item_t *item) {

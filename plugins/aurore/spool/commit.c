@@ -59,9 +59,7 @@ static au_status_t write_once(au_spool_t *spool, au_group_t *group) {
   if (status == 0 && spool->durability == AU_DURABILITY_COMMIT) {
     int64_t start = au_clock_monotonic_ns();
     status = io->fdatasync(segment->fd);
-    au_metrics_observe(AU_M_SPOOL_SYNC_TIME, 0,
-                       (double)(au_clock_monotonic_ns() - start) /
-                           (double)AU_NS_PER_MS);
+    au_metrics_observe(AU_M_SPOOL_SYNC_TIME, 0, au_clock_elapsed_ms(start));
   }
   if (status == 0)
     return AU_OK;

@@ -41,16 +41,14 @@ static void delete_segments(au_spool_t *spool, au_segment_t *segment) {
 
 /* Tells once that the state cannot be written, and once that it can again. */
 static void tell_state(au_spool_t *spool, bool failed, int error) {
-  pthread_mutex_lock(&spool->lock);
-  bool changed = spool->state_failed != failed;
-  spool->state_failed = failed;
-  pthread_mutex_unlock(&spool->lock);
-  if (changed && failed)
+  if (!au_log_changed(&spool->state_failed, failed))
+    return;
+  if (failed)
     au_log(AU_LOG_WARNING,
            "could not write the state of the spool: %s; trying again, and "
            "keeping the segments that could go",
            strerror(error));
-  else if (changed)
+  else
     au_log(AU_LOG_NOTICE, "the state of the spool can be written again");
 }
 
@@ -104,9 +102,8 @@ static bool prepare(au_spool_t *spool) {
   int error = errno;
   bool failed = segment == NULL;
   pthread_mutex_lock(&spool->lock);
-  bool changed = spool->prepare_failed != failed;
+  bool changed = au_log_changed(&spool->prepare_failed, failed);
   bool trouble = spool->trouble != NULL;
-  spool->prepare_failed = failed;
   if (!failed)
     spool->want_prepared = false;
   if (!failed && spool->newest != NULL && spool->newest->number > number) {
@@ -144,9 +141,7 @@ static void sync_active(au_spool_t *spool) {
   int error = errno;
   if (fd >= 0)
     io->close(fd);
-  au_metrics_observe(AU_M_SPOOL_SYNC_TIME, 0,
-                     (double)(au_clock_monotonic_ns() - start) /
-                         (double)AU_NS_PER_MS);
+  au_metrics_observe(AU_M_SPOOL_SYNC_TIME, 0, au_clock_elapsed_ms(start));
   if (!failed)
     return;
   /* What the failed sync covered stays readable, but is not synced again. */

@@ -63,9 +63,9 @@ struct au_spool {
   au_segment_t *prepared; /* made ahead, not in the list yet */
   au_segment_t *trimmed;  /* to be deleted by the keeper */
   bool want_prepared;
-  bool prepare_failed; /* told */
-  bool state_failed;   /* told */
-  bool synced_dirty;   /* durability "interval": written since the last sync */
+  _Atomic bool prepare_failed; /* logged */
+  _Atomic bool state_failed;   /* logged */
+  bool synced_dirty; /* durability "interval": written since the last sync */
   au_spool_state_t state;
   bool state_dirty;
   const char *trouble;

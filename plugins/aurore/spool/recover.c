@@ -13,6 +13,7 @@
 #include "spool/scan.h"
 #include "spool/segments.h"
 
+#include "base/array.h"
 #include "base/log.h"
 #include "metrics/metrics.h"
 
@@ -39,14 +40,11 @@ static int compare_numbers(const void *left, const void *right) {
 }
 
 static bool numbers_add(numbers_t *numbers, uint64_t number) {
-  if (numbers->count == numbers->capacity) {
-    size_t capacity = numbers->capacity == 0 ? 64 : numbers->capacity * 2;
-    uint64_t *more = realloc(numbers->number, capacity * sizeof(*more));
-    if (more == NULL)
-      return false;
-    numbers->number = more;
-    numbers->capacity = capacity;
-  }
+  uint64_t *more = au_array_grow(numbers->number, &numbers->capacity,
+                                 numbers->count, sizeof(*more));
+  if (more == NULL)
+    return false;
+  numbers->number = more;
   numbers->number[numbers->count++] = number;
   return true;
 }

@@ -259,8 +259,7 @@ static void finish_range(au_batch_t *batch, size_t dead) {
   au_metrics_count(AU_M_EVENTS_PROCESSED, 0, rows - dead);
   au_metrics_count(AU_M_DEAD_LETTERS, 0, dead);
   au_metrics_observe(AU_M_BATCH_PROCESSING_TIME, 0,
-                     (double)(au_clock_monotonic_ns() - batch->taken_ns) /
-                         (double)AU_NS_PER_MS);
+                     au_clock_elapsed_ms(batch->taken_ns));
   observe_latencies(batch);
   batch->done = batch->hi;
   /* After a bad row the ranges grow again, so that one bad row among many does
@@ -302,9 +301,7 @@ au_status_t au_batch_store(au_batch_t *batch, au_database_t *database,
   size_t dead = 0;
   int64_t start_ns = au_clock_monotonic_ns();
   au_status_t status = send(batch, database, pieces, &dead, error);
-  au_metrics_observe(AU_M_BATCH_INSERT_TIME, 0,
-                     (double)(au_clock_monotonic_ns() - start_ns) /
-                         (double)AU_NS_PER_MS);
+  au_metrics_observe(AU_M_BATCH_INSERT_TIME, 0, au_clock_elapsed_ms(start_ns));
   if (status == AU_OK)
     finish_range(batch, dead);
   return status;

@@ -255,9 +255,7 @@ static au_status_t ask(au_business_t *business, const char *sql,
                                                sql, out_result, error);
   au_metrics_add(AU_M_POOL_ACTIVE, -1);
   au_metrics_add(AU_M_POOL_IDLE, 1);
-  au_metrics_count_query(AU_OPERATION_BUSINESS,
-                         (double)(au_clock_monotonic_ns() - start_ns) /
-                             (double)AU_NS_PER_MS,
+  au_metrics_count_query(AU_OPERATION_BUSINESS, au_clock_elapsed_ms(start_ns),
                          options->slow_query_s * 1000.0);
   return status;
 }
@@ -374,7 +372,7 @@ static bool rest(const au_business_t *business, int64_t wait_ns) {
   struct pollfd fd = {.fd = business->stop_fd, .events = POLLIN};
   for (int64_t left_ns = wait_ns; left_ns > 0;
        left_ns = deadline_ns - au_clock_monotonic_ns())
-    if (poll(&fd, 1, (int)(left_ns / AU_NS_PER_MS) + 1) > 0)
+    if (poll(&fd, 1, au_clock_poll_ms(left_ns)) > 0)
       return false;
   return true;
 }

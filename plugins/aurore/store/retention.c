@@ -65,9 +65,7 @@ struct au_retention {
 };
 
 static void count_query(const au_retention_t *retention, int64_t start_ns) {
-  au_metrics_count_query(AU_OPERATION_RETENTION,
-                         (double)(au_clock_monotonic_ns() - start_ns) /
-                             (double)AU_NS_PER_MS,
+  au_metrics_count_query(AU_OPERATION_RETENTION, au_clock_elapsed_ms(start_ns),
                          retention->options->slow_query_s * 1000.0);
 }
 
@@ -282,7 +280,7 @@ static bool rest(au_retention_t *retention, int64_t wait_ns) {
                           {.fd = retention->wake_fd, .events = POLLIN}};
   int64_t left_ns = wait_ns;
   while (left_ns > 0) {
-    int count = poll(fds, 2, (int)(left_ns / AU_NS_PER_MS) + 1);
+    int count = poll(fds, 2, au_clock_poll_ms(left_ns));
     if (count > 0)
       break;
     left_ns = deadline_ns - au_clock_monotonic_ns();

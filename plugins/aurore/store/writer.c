@@ -52,10 +52,6 @@ struct au_writer {
   bool has_ended;
 };
 
-static double ms_since(int64_t start_ns) {
-  return (double)(au_clock_monotonic_ns() - start_ns) / (double)AU_NS_PER_MS;
-}
-
 static bool is_aborted(const au_writer_t *writer) {
   struct pollfd fd = {.fd = writer->abort_fd, .events = POLLIN};
   return poll(&fd, 1, 0) > 0;
@@ -76,7 +72,7 @@ static void rest(au_writer_t *writer, int64_t wait_ns) {
     return;
   }
   struct pollfd fd = {.fd = writer->abort_fd, .events = POLLIN};
-  poll(&fd, 1, (int)(wait_ns / AU_NS_PER_MS) + 1);
+  poll(&fd, 1, au_clock_poll_ms(wait_ns));
 }
 
 /* Asks the breaker; waits, and says false, while it allows nothing. */
@@ -164,7 +160,7 @@ static au_status_t reach_database(au_writer_t *writer, const char **out_what,
   *out_what = "bring the schema up to date";
   int64_t start_ns = au_clock_monotonic_ns();
   status = au_schema_migrate(writer->database, error);
-  au_metrics_count_query(AU_OPERATION_MIGRATE, ms_since(start_ns),
+  au_metrics_count_query(AU_OPERATION_MIGRATE, au_clock_elapsed_ms(start_ns),
                          writer->options->slow_query_s * 1000.0);
   if (status != AU_OK)
     return status;
@@ -261,7 +257,7 @@ static au_status_t attempt(au_writer_t *writer, au_database_error_t *error) {
       au_batch_store(&writer->batch, writer->database, &writer->claim, error);
   au_metrics_add(AU_M_POOL_ACTIVE, -1);
   au_metrics_add(AU_M_POOL_IDLE, 1);
-  au_metrics_count_query(AU_OPERATION_STORE, ms_since(start_ns),
+  au_metrics_count_query(AU_OPERATION_STORE, au_clock_elapsed_ms(start_ns),
                          writer->options->slow_query_s * 1000.0);
   return status;
 }

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * array - see base/array.h.
+ */
+#include "base/array.h"
+
+#include <stdlib.h>
+
+#define FIRST_CAPACITY 16
+
+void *au_array_grow(void *items, size_t *capacity, size_t count,
+                    size_t item_size) {
+  if (count < *capacity)
+    return items;
+  size_t wanted = *capacity == 0 ? FIRST_CAPACITY : *capacity * 2;
+  void *moved = reallocarray(items, wanted, item_size);
+  if (moved != NULL)
+    *capacity = wanted;
+  return moved;
+}

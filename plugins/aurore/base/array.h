@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * array - arrays that grow by doubling.
+ *
+ * Threads: pure.
+ */
+#ifndef AURORE_BASE_ARRAY_H
+#define AURORE_BASE_ARRAY_H
+
+#include <stddef.h>
+
+/* Makes room for one more item after the "count" that are there. Returns the
+ * array, which may have moved; "*capacity" is in items, and 0 (with NULL) at
+ * first. NULL when out of memory: the array is as it was, and still the
+ * caller's. */
+void *au_array_grow(void *items, size_t *capacity, size_t count,
+                    size_t item_size);
+
+#endif
