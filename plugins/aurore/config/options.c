@@ -40,7 +40,8 @@ static void describe(const au_value_t *value, char *text, size_t size) {
   switch (value->type) {
   case AU_VALUE_STRING:
     if (strlen(value->string) > SHOWN_MAX)
-      (void)snprintf(text, size, "a text of %zu bytes", strlen(value->string));
+      (void)snprintf(text, size, "a string of %zu bytes",
+                     strlen(value->string));
     else
       (void)snprintf(text, size, "\"%s\"", value->string);
     break;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * options - the one table of all configuration options: name, plugin, type,
- * default, range and text. The parser, the defaults, the messages and the
- * tests of the documentation come from it.
+ * default, range and text. The parser, the defaults, the messages,
+ * conf.d/aurore.conf and the manual page come from it.
  *
  * Threads: set during configuration, in the main thread, before any other
  * thread; read-only afterwards.
@@ -111,17 +111,22 @@ AU_MUST_CHECK au_status_t au_options_finish(au_options_t *options,
                                             au_side_t side, char *error,
                                             size_t error_size);
 
-/* The table, for documentation and tests. "default_text", "range_text" and
- * "help" are static. Returns false past the end. */
+/* A row of the table, for documentation and tests; all texts are static. */
 typedef struct au_option_info {
   const char *name;
   au_side_t side;
   const char *type_text;
   const char *default_text;
   const char *range_text;
-  const char *help;
+  const char *help;      /* whole sentences, in ASCII */
+  const char *details;   /* more of them, for the manual page; may be NULL */
+  const char *group;     /* heading of a group that begins here, or NULL */
+  const char *installed; /* value that the installed aurore.conf sets; NULL:
+                            none, it shows the default in a comment */
 } au_option_info_t;
 
+/* The row at "index", in the order of the manual page. Returns false past the
+ * end. */
 bool au_option_info(size_t index, au_option_info_t *out_info);
 
 #pragma GCC visibility pop

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * options_table - every option: its name, where its value goes, the default and
- * the range as one would write them, and what it is for. The order is that of
- * the reference.
+ * options_table - every option: its name, where its value goes, its default and
+ * range as one would write them, and what it is for. conf.d/aurore.conf and the
+ * manual page collectd-aurore(5) are made from it, in this order, by
+ * "make tables".
  *
- * A new option needs a row here, a member in options.h, and a line in
- * conf.d/aurore.conf, which a test compares with this table.
+ * A new option needs a row here and a member in options.h; then "make tables".
+ * What may follow a row's help is in options.h: ".group" begins a new group,
+ * ".details" is for the manual page alone, and ".installed" is the value that
+ * the installed file sets. The help names the unit of a number, and is made of
+ * whole sentences, the first of which may lack its verb.
  */
 #include "config/options_private.h"
 
@@ -13,31 +17,33 @@
   .offset = offsetof(au_options_t, field),                                     \
   .width = sizeof(((au_options_t *)NULL)->field)
 
-#define OPTION(option, plugin, kind_, field, default_, range, text)            \
+/* The last argument and what follows it are the help and its designators. */
+#define OPTION(option, plugin, kind_, field, default_, range, ...)             \
   .info = {.name = (option),                                                   \
            .side = AU_SIDE_##plugin,                                           \
            .type_text = TYPE_##kind_,                                          \
            .default_text = (default_),                                         \
            .range_text = (range),                                              \
-           .help = (text)},                                                    \
+           .help = __VA_ARGS__},                                               \
   .kind = AU_OPTION_##kind_, MEMBER(field)
 
-#define NUMBER(option, plugin, kind, field, default_, min_, max_, text)        \
+#define NUMBER(option, plugin, kind, field, default_, min_, max_, ...)         \
   {                                                                            \
-    OPTION(option, plugin, kind, field, default_, min_ " to " max_, text),     \
+    OPTION(option, plugin, kind, field, default_, min_ " to " max_,            \
+           __VA_ARGS__),                                                       \
         .min = (min_), .max = (max_)                                           \
   }
 
-#define OTHER(option, plugin, kind, field, default_, text)                     \
-  { OPTION(option, plugin, kind, field, default_, RANGE_##kind, text) }
+#define OTHER(option, plugin, kind, field, default_, ...)                      \
+  { OPTION(option, plugin, kind, field, default_, RANGE_##kind, __VA_ARGS__) }
 
 #define TYPE_WHOLE "a whole number"
 #define TYPE_BYTES "a size in bytes, or with KiB, MiB, GiB or TiB"
 #define TYPE_SECONDS "a number of seconds"
 #define TYPE_RATE "a number"
 #define TYPE_BOOLEAN "a boolean"
-#define TYPE_TEXT "a text"
-#define TYPE_FILE "the name of a file"
+#define TYPE_TEXT "a string"
+#define TYPE_FILE "a file name"
 #define TYPE_TIME_OF_DAY "a time of day"
 #define TYPE_DURABILITY "a word"
 #define TYPE_LISTEN "an address"
@@ -53,108 +59,225 @@
 
 const au_option_t au_option_table[] = {
     OTHER("Listen", BUFFER, LISTEN, listen, AU_LISTEN_DEFAULT,
-          "Where events and questions come in; may be given up to 16 times"),
-    OTHER("SpoolDirectory", BUFFER, TEXT, spool_directory, "",
-          "Directory of the spool, made when it is missing; empty: events wait "
-          "in memory only"),
-    OTHER("Durability", BUFFER, DURABILITY, durability, "commit",
-          "When a request is answered with 202: after fdatasync, at once and "
-          "synced every SyncInterval, or at once and never synced (all there "
-          "is, and the default, without a SpoolDirectory)"),
-    NUMBER("SyncInterval", BUFFER, SECONDS, sync_interval_s, "0.2", "0.01",
-           "60", "Between two syncs with Durability \"interval\""),
-    NUMBER("Capacity", BUFFER, WHOLE, capacity, "1000000", "1", "1000000000",
-           "Events that may wait, all lanes together"),
-    NUMBER("MaxBytes", BUFFER, BYTES, max_bytes, "1GiB", "64KiB", "1TiB",
-           "Bytes of spool that may wait, all lanes together"),
-    NUMBER("Lanes", BUFFER, WHOLE, lanes, "1", "1", "16",
-           "Independent spools, each with a writer and a connection"),
+          "Address and port, or Unix socket, on which the HTTP API listens. "
+          "May be given up to 16 times.",
+          .group = "HTTP server", .installed = AU_LISTEN_DEFAULT,
+          .details =
+              "An address that cannot be used is logged and tried again until "
+              "it can be; the other addresses are served meanwhile."),
     NUMBER("Threads", BUFFER, WHOLE, threads, "2", "1", "64",
-           "Threads that read and answer requests"),
+           "Number of threads that read and answer requests."),
     NUMBER("MaxConnections", BUFFER, WHOLE, max_connections, "1024", "1",
-           "65536", "Open connections; one more is closed at once"),
+           "65536",
+           "Maximum number of open connections. One more waits until another "
+           "is closed."),
     NUMBER("RequestTimeout", BUFFER, SECONDS, request_timeout_s, "10", "1",
-           "3600", "After which a connection that sends nothing is closed"),
+           "3600",
+           "Seconds after which a connection that sends nothing is closed."),
+
+    OTHER("SpoolDirectory", BUFFER, TEXT, spool_directory, "",
+          "Directory of the spool, which holds accepted events until they are "
+          "stored; created if it is missing. If it is absent or \"\", events "
+          "wait in memory and are lost when the process is killed.",
+          .group = "Buffer", .installed = "/var/lib/collectd/aurore",
+          .details = "Without a spool, a shutdown stores what waits, for at "
+                     "most ShutdownTimeout seconds; what cannot be stored by "
+                     "then is lost, which is logged, and collectd exits with "
+                     "status 1. aurore-spool(1) inspects a spool."),
+    OTHER("Durability", BUFFER, DURABILITY, durability, "commit",
+          "When a request is answered with 202: \"commit\", after its events "
+          "have been written to disk with fdatasync; \"interval\", at once, "
+          "with a sync every SyncInterval seconds; \"memory\", at once, "
+          "without any sync. Without a SpoolDirectory, \"memory\" is the "
+          "default and the only choice.",
+          .details =
+              "With \"commit\" no acknowledged event is lost, not even in a "
+              "power cut. With \"interval\" a power cut, but not the death of "
+              "the process, loses at most what was accepted in the last "
+              "SyncInterval. With \"memory\" and a SpoolDirectory, a power cut "
+              "loses what the kernel had not written yet."),
+    NUMBER(
+        "SyncInterval", BUFFER, SECONDS, sync_interval_s, "0.2", "0.01", "60",
+        "Seconds between two syncs of the spool with Durability \"interval\"."),
+    NUMBER(
+        "Capacity", BUFFER, WHOLE, capacity, "1000000", "1", "1000000000",
+        "Maximum number of events waiting to be stored, in all lanes together.",
+        .details =
+            "When the buffer is full, requests are answered with 429 and a "
+            "Retry-After that follows from the measured rate of storing. A "
+            "Capacity below MaxBatchEvents cannot take a full request."),
+    NUMBER("MaxBytes", BUFFER, BYTES, max_bytes, "1GiB", "64KiB", "1TiB",
+           "Maximum size of the events waiting to be stored, in all lanes "
+           "together, as the spool holds them.",
+           .details = "The file system of the SpoolDirectory must be able to "
+                      "spare it. Without a spool it bounds the memory in use."),
+    NUMBER(
+        "Lanes", BUFFER, WHOLE, lanes, "1", "1", "16",
+        "Number of independent spools, each with its own writer and database "
+        "connection. More lanes store faster if the database has idle cores.",
+        .details = "Events of one request are stored in order, within one "
+                   "lane; between requests there is no order. Lanes may be "
+                   "added and removed: what waits in a lane that is no longer "
+                   "configured is still stored."),
+
     NUMBER("MaxBodyBytes", BUFFER, BYTES, limits.max_body_bytes, "1MiB", "1KiB",
-           "64MiB", "Body of a request, after it was unpacked"),
+           "64MiB", "Maximum size of a request's body, after decompression.",
+           .group = "Limits on requests",
+           .details = "A larger body is refused with 413."),
     NUMBER("MaxBatchEvents", BUFFER, WHOLE, limits.max_batch_events, "10000",
-           "1", "100000", "Events in one request"),
+           "1", "100000", "Maximum number of events in one request."),
     NUMBER("ServiceMaxLength", BUFFER, WHOLE, limits.service_max_length, "100",
-           "1", "1000", "Characters (code points) of a service"),
+           "1", "1000",
+           "Maximum length of an event's service, in characters (Unicode code "
+           "points)."),
     NUMBER("MessageMaxLength", BUFFER, WHOLE, limits.message_max_length, "2000",
-           "1", "1000000", "Characters (code points) of a message"),
+           "1", "1000000",
+           "Maximum length of an event's message, in characters (Unicode code "
+           "points)."),
     NUMBER("MetadataMaxBytes", BUFFER, BYTES, limits.metadata_max_bytes,
-           "16KiB", "2", "1MiB", "Metadata as compact JSON"),
+           "16KiB", "2", "1MiB",
+           "Maximum size of an event's metadata, as compact JSON."),
     NUMBER("MetadataMaxKeys", BUFFER, WHOLE, limits.metadata_max_keys, "100",
-           "1", "10000", "Keys of metadata, in all its levels together"),
+           "1", "10000",
+           "Maximum number of keys in an event's metadata, counted over all "
+           "levels."),
     NUMBER("MetadataMaxDepth", BUFFER, WHOLE, limits.metadata_max_depth, "5",
-           "0", "100", "Levels of objects and arrays below the top"),
+           "0", "100",
+           "Maximum number of nested levels of objects and arrays in an "
+           "event's metadata, below the topmost."),
     NUMBER("RateLimit", BUFFER, RATE, rate_limit, "0", "0", "1000000000",
-           "Events a second, of all clients; 0: no limit"),
+           "Maximum number of events per second from all clients together; 0: "
+           "no limit.",
+           .details = "A burst may bring one second's worth at once. What is "
+                      "above the limit is refused with 429 and a Retry-After."),
     NUMBER("RateLimitPerAddress", BUFFER, RATE, rate_limit_per_address, "0",
-           "0", "1000000000", "Events a second and address; 0: no limit"),
+           "0", "1000000000",
+           "Maximum number of events per second from one client address; 0: no "
+           "limit.",
+           .details = "IPv6 addresses of one /64 network count as one address, "
+                      "and so do all clients of a Unix socket."),
+
     OTHER("TokenFile", BUFFER, FILE, token_file, "",
-          "One \"SCOPE sha256-of-the-token\" a line, with the scopes ingest, "
-          "read and admin; empty: no token is asked for"),
+          "File of access tokens, with one \"SCOPE sha256-of-the-token\" per "
+          "line. The scopes are ingest (send events), read (queries and "
+          "metrics) and admin (everything). /live, /ready, /health, "
+          "/health/buffer and /health/database need no token. If it is absent "
+          "or \"\", nothing does.",
+          .group = "Access control",
+          .details =
+              "A client sends its token in the header \"Authorization: Bearer "
+              "TOKEN\". The file holds at most 1000 tokens, and of each only "
+              "the hash: the 64 hexadecimal digits that \"printf %s TOKEN | "
+              "sha256sum\" prints, without what follows them. A line may end "
+              "in a comment that begins with \"#\"."),
     OTHER("TLSCertificate", BUFFER, FILE, tls_certificate, "",
-          "PEM file; with TLSKey: HTTPS"),
-    OTHER("TLSKey", BUFFER, FILE, tls_key, "", "PEM file"),
+          "PEM file of the server's certificate, followed by those of "
+          "intermediate authorities. Together with TLSKey it turns HTTPS on."),
+    OTHER("TLSKey", BUFFER, FILE, tls_key, "",
+          "PEM file of the private key that belongs to TLSCertificate."),
     OTHER("TLSClientCA", BUFFER, FILE, tls_client_ca, "",
-          "PEM file of the authorities whose client certificates are "
-          "demanded"),
-    OTHER(
-        "HistoryFile", BUFFER, TEXT, history_file, "",
-        "File for one line of JSON every HistoryInterval; empty: memory alone"),
+          "PEM file of certificate authorities. If it is set, a client must "
+          "present a certificate that one of them has issued."),
+
+    OTHER("HistoryFile", BUFFER, TEXT, history_file, "",
+          "File to which the snapshots of the buffer's metrics are appended, "
+          "one line of JSON each, so that they survive a restart. If it is "
+          "absent or \"\", they are kept in memory only.",
+          .group = "Metrics history",
+          .details = "GET /metrics/history returns the newest snapshots, at "
+                     "most 1000, from memory."),
     NUMBER("HistoryInterval", BUFFER, SECONDS, history_interval_s, "60", "1",
-           "86400", "Between two snapshots of the figures"),
+           "86400", "Seconds between two snapshots."),
     NUMBER("HistoryMaxBytes", BUFFER, BYTES, history_max_bytes, "16MiB", "4KiB",
-           "1TiB", "After which HistoryFile is renamed; one old file is kept"),
+           "1TiB",
+           "Maximum size of HistoryFile. Before it would grow beyond that it "
+           "is renamed to FILE.1, the one old file that is kept."),
 
     OTHER("ConnInfo", WRITER, TEXT, conninfo, "dbname=aurore_events",
-          "libpq connection string or URI; PG* variables, service and password "
-          "files work as in psql"),
-    NUMBER("BatchSize", WRITER, WHOLE, batch_size, "5000", "1", "100000",
-           "Store as soon as so many events wait"),
-    NUMBER("DrainInterval", WRITER, SECONDS, drain_interval_s, "0.1", "0.001",
-           "3600", "Store when the oldest event has waited so long"),
-    NUMBER("ShutdownTimeout", WRITER, SECONDS, shutdown_timeout_s, "30", "0",
-           "3600", "To store what still waits when collectd stops"),
-    NUMBER("StatementTimeout", WRITER, SECONDS, statement_timeout_s, "30",
-           "0.1", "3600", "After which the database cancels a statement"),
+          "Connection string or URI, as libpq takes it. The PG* environment "
+          "variables, the "
+          "service file and the password file work as in psql. A password "
+          "belongs in one of those files, as everybody can read this one.",
+          .group = "Database", .installed = "dbname=aurore_events"),
     NUMBER("ConnectTimeout", WRITER, SECONDS, connect_timeout_s, "5", "0.1",
-           "300", "To connect to the database"),
+           "300", "Seconds after which an attempt to connect is given up."),
+    NUMBER(
+        "StatementTimeout", WRITER, SECONDS, statement_timeout_s, "30", "0.1",
+        "3600",
+        "Seconds after which the database cancels a statement of the writer."),
+
+    NUMBER("BatchSize", WRITER, WHOLE, batch_size, "5000", "1", "100000",
+           "Number of waiting events at which a batch is stored without "
+           "waiting for DrainInterval; also the maximum number of events in a "
+           "batch, which is one transaction.",
+           .group = "Storing events"),
+    NUMBER("DrainInterval", WRITER, SECONDS, drain_interval_s, "0.1", "0.001",
+           "3600",
+           "Seconds after which a waiting event is stored even if fewer than "
+           "BatchSize events wait."),
+    NUMBER("ShutdownTimeout", WRITER, SECONDS, shutdown_timeout_s, "30", "0",
+           "3600",
+           "Seconds that collectd, when it stops, spends on storing the events "
+           "that still wait. Keep it below the TimeoutStopSec of collectd's "
+           "systemd unit (90 by default).",
+           .details = "With a SpoolDirectory, events that are left then are "
+                      "stored after the next start."),
+
     NUMBER("BreakerFailures", WRITER, WHOLE, breaker_failures, "5", "1", "1000",
-           "Failures in a row that open the circuit breaker"),
+           "Number of consecutive failures after which the circuit breaker "
+           "opens: the database is then left alone for BreakerTimeout seconds.",
+           .group = "When the database fails"),
     NUMBER("BreakerSuccesses", WRITER, WHOLE, breaker_successes, "2", "1",
-           "1000", "Successes in a row that close it"),
+           "1000",
+           "Number of consecutive successful probes after which the circuit "
+           "breaker closes again."),
     NUMBER("BreakerTimeout", WRITER, SECONDS, breaker_timeout_s, "30", "0.1",
-           "3600", "Until an open breaker lets one attempt through"),
+           "3600",
+           "Seconds after which an open circuit breaker lets a probe through."),
     NUMBER("BackoffMin", WRITER, SECONDS, backoff_min_s, "0.1", "0.001", "3600",
-           "Between the first attempts"),
+           "Upper limit, in seconds, of the random delay before the first "
+           "retry; it doubles with each further one.",
+           .details = "Must not be above BackoffMax."),
     NUMBER("BackoffMax", WRITER, SECONDS, backoff_max_s, "30", "0.001", "3600",
-           "Between attempts at most"),
+           "Upper limit, in seconds, of the delay before any retry."),
+
     NUMBER("RetentionDays", WRITER, WHOLE, retention_days, "30", "0", "36500",
-           "Days that events are kept; 0: for ever"),
+           "Number of days for which events are kept; 0: forever. Only whole "
+           "days (UTC) are dropped.",
+           .group = "Retention",
+           .details = "An event's age counts from when it was accepted, not "
+                      "from its own timestamp."),
     OTHER("RetentionTime", WRITER, TIME_OF_DAY, retention_time, "02:00",
-          "When whole days are dropped, UTC"),
+          "Time of day (UTC) at which days that are over RetentionDays old are "
+          "dropped."),
+
     NUMBER("BusinessInterval", WRITER, SECONDS, business_interval_s, "10",
-           "0.1", "86400", "Between two readings of the business counters"),
+           "0.1", "86400",
+           "Seconds between two readings of the business metrics.",
+           .group = "Metrics"),
     NUMBER("BusinessServices", WRITER, WHOLE, business_services, "50", "0",
            "1000",
-           "The largest services get a value of their own, the rest is "
-           "\"other\""),
+           "Number of services, those with the most events, that have a series "
+           "of their own in the business metrics. The others are added up as "
+           "\"other\"."),
     NUMBER("SlowQuery", WRITER, SECONDS, slow_query_s, "1.0", "0", "3600",
-           "A query that takes longer is counted as slow"),
+           "Seconds after which a database operation counts as slow."),
+
     NUMBER("QueryMaxDays", WRITER, WHOLE, query_max_days, "30", "1", "36500",
-           "Days between \"from\" and \"to\" of a query"),
+           "Maximum number of days between \"from\" and \"to\" of a query.",
+           .group = "Queries (GET /events)"),
     NUMBER("QueryTimeout", WRITER, SECONDS, query_timeout_s, "30", "0.1",
-           "3600", "After which a query is cancelled"),
+           "3600", "Seconds after which a query is cancelled."),
     NUMBER("QueryConnections", WRITER, WHOLE, query_connections, "2", "1", "64",
-           "Connections for queries"),
+           "Number of database connections for queries."),
+
     OTHER("Notifications", WRITER, BOOLEAN, notifications, "false",
-          "Store collectd's notifications as events too, of the service "
-          "\"collectd/<plugin>\""),
-};
+          "Whether collectd's notifications are stored as events, too, with "
+          "the service \"collectd/PLUGIN\".",
+          .group = "Notifications",
+          .details = "They are checked and buffered like all events; those "
+                     "that cannot be kept are counted in events_dropped_total "
+                     "and events_rejected_total.")};
 
 const size_t au_option_count =
     sizeof(au_option_table) / sizeof(au_option_table[0]);
