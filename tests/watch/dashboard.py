@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What a panel of the dashboard must have, and that its limits are the alerts'."""
+"""What each panel of the dashboard must have, and that its limits are those of
+the alerts."""
 
 import re
 
