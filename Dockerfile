@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: MIT
 #
-# Dockerfile - collectd with the two plugins; docker-compose.yml puts the
-# database, Prometheus and Grafana beside it.
+# Dockerfile - collectd with the two plugins; docker-compose.yml adds the
+# database, Prometheus, Alertmanager and Grafana.
 #
 #   docker build -t aurore .
 #   docker run -e PGHOST=... -e PGUSER=... -e PGPASSWORD=... \
 #     -v aurore-spool:/var/lib/collectd/aurore -p 127.0.0.1:3000:3000 aurore
 #
-# The database is named by libpq's PG* variables. What is in the spool survives
-# the container in the volume; two containers never share one.
+# libpq's PG* variables select the database. The spool is in the volume and
+# survives the container; never share one between two containers.
 
 FROM debian:bookworm-slim AS build
 SHELL ["/bin/bash", "-eu", "-c"]
@@ -28,9 +28,9 @@ RUN autoreconf -fi; \
 
 FROM debian:bookworm-slim
 SHELL ["/bin/bash", "-eu", "-c"]
-# "libmnl0" and "libudev1" are for collectd's processes and disk, the other
-# libraries for write_prometheus, postgresql and our own; "curl" asks for the
-# health.
+# collectd's processes and disk need "libmnl0" and "libudev1"; the other
+# libraries are for write_prometheus, postgresql and our plugins; the health
+# check needs "curl".
 RUN apt-get update -q; \
     DEBIAN_FRONTEND=noninteractive \
       apt-get install -q -y --no-install-recommends \
@@ -42,8 +42,8 @@ RUN apt-get update -q; \
     install -d -o collectd -g collectd /var/lib/collectd/aurore
 COPY --from=build /out /
 COPY docker/collectd.conf /etc/collectd/collectd.conf
-# Within a container the loopback address can be reached by nobody; what is
-# published, and to whom, is for "docker run -p" to say.
+# The loopback address of a container cannot be reached from outside; "docker
+# run -p" decides what is published, and to whom.
 RUN sed -i 's/"127\.0\.0\.1:3000"$/"0.0.0.0:3000"/' \
       /etc/collectd/collectd.conf.d/aurore.conf; \
     sed -i 's/Host "127\.0\.0\.1"/Host "0.0.0.0"/' \
@@ -58,7 +58,7 @@ VOLUME /var/lib/collectd/aurore
 EXPOSE 3000 9103
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
   CMD ["curl", "-fsS", "-o", "/dev/null", "http://127.0.0.1:3000/ready"]
-# SIGTERM stores what waits, for at most ShutdownTimeout: give the container
-# more time than that to stop.
+# On SIGTERM waiting events are stored, for at most ShutdownTimeout: give the
+# container more time than that to stop.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/usr/sbin/collectd", "-f", "-C", "/etc/collectd/collectd.conf"]

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=bash
 #
-# build.sh - from a clone to a build directory; to be read with "." by bash, in
-# the top of the tree.
+# build.sh - from a clone to a build directory; to be sourced by bash, at the
+# top of the tree.
 
-# Makes "configure" when it is missing or older than what it is made of. Two
-# commands may start at once in one clone.
+# Generates "configure" if it is missing or older than its sources. Safe if two
+# commands start at once in one clone.
 bootstrap() (
   exec 9<configure.ac && flock 9 || exit 1
   if [ -e configure ] && [ -e Makefile.in ] &&
@@ -15,7 +15,7 @@ bootstrap() (
   mkdir -p m4 && autoreconf -fi
 )
 
-# build DIRECTORY [CONFIGURE-ARGUMENT...]: configures (again only when the
+# build DIRECTORY [CONFIGURE-ARGUMENT...]: configures (again only if the
 # arguments or "configure" changed) and makes everything.
 build() {
   local directory=$1 top=$PWD stamp

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=bash
-# shellcheck disable=SC2034 # read by whoever reads this file
+# shellcheck disable=SC2034 # used by the scripts that source this file
 #
-# debian.sh - which Debian 12 packages are needed for what, and how they are
-# installed without any service being started or enabled; to be read with "." by
-# bash.
+# debian.sh - which Debian 12 packages are needed for what, and how to install
+# them without starting or enabling any service; to be sourced by bash.
 
 packages_build='autoconf automake collectd-dev gcc libc6-dev libmicrohttpd-dev
   libpq-dev libtool libyajl-dev make perl pkg-config check zlib1g-dev'
@@ -14,18 +13,18 @@ packages_build='autoconf automake collectd-dev gcc libc6-dev libmicrohttpd-dev
 packages_run='collectd-core curl libmicrohttpd12 libmnl0 libpq5 libprotobuf-c1
   libudev1 libyajl2 prometheus util-linux zlib1g'
 
-# "postgresql" is left out of the above: ./run can do with a server elsewhere.
+# "postgresql" is not listed above: ./run can use a server elsewhere.
 packages_check='clang clang-format clang-tidy cppcheck e2fsprogs git
   libclang-rt-14-dev libfaketime mount pgbouncer postgresql procps prometheus-alertmanager python3
   python3-jsonschema python3-prometheus-client python3-psycopg2 python3-pytest
   python3-pytest-xdist
   python3-requests python3-yaml shellcheck strace valgrind wrk xfsprogs'
 
-# For the image and the picture of the dashboard: ./check --long.
+# For the container image and the picture of the dashboard: ./check --long.
 packages_long='chromium debootstrap docker-compose docker.io fonts-dejavu-core
   iproute2 python3-yaml'
 
-# Prints those of the packages that are not installed.
+# Prints the packages that are not installed.
 missing_packages() {
   local package
   for package in "$@"; do
@@ -34,9 +33,9 @@ missing_packages() {
   done
 }
 
-# Installs what is missing of the packages; says so, and does nothing when
-# nothing is. No service is started (not even once), and none that is new is
-# enabled: it would start at the next boot.
+# Installs the missing packages, and says so; does nothing if none is missing.
+# No service is started (not even once), and no new one is enabled: it would
+# start at the next boot.
 install_packages() {
   local missing
   # shellcheck disable=SC2005,SC2046,SC2048,SC2086 # lists of names, made one line
@@ -50,13 +49,13 @@ install_packages() {
   apt_install_quietly "$missing" && disable_new_services "$missing"
 }
 
-# While packages are set up a policy-rc.d refuses every start of a service; the
-# machine's own stays in its place when there is one.
+# While packages are set up a policy-rc.d denies every start of a service; the
+# machine's own is kept if there is one.
 apt_install_quietly() (
   policy=/usr/sbin/policy-rc.d
   if [ ! -e $policy ] && [ ! -L $policy ]; then
     trap 'rm -f $policy' EXIT
-    printf '#!/bin/sh\n# for the time of an installation\nexit 101\n' >$policy
+    printf '#!/bin/sh\n# only during an installation\nexit 101\n' >$policy
     chmod 755 $policy
   fi
   apt_install() {

@@ -1,24 +1,24 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=bash
 #
-# postgres.sh - a private PostgreSQL cluster for ./run and the tests; to be read
-# with "." by bash.
+# postgres.sh - a private PostgreSQL cluster for ./run and the tests; to be
+# sourced by bash.
 #
-# As root the server runs as user postgres, which PostgreSQL insists on, else as
-# who we are. One cluster a shell.
+# As root, the server runs as user postgres, since PostgreSQL refuses to run as
+# root; otherwise as the current user. One cluster per shell.
 #
 #   postgres_can_reach DIRECTORY       may the server's user enter it?
-#   postgres_start DIRECTORY [FSYNC]   makes the cluster when it is not there
+#   postgres_start DIRECTORY [FSYNC]   creates the cluster if it does not exist
 #   postgres_create_database NAME      unless it exists
 #   postgres_conninfo NAME             prints a libpq connection string
-#   postgres_stop                      does nothing when none was started
+#   postgres_stop                      does nothing if none was started
 
 postgres_bin=
 postgres_pid=
 postgres_port=
 postgres_sockets=
 
-# The newest server that is installed.
+# The newest installed server.
 postgres_find() {
   local bin
   for bin in $(printf '%s\n' /usr/lib/postgresql/*/bin | sort -V); do
@@ -30,8 +30,8 @@ postgres_find() {
   }
 }
 
-# Becomes the command, as the user of the server: with the same process id, in a
-# session of its own (Ctrl-C is for us, we stop the server last), ended when
+# Becomes the command, as the server's user: with the same process id, in a
+# session of its own (Ctrl-C is for us, we stop the server last), terminated if
 # this shell dies.
 become_postgres() {
   unset "${!PG@}"
@@ -47,7 +47,7 @@ postgres_can_reach() {
   (become_postgres test -x "$1")
 }
 
-# A port of 127.0.0.1 that nobody listens on, at or after the given one.
+# A free port of 127.0.0.1, at or after the given one.
 free_port() {
   local port=$1
   while (: <>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do
@@ -76,14 +76,15 @@ postgres_start() {
   local data=$directory/data log=$directory/server.log
   [ -e "$data/PG_VERSION" ] || postgres_init "$data" || return 1
 
-  # A socket's path may have 107 bytes at most, and a clone may lie deep.
+  # A socket's path may have at most 107 bytes, and a clone may be nested
+  # deeply.
   postgres_sockets=$directory
   if [ ${#directory} -gt 80 ]; then
     postgres_sockets=$(mktemp -d /tmp/aurore-socket.XXXXXX) || return 1
     [ "$(id -u)" != 0 ] || chown postgres: "$postgres_sockets"
   fi
 
-  # Between the choice of a port and its use another process may take it.
+  # Another process may take a port between its choice and its use.
   for attempt in 1 2 3 4 5; do
     postgres_port=$(free_port $((20000 + (RANDOM % 20000)))) || return 1
     (
@@ -101,7 +102,7 @@ postgres_start() {
   return 1
 }
 
-# Waits until the server takes connections; false when it has ended instead.
+# Waits until the server accepts connections; false if it has exited instead.
 postgres_wait() {
   local i
   for ((i = 0; i < 600; i++)); do
@@ -121,7 +122,7 @@ postgres_conninfo() {
   echo "host=$postgres_sockets port=$postgres_port user=postgres dbname=$1"
 }
 
-# psql as the superuser; arguments as of psql, the database first.
+# psql as the superuser; arguments as for psql, the database first.
 postgres_psql() {
   local conninfo
   conninfo=$(postgres_conninfo "$1")
@@ -135,7 +136,7 @@ postgres_create_database() {
     postgres_psql postgres -c "CREATE DATABASE \"$1\""
 }
 
-# SIGINT is PostgreSQL's fast shutdown: sessions are ended, data is safe.
+# SIGINT is PostgreSQL's fast shutdown: sessions are terminated, data is safe.
 postgres_stop() {
   [ -n "$postgres_pid" ] || return 0
   kill -INT "$postgres_pid" 2>/dev/null

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The measurements. Each takes what it needs from nothing (an empty table, a
-fresh collectd) and returns a dictionary of figures."""
+"""The measurements. Each starts from scratch (an empty table, a fresh
+collectd) and returns a dictionary of results."""
 
 import contextlib
 import os

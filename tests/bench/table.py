@@ -27,7 +27,7 @@ def number(value, digits=0):
 
 
 def compared(runs, references, aim):
-    """The median ratio, the smallest and the largest, and what we aim at."""
+    """The median ratio, the smallest and the largest, and the target."""
     pairs = ratios(runs, references)
     if not pairs:
         return ""

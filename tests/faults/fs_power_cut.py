@@ -4,16 +4,17 @@
 # fs_power_cut - real power cuts of a spool on real file systems.
 #
 # An ext4 and an XFS image on a loop device are shut down in the middle of a
-# load by their SHUTDOWN ioctl, which drops all that was not written; then they
-# are mounted again, the spool is opened and compared with a journal kept
-# elsewhere, and the load goes on.
+# load by their SHUTDOWN ioctl, which drops everything that was not written; then
+# they are mounted again, the spool is opened and compared with a journal kept
+# elsewhere, and the load continues.
 #
-# A sync that is under way while the file system is shut down may say success
-# for data that it has dropped (ext4 and XFS of Linux 6 do). A power cut cannot
-# do that: nobody hears an answer after it. So the load is killed right before
-# the cut, or what it hears after the cut began is not believed. Also: a file system that is full, because of
-# the spool itself or of another file, and one that becomes read-only by an
-# error. Needs root and loop devices; says so when it has not.
+# A sync that is in progress while the file system is shut down may report
+# success for data that it has dropped (ext4 and XFS of Linux 6 do). A power cut
+# cannot do that: nobody receives a reply after it. So the load is killed right
+# before the cut, or what it is told after the cut began is disregarded. Also
+# tested: a file system that is full, because of the spool itself or of another
+# file, and one that becomes read-only after an error. Needs root and loop
+# devices; says so if they are missing.
 """Usage: fs_power_cut.py [--rounds N] [--seed N] SPOOL_LOAD"""
 
 import argparse

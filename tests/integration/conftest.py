@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Fixtures of the integration tests; what they are made of is in harness/."""
+"""Fixtures of the integration tests; their building blocks are in harness/."""
 
 import os
 import shutil

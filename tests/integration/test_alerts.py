@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""All that watches, together: collectd with the files of conf.d, PostgreSQL,
-Prometheus with the rules, Alertmanager, and a webhook that is called. What is broken
-is told, once, and told again when it is mended. A minute of the rules takes a second
-here; all else is as it is shipped."""
+"""The whole monitoring stack: collectd with the files of conf.d, PostgreSQL,
+Prometheus with the rules, Alertmanager, and a webhook that it calls. Whatever
+is broken is reported once, and again when it is resolved. A minute of the
+rules takes a second here; everything else is as shipped."""
 
 import math
 import re
@@ -110,7 +110,7 @@ def wait_active(watched, name):
     wait_until(lambda: is_active(watched, name), 60, f"{name} does not fire")
 
 
-# --- a row is poisoned; and then there is something of everything ----------------------
+# --- a bad row; and then some of everything --------------------------------------------
 
 
 def test_a_poisoned_row_is_told(watched):
@@ -209,7 +209,7 @@ def test_its_end_is_told(watched):
     watched.webhook.wait("AuroreDeadLettersGrowing", "resolved", since)
 
 
-# --- causes, and what follows from them -------------------------------------------------
+# --- causes and their consequences ------------------------------------------------------
 
 
 def test_a_full_buffer_is_told(watched):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The business figures: count(*) exactly, without counting."""
+"""The business metrics: equal to count(*), without counting."""
 
 import threading
 from datetime import datetime, timezone

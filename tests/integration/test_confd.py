@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The files of conf.d, as "make install" puts them in place, in a real collectd:
-they load together, the machine's and the database's figures arrive, and a limit
-that is passed is told."""
+"""The files of conf.d, as installed by "make install", in a real collectd:
+they load together, the metrics of the machine and the database arrive, and an
+exceeded limit is reported."""
 
 import math
 import os

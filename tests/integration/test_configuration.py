@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""How collectd is told what to do: options and their errors, orders, plugins
-that are missing, ports that are in use."""
+"""Configuring collectd: options and their errors, load orders, missing
+plugins, ports in use."""
 
 import itertools
 import socket
@@ -171,7 +171,7 @@ def test_names_of_options_have_no_case(programs, database):
     assert api.check_config() == 0, api.log()
 
 
-# --- orders and numbers --------------------------------------------------------------
+# --- load orders and numbers ---------------------------------------------------------
 
 
 @pytest.mark.parametrize("order", itertools.permutations(BOTH))

@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The image: built from the Dockerfile by a docker daemon of the test's own, on
-a base made by debootstrap, and run against a private PostgreSQL.
-
-Neither a registry nor the machine's own docker daemon is touched. The containers
-share a network that ends at itself: the database's socket is a volume, and
-requests come from within. It takes minutes, so it runs only when AURORE_CONTAINER=1 is set.
-"""
+"""The image: built from the Dockerfile by a docker daemon of the test's own,
+on a base made by debootstrap, and run against a private PostgreSQL. Neither a
+registry nor the machine's own docker daemon is touched. The containers share
+an isolated network: the database's socket is a volume, and requests come from
+within. It takes minutes, so it runs only when AURORE_CONTAINER=1 is set."""
 
 import json
 import os

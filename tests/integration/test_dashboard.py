@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The dashboard is drawn, with Grafana's own components in a headless Chromium, from
-a Prometheus that knows a loaded collectd; and a picture of it is taken, to be looked
-at.
-
-What draws it comes from npm and takes minutes to install, so this runs only when
-AURORE_PICTURE is set: to the file that the picture is written to, or to 1."""
+"""The dashboard is rendered, with Grafana's own components in a headless
+Chromium, from a Prometheus that scrapes a loaded collectd, and a picture of it
+is taken for a human to look at. The renderer comes from npm and takes minutes
+to install, so this runs only when AURORE_PICTURE is set: to the file that the
+picture is written to, or to 1."""
 
 import json
 import os

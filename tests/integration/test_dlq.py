@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The dead letters: shown, put back and stored once whatever happens meanwhile,
-deleted."""
+"""The dead letters: shown, reprocessed and stored once whatever happens
+meanwhile, deleted."""
 
 import hashlib
 import threading
@@ -334,7 +334,7 @@ def test_garbled_rows_put_back_harm_nobody(shown):
         assert delete(shown, letter_id).status_code == 204
 
 
-# --- put back ------------------------------------------------------------------
+# --- reprocessed ---------------------------------------------------------------
 
 
 def test_put_back_and_stored_once(programs, database):

@@ -331,7 +331,7 @@ def test_the_text_of_a_constraint(api):
     ]
 
 
-# --- limits at their borders -----------------------------------------------------
+# --- boundary values -------------------------------------------------------------
 
 ASTRAL = "\U0001f600"  # one code point; two in UTF-16, four bytes
 
@@ -506,7 +506,7 @@ def test_the_last_of_two_equal_keys_wins(api):
     )
 
 
-# --- many at once -----------------------------------------------------------------
+# --- batches ----------------------------------------------------------------------
 
 
 def test_some_refused(api):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""System calls of a running collectd fail, now and then, under load (strace puts
-the errors in; the binaries are those that are installed). Every failing call of
-the spool by itself is tried in tests/unit/spool/check_failing_calls.c."""
+"""System calls of a running collectd fail now and then under load (strace
+injects the errors; the binaries are the installed ones). Every single failing
+call of the spool is tried in tests/unit/spool/check_failing_calls.c."""
 
 import os
 import shutil

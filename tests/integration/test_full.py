@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The buffer is full, or cannot be written: a clear answer, and nothing that
-was accepted is lost."""
+"""The buffer is full, or cannot be written: clients get a clear response, and
+nothing that was accepted is lost."""
 
 import os
 import resource

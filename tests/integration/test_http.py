@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What every answer of the API has in common, and the refusals that stand in
-front of the events."""
+"""What every response of the API has in common, and the refusals that come
+before the events are looked at."""
 
 import gzip
 import json

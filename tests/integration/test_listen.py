@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Where the API listens, and how many clients it takes."""
+"""Where the API listens, and how many clients it accepts."""
 
 import json
 import os

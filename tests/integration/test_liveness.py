@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Every metric of the contract is alive: something moves it, as collectd's port
-shows. The table says what."""
+"""Every metric of the contract moves: the table says what moves it, and
+collectd's port shows that it does."""
 
 import hashlib
 import resource
@@ -96,7 +96,7 @@ def read(values, name, label):
     return values.sum(family, **labels)
 
 
-# --- what moves them: each is done, looked at, and then put right again -----------------
+# --- what moves them: each is done, observed, and then undone ---------------------------
 
 
 def started(world):

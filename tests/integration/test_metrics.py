@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What is reported: all of it, in the right places, and true."""
+"""What is reported: everything, in the right places, and correct."""
 
 import json
 import re
@@ -200,7 +200,7 @@ def test_every_series_is_there_from_the_start(programs, database):
         )
 
 
-# --- true ---------------------------------------------------------------------------------
+# --- correct ------------------------------------------------------------------------------
 
 
 def test_the_figures_are_true(busy):

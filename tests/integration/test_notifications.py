@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""collectd's notifications as events: a limit that is passed, and the pipeline's
+"""collectd's notifications as events: an exceeded limit, and the pipeline's
 own."""
 
 import json

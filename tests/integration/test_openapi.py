@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""docs/openapi.yaml against the running server: every operation with every answer
-that the document names, each checked against its schema; and nothing that the
-server has and the document does not."""
+"""docs/openapi.yaml against the running server: every operation with every
+response that the document names, each checked against its schema; and nothing
+that the server has and the document does not."""
 
 import contextlib
 import hashlib
@@ -263,7 +263,7 @@ def stalled(usual):
         usual.rest()
 
 
-# --- every answer -----------------------------------------------------------------
+# --- every response ---------------------------------------------------------------
 
 Case = namedtuple("Case", "operation status server request")
 CASES = []
@@ -502,7 +502,7 @@ def test_a_correlation_id_is_made(usual):
     uuid.UUID(answer.headers["X-Correlation-Id"])
 
 
-# --- what may be asked ---------------------------------------------------------------
+# --- parameters ----------------------------------------------------------------------
 
 QUERIES = [
     one

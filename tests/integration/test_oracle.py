@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The oracle of the faults finds what it is there to find: given a database with
-a lost, a doubled or an invented event it says so."""
+"""The oracle of fault injection finds what it is there to find: it reports a
+lost, a duplicate or an invented event in the database."""
 
 import pytest
 

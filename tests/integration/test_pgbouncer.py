@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Between collectd and the database is a pgbouncer in transaction mode: each
-transaction may have another session."""
+"""A pgbouncer in transaction mode sits between collectd and the database: each
+transaction may get a different session."""
 
 from pathlib import Path
 

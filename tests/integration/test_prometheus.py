@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A Prometheus with the project's configuration, at collectd's port: plain names,
-real labels and histograms."""
+"""A Prometheus with the project's configuration scrapes collectd's port: plain
+names, real labels and histograms."""
 
 import math
 import subprocess

@@ -52,7 +52,7 @@ def all_pages(api, service, size, **parameters):
         number += 1
 
 
-# --- the answer ---------------------------------------------------------------
+# --- the response -------------------------------------------------------------
 
 
 def test_shape(api):

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Queries and health while the database is away, slow or silent, when clients
-leave, and at a stop."""
+"""Queries and health while the database is away, slow or hanging, when clients
+disconnect, and during a shutdown."""
 
 import contextlib
 import threading
@@ -186,7 +186,7 @@ def test_a_full_pool_refuses(programs, database):
         assert one.result().status_code == 200
 
 
-# --- clients that leave -------------------------------------------------------
+# --- clients that disconnect --------------------------------------------------
 
 
 def test_a_query_ends_with_its_client(programs, database):
@@ -312,7 +312,7 @@ def test_no_table_yet(programs, database):
     assert api.get("/events", params=QUERY).status_code == 200
 
 
-# --- a stop -------------------------------------------------------------------
+# --- shutdown -----------------------------------------------------------------
 
 
 def test_a_stop_during_a_query(programs, database):
@@ -353,7 +353,7 @@ def test_queries_are_finished_while_the_buffer_is_emptied(programs, database):
     assert database.stored() == 2
 
 
-# --- health when all is well --------------------------------------------------
+# --- health when everything works ---------------------------------------------
 
 
 def test_health_database(api):

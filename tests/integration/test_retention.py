@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Old days are dropped whole, and nobody waits for it; days begin and clocks
+"""Old days are dropped whole, and nothing waits for it; days begin and clocks
 jump."""
 
 from datetime import datetime, timedelta, timezone

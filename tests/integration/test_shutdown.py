@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""SIGTERM: what was accepted is stored, or its loss is told; in bounded time."""
+"""SIGTERM: what was accepted is stored, or its loss is reported, in bounded
+time."""
 
 import time
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""aurore-spool on a spool that is in use: it neither harms it, nor takes what is
-being written or deleted for damage."""
+"""aurore-spool on a spool that is in use: it does no harm, and does not
+mistake what is being written or deleted for damage."""
 
 import json
 import os

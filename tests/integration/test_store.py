@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What is accepted is stored, each event once, and counted as it is."""
+"""What is accepted is stored, each event once, and counted correctly."""
 
 import gzip
 import json

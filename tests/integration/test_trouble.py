@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The database is there, and something is wrong with it: events wait, no row is
-blamed, and it goes on by itself when the trouble is over."""
+"""The database is there, but something is wrong with it: events wait, no row
+is blamed, and storing resumes by itself when the problem is gone."""
 
 import os
 

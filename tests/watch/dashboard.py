@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What a panel of the dashboard must have, and that its limits are the alerts'."""
+"""What each panel of the dashboard must have, and that its limits are those of
+the alerts."""
 
 import re
 
@@ -62,18 +63,18 @@ def _check_panel(panel, alerts, wrong):
     title = panel["title"]
     defaults = panel["fieldConfig"]["defaults"]
     if not panel.get("description"):
-        wrong(f"dashboard: {title}: there is no description")
+        wrong(f"dashboard: {title}: no description")
     if not defaults.get("unit"):
-        wrong(f"dashboard: {title}: there is no unit")
+        wrong(f"dashboard: {title}: no unit")
     if not panel.get("targets"):
-        wrong(f"dashboard: {title}: there is no query")
+        wrong(f"dashboard: {title}: no query")
     for part in [panel] + panel.get("targets", []):
         if part.get("datasource") != SOURCE:
             wrong(f"dashboard: {title}: the data source is not the variable")
     for link in panel.get("links", []):
         anchor = link["url"].partition("#")[2]
         if anchor not in {name.lower() for name in alerts}:
-            wrong(f"dashboard: {title}: {link['url']} is no alert")
+            wrong(f"dashboard: {title}: {link['url']} is not an alert")
 
 
 def _check_query(where, expression, wrong):
@@ -107,7 +108,7 @@ def _check_states(panel, wrong):
 
 
 def _check_links(board, alerts, wrong):
-    """From at least one panel a link leads to the paragraph of each alert."""
+    """At least one panel links to the paragraph of each alert."""
     urls = [
         link["url"]
         for panel in queries.panels(board)
@@ -115,7 +116,7 @@ def _check_links(board, alerts, wrong):
     ]
     for name in alerts:
         if f"${{runbook}}#{name.lower()}" not in urls:
-            wrong(f"dashboard: no panel leads to {name} in the runbook")
+            wrong(f"dashboard: no panel links to {name} in the runbook")
 
 
 def _check_places(board, wrong):
@@ -128,7 +129,7 @@ def _check_places(board, wrong):
             for y in range(place["y"], place["y"] + place["h"])
         }
         if cells & taken or place["x"] + place["w"] > 24:
-            wrong(f"dashboard: {panel['title']}: stands on another one")
+            wrong(f"dashboard: {panel['title']}: overlaps another panel")
         taken |= cells
 
 
@@ -136,24 +137,24 @@ def _check_whole(board, wrong):
     if board["schemaVersion"] != SCHEMA_VERSION:
         wrong(f"dashboard: schemaVersion is not {SCHEMA_VERSION}")
     if not board["uid"] or board["id"] is not None:
-        wrong("dashboard: a stable uid, and no id, is wanted")
+        wrong("dashboard: it needs a stable uid, and no id")
     variables = {each["name"]: each for each in board["templating"]["list"]}
     if variables.get("datasource", {}).get("type") != "datasource":
-        wrong("dashboard: there is no variable datasource")
+        wrong("dashboard: no variable datasource")
     if "label_values" not in str(variables.get("instance", {}).get("query")):
-        wrong("dashboard: there is no variable instance")
+        wrong("dashboard: no variable instance")
     for each in board["annotations"]["list"] + [variables["instance"]]:
         if each.get("datasource") not in (SOURCE, GRAFANA):
             wrong(f"dashboard: {each['name']}: the data source is not the variable")
     asked = "".join(each.get("expr", "") for each in board["annotations"]["list"])
     for needed in ("changes(circuit_breaker_state", "resets("):
         if needed not in asked:
-            wrong(f"dashboard: no annotation asks for {needed}…)")
+            wrong(f"dashboard: no annotation queries {needed}…)")
     ids = [panel["id"] for panel in board["panels"]]
     if len(ids) != len(set(ids)):
         wrong("dashboard: two panels have the same id")
     if "${runbook}" not in str(board["links"]):
-        wrong("dashboard: there is no link to the runbook")
+        wrong("dashboard: no link to the runbook")
 
 
 def _check_provisioning(wrong):
@@ -183,7 +184,7 @@ def check_dashboard(board, alerts, wrong):
         wrong("dashboard: two panels have the same title")
     for title in set(TITLES) | set(LIMITS) | set(STATES):
         if title not in found:
-            wrong(f"dashboard: there is no panel {title}")
+            wrong(f"dashboard: no panel {title}")
     for panel in queries.panels(board):
         _check_panel(panel, alerts, wrong)
         if panel["title"] in LIMITS:

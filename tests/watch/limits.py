@@ -69,7 +69,7 @@ def check_limits(alerts, wrong):
     for key, options in SAME.items():
         where = "aurore-threshold.conf: " + "/".join(filter(None, key))
         if key not in found:
-            wrong(f"{where}: is not there")
+            wrong(f"{where}: missing")
             continue
         for option, alert in options.items():
             limit = queries.limits(alerts[alert]["expr"])[0]

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Which metrics there are in Prometheus: ours, by docs/metrics.md (which is made
-from the table in the code, and compared with it by the unit tests); collectd's, by
-the plugins that conf.d loads and by collectd's types.db; and Prometheus' own."""
+"""The metrics that exist in Prometheus: ours, by docs/metrics.md (which is
+generated from the table in the code, and compared with it by the unit tests);
+collectd's, by the plugins that conf.d loads and by collectd's types.db; and
+Prometheus' own."""
 
 import re
 from pathlib import Path

@@ -1,3 +1,4 @@
 # SPDX-License-Identifier: MIT
-"""Faults of the whole system: a real collectd and a real PostgreSQL that are
-killed, stopped, cut off and deprived under load, and the oracle after each."""
+"""Fault injection into the whole system: a real collectd and a real PostgreSQL
+are killed, stopped, cut off and starved of resources under load, and the
+oracle runs after each round."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A million events wait in the spool: the start, the memory, the stop."""
+"""A backlog of a million events in the spool: start, memory, shutdown."""
 
 import http.client
 import json

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The faults that need no disk of their own: each is a function of the world,
-called under load, that leaves everything running behind it."""
+called under load, that leaves everything running."""
 
 import os
 import signal
@@ -240,7 +240,7 @@ def refuse_network(world):
     world.proxy.let_go()
 
 
-# --- what an operator may do ------------------------------------------------------
+# --- what an operator might do ----------------------------------------------------
 
 
 def read_only(world):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The rounds, one after the other, and what came of them."""
+"""The rounds, one after the other, and their outcome."""
 
 import random
 import subprocess

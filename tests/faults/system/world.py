@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What the faults happen to: collectd, PostgreSQL, a proxy between them and
-clients before them; and the account that must come out even after each round."""
+clients in front of them; and the accounts that must balance after each
+round."""
 
 import random
 import threading

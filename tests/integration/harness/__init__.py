@@ -1,3 +1,3 @@
 # SPDX-License-Identifier: MIT
-"""What the integration tests are made of: real programs, each private to the
-test run, and the means to watch them."""
+"""The building blocks of the integration tests: real programs, each private to
+the test run, and the means to observe them."""

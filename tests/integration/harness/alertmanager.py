@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A private Alertmanager with the project's configuration, and who it calls."""
+"""A private Alertmanager with the project's configuration, and the webhook it
+calls."""
 
 import itertools
 import json

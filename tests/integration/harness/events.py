@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Events to send, and what must then stand in the database."""
+"""Events to send, and what the database must then hold."""
 
 import json
 import random

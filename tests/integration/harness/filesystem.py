@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A small file system in an image on a loop device, whose power can be cut and
-whose room can be taken away. Needs root, loop devices and the right to mount."""
+whose free space can be taken away. Needs root, loop devices and the right to
+mount."""
 
 import fcntl
 import os

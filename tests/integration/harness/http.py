@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""HTTP beside what requests offers: over a socket of the file system, and word
-by word."""
+"""HTTP beyond what requests offers: over a Unix domain socket, and byte by
+byte."""
 
 import http.client
 import socket

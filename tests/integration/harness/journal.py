@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Clients that send numbered events of every kind, and the journal of what they
-sent and what they were told. The oracle (oracle.py) holds it against the
-database.
-
-What an event is follows from its number, so that the journal needs to keep the
-numbers alone."""
+"""Clients that send numbered events of every kind, and the journal of what
+they sent and what was answered. The oracle (oracle.py) compares it with the
+database. The content of an event follows from its number, so that the journal
+needs to keep only the numbers."""
 
 import gzip
 import http.client

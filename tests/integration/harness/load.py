@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Clients that send events while something else happens, and remember what they
-were told."""
+"""Clients that send events while something else happens, and remember what was
+answered."""
 
 import threading
 

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The oracle: what the clients were told, held against what is stored.
-
+"""The oracle: compares what the clients were answered with what is stored.
 Every acknowledged event is stored or a dead letter, exactly once; one that was
-not answered at most once; a refused one never; nothing else is there."""
+not answered, at most once; a refused one, never; nothing else is there."""
 
 import struct
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A private pgbouncer in transaction mode, in front of a private PostgreSQL. Like
-that it listens on a socket in its own directory alone."""
+"""A private pgbouncer in transaction mode, in front of a private PostgreSQL.
+Like PostgreSQL, it listens only on a socket in its own directory."""
 
 import itertools
 from pathlib import Path

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A private PostgreSQL. It listens on a socket in its own directory alone, so
-that there is no port that somebody else could take while it is down."""
+"""A private PostgreSQL. It listens only on a socket in its own directory, so
+that there is no port that another process could take while it is down."""
 
 import itertools
 import os

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """A child process whose output goes to a file, and whose listening sockets can
-be told from other processes'."""
+be distinguished from those of other processes."""
 
 import ctypes
 import os

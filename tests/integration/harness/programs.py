@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The programs that a test has started, so that they always end."""
+"""The programs that a test has started, so that they are always ended."""
 
 import shutil
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """A TCP proxy between the writer and PostgreSQL that knows enough of the
-protocol to fail at the worst moment, such as between COMMIT and its answer."""
+protocol to fail at the worst moment, such as between COMMIT and its reply."""
 
 import select
 import socket

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What the project asks of Prometheus: the expressions of the rules and of the
-dashboard, and the names in them."""
+"""What the project queries in Prometheus: the expressions of the rules and of
+the dashboard, and the names in them."""
 
 import json
 import re

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Waiting for a condition; there is no other kind of waiting in the tests."""
+"""Waiting for a condition; the tests never wait in any other way."""
 
 import time
 
