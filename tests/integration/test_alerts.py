@@ -88,16 +88,37 @@ def post(watched, count):
     return watched.post([event(f"one of {count}")] * count).status_code
 
 
-def paged(watched, since):
-    """Which alerts somebody was called for. How busy the machine of the tests is,
-    and how full its disk, is not the subject."""
-    host = {
+def of_the_host():
+    """How busy the machine of the tests is, and how full its disk, is not the
+    subject."""
+    return {
         rule["alert"]
         for group in queries.rule_groups()
         if group["name"] == "aurore-host"
         for rule in group["rules"]
     }
-    return set(watched.webhook.names(path="/page", since=since)) - host
+
+
+def paged(watched, since):
+    """Which alerts somebody was called for."""
+    return set(watched.webhook.names(path="/page", since=since)) - of_the_host()
+
+
+def wait_quiet(watched):
+    """Until nobody has to be called any more for what was broken before; returns
+    since when, for the webhook."""
+
+    def critical():
+        pending = watched.prometheus.query('ALERTS{severity="critical"}')
+        labels = [labels for labels, _ in pending] + watched.alertmanager.alerts()
+        return {
+            l["alertname"] for l in labels if l["severity"] == "critical"
+        } - of_the_host()
+
+    wait_until(
+        lambda: not critical(), 180, lambda: f"there is no quiet: {critical()}"
+    )
+    return len(watched.webhook.told)
 
 
 def is_active(watched, name):
@@ -252,7 +273,7 @@ def test_a_full_buffer_is_told(watched):
 def test_a_database_that_is_away_is_told_once(watched):
     """The breaker opens, batches fail, the objective is missed: that follows, and
     nobody is called for it."""
-    since = len(watched.webhook.told)
+    since = wait_quiet(watched)
     watched.server.stop("immediate")
     try:
         path, _, labels, notes = watched.webhook.wait(
@@ -270,7 +291,7 @@ def test_a_database_that_is_away_is_told_once(watched):
 
 def test_a_collectd_that_is_gone_is_told_once(watched):
     watched.rest()
-    since = len(watched.webhook.told)
+    since = wait_quiet(watched)
     assert watched.stop() == 0
     try:
         path, _, labels, _ = watched.webhook.wait("AuroreCollectdDown", since=since)

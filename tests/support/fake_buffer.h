@@ -24,7 +24,7 @@ typedef enum fake_answer {
 
 /* Starts the thread that tells; the one buffer is empty and answers FAKE_OK. */
 au_buffer_t *fake_buffer_open(void);
-/* Nothing may be pending. */
+/* Everything pending must have been told, or be about to return from it. */
 void fake_buffer_close(void);
 
 void fake_buffer_answer(fake_answer_t answer);

@@ -137,6 +137,11 @@ class Alertmanager:
         except requests.RequestException:
             return False
 
+    def alerts(self):
+        """The labels of what fires, also of what is kept quiet."""
+        url = f"http://127.0.0.1:{self.port}/api/v2/alerts"
+        return [alert["labels"] for alert in requests.get(url, timeout=30).json()]
+
     def stop(self):
         if self.process is not None:
             self.process.kill()

@@ -20,8 +20,8 @@ ALERTMANAGER = "127.0.0.1:9093"
 
 
 def hurried(text):
-    """Rules in which a minute takes a second: every "for", interval, offset and
-    window, but for windows that would hold a single scrape."""
+    """Rules in which a minute takes a second: every "for", interval, offset, window
+    and prediction, but for windows that would hold a single scrape."""
 
     def shorter(match):
         number, unit = match.groups()
@@ -31,6 +31,11 @@ def hurried(text):
         text = re.sub(r"(\d+)([smhd])\b", shorter, match.group())
         return re.sub(r"^\[[12]s", "[3s", text)
 
+    def nearer(match):
+        ahead, seconds = match.groups()
+        return f"{ahead} * {int(seconds) // 60})"
+
+    text = re.sub(r"(predict_linear\(.*, \d+) \* (60|3600)\)", nearer, text)
     places = r"\[[0-9smhd:]+\]|\b(?:for|keep_firing_for|interval|offset):? [0-9smhd]+"
     return re.sub(places, in_place, text)
 

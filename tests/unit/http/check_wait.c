@@ -142,11 +142,22 @@ START_TEST(many_wait_together) {
 }
 END_TEST
 
-/* The server sees the end of a connection on a Unix socket at once. Whether the
- * request is told before it, after it or at that moment: it is told once, and
- * freed once. */
+/* Whether the server has seen the ends of all connections. One that has waited
+ * long is suspended meanwhile, and its end is not seen before it is resumed. */
+static bool sees_ends(void) {
+  for (int ms = 0; ms < 200; ms++) {
+    if (au_metrics_gauge(AU_M_HTTP_CONNECTIONS) == 0)
+      return true;
+    pause_ms(1);
+  }
+  return false;
+}
+
+/* Whether the request is told before the server sees the end, after it, at that
+ * moment or while it is suspended: it is told once, and freed once. */
 START_TEST(a_connection_that_ends_while_it_waits) {
   server_start(&server);
+  uint64_t ends_seen = 0;
   for (int i = 0; i < 200; i++) {
     fake_buffer_answer(FAKE_HOLD);
     client_t *client = client_connect(&server);
@@ -155,8 +166,8 @@ START_TEST(a_connection_that_ends_while_it_waits) {
     if (i % 4 == 0)
       fake_buffer_release();
     client_close(client);
-    while (i % 4 == 1 && au_metrics_gauge(AU_M_HTTP_CONNECTIONS) > 0)
-      pause_ms(1);
+    if (i % 4 == 1 && sees_ends())
+      ends_seen++;
     fake_buffer_release();
     while (fake_buffer_pending() > 0)
       pause_ms(0);
@@ -165,7 +176,7 @@ START_TEST(a_connection_that_ends_while_it_waits) {
   fake_buffer_answer(FAKE_OK);
   expect_part(post(&server, EVENT), 202, "event_id");
   server_stop(&server);
-  ck_assert_uint_le(answered("202"), 151);
+  ck_assert_uint_le(answered("202"), 201 - ends_seen);
 }
 END_TEST
 

@@ -409,8 +409,9 @@ START_TEST(database_that_comes_late_or_goes_is_no_trouble) {
   snprintf(sql, sizeof(sql), "ALTER DATABASE %s ALLOW_CONNECTIONS false",
            own_name);
   do_sql(control, sql);
-  do_sql(control, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                  "WHERE application_name = 'collectd aurore figures'");
+  do_sql(database, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                   "WHERE application_name = 'collectd aurore figures' AND "
+                   "datname = current_database()");
   figures = await_total(5);
   ck_assert_int_ge(figures->as_of_us, seen_us);
   au_business_release(figures);

@@ -95,7 +95,7 @@ START_TEST(a_week_ahead_is_made_and_no_connection_is_kept) {
   await_partitions(database);
   await(database,
         "SELECT count(*) FROM pg_stat_activity WHERE application_name = "
-        "'collectd aurore janitor'",
+        "'collectd aurore janitor' AND datname = current_database()",
         "0");
   /* Somebody removes one; whoever notices wakes the janitor. */
   do_sql(database, "DO $$BEGIN EXECUTE 'DROP TABLE aurore.event_' || "
@@ -312,7 +312,7 @@ static void await_look(au_database_t *database) {
         "1");
   await(database,
         "SELECT count(*) FROM pg_stat_activity WHERE application_name = "
-        "'collectd aurore janitor'",
+        "'collectd aurore janitor' AND datname = current_database()",
         "0");
 }
 
