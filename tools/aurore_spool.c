@@ -72,7 +72,7 @@ typedef struct findings {
 
 static int fail(const char *what, const char *name) {
   fprintf(stderr, "aurore-spool: could not %s \"%s\": %s\n", what, name,
-          strerror(errno));
+          errno == EPROTO ? "a newer release wrote it" : strerror(errno));
   return EXIT_TROUBLE;
 }
 
@@ -314,42 +314,58 @@ static void put_member(au_bytes_t *json, const char *name, const char *text,
   au_json_put_string(json, text, size);
 }
 
+static void put_uuid(au_bytes_t *json, const char *name, const au_uuid_t *id) {
+  char text[AU_UUID_TEXT_SIZE];
+  au_uuid_format(id, text);
+  put_member(json, name, text, strlen(text));
+}
+
+static void put_time(au_bytes_t *json, const char *name, int64_t us) {
+  char text[AU_TIMESTAMP_TEXT_SIZE];
+  au_timestamp_format(us, text);
+  put_member(json, name, text, strlen(text));
+}
+
+static void put_row(au_bytes_t *json, uint64_t seq, const au_row_t *row,
+                    const au_event_t *event) {
+  au_bytes_printf(json, "{\"seq\":%" PRIu64, seq);
+  put_uuid(json, "event_id", &event->id);
+  put_time(json, "timestamp", event->occurred_at_us);
+  put_member(json, "service", event->service.data, event->service.size);
+  put_member(json, "message", event->message.data, event->message.size);
+  if (event->metadata.data != NULL) {
+    au_bytes_put_string(json, ",\"metadata\":");
+    au_bytes_put(json, event->metadata.data, event->metadata.size);
+  }
+  put_time(json, "ingested_at", event->ingested_at_us);
+  if (row->kind == AU_ROW_REPROCESS)
+    put_uuid(json, "dead_letter_id", &row->dead_letter_id);
+  au_bytes_put_string(json, "}\n");
+}
+
 static int print_row(const au_frame_t *frame, const void *context) {
   const request_t *request = context;
   if (frame->seq < request->from || frame->seq > request->to)
     return EXIT_GOOD;
+  int status = EXIT_GOOD;
   au_event_t event;
-  if (au_row_decode(frame->data, frame->size, &event) != AU_OK) {
+  au_bytes_t json = AU_BYTES_INIT;
+  au_bytes_t bytes = AU_BYTES_INIT;
+  au_row_kind_t kind = au_frame_copy_row(frame, &bytes);
+  const au_row_t row = au_row_split(kind, bytes.data, bytes.size);
+  if (bytes.failed) {
+    status = fail("print", "an event");
+  } else if (au_row_decode(row.tuple, row.size, &event) != AU_OK) {
     fprintf(stderr, "aurore-spool: event %" PRIu64 " cannot be decoded\n",
             frame->seq);
-    return EXIT_DAMAGED;
+    status = EXIT_DAMAGED;
+  } else {
+    put_row(&json, frame->seq, &row, &event);
+    if (json.failed || fwrite(json.data, 1, json.size, stdout) != json.size)
+      status = fail("write to", "standard output");
   }
-  au_bytes_t json = AU_BYTES_INIT;
-  char id[AU_UUID_TEXT_SIZE];
-  char time[AU_TIMESTAMP_TEXT_SIZE];
-  au_uuid_format(&event.id, id);
-  au_bytes_printf(&json, "{\"seq\":%" PRIu64, frame->seq);
-  put_member(&json, "event_id", id, strlen(id));
-  au_timestamp_format(event.occurred_at_us, time);
-  put_member(&json, "timestamp", time, strlen(time));
-  put_member(&json, "service", event.service.data, event.service.size);
-  put_member(&json, "message", event.message.data, event.message.size);
-  if (event.metadata.data != NULL) {
-    au_bytes_put_string(&json, ",\"metadata\":");
-    au_bytes_put(&json, event.metadata.data, event.metadata.size);
-  }
-  au_timestamp_format(event.ingested_at_us, time);
-  put_member(&json, "ingested_at", time, strlen(time));
-  if (au_row_is_reprocess(frame->data)) {
-    au_uuid_t dead_letter_id = au_row_dead_letter_id(frame->data, frame->size);
-    au_uuid_format(&dead_letter_id, id);
-    put_member(&json, "dead_letter_id", id, strlen(id));
-  }
-  au_bytes_put_string(&json, "}\n");
-  int status = EXIT_GOOD;
-  if (json.failed || fwrite(json.data, 1, json.size, stdout) != json.size)
-    status = fail("write to", "standard output");
   au_bytes_fini(&json);
+  au_bytes_fini(&bytes);
   return status;
 }
 

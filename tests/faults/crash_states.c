@@ -338,12 +338,13 @@ static bool append(run_t *run, size_t requests) {
 }
 
 static void check_rows(const run_t *run, const au_slab_t *slab) {
-  const uint8_t *row = slab->bytes.data;
-  for (size_t i = 0; i < slab->count; i++, row += slab->length[i - 1])
+  for (size_t i = 0; i < slab->count; i++) {
+    const au_row_t row = au_slab_row(slab, i);
     if (slab->first_seq + i > run->oracle.count ||
-        !row_is(row, slab->length[i],
+        !row_is(row.tuple, (uint32_t)row.size,
                 run->oracle.value[slab->first_seq + i - 1]))
       violation("a row is read that is not the one that was acknowledged");
+  }
 }
 
 /* A batch is stored in the database, and let go. */

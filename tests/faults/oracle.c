@@ -197,11 +197,10 @@ static bool check_slab(checker_t *checker, const au_slab_t *slab) {
   if (slab->count > 0 && slab->first_seq != checker->next)
     return wrong(checker, "row %" PRIu64 " is missing: the next is %" PRIu64,
                  checker->next, slab->first_seq);
-  const uint8_t *row = slab->bytes.data;
   for (size_t i = 0; i < slab->count; i++) {
-    if (!check_row(checker, row, slab->length[i]))
+    const au_row_t row = au_slab_row(slab, i);
+    if (!check_row(checker, row.tuple, (uint32_t)row.size))
       return false;
-    row += slab->length[i];
     checker->next++;
   }
   if (slab->end.seq != checker->next)

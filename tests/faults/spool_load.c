@@ -211,13 +211,12 @@ static void *client_main(void *argument) {
 
 /* How many rows of the slab have been acknowledged; they must be the ones. */
 static size_t check_slab_locked(const au_slab_t *slab) {
-  const uint8_t *row = slab->bytes.data;
   size_t i = 0;
   for (; i < slab->count && slab->first_seq + i <= load.oracle.count; i++) {
-    if (!row_is(row, slab->length[i],
+    const au_row_t row = au_slab_row(slab, i);
+    if (!row_is(row.tuple, (uint32_t)row.size,
                 load.oracle.value[slab->first_seq + i - 1]))
       violation("a row is read that is not the one that was acknowledged");
-    row += slab->length[i];
   }
   return i;
 }

@@ -24,6 +24,7 @@ struct au_buffer {
   uint64_t taken;
   uint64_t calls;
   au_bytes_t tuples; /* of the last append */
+  au_row_kind_t kind;
   uint32_t *length;
   size_t count;
   au_buffer_figures_t figures;
@@ -144,7 +145,8 @@ au_event_t fake_buffer_event(size_t index) {
   const uint8_t *tuple = fake.tuples.data;
   for (size_t i = 0; i < index; i++)
     tuple += fake.length[i];
-  ck_assert_int_eq(au_row_decode(tuple, fake.length[index], &event), AU_OK);
+  const au_row_t row = au_row_split(fake.kind, tuple, fake.length[index]);
+  ck_assert_int_eq(au_row_decode(row.tuple, row.size, &event), AU_OK);
   pthread_mutex_unlock(&fake.lock);
   return event;
 }
@@ -156,6 +158,7 @@ static void keep_copy(const au_rows_t *rows) {
   fake.length = calloc(rows->count, sizeof(*fake.length));
   ck_assert(fake.length != NULL && !fake.tuples.failed);
   memcpy(fake.length, rows->length, rows->count * sizeof(*fake.length));
+  fake.kind = rows->kind;
   fake.count = rows->count;
 }
 

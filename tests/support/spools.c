@@ -142,10 +142,9 @@ au_spool_t *open_spool(const au_io_t *io, uint64_t segment_bytes) {
 }
 
 static void note_slab(seen_t *seen, const au_slab_t *slab) {
-  const uint8_t *row = slab->bytes.data;
-  for (size_t i = 0; i < slab->count; i++, row += slab->length[i - 1]) {
+  for (size_t i = 0; i < slab->count; i++) {
     ck_assert_uint_lt(seen->count, 4096);
-    seen->value[seen->count++] = row_value(row);
+    seen->value[seen->count++] = row_value(au_slab_row(slab, i).tuple);
   }
   seen->passed += slab->end.seq - slab->begin.seq - slab->count;
 }

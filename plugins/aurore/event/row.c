@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * row - the layout of a tuple; each field stands behind its length:
+ * row - see event/row.h. The layout of a tuple; each field follows its length:
  *
  *   0     2              14           34             46      50
  *   | 6   | 8, accept    | 16, event  | 8, event     | n,     | service ...
  *   |     |    time      |     id     |    time      |        |
  *
- * then n, message, and n, version 1, metadata, or -1 for no metadata; and,
- * where the first number is 7, 16 and the id of a dead letter.
+ * then n, message, and n, version 1, metadata, or -1 for no metadata.
  */
 #include "event/row.h"
 
@@ -18,7 +17,6 @@
 #include <string.h>
 
 #define FIELDS 6
-#define REPROCESS_FIELDS 7
 #define TIME_SIZE 8
 #define JSONB_VERSION 1
 
@@ -28,8 +26,11 @@
 
 /* The number of fields, and what the first three take. */
 #define FIXED_SIZE 46
-/* What the last one takes. */
-#define DEAD_LETTER_ID_SIZE (4 + sizeof((au_uuid_t){{0}}.byte))
+
+/* In layout 1 the tuple of an event that was put back ended with its dead
+ * letter: 16 and the id. */
+#define LAYOUT_1_REPROCESS_FIELDS 7
+#define LAYOUT_1_SUFFIX_SIZE (4 + AU_ROW_PREFIX_SIZE)
 
 /* Kept from request to request. */
 #define KEEP_BYTES ((size_t)128 << 10)
@@ -83,12 +84,9 @@ static uint8_t *write_bytes(uint8_t *to, const void *data, size_t size) {
 
 /* The bytes that the event takes as a tuple, or 0 when that is more than a
  * length of the format can say. */
-static uint32_t tuple_size(const au_event_t *event,
-                           const au_uuid_t *dead_letter_id) {
+static uint32_t tuple_size(const au_event_t *event) {
   uint64_t size = FIXED_SIZE + 4 + (uint64_t)event->service.size + 4 +
                   event->message.size + 4;
-  if (dead_letter_id != NULL)
-    size += DEAD_LETTER_ID_SIZE;
   if (event->metadata.data != NULL)
     size += 1 + (uint64_t)event->metadata.size;
   return size <= INT32_MAX ? (uint32_t)size : 0;
@@ -107,10 +105,9 @@ static uint8_t *write_metadata(uint8_t *to, au_slice_t metadata) {
   return write_bytes(to, metadata.data, metadata.size);
 }
 
-static void write_tuple(uint8_t *to, const au_event_t *event,
-                        const au_uuid_t *dead_letter_id) {
+static void write_tuple(uint8_t *to, const au_event_t *event) {
   *to++ = 0;
-  *to++ = dead_letter_id == NULL ? FIELDS : REPROCESS_FIELDS;
+  *to++ = FIELDS;
   to = write_time(to, event->ingested_at_us);
   to = write_uuid(to, &event->id);
   to = write_time(to, event->occurred_at_us);
@@ -118,35 +115,62 @@ static void write_tuple(uint8_t *to, const au_event_t *event,
   to = write_bytes(to, event->service.data, event->service.size);
   to = write_be32(to, (uint32_t)event->message.size);
   to = write_bytes(to, event->message.data, event->message.size);
-  to = write_metadata(to, event->metadata);
-  if (dead_letter_id != NULL)
-    (void)write_uuid(to, dead_letter_id);
+  (void)write_metadata(to, event->metadata);
 }
 
-static au_status_t append(au_rows_t *rows, const au_event_t *event,
-                          const au_uuid_t *dead_letter_id) {
-  uint32_t size = tuple_size(event, dead_letter_id);
-  if (size == 0)
+/* "prefix" (NULL: none) comes before the tuple. */
+static au_status_t append(au_rows_t *rows, au_row_kind_t kind,
+                          const au_event_t *event, const au_uuid_t *prefix) {
+  uint32_t prefix_size = prefix != NULL ? AU_ROW_PREFIX_SIZE : 0;
+  uint32_t size = tuple_size(event);
+  if (size == 0 || (rows->count > 0 && rows->kind != kind))
     return AU_INVALID;
   if (!grow(rows))
     return AU_NOMEM;
-  uint8_t *tuple = au_bytes_extend(&rows->bytes, size);
-  if (tuple == NULL) {
+  uint8_t *row = au_bytes_extend(&rows->bytes, (size_t)prefix_size + size);
+  if (row == NULL) {
     rows->bytes.failed = false; /* the rows before it are whole */
     return AU_NOMEM;
   }
-  write_tuple(tuple, event, dead_letter_id);
-  rows->length[rows->count++] = size;
+  write_tuple(write_bytes(row, prefix, prefix_size), event);
+  rows->kind = kind;
+  rows->length[rows->count++] = prefix_size + size;
   return AU_OK;
 }
 
 au_status_t au_rows_append(au_rows_t *rows, const au_event_t *event) {
-  return append(rows, event, NULL);
+  return append(rows, AU_ROW_EVENT, event, NULL);
 }
 
 au_status_t au_rows_append_reprocess(au_rows_t *rows, const au_event_t *event,
                                      const au_uuid_t *dead_letter_id) {
-  return append(rows, event, dead_letter_id);
+  return append(rows, AU_ROW_REPROCESS, event, dead_letter_id);
+}
+
+au_row_t au_row_split(au_row_kind_t kind, const uint8_t *row, size_t size) {
+  au_row_t parts = {.kind = kind, .tuple = row, .size = size};
+  if (kind == AU_ROW_REPROCESS) {
+    memcpy(parts.dead_letter_id.byte, row, AU_ROW_PREFIX_SIZE);
+    parts.tuple += AU_ROW_PREFIX_SIZE;
+    parts.size -= AU_ROW_PREFIX_SIZE;
+  }
+  return parts;
+}
+
+au_row_kind_t au_row_put_upgraded(au_bytes_t *rows, const uint8_t *row,
+                                  size_t size) {
+  if (size < FIXED_SIZE + LAYOUT_1_SUFFIX_SIZE ||
+      au_be16(row) != LAYOUT_1_REPROCESS_FIELDS) {
+    au_bytes_put(rows, row, size);
+    return AU_ROW_EVENT;
+  }
+  au_bytes_put(rows, row + size - AU_ROW_PREFIX_SIZE, AU_ROW_PREFIX_SIZE);
+  uint8_t *tuple = au_bytes_extend(rows, size - LAYOUT_1_SUFFIX_SIZE);
+  if (tuple != NULL) {
+    memcpy(tuple, row, size - LAYOUT_1_SUFFIX_SIZE);
+    tuple[1] = FIELDS;
+  }
+  return AU_ROW_REPROCESS;
 }
 
 /* What is left of a tuple that is read field by field. */
@@ -198,8 +222,7 @@ au_status_t au_row_decode(const uint8_t *tuple, size_t size,
                           au_event_t *out_event) {
   reader_t reader = {.data = tuple, .size = size};
   const uint8_t *fields = take(&reader, 2);
-  uint16_t count = fields != NULL ? au_be16(fields) : 0;
-  if (count != FIELDS && count != REPROCESS_FIELDS)
+  if (fields == NULL || au_be16(fields) != FIELDS)
     return AU_INVALID;
   out_event->ingested_at_us = take_time(&reader);
   const uint8_t *id = take_fixed(&reader, sizeof(out_event->id.byte));
@@ -209,8 +232,6 @@ au_status_t au_row_decode(const uint8_t *tuple, size_t size,
   out_event->service = take_field(&reader);
   out_event->message = take_field(&reader);
   out_event->metadata = take_field(&reader);
-  if (count == REPROCESS_FIELDS)
-    (void)take_fixed(&reader, sizeof(out_event->id.byte));
   if (reader.failed || reader.size != 0 || out_event->service.data == NULL ||
       out_event->message.data == NULL)
     return AU_INVALID;
@@ -237,14 +258,4 @@ au_uuid_t au_row_event_id(const uint8_t *tuple) {
 au_slice_t au_row_service(const uint8_t *tuple) {
   return (au_slice_t){.data = (const char *)tuple + SERVICE_OFFSET,
                       .size = au_be32(tuple + SERVICE_OFFSET - 4)};
-}
-
-bool au_row_is_reprocess(const uint8_t *tuple) {
-  return au_be16(tuple) == REPROCESS_FIELDS;
-}
-
-au_uuid_t au_row_dead_letter_id(const uint8_t *tuple, size_t size) {
-  au_uuid_t id;
-  memcpy(id.byte, tuple + size - sizeof(id.byte), sizeof(id.byte));
-  return id;
 }

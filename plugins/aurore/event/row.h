@@ -1,19 +1,23 @@
 /* SPDX-License-Identifier: MIT
  *
  * row - an event as one tuple of COPY aurore.event (...) (FORMAT binary), and
- * many of them.
+ * many of them. Part of event/; calls base/.
  *
- * The layout is PostgreSQL's: int16 number of fields, then for each field
- * int32 length (-1: NULL) and that many bytes. The columns come in the order of
- * AU_ROW_COLUMNS; the first three have a fixed length, so the accept time, the
- * id and the event time stand at fixed offsets. timestamptz is microseconds
- * since 2000-01-01; jsonb is a version byte (1) and its text.
+ * A tuple is laid out as PostgreSQL defines it: int16 number of fields, then
+ * for each field int32 length (-1: NULL) and that many bytes. The columns come
+ * in the order of AU_ROW_COLUMNS; the first three have a fixed length, so the
+ * accept time, the id and the event time are at fixed offsets. timestamptz is
+ * microseconds since 2000-01-01; jsonb is a version byte (1) and its text.
  *
- * An event that is put back from the dead letters has a seventh field, the id
- * of its dead letter. Such a tuple is for the spool alone: COPY would refuse
- * it, and it is stored by other means (dead_letter.h).
+ * The row of an event is its tuple. The row of an event that is put back from
+ * the dead letters is the id of its dead letter, 16 bytes, and then its tuple:
+ * it is not stored by COPY (store/dead_letter.h).
  *
- * Threads: pure; one thread a buffer.
+ * To change the columns: raise AU_ROW_LAYOUT and the version of segments
+ * (spool/segment.c), and have au_row_put_upgraded bring rows of the layout
+ * before up to date, since they wait in spools across the upgrade.
+ *
+ * Threads: pure; one thread per au_rows_t.
  */
 #ifndef AURORE_EVENT_ROW_H
 #define AURORE_EVENT_ROW_H
@@ -24,6 +28,10 @@
 #define AU_ROW_COLUMNS                                                         \
   "ingested_at, event_id, occurred_at, service, message, metadata"
 
+/* The version of the above. 1: up to release 0.1.0; an event that was put back
+ * had the id of its dead letter as a seventh field of its tuple. */
+#define AU_ROW_LAYOUT 2
+
 /* Microseconds from 1970-01-01 to 2000-01-01, PostgreSQL's own epoch. */
 #define AU_POSTGRES_EPOCH_US INT64_C(946684800000000)
 
@@ -33,10 +41,24 @@
 #define AU_COPY_TRAILER "\377\377"
 #define AU_COPY_TRAILER_SIZE 2
 
-/* The tuples of one request, one after the other in "bytes". */
+typedef enum au_row_kind {
+  AU_ROW_EVENT,    /* a tuple */
+  AU_ROW_REPROCESS /* the id of a dead letter, and the tuple of its event */
+} au_row_kind_t;
+
+/* A row, taken apart. */
+typedef struct au_row {
+  au_row_kind_t kind;
+  au_uuid_t dead_letter_id; /* of AU_ROW_REPROCESS */
+  const uint8_t *tuple;     /* borrowed */
+  size_t size;              /* of the tuple */
+} au_row_t;
+
+/* The rows of one request, all of one kind, one after the other in "bytes". */
 typedef struct au_rows {
   au_bytes_t bytes;
-  uint32_t *length; /* of each tuple, in bytes */
+  au_row_kind_t kind;
+  uint32_t *length; /* of each row, in bytes */
   size_t count;
   size_t capacity; /* of "length" */
 } au_rows_t;
@@ -47,7 +69,8 @@ void au_rows_fini(au_rows_t *rows);
 void au_rows_clear(au_rows_t *rows);
 
 /* Encodes the event and appends it. AU_NOMEM: nothing was appended.
- * AU_INVALID: nothing either; the tuple would be longer than 2 GiB. */
+ * AU_INVALID: nothing either; the tuple would be longer than 2 GiB, or the rows
+ * are of the other kind. */
 AU_MUST_CHECK au_status_t au_rows_append(au_rows_t *rows,
                                          const au_event_t *event);
 
@@ -55,21 +78,25 @@ AU_MUST_CHECK au_status_t au_rows_append(au_rows_t *rows,
 AU_MUST_CHECK au_status_t au_rows_append_reprocess(
     au_rows_t *rows, const au_event_t *event, const au_uuid_t *dead_letter_id);
 
+/* Takes a row of "size" bytes apart. Of AU_ROW_REPROCESS it has at least
+ * AU_ROW_PREFIX_SIZE bytes. */
+#define AU_ROW_PREFIX_SIZE sizeof(au_uuid_t)
+au_row_t au_row_split(au_row_kind_t kind, const uint8_t *row, size_t size);
+
+/* Appends a row of layout 1 to "rows" as one of AU_ROW_LAYOUT, and returns its
+ * kind. Out of memory: rows->failed. */
+au_row_kind_t au_row_put_upgraded(au_bytes_t *rows, const uint8_t *row,
+                                  size_t size);
+
 /* Reads a tuple back; the slices of "out_event" point into "tuple". AU_INVALID
- * when it is not a tuple of AU_ROW_COLUMNS, with the id of a dead letter or
- * without one, that fills "size" exactly. */
+ * when it is not a tuple of AU_ROW_COLUMNS that fills "size" exactly. */
 AU_MUST_CHECK au_status_t au_row_decode(const uint8_t *tuple, size_t size,
                                         au_event_t *out_event);
 
-/* The accept time, in microseconds since 1970, and the service of a tuple that
- * au_rows_append made; nothing is checked. */
+/* The accept time (microseconds since 1970), the service and the id of a tuple
+ * that au_rows_append made; nothing is checked. */
 int64_t au_row_ingested_at_us(const uint8_t *tuple);
 au_slice_t au_row_service(const uint8_t *tuple);
 au_uuid_t au_row_event_id(const uint8_t *tuple);
-
-/* Whether the tuple is of an event that is put back; and the id of its dead
- * letter, of such a tuple alone. */
-bool au_row_is_reprocess(const uint8_t *tuple);
-au_uuid_t au_row_dead_letter_id(const uint8_t *tuple, size_t size);
 
 #endif

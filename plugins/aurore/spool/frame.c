@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * frame - see frame.h.
+ * frame - see spool/frame.h.
  */
 #include "spool/frame.h"
 
@@ -8,6 +8,14 @@
 
 #include <endian.h>
 #include <string.h>
+
+/* What the header of a row of layout 1 says of it. */
+#define LAYOUT_1 0
+
+static void put_le16(uint8_t *at, uint16_t value) {
+  value = htole16(value);
+  memcpy(at, &value, sizeof(value));
+}
 
 static void put_le32(uint8_t *at, uint32_t value) {
   value = htole32(value);
@@ -17,6 +25,12 @@ static void put_le32(uint8_t *at, uint32_t value) {
 static void put_le64(uint8_t *at, uint64_t value) {
   value = htole64(value);
   memcpy(at, &value, sizeof(value));
+}
+
+static uint16_t get_le16(const uint8_t *at) {
+  uint16_t value;
+  memcpy(&value, at, sizeof(value));
+  return le16toh(value);
 }
 
 static uint32_t get_le32(const uint8_t *at) {
@@ -46,10 +60,14 @@ static uint8_t *put_header(au_bytes_t *frames, au_frame_kind_t kind,
   return at + AU_FRAME_HEADER_SIZE;
 }
 
-void au_frame_put_row(au_bytes_t *frames, const void *row, uint32_t size) {
+void au_frame_put_row(au_bytes_t *frames, au_row_kind_t kind, const void *row,
+                      uint32_t size) {
   uint8_t *data = put_header(frames, AU_FRAME_ROW, size);
-  if (data != NULL)
-    memcpy(data, row, size);
+  if (data == NULL)
+    return;
+  put_le16(data - 4, AU_ROW_LAYOUT);
+  put_le16(data - 2, (uint16_t)kind);
+  memcpy(data, row, size);
 }
 
 void au_frame_put_footer(au_bytes_t *frames, uint64_t count) {
@@ -85,12 +103,30 @@ void au_frame_seal(uint8_t *frames, size_t size, uint64_t first_seq,
 }
 
 static au_frame_result_t read_footer(au_frame_t *frame) {
-  if (frame->size != 16)
-    return AU_FRAME_BAD;
   frame->first_seq = get_le64(frame->data);
   frame->count = get_le64(frame->data + 8);
   return frame->first_seq + frame->count == frame->seq ? AU_FRAME_GOOD
                                                        : AU_FRAME_BAD;
+}
+
+/* Whether the header is one of those that are written. */
+static bool read_header(const uint8_t *data, au_frame_t *out_frame) {
+  uint32_t kind = get_le32(data + 16);
+  unsigned layout = get_le16(data + 20);
+  unsigned row_kind = get_le16(data + 22);
+  if (kind == AU_FRAME_FOOTER) {
+    out_frame->kind = AU_FRAME_FOOTER;
+    return layout == 0 && row_kind == 0 && out_frame->size == 16;
+  }
+  out_frame->kind = AU_FRAME_ROW;
+  out_frame->layout = layout == LAYOUT_1 ? 1 : layout;
+  out_frame->row_kind =
+      row_kind == AU_ROW_REPROCESS ? AU_ROW_REPROCESS : AU_ROW_EVENT;
+  if (kind != AU_FRAME_ROW || row_kind != out_frame->row_kind)
+    return false;
+  if (row_kind == AU_ROW_REPROCESS)
+    return layout == AU_ROW_LAYOUT && out_frame->size >= AU_ROW_PREFIX_SIZE;
+  return layout == LAYOUT_1 || layout == AU_ROW_LAYOUT;
 }
 
 au_frame_result_t au_frame_read(const uint8_t *data, size_t available,
@@ -108,16 +144,21 @@ au_frame_result_t au_frame_read(const uint8_t *data, size_t available,
     return AU_FRAME_BAD;
   if (available < AU_FRAME_HEADER_SIZE)
     return AU_FRAME_SHORT;
-  uint32_t kind = get_le32(data + 16);
-  if ((kind != AU_FRAME_ROW && kind != AU_FRAME_FOOTER) ||
-      get_le32(data + 20) != 0)
+  if (!read_header(data, out_frame))
     return AU_FRAME_BAD;
   if (available < out_frame->total)
     return AU_FRAME_SHORT;
   if (checksum(data, out_frame->total, salt) != get_le32(data))
     return AU_FRAME_BAD;
-  out_frame->kind = kind == AU_FRAME_ROW ? AU_FRAME_ROW : AU_FRAME_FOOTER;
   out_frame->seq = get_le64(data + 8);
   out_frame->data = data + AU_FRAME_HEADER_SIZE;
-  return kind == AU_FRAME_FOOTER ? read_footer(out_frame) : AU_FRAME_GOOD;
+  return out_frame->kind == AU_FRAME_FOOTER ? read_footer(out_frame)
+                                            : AU_FRAME_GOOD;
+}
+
+au_row_kind_t au_frame_copy_row(const au_frame_t *frame, au_bytes_t *rows) {
+  if (frame->layout == 1)
+    return au_row_put_upgraded(rows, frame->data, frame->size);
+  au_bytes_put(rows, frame->data, frame->size);
+  return frame->row_kind;
 }

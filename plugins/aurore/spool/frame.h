@@ -1,15 +1,22 @@
 /* SPDX-License-Identifier: MIT
  *
- * frame - what stands in a segment: rows and group footers behind a header.
+ * frame - what a segment is made of: rows and group footers, each after a
+ * header. Part of spool/; calls event/ and base/.
  *
- *   0        4        8                 16       20       24
- *   | crc32c | size   | seq             | kind   | zero   | data, padded to 8 |
+ *   0        4        8        16       20       22         24
+ *   | crc32c | size   | seq    | kind   | layout | row kind | data, padded to 8
+ * |
  *
- * All numbers are little endian. The checksum covers all of the frame behind
+ * All numbers are little endian. The checksum covers all of the frame after
  * itself, padding included, and starts from the segment's salt. A row's frame
- * carries the row's sequence number; a footer's carries that of the next row
- * after the group, and as data the group's first number and its count. Eight
- * zero bytes where a frame could start mean that nothing was written there.
+ * carries the row's sequence number, the version of its layout and its kind
+ * (event/row.h; 0 is layout 1, which had no kinds); a footer's carries the
+ * number of the next row after the group, and as data the group's first number
+ * and its count. Eight zero bytes where a frame could start mean that nothing
+ * was written there.
+ *
+ * A frame of an unknown kind or layout is no frame: whoever adds one raises the
+ * version of segments, so that older releases refuse the file.
  *
  * Threads: pure.
  */
@@ -17,6 +24,7 @@
 #define AURORE_SPOOL_FRAME_H
 
 #include "base/bytes.h"
+#include "event/row.h"
 
 #include <stdint.h>
 
@@ -35,11 +43,13 @@ typedef enum au_frame_kind {
 typedef struct au_frame {
   au_frame_kind_t kind;
   uint64_t seq;
-  const uint8_t *data; /* points into what was given */
-  uint32_t size;       /* of the data */
-  uint64_t total;      /* of the frame: header, data and padding */
-  uint64_t first_seq;  /* of the group, for a footer */
-  uint64_t count;      /* of the group, for a footer */
+  unsigned layout;        /* for a row: 1 to AU_ROW_LAYOUT */
+  au_row_kind_t row_kind; /* for a row of AU_ROW_LAYOUT */
+  const uint8_t *data;    /* points into what was given */
+  uint32_t size;          /* of the data */
+  uint64_t total;         /* of the frame: header, data and padding */
+  uint64_t first_seq;     /* of the group, for a footer */
+  uint64_t count;         /* of the group, for a footer */
 } au_frame_t;
 
 typedef enum au_frame_result {
@@ -54,9 +64,10 @@ static inline uint64_t au_frame_size(uint32_t size) {
   return AU_FRAME_HEADER_SIZE + (((uint64_t)size + 7) & ~UINT64_C(7));
 }
 
-/* Appends the frame of a row; its number and checksum are left for
- * au_frame_seal, since neither is known before the group is written. */
-void au_frame_put_row(au_bytes_t *frames, const void *row, uint32_t size);
+/* Appends the frame of a row of AU_ROW_LAYOUT; its number and checksum are left
+ * for au_frame_seal, since neither is known before the group is written. */
+void au_frame_put_row(au_bytes_t *frames, au_row_kind_t kind, const void *row,
+                      uint32_t size);
 
 /* Appends the footer of a group of "count" rows. */
 void au_frame_put_footer(au_bytes_t *frames, uint64_t count);
@@ -69,5 +80,9 @@ void au_frame_seal(uint8_t *frames, size_t size, uint64_t first_seq,
 /* Reads and verifies the frame at "data". */
 au_frame_result_t au_frame_read(const uint8_t *data, size_t available,
                                 uint64_t salt, au_frame_t *out_frame);
+
+/* Appends the row of a frame to "rows", in AU_ROW_LAYOUT whatever layout it was
+ * written in, and returns its kind. Out of memory: rows->failed. */
+au_row_kind_t au_frame_copy_row(const au_frame_t *frame, au_bytes_t *rows);
 
 #endif

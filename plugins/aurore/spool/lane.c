@@ -163,8 +163,8 @@ static void learn_oldest(au_lane_t *lane) {
   if (waiting(lane) > 0) {
     int64_t age_us = 0;
     if (au_lane_take(lane, 1, 1, &lane->peek) == AU_OK && lane->peek.count > 0)
-      age_us =
-          au_clock_wall_us() - au_row_ingested_at_us(lane->peek.bytes.data);
+      age_us = au_clock_wall_us() -
+               au_row_ingested_at_us(au_slab_row(&lane->peek, 0).tuple);
     oldest_ns = au_clock_monotonic_ns() - (age_us > 0 ? age_us * 1000 : 0);
     if (oldest_ns == 0)
       oldest_ns = 1; /* 0 means that nothing waits */

@@ -5,6 +5,7 @@
  */
 #include "spool/private.h"
 
+#include "base/array.h"
 #include "base/log.h"
 #include "metrics/metrics.h"
 
@@ -21,8 +22,7 @@
 
 void au_slab_fini(au_slab_t *slab) {
   au_bytes_fini(&slab->bytes);
-  free(slab->length);
-  free(slab->end_offset);
+  free(slab->row);
   *slab = (au_slab_t){.count = 0};
 }
 
@@ -33,23 +33,7 @@ au_position_t au_slab_position(const au_slab_t *slab, size_t rows) {
     return slab->end;
   return (au_position_t){.seq = slab->first_seq + rows,
                          .segment = slab->end.segment,
-                         .offset = slab->end_offset[rows - 1]};
-}
-
-static bool slab_grow(au_slab_t *slab) {
-  if (slab->count < slab->capacity)
-    return true;
-  size_t capacity = slab->capacity == 0 ? 256 : slab->capacity * 2;
-  uint32_t *length = realloc(slab->length, capacity * sizeof(*length));
-  if (length == NULL)
-    return false;
-  slab->length = length;
-  uint64_t *end = realloc(slab->end_offset, capacity * sizeof(*end));
-  if (end == NULL)
-    return false;
-  slab->end_offset = end;
-  slab->capacity = capacity;
-  return true;
+                         .offset = slab->row[rows - 1].end_offset};
 }
 
 /* What is read now: one segment and the bounds within it. */
@@ -151,18 +135,23 @@ static void set_aside(au_spool_t *spool, const span_t *span, uint64_t from,
 
 static au_status_t add_row(au_slab_t *slab, const au_frame_t *frame,
                            uint64_t end_offset) {
-  if (!slab_grow(slab))
+  au_slab_row_t *row =
+      au_array_grow(slab->row, &slab->capacity, slab->count + 1, sizeof(*row));
+  if (row == NULL)
     return AU_NOMEM;
-  au_bytes_put(&slab->bytes, frame->data, frame->size);
+  slab->row = row;
+  size_t start = slab->bytes.size;
+  au_row_kind_t kind = au_frame_copy_row(frame, &slab->bytes);
   if (slab->bytes.failed) {
     slab->bytes.failed = false;
+    slab->bytes.size = start;
     return AU_NOMEM;
   }
   if (slab->count == 0)
     slab->first_seq = frame->seq;
-  slab->length[slab->count] = frame->size;
-  slab->end_offset[slab->count] = end_offset;
-  slab->count++;
+  row[slab->count++] =
+      (au_slab_row_t){.kind = kind, .start = start, .end_offset = end_offset};
+  row[slab->count].start = slab->bytes.size;
   slab->end.seq = frame->seq + 1;
   slab->end.offset = end_offset;
   return AU_OK;

@@ -17,7 +17,9 @@
 #include <sys/random.h>
 
 #define MAGIC "AURSPOOL"
-#define VERSION 1
+/* Of the header and of the frames after it. 1: rows of layout 1 (event/row.h).
+ * All up to this one can be read. */
+#define VERSION 2
 /* One read of the cursor; frames that are larger are read whole. */
 #define WINDOW_SIZE ((uint64_t)256 << 10)
 /* What a disk fails to read as a whole. */
@@ -166,7 +168,7 @@ static int read_header(au_store_t *store, au_segment_t *segment) {
       le32toh(header.crc) != au_crc32c(0, &header, offsetof(header_t, crc)) ||
       le64toh(header.number) != segment->number)
     return -1;
-  if (le32toh(header.version) != VERSION) {
+  if (le32toh(header.version) > VERSION) {
     errno = EPROTO;
     return -1;
   }

@@ -143,7 +143,7 @@ static au_status_t put_rows(au_group_t *group, const au_rows_t *rows) {
   size_t before = group->frames.size;
   const uint8_t *row = rows->bytes.data;
   for (size_t i = 0; i < rows->count; i++) {
-    au_frame_put_row(&group->frames, row, rows->length[i]);
+    au_frame_put_row(&group->frames, rows->kind, row, rows->length[i]);
     row += rows->length[i];
   }
   if (group->frames.failed) {

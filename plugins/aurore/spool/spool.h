@@ -85,14 +85,19 @@ typedef struct au_position {
   uint64_t offset;  /* private: byte in the segment */
 } au_position_t;
 
-/* Rows read back, verified, as one run of COPY tuples, all from one segment.
- * Their numbers have no gap: row i is number first_seq + i. */
+typedef struct au_slab_row {
+  au_row_kind_t kind;
+  size_t start;        /* of the row in "bytes" */
+  uint64_t end_offset; /* where its frame ends in the segment */
+} au_slab_row_t;
+
+/* Rows read back, verified, one after the other in AU_ROW_LAYOUT, all from one
+ * segment. Their numbers have no gap: row i is number first_seq + i. */
 typedef struct au_slab {
   au_bytes_t bytes;
-  uint32_t *length;     /* of each tuple */
-  uint64_t *end_offset; /* where the row's frame ends in the segment */
+  au_slab_row_t *row; /* row[count].start is where the last row ends */
   size_t count;
-  size_t capacity;    /* of the two arrays */
+  size_t capacity;    /* of "row" */
   uint64_t first_seq; /* == begin.seq, or more when damaged rows were passed */
   au_position_t begin;
   au_position_t end;
@@ -100,7 +105,14 @@ typedef struct au_slab {
 
 void au_slab_fini(au_slab_t *slab);
 
-/* The place behind the first "rows" rows of the slab (0: its begin). */
+/* Row "index" of the slab; borrowed until the slab is filled again. */
+static inline au_row_t au_slab_row(const au_slab_t *slab, size_t index) {
+  const au_slab_row_t *row = &slab->row[index];
+  return au_row_split(row->kind, slab->bytes.data + row->start,
+                      row[1].start - row->start);
+}
+
+/* The place after the first "rows" rows of the slab (0: its begin). */
 au_position_t au_slab_position(const au_slab_t *slab, size_t rows);
 
 /* Opens or makes the spool, recovers, starts the committer. On error the

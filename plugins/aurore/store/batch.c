@@ -61,19 +61,11 @@ static au_position_t range_end(const au_batch_t *batch) {
                        : au_slab_position(&batch->slab, batch->hi);
 }
 
-/* Where row "row" starts in the slab's bytes. */
-static size_t row_offset(const au_slab_t *slab, size_t row) {
-  size_t offset = 0;
-  for (size_t i = 0; i < row; i++)
-    offset += slab->length[i];
-  return offset;
-}
-
 /* Whether the next row is an event that is put back. */
 static bool is_reprocess_next(const au_batch_t *batch) {
   const au_slab_t *slab = &batch->slab;
   return batch->done < slab->count &&
-         au_row_is_reprocess(slab->bytes.data + row_offset(slab, batch->done));
+         slab->row[batch->done].kind == AU_ROW_REPROCESS;
 }
 
 /* The mark of a row, or NULL. */
@@ -106,36 +98,38 @@ static bool add_piece(au_batch_t *batch, size_t *count, const void *data,
   return true;
 }
 
+/* The bytes of the slab between two offsets, if there are any. */
+static bool add_run(au_batch_t *batch, size_t *count, size_t start,
+                    size_t end) {
+  return end == start ||
+         add_piece(batch, count, batch->slab.bytes.data + start, end - start);
+}
+
 /* The COPY data: the rows are sent as they lie in the slab, in as few pieces as
  * the marked rows allow. Also tallies them. The range ends before an event that
  * is put back: COPY cannot store it. */
 static au_status_t make_pieces(au_batch_t *batch, size_t *out_count) {
+  const au_slab_t *slab = &batch->slab;
+  const uint8_t *data = slab->bytes.data;
   size_t count = 0;
-  size_t offset = row_offset(&batch->slab, batch->done);
-  const uint8_t *data = batch->slab.bytes.data;
   au_tally_clear(&batch->tally);
   if (!add_piece(batch, &count, AU_COPY_HEADER, AU_COPY_HEADER_SIZE))
     return AU_NOMEM;
-  size_t run_start = offset;
-  for (size_t row = batch->done; row < batch->hi; row++) {
-    if (au_row_is_reprocess(data + offset)) {
-      batch->hi = row;
-      break;
-    }
-    size_t next = offset + batch->slab.length[row];
+  size_t run_start = slab->row[batch->done].start;
+  size_t row = batch->done;
+  for (; row < batch->hi && slab->row[row].kind == AU_ROW_EVENT; row++) {
+    const uint8_t *tuple = data + slab->row[row].start;
     if (batch->dead_count > 0 && find_dead(batch, row) != NULL) {
-      if (offset > run_start &&
-          !add_piece(batch, &count, data + run_start, offset - run_start))
+      if (!add_run(batch, &count, run_start, slab->row[row].start))
         return AU_NOMEM;
-      run_start = next;
-    } else if (au_tally_add(&batch->tally, au_row_ingested_at_us(data + offset),
-                            au_row_service(data + offset)) != AU_OK) {
+      run_start = slab->row[row + 1].start;
+    } else if (au_tally_add(&batch->tally, au_row_ingested_at_us(tuple),
+                            au_row_service(tuple)) != AU_OK) {
       return AU_NOMEM;
     }
-    offset = next;
   }
-  if (offset > run_start &&
-      !add_piece(batch, &count, data + run_start, offset - run_start))
+  batch->hi = row;
+  if (!add_run(batch, &count, run_start, slab->row[row].start))
     return AU_NOMEM;
   if (!add_piece(batch, &count, AU_COPY_TRAILER, AU_COPY_TRAILER_SIZE))
     return AU_NOMEM;
@@ -161,12 +155,11 @@ static void put_counters(au_batch_t *batch, const char *spool_id,
 
 static void put_dead_letter(au_batch_t *batch, const au_batch_dead_t *dead,
                             const au_claim_t *claim) {
-  const uint8_t *row =
-      batch->slab.bytes.data + row_offset(&batch->slab, dead->row);
+  const au_row_t row = au_slab_row(&batch->slab, dead->row);
   const au_refusal_t refusal = {.sqlstate = dead->sqlstate,
                                 .reason = dead->reason};
   au_dead_letter_put_new(&batch->sql, claim, batch->slab.first_seq + dead->row,
-                         row, batch->slab.length[dead->row], &refusal);
+                         &row, &refusal);
 }
 
 /* From the place that is done to the one behind the range; the numbers of
@@ -184,20 +177,17 @@ static void put_advance(au_batch_t *batch, const au_claim_t *claim,
  * what the statement says. */
 static void make_reprocess_sql(au_batch_t *batch, const au_claim_t *claim,
                                const char *spool_id) {
-  size_t row = batch->done;
-  const uint8_t *tuple = batch->slab.bytes.data + row_offset(&batch->slab, row);
-  batch->hi = row + 1;
+  const au_row_t row = au_slab_row(&batch->slab, batch->done);
+  batch->hi = batch->done + 1;
   put_advance(batch, claim, spool_id);
-  const au_batch_dead_t *dead = find_dead(batch, row);
+  const au_batch_dead_t *dead = find_dead(batch, batch->done);
   if (dead == NULL) {
-    au_dead_letter_put_store(&batch->sql, claim, tuple,
-                             batch->slab.length[row]);
+    au_dead_letter_put_store(&batch->sql, claim, &row);
     return;
   }
   const au_refusal_t refusal = {.sqlstate = dead->sqlstate,
                                 .reason = dead->reason};
-  au_dead_letter_put_refused(&batch->sql, tuple, batch->slab.length[row],
-                             &refusal);
+  au_dead_letter_put_refused(&batch->sql, &row, &refusal);
 }
 
 static au_status_t make_sql(au_batch_t *batch, const au_claim_t *claim,
@@ -211,7 +201,7 @@ static au_status_t make_sql(au_batch_t *batch, const au_claim_t *claim,
     make_reprocess_sql(batch, claim, spool_id);
     return au_bytes_text(&batch->sql) != NULL ? AU_OK : AU_NOMEM;
   }
-  if (make_pieces(batch, &pieces) != AU_OK)
+  if (batch->slab.count > 0 && make_pieces(batch, &pieces) != AU_OK)
     return AU_NOMEM;
   put_advance(batch, claim, spool_id);
   if (batch->hi - batch->done > dead_in_range(batch)) {
@@ -228,12 +218,10 @@ static au_status_t make_sql(au_batch_t *batch, const au_claim_t *claim,
 
 static void observe_latencies(const au_batch_t *batch) {
   int64_t now_us = au_clock_wall_us();
-  size_t offset = row_offset(&batch->slab, batch->done);
   int64_t run_us = 0;
   uint64_t run = 0;
   for (size_t row = batch->done; row < batch->hi; row++) {
-    int64_t us = au_row_ingested_at_us(batch->slab.bytes.data + offset);
-    offset += batch->slab.length[row];
+    int64_t us = au_row_ingested_at_us(au_slab_row(&batch->slab, row).tuple);
     if (run > 0 && us != run_us) {
       au_metrics_observe_many(AU_M_EVENT_COMMIT_LATENCY, 0,
                               (double)(now_us - run_us) / 1000.0, run);

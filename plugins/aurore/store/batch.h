@@ -8,8 +8,9 @@
  * row the range is halved until the row stands alone; that row is marked, and
  * the next attempt stores it as a dead letter together with its neighbours.
  *
- * An event that is put back from the dead letters (row.h) has a transaction of
- * its own: its dead letter decides in it whether it is stored (dead_letter.h).
+ * An event that is put back from the dead letters (event/row.h) has a
+ * transaction of its own: its dead letter decides in it whether it is stored
+ * (dead_letter.h).
  *
  *   slab   |--------|=====================|--------------|
  *          0      done                   hi            count

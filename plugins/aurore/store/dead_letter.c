@@ -21,10 +21,10 @@ static void put_reason(au_bytes_t *sql, const char *reason) {
 }
 
 void au_dead_letter_put_new(au_bytes_t *sql, const au_claim_t *claim,
-                            uint64_t seq, const uint8_t *tuple, size_t size,
+                            uint64_t seq, const au_row_t *row,
                             const au_refusal_t *refusal) {
-  au_uuid_t id = au_row_event_id(tuple);
-  au_slice_t service = au_row_service(tuple);
+  au_uuid_t id = au_row_event_id(row->tuple);
+  au_slice_t service = au_row_service(row->tuple);
   au_bytes_put_string(sql, "INSERT INTO aurore.dead_letter (event_id, service, "
                            "event, failure_reason, sql_state, retry_count, "
                            "last_attempt_at, spool_id, lane, seq) VALUES (");
@@ -32,7 +32,7 @@ void au_dead_letter_put_new(au_bytes_t *sql, const au_claim_t *claim,
   au_bytes_put_u8(sql, ',');
   au_database_put_literal(sql, service.data, service.size);
   au_bytes_put_u8(sql, ',');
-  au_database_put_bytea(sql, tuple, size);
+  au_database_put_bytea(sql, row->tuple, row->size);
   au_bytes_put_u8(sql, ',');
   put_reason(sql, refusal->reason);
   au_bytes_printf(sql, ",'%s',1,now(),", refusal->sqlstate);
@@ -55,27 +55,25 @@ static void put_text(au_bytes_t *sql, au_slice_t text) {
     au_database_put_bytea(sql, text.data, text.size);
 }
 
-void au_dead_letter_put_refused(au_bytes_t *sql, const uint8_t *tuple,
-                                size_t size, const au_refusal_t *refusal) {
-  au_uuid_t id = au_row_dead_letter_id(tuple, size);
+void au_dead_letter_put_refused(au_bytes_t *sql, const au_row_t *row,
+                                const au_refusal_t *refusal) {
   au_bytes_put_string(sql, "SELECT aurore.refuse_dead_letter(");
-  put_uuid(sql, &id);
+  put_uuid(sql, &row->dead_letter_id);
   au_bytes_printf(sql, ",'%s',", refusal->sqlstate);
   put_reason(sql, refusal->reason);
   au_bytes_put_string(sql, ");");
 }
 
 void au_dead_letter_put_store(au_bytes_t *sql, const au_claim_t *claim,
-                              const uint8_t *tuple, size_t size) {
+                              const au_row_t *row) {
   au_event_t event;
-  if (au_row_decode(tuple, size, &event) != AU_OK) {
+  if (au_row_decode(row->tuple, row->size, &event) != AU_OK) {
     /* It was whole when it was put into the buffer. */
-    au_dead_letter_put_refused(sql, tuple, size, &undecodable);
+    au_dead_letter_put_refused(sql, row, &undecodable);
     return;
   }
-  au_uuid_t id = au_row_dead_letter_id(tuple, size);
   au_bytes_put_string(sql, "SELECT aurore.store_dead_letter(");
-  put_uuid(sql, &id);
+  put_uuid(sql, &row->dead_letter_id);
   au_bytes_put_u8(sql, ',');
   put_uuid(sql, &claim->spool_id);
   au_bytes_printf(sql, ",%u::smallint,", claim->lane);

@@ -31,24 +31,24 @@ typedef struct au_refusal {
   const char *reason; /* UTF-8 */
 } au_refusal_t;
 
-/* Each appends one statement of a batch's transaction; "tuple" is the row with
- * the number "seq" of the claimed lane. They never fail but by memory, which is
- * the failure of "sql".
+/* Each appends one statement of a batch's transaction; "row" is that with the
+ * number "seq" of the claimed lane. They never fail but by memory, which is the
+ * failure of "sql".
  *
  * For the row of an event: a new dead letter. */
 void au_dead_letter_put_new(au_bytes_t *sql, const au_claim_t *claim,
-                            uint64_t seq, const uint8_t *tuple, size_t size,
+                            uint64_t seq, const au_row_t *row,
                             const au_refusal_t *refusal);
 
 /* For the row of an event that is put back: stores it unless it was stored
  * before. The statement returns one boolean: whether it did. */
 void au_dead_letter_put_store(au_bytes_t *sql, const au_claim_t *claim,
-                              const uint8_t *tuple, size_t size);
+                              const au_row_t *row);
 
 /* For such a row that was refused again: its dead letter waits again. Returns
  * one boolean, too: false. */
-void au_dead_letter_put_refused(au_bytes_t *sql, const uint8_t *tuple,
-                                size_t size, const au_refusal_t *refusal);
+void au_dead_letter_put_refused(au_bytes_t *sql, const au_row_t *row,
+                                const au_refusal_t *refusal);
 
 /* What the HTTP routes ask, on a thread of the query pool
  * (dead_letter_query.c). Each returns what the database returned, or AU_NOMEM.

@@ -206,12 +206,10 @@ static bool make_ready(au_writer_t *writer) {
 static bool make_partitions(au_writer_t *writer, au_database_error_t *error) {
   const au_slab_t *slab = &writer->batch.slab;
   int64_t made = INT64_MIN;
-  size_t offset = 0;
   /* Day by day: a clock that jumped may have left years between two of them. */
   for (size_t row = 0; row < slab->count; row++) {
     int64_t day =
-        au_schema_day(au_row_ingested_at_us(slab->bytes.data + offset));
-    offset += slab->length[row];
+        au_schema_day(au_row_ingested_at_us(au_slab_row(slab, row).tuple));
     if (day != made &&
         au_schema_ensure_partitions(writer->database, day, day, error) != AU_OK)
       return false;

@@ -258,9 +258,7 @@ static void run_store(run_t *run) {
   is_in_spool = false;
   if (status == AU_OK && slab.count > 0) {
     size_t rows = (slab.count + 1) / 2;
-    const uint8_t *row = slab.bytes.data;
-    for (size_t i = 0; i < rows; i++, row += slab.length[i - 1])
-      run->stored = row_value(row);
+    run->stored = row_value(au_slab_row(&slab, rows - 1).tuple);
     is_in_spool = true;
     au_spool_trim(run->spool, au_slab_position(&slab, rows));
     is_in_spool = false;

@@ -136,9 +136,9 @@ static unsigned last[LANES];
  * not write its state before a restart hands them out again. */
 static uint64_t place[LANES];
 
-static unsigned value_of(const uint8_t *row, uint32_t size) {
+static unsigned value_of(const au_row_t *row) {
   au_event_t event;
-  ck_assert_int_eq(au_row_decode(row, size, &event), AU_OK);
+  ck_assert_int_eq(au_row_decode(row->tuple, row->size, &event), AU_OK);
   char text[32] = "";
   ck_assert_uint_lt(event.message.size, sizeof(text));
   memcpy(text, event.message.data, event.message.size);
@@ -223,12 +223,11 @@ static void take(unsigned index) {
   ck_assert(status == AU_OK || status == AU_IO);
   size_t keep =
       status == AU_OK && slab.count > 0 ? 1 + roll((unsigned)slab.count) : 0;
-  const uint8_t *row = slab.bytes.data;
   unsigned before = last[index];
   uint64_t seq = slab.first_seq;
-  for (size_t i = 0; i < slab.count && status == AU_OK;
-       i++, seq++, row += slab.length[i - 1]) {
-    unsigned value = value_of(row, slab.length[i]);
+  for (size_t i = 0; i < slab.count && status == AU_OK; i++, seq++) {
+    const au_row_t row = au_slab_row(&slab, i);
+    unsigned value = value_of(&row);
     if (seq < place[index]) {
       ck_assert_int_eq(fate[value], GONE);
       continue;

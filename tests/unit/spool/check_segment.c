@@ -33,7 +33,7 @@ static au_frame_result_t read_frame(const au_bytes_t *frames, size_t available,
 START_TEST(part_of_a_frame_is_short) {
   au_bytes_t frames = AU_BYTES_INIT;
   au_frame_t frame;
-  au_frame_put_row(&frames, "twelve bytes", 12);
+  au_frame_put_row(&frames, AU_ROW_EVENT, "twelve bytes", 12);
   au_frame_seal(frames.data, frames.size, 7, SALT);
   ck_assert_uint_eq(frames.size, au_frame_size(12));
   for (size_t available = 0; available < frames.size; available++) {
@@ -51,7 +51,7 @@ END_TEST
 START_TEST(every_byte_of_a_frame_counts) {
   au_bytes_t frames = AU_BYTES_INIT;
   au_frame_t frame;
-  au_frame_put_row(&frames, "twelve bytes", 12);
+  au_frame_put_row(&frames, AU_ROW_EVENT, "twelve bytes", 12);
   au_frame_seal(frames.data, frames.size, 7, SALT);
   for (size_t at = 0; at < frames.size; at++)
     for (int bit = 0; bit < 8; bit++) {
@@ -67,7 +67,7 @@ END_TEST
 START_TEST(row_of_no_bytes_is_a_row) {
   au_bytes_t frames = AU_BYTES_INIT;
   au_frame_t frame;
-  au_frame_put_row(&frames, "", 0);
+  au_frame_put_row(&frames, AU_ROW_EVENT, "", 0);
   au_frame_seal(frames.data, frames.size, 9, SALT);
   ck_assert_int_eq(read_frame(&frames, frames.size, &frame), AU_FRAME_GOOD);
   ck_assert_uint_eq(frame.size, 0);
@@ -81,12 +81,48 @@ START_TEST(footer_that_makes_no_sense_is_bad) {
   const uint32_t footer = AU_FRAME_FOOTER;
   au_bytes_t frames = AU_BYTES_INIT;
   au_frame_t frame;
-  au_frame_put_row(&frames, "8 bytes.", 8); /* too short for a footer */
+  au_frame_put_row(&frames, AU_ROW_EVENT, "8 bytes.",
+                   8); /* too short for a footer */
   memcpy(frames.data + 16, &footer, sizeof(footer));
+  memset(frames.data + 20, 0, 4);
   au_frame_seal(frames.data, frames.size, 7, SALT);
   ck_assert_int_eq(read_frame(&frames, frames.size, &frame), AU_FRAME_BAD);
   au_bytes_clear(&frames, SIZE_MAX);
   au_frame_put_footer(&frames, 5); /* of no rows */
+  au_frame_seal(frames.data, frames.size, 7, SALT);
+  ck_assert_int_eq(read_frame(&frames, frames.size, &frame), AU_FRAME_BAD);
+  au_bytes_fini(&frames);
+}
+END_TEST
+
+/* What a newer release, or none, says in the header of a row. */
+START_TEST(row_of_an_unknown_layout_or_kind_is_bad) {
+  static const struct {
+    uint8_t layout;
+    uint8_t kind;
+    au_frame_result_t result;
+  } row[] = {{0, AU_ROW_EVENT, AU_FRAME_GOOD},
+             {AU_ROW_LAYOUT, AU_ROW_EVENT, AU_FRAME_GOOD},
+             {AU_ROW_LAYOUT, AU_ROW_REPROCESS, AU_FRAME_GOOD},
+             {1, AU_ROW_EVENT, AU_FRAME_BAD},
+             {AU_ROW_LAYOUT + 1, AU_ROW_EVENT, AU_FRAME_BAD},
+             {0, AU_ROW_REPROCESS, AU_FRAME_BAD},
+             {AU_ROW_LAYOUT, AU_ROW_REPROCESS + 1, AU_FRAME_BAD}};
+  au_bytes_t frames = AU_BYTES_INIT;
+  au_frame_t frame;
+  au_frame_put_row(&frames, AU_ROW_EVENT, "a row of 20 bytes...", 20);
+  frames.data[20] = row[_i].layout;
+  frames.data[22] = row[_i].kind;
+  au_frame_seal(frames.data, frames.size, 7, SALT);
+  ck_assert_int_eq(read_frame(&frames, frames.size, &frame), row[_i].result);
+  au_bytes_fini(&frames);
+}
+END_TEST
+
+START_TEST(row_without_room_for_its_dead_letter_is_bad) {
+  au_bytes_t frames = AU_BYTES_INIT;
+  au_frame_t frame;
+  au_frame_put_row(&frames, AU_ROW_REPROCESS, "only 15 bytes..", 15);
   au_frame_seal(frames.data, frames.size, 7, SALT);
   ck_assert_int_eq(read_frame(&frames, frames.size, &frame), AU_FRAME_BAD);
   au_bytes_fini(&frames);
@@ -173,7 +209,7 @@ START_TEST(segment_that_cannot_be_set_aside_is_left_out) {
 END_TEST
 
 START_TEST(spool_of_a_newer_release_is_left_alone) {
-  const uint32_t version = 2;
+  const uint32_t version = 3;
   make_spool(20, 500, SEGMENT_BYTES);
   change_header(2, 8, &version, sizeof(version));
   int before = files("", false);
@@ -482,6 +518,8 @@ int main(void) {
   tcase_add_test(tcase, every_byte_of_a_frame_counts);
   tcase_add_test(tcase, row_of_no_bytes_is_a_row);
   tcase_add_test(tcase, footer_that_makes_no_sense_is_bad);
+  tcase_add_loop_test(tcase, row_of_an_unknown_layout_or_kind_is_bad, 0, 7);
+  tcase_add_test(tcase, row_without_room_for_its_dead_letter_is_bad);
   suite_add_tcase(suite, tcase);
   add_files(suite);
   SRunner *runner = srunner_create(suite);

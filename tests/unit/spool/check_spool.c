@@ -62,11 +62,12 @@ static void drop_rows(au_rows_t *rows) {
   memset(rows, 0, sizeof(*rows));
 }
 
-static uint64_t check_row(const uint8_t *row, uint32_t size) {
+static uint64_t check_row(const au_slab_t *slab, size_t index) {
+  const au_row_t row = au_slab_row(slab, index);
   uint64_t value;
-  memcpy(&value, row, sizeof(value));
-  for (uint32_t i = sizeof(value); i < size; i++)
-    ck_assert_uint_eq(row[i], (value % 251) + 1);
+  memcpy(&value, row.tuple, sizeof(value));
+  for (size_t i = sizeof(value); i < row.size; i++)
+    ck_assert_uint_eq(row.tuple[i], (value % 251) + 1);
   return value;
 }
 
@@ -143,12 +144,8 @@ static uint64_t read_all(au_spool_t *spool, uint64_t first) {
     ck_assert_int_eq(au_spool_read(spool, at, 7, 4000, &slab), AU_OK);
     if (slab.end.seq == at.seq)
       break;
-    const uint8_t *row = slab.bytes.data;
-    for (size_t i = 0; i < slab.count; i++) {
-      ck_assert_uint_eq(check_row(row, slab.length[i]), first + rows);
-      row += slab.length[i];
-      rows++;
-    }
+    for (size_t i = 0; i < slab.count; i++)
+      ck_assert_uint_eq(check_row(&slab, i), first + rows++);
     at = slab.end;
   }
   au_slab_fini(&slab);
@@ -353,9 +350,8 @@ START_TEST(flipped_bit_costs_only_its_row) {
     ck_assert_int_eq(au_spool_read(spool, begin, 100, 100000, &slab), AU_OK);
     if (slab.end.seq == begin.seq)
       break;
-    const uint8_t *row = slab.bytes.data;
-    for (size_t i = 0; i < slab.count; i++, row += slab.length[i - 1]) {
-      uint64_t value = check_row(row, slab.length[i]);
+    for (size_t i = 0; i < slab.count; i++) {
+      uint64_t value = check_row(&slab, i);
       ck_assert_uint_ne(value, 6);
       ck_assert_uint_eq(value, slab.first_seq + i);
       seen++;
@@ -510,9 +506,8 @@ static bool run_with_failure(int kind, int n) {
     ck_assert_int_eq(au_spool_read(spool, at, 100, 100000, &slab), AU_OK);
     if (slab.end.seq == at.seq)
       break;
-    const uint8_t *row = slab.bytes.data;
-    for (size_t i = 0; i < slab.count; i++, row += slab.length[i - 1]) {
-      uint64_t value = check_row(row, slab.length[i]);
+    for (size_t i = 0; i < slab.count; i++) {
+      uint64_t value = check_row(&slab, i);
       ck_assert_int_gt((int64_t)value, last); /* once each, in order */
       for (int64_t passed = last + 1; passed < (int64_t)value; passed++)
         ck_assert_msg(!acknowledged[passed],
@@ -575,9 +570,8 @@ START_TEST(many_threads_append_and_one_reads) {
   while (seen < THREADS * PER_THREAD) {
     au_position_t begin = au_spool_begin(spool);
     ck_assert_int_eq(au_spool_read(spool, begin, 50, 100000, &slab), AU_OK);
-    const uint8_t *row = slab.bytes.data;
-    for (size_t i = 0; i < slab.count; i++, row += slab.length[i - 1]) {
-      uint64_t value = check_row(row, slab.length[i]);
+    for (size_t i = 0; i < slab.count; i++) {
+      uint64_t value = check_row(&slab, i);
       ck_assert_uint_eq(value % 1000000, next[value / 1000000]++);
       seen++;
     }
@@ -616,9 +610,8 @@ START_TEST(random_operations_match_the_model) {
       ck_assert(slab.count > 0 || first == next);
       size_t keep =
           slab.count == 0 ? 0 : (size_t)rand_r(&seed) % slab.count + 1;
-      const uint8_t *row = slab.bytes.data;
-      for (size_t i = 0; i < slab.count; i++, row += slab.length[i - 1])
-        ck_assert_uint_eq(check_row(row, slab.length[i]), first + i);
+      for (size_t i = 0; i < slab.count; i++)
+        ck_assert_uint_eq(check_row(&slab, i), first + i);
       au_spool_trim(spool, au_slab_position(&slab, keep));
       first += keep;
     } else {

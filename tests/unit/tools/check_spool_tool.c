@@ -3,13 +3,16 @@
  * aurore-spool, the program, on spools that were made here; and the new name
  * that it gives them.
  */
+#include "base/crc32c.h"
 #include "base/io.h"
 #include "spool/buffer.h"
 #include "spool/state.h"
+#include "support/old_spool.h"
 #include "support/rows.h"
 #include "support/spools.h"
 
 #include <check.h>
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -180,6 +183,39 @@ START_TEST(waiting_events_are_written_out) {
 }
 END_TEST
 
+/* Byte for byte what the tool of that release said. */
+START_TEST(spool_of_an_older_release_is_written_out) {
+  static char wanted[sizeof(said)];
+  FILE *file = fopen(old_spool_path("export.ndjson"), "r");
+  ck_assert_ptr_nonnull(file);
+  size_t size = fread(wanted, 1, sizeof(wanted) - 1, file);
+  wanted[size] = '\0';
+  fclose(file);
+  copy_old_spool(directory);
+  ck_assert_int_eq(tool_on_directory("check"), 0);
+  assert_said("17 events in 4 segments, 0 damaged ranges");
+  ck_assert_int_eq(tool_on_directory("export"), 0);
+  ck_assert_str_eq(said, wanted);
+  remove_old_spool(directory);
+}
+END_TEST
+
+START_TEST(spool_of_a_newer_release_is_left_alone) {
+  make_spool(1, 40, SEGMENT_BYTES);
+  overwrite(1, 8, 3, 1); /* the version, and the checksum to match */
+  uint8_t header[60];
+  char path[128];
+  snprintf(path, sizeof(path), "%s/0000000000000001.segment", directory);
+  int fd = open(path, O_RDWR);
+  ck_assert_int_eq(pread(fd, header, sizeof(header), 0), sizeof(header));
+  uint32_t crc = htole32(au_crc32c(0, header, sizeof(header)));
+  ck_assert_int_eq(pwrite(fd, &crc, sizeof(crc), sizeof(header)), sizeof(crc));
+  close(fd);
+  ck_assert_int_eq(tool_on_directory("export"), 2);
+  assert_said("a newer release wrote it");
+}
+END_TEST
+
 /* --- renew -----------------------------------------------------------------
  */
 
@@ -284,6 +320,8 @@ int main(void) {
   tcase_add_test(tcase, damaged_row_is_damage);
   tcase_add_test(tcase, words_that_make_no_sense_are_trouble);
   tcase_add_test(tcase, waiting_events_are_written_out);
+  tcase_add_test(tcase, spool_of_an_older_release_is_written_out);
+  tcase_add_test(tcase, spool_of_a_newer_release_is_left_alone);
   tcase_add_test(tcase, new_name_is_given);
   tcase_add_test(tcase, old_name_is_on_disk_before_the_new_one_is_written);
   suite_add_tcase(suite, tcase);
