@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * dead_letter_query - what the HTTP routes ask and do about dead letters; see
- * dead_letter.h.
+ * dead_letter_query - see api/dead_letter_query.h.
  *
  * A dead letter that was deleted while its event waited is shown to nobody.
  * Every question is bounded by the query's timeout; there is an index that
  * holds all that counting needs, so that the events need not be read for it.
  */
-#include "store/dead_letter.h"
+#include "api/dead_letter_query.h"
 
+#include "base/hex.h"
 #include "base/json.h"
 #include "base/json_parser.h"
 #include "base/timestamp.h"
@@ -169,12 +169,6 @@ static void put_event(au_bytes_t *json, const au_event_t *event) {
 
 /* --- the event ------------------------------------------------------------ */
 
-static int hex_digit(char c) {
-  if (c >= '0' && c <= '9')
-    return c - '0';
-  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* bytea as the server writes it. false: it is not; or out of memory. */
 static bool read_bytea(const char *text, au_bytes_t *out) {
   if (text == NULL || text[0] != '\\' || text[1] != 'x')
@@ -182,16 +176,7 @@ static bool read_bytea(const char *text, au_bytes_t *out) {
   text += 2;
   size_t size = strlen(text) / 2;
   uint8_t *bytes = au_bytes_extend(out, size);
-  if (bytes == NULL)
-    return false;
-  for (size_t i = 0; i < size; i++) {
-    int high = hex_digit(text[2 * i]);
-    int low = hex_digit(text[2 * i + 1]);
-    if (high < 0 || low < 0)
-      return false;
-    bytes[i] = (uint8_t)(high << 4 | low);
-  }
-  return true;
+  return bytes != NULL && au_hex_read(text, bytes, size);
 }
 
 /* The tuple of a dead letter, whoever wrote it. */

@@ -10,9 +10,9 @@
  */
 #include "api/routes.h"
 
+#include "api/dead_letter_query.h"
 #include "base/clock.h"
 #include "base/json.h"
-#include "store/dead_letter.h"
 
 #include <pthread.h>
 #include <stdlib.h>

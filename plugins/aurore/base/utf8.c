@@ -75,3 +75,36 @@ ptrdiff_t au_utf8_length(const char *text, size_t size) {
   }
   return (ptrdiff_t)length;
 }
+
+/* The code point of a valid sequence. */
+static unsigned code_point(const char *text, size_t sequence) {
+  const unsigned char *byte = (const unsigned char *)text;
+  switch (sequence) {
+  case 1:
+    return byte[0];
+  case 2:
+    return (byte[0] & 0x1FU) << 6 | (byte[1] & 0x3FU);
+  case 3:
+    return (byte[0] & 0x0FU) << 12 | (byte[1] & 0x3FU) << 6 | (byte[2] & 0x3FU);
+  default: /* no white space is that far up */
+    return 0x10000;
+  }
+}
+
+/* What String.prototype.trim of JavaScript removes. */
+static bool is_space(unsigned code) {
+  return (code >= 0x09 && code <= 0x0D) || code == 0x20 || code == 0xA0 ||
+         code == 0x1680 || (code >= 0x2000 && code <= 0x200A) ||
+         code == 0x2028 || code == 0x2029 || code == 0x202F || code == 0x205F ||
+         code == 0x3000 || code == 0xFEFF;
+}
+
+bool au_utf8_is_blank(const char *text, size_t size) {
+  for (size_t at = 0; at < size;) {
+    size_t sequence = au_utf8_sequence(text + at, size - at);
+    if (sequence == 0 || !is_space(code_point(text + at, sequence)))
+      return false;
+    at += sequence;
+  }
+  return true;
+}

@@ -6,6 +6,7 @@
 #ifndef AURORE_BASE_UTF8_H
 #define AURORE_BASE_UTF8_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* The number of bytes (1 to 4) of the valid sequence that "text" starts with,
@@ -15,5 +16,8 @@ size_t au_utf8_sequence(const char *text, size_t size);
 /* The number of code points of valid UTF-8, or -1 when it is not valid UTF-8.
  * A NUL is a code point like any other. */
 ptrdiff_t au_utf8_length(const char *text, size_t size);
+
+/* Whether valid UTF-8 is empty, or nothing but white space (Unicode's too). */
+bool au_utf8_is_blank(const char *text, size_t size);
 
 #endif

@@ -56,10 +56,6 @@ typedef struct au_judge {
 void au_judge_init(au_judge_t *judge, const au_limits_t *limits);
 void au_judge_fini(au_judge_t *judge);
 
-/* Whether valid UTF-8 is empty or nothing but white space, that of Unicode too:
- * no name of a service. */
-bool au_judge_is_blank(const char *text, size_t size);
-
 /* An event begins: every required field is missing. */
 void au_judge_begin(au_judge_t *judge);
 

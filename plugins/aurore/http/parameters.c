@@ -7,7 +7,6 @@
 #include "base/json.h"
 #include "base/timestamp.h"
 #include "base/utf8.h"
-#include "event/validate.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -139,7 +138,7 @@ const char *au_parameter_text(const au_parameter_t *parameter, au_need_t need,
   if (au_utf8_length(parameter->value, size) < 0)
     au_refuse(refusals, name, "isStorable",
               "%s must be valid UTF-8 without U+0000", name);
-  else if (au_judge_is_blank(parameter->value, size))
+  else if (au_utf8_is_blank(parameter->value, size))
     au_refuse(refusals, name, "isNotEmpty", "%s must not be empty", name);
   else
     return parameter->value;

@@ -4,7 +4,7 @@
  * becomes of one that is put back is in check_reprocess.c; what clients see of
  * it all in tests/integration/test_dlq.py.
  */
-#include "store/dead_letter.h"
+#include "api/dead_letter_query.h"
 
 #include "base/clock.h"
 #include "support/own_database.h"
