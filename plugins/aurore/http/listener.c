@@ -224,10 +224,6 @@ au_status_t au_http_start(const au_options_t *options, au_buffer_t *buffer,
                                     options->rate_limit_per_address,
                                     &http->rate_limit);
   }
-  if (status == AU_OK)
-    status = au_linger_start(&http->linger);
-  if (status == AU_OK)
-    status = au_watchdog_start(http->request_timeout_ns, &http->watchdog);
   if (status == AU_OK) {
     start_listeners(http);
     if (atomic_load(&http->unbound) > 0) {
@@ -277,10 +273,6 @@ void au_http_stop(au_http_t *http) {
     au_socket_forget(listener->address);
     au_loops_stop(listener);
   }
-  au_linger_stop(http->linger);
-  http->linger = NULL;
-  au_watchdog_stop(http->watchdog);
-  http->watchdog = NULL;
 }
 
 void au_http_destroy(au_http_t *http) {

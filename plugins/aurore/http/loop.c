@@ -14,6 +14,19 @@
  *
  * libmicrohttpd wants to run again at once while a request is not answered. The
  * loop does not do it that favour when nothing but such requests was seen.
+ *
+ * The loop also does what libmicrohttpd does not:
+ *
+ * - It ends connections whose request header does not come to its end.
+ *   libmicrohttpd's timeout begins again with every byte, so a client that
+ *   sends one now and then would hold its connection for ever. A connection may
+ *   be idle for one timeout (libmicrohttpd closes it then), and its next header
+ *   may take another: so it is ended two timeouts after it was opened or its
+ *   last answer was sent, unless the header has come by then.
+ * - It drains the connections that linger.
+ *
+ * Threads: a loop's own data is touched by its thread alone, and by start and
+ * stop before and after it.
  */
 #include "http/private.h"
 
@@ -23,11 +36,11 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <math.h>
-#include <poll.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -35,45 +48,160 @@
  * 15 KiB) and a piece of the body. libmicrohttpd clears all of it at each
  * request. */
 #define CONNECTION_MEMORY ((size_t)16 << 10)
-/* How long the loop rests while requests wait: libmicrohttpd may have work that
- * it does not show, such as the next part of a large answer. */
-#define REST_MS 1
+/* How long the loop waits at most while requests wait: libmicrohttpd may have
+ * work that it does not show, such as the next part of a large answer. */
+#define WAITING_MS 1
+/* Late headers and the ends of lingering are looked for this often, or twice a
+ * RequestTimeout if that is more often. */
+#define CHECK_NS AU_NS_PER_S
+#define LINGER_NS (5 * AU_NS_PER_S)
+/* Of one connection at a time, so that one fast sender does not keep the others
+ * waiting. */
+#define DRAIN_READS 16
 
 void au_loop_wake(au_loop_t *loop) {
   if (!atomic_exchange(&loop->is_woken, true))
     (void)eventfd_write(loop->wake_fd, 1); /* cannot fail: it counts to 2^64 */
 }
 
-/* How long there is nothing to do; -1: until something comes. What was done may
- * have left more to do, which libmicrohttpd sees to when it runs again: an
- * answer to send, or the room of a closed connection for a new one. */
-static int rest_ms(const au_loop_t *loop) {
+/* --- late headers ---------------------------------------------------------*/
+
+void au_loop_header_due(const au_loop_t *loop, au_connection_t *connection) {
+  if (connection != NULL)
+    connection->header_due_ns =
+        loop->now_ns + 2 * loop->listener->http->request_timeout_ns;
+}
+
+void au_loop_header_came(au_connection_t *connection) {
+  if (connection != NULL)
+    connection->header_due_ns = 0;
+}
+
+au_connection_t *au_loop_add(au_loop_t *loop, int fd) {
+  au_connection_t *connection = calloc(1, sizeof(*connection));
+  if (connection == NULL)
+    return NULL;
+  connection->fd = fd;
+  connection->next = loop->connections;
+  if (connection->next != NULL)
+    connection->next->previous = connection;
+  loop->connections = connection;
+  au_loop_header_due(loop, connection);
+  return connection;
+}
+
+void au_loop_remove(au_loop_t *loop, au_connection_t *connection) {
+  if (connection == NULL)
+    return;
+  if (connection->next != NULL)
+    connection->next->previous = connection->previous;
+  if (connection->previous != NULL)
+    connection->previous->next = connection->next;
+  else
+    loop->connections = connection->next;
+  free(connection);
+}
+
+static int64_t check_period_ns(const au_loop_t *loop) {
+  int64_t half_ns = loop->listener->http->request_timeout_ns / 2;
+  return half_ns < CHECK_NS ? half_ns : CHECK_NS;
+}
+
+static void end_late_headers(au_loop_t *loop) {
+  if (loop->now_ns - loop->headers_checked_ns < check_period_ns(loop))
+    return;
+  loop->headers_checked_ns = loop->now_ns;
+  for (au_connection_t *c = loop->connections; c != NULL; c = c->next) {
+    if (c->header_due_ns == 0 || loop->now_ns < c->header_due_ns)
+      continue;
+    /* libmicrohttpd sees the end of the connection, and closes it. */
+    shutdown(c->fd, SHUT_RDWR);
+    c->header_due_ns = 0;
+  }
+}
+
+/* --- lingering connections ------------------------------------------------*/
+
+void au_loop_linger(au_loop_t *loop, int fd) {
+  int copy =
+      loop->lingering < AU_LINGER_MAX ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
+  if (copy < 0)
+    return;
+  loop->fds[2 + loop->lingering] =
+      (struct pollfd){.fd = copy, .events = POLLIN};
+  loop->linger_until_ns[loop->lingering++] = loop->now_ns + LINGER_NS;
+}
+
+/* Throws away what has come; true when the connection is at its end. */
+static bool drain(int fd) {
+  char waste[16384];
+  for (int i = 0; i < DRAIN_READS; i++) {
+    ssize_t got = recv(fd, waste, sizeof(waste), MSG_DONTWAIT);
+    if (got <= 0)
+      return got == 0; /* nothing now; a real error shows as POLLERR */
+  }
+  return false;
+}
+
+/* After poll(). */
+static void drain_lingering(au_loop_t *loop) {
+  for (unsigned i = loop->lingering; i-- > 0;) {
+    struct pollfd *fd = &loop->fds[2 + i];
+    bool ended = (fd->revents & POLLIN) != 0 ? drain(fd->fd) : fd->revents != 0;
+    if (!ended && loop->now_ns < loop->linger_until_ns[i])
+      continue;
+    close(fd->fd);
+    loop->lingering--;
+    *fd = loop->fds[2 + loop->lingering];
+    loop->linger_until_ns[i] = loop->linger_until_ns[loop->lingering];
+  }
+}
+
+/* --- the loop -------------------------------------------------------------*/
+
+/* How long there is nothing to do. What was done may have left more to do,
+ * which libmicrohttpd sees to when it runs again: an answer to send, or the
+ * room of a closed connection for a new one. */
+static int idle_ms(const au_loop_t *loop) {
   unsigned long long ms = 0;
   if (loop->has_worked)
     return 0;
   if (MHD_get_timeout(loop->daemon, &ms) != MHD_YES)
-    return -1;
+    ms = INT_MAX;
   if (ms == 0 && loop->waiting > 0)
-    return REST_MS;
-  return ms < INT_MAX ? (int)ms : INT_MAX;
+    return WAITING_MS;
+  unsigned long long most_ms = INT_MAX;
+  if (loop->connections != NULL || loop->lingering > 0)
+    most_ms = (unsigned long long)au_clock_poll_ms(check_period_ns(loop));
+  return (int)(ms < most_ms ? ms : most_ms);
+}
+
+static void wait_for_work(au_loop_t *loop) {
+  int ms = idle_ms(loop);
+  if (ms == 0 && loop->lingering == 0)
+    return;
+  if (poll(loop->fds, 2 + loop->lingering, ms) <= 0 ||
+      loop->fds[1].revents == 0)
+    return;
+  eventfd_t count = 0;
+  (void)eventfd_read(loop->wake_fd, &count);
+  /* What is completed from here on wakes the loop again; what was completed
+   * before is seen by the run that follows. */
+  atomic_store(&loop->is_woken, false);
 }
 
 static void *loop_main(void *argument) {
   au_loop_t *loop = argument;
   const union MHD_DaemonInfo *info =
       MHD_get_daemon_info(loop->daemon, MHD_DAEMON_INFO_EPOLL_FD);
-  struct pollfd fds[2] = {{.fd = info->epoll_fd, .events = POLLIN},
-                          {.fd = loop->wake_fd, .events = POLLIN}};
+  loop->fds[0] = (struct pollfd){.fd = info->epoll_fd, .events = POLLIN};
+  loop->fds[1] = (struct pollfd){.fd = loop->wake_fd, .events = POLLIN};
   while (!atomic_load(&loop->stop)) {
-    int ms = rest_ms(loop);
-    if (ms != 0 && poll(fds, 2, ms) > 0 && fds[1].revents != 0) {
-      eventfd_t count = 0;
-      (void)eventfd_read(loop->wake_fd, &count);
-      /* Who is told from here on wakes again; who was told is seen below. */
-      atomic_store(&loop->is_woken, false);
-    }
+    wait_for_work(loop);
     loop->has_worked = false;
     loop->now_ns = au_clock_monotonic_ns();
+    drain_lingering(loop);
+    end_late_headers(loop);
     (void)MHD_run(loop->daemon);
   }
   return NULL;
@@ -173,11 +301,13 @@ void au_loops_stop(au_listener_t *listener) {
       au_loop_wake(loop);
       pthread_join(loop->thread, NULL);
     }
-    /* A teller is a few instructions from its end. */
-    while (atomic_load(&loop->tellers) > 0)
+    /* Such a thread is a few instructions from its end. */
+    while (atomic_load(&loop->completing) > 0)
       sched_yield();
     if (loop->daemon != NULL)
       MHD_stop_daemon(loop->daemon); /* closes its descriptor, too */
+    while (loop->lingering > 0)
+      close(loop->fds[2 + --loop->lingering].fd);
     if (loop->wake_fd >= 0)
       close(loop->wake_fd);
   }

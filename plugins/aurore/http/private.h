@@ -8,12 +8,11 @@
 #define AURORE_HTTP_PRIVATE_H
 
 #include "api/routes.h"
-#include "http/header_timeout.h"
-#include "http/linger.h"
 #include "http/rate_limit.h"
 #include "http/socket.h"
 #include "http/token.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
 
@@ -23,7 +22,18 @@
  * has been sent (which is not larger); no less than for four of the largest. */
 #define AU_GATHER_MAX ((uint64_t)64 << 20)
 
+/* Connections of a loop that linger at a time; more are closed at once. */
+#define AU_LINGER_MAX 64
+
 typedef struct au_listener au_listener_t;
+
+/* An open connection of a loop. */
+typedef struct au_connection {
+  struct au_connection *next;
+  struct au_connection *previous;
+  int fd;
+  int64_t header_due_ns; /* monotonic; 0: no header is waited for */
+} au_connection_t;
 
 /* A request thread and the libmicrohttpd daemon that it runs. */
 typedef struct au_loop {
@@ -33,13 +43,19 @@ typedef struct au_loop {
   pthread_t thread;
   bool has_thread;
   _Atomic bool stop;
-  _Atomic bool is_woken;    /* since "wake_fd" was read last */
-  _Atomic unsigned tellers; /* threads that are about to wake it */
+  _Atomic bool is_woken;       /* since "wake_fd" was read last */
+  _Atomic unsigned completing; /* threads that are about to wake it */
 
   /* The thread's own. */
   int64_t now_ns;   /* when libmicrohttpd was run last */
-  unsigned waiting; /* requests that are looked at at each run */
-  bool has_worked;  /* more than looking at those, in this run */
+  unsigned waiting; /* requests that are checked at each run */
+  bool has_worked;  /* more than checking those, in this run */
+  au_connection_t *connections;
+  int64_t headers_checked_ns;
+  /* libmicrohttpd's, "wake_fd", and the "lingering" connections. */
+  struct pollfd fds[2 + AU_LINGER_MAX];
+  int64_t linger_until_ns[AU_LINGER_MAX];
+  unsigned lingering;
 } au_loop_t;
 
 struct au_listener {
@@ -56,8 +72,6 @@ struct au_http {
   au_buffer_t *buffer;
   au_tokens_t *tokens;         /* NULL: no TokenFile */
   au_rate_limit_t *rate_limit; /* NULL: no limit */
-  au_linger_t *linger;
-  au_watchdog_t *watchdog;
   int64_t request_timeout_ns;
   int64_t started_ns;
   char *certificate; /* PEM; NULL: plain HTTP */
@@ -105,9 +119,24 @@ void au_route_allow(const au_route_t *entry, char text[AU_ALLOW_SIZE]);
  * connection. */
 bool au_loops_start(au_listener_t *listener, int listen_fd);
 void au_loops_stop(au_listener_t *listener);
-/* A request of the loop was told, or resumed: a daemon without a thread of its
- * own does not notice. Any thread. */
+/* A request of the loop was completed, or resumed: a daemon without a thread of
+ * its own does not notice. Any thread. */
 void au_loop_wake(au_loop_t *loop);
+
+/* A connection was opened: its first header is due. "fd" is borrowed until
+ * remove. NULL when out of memory: its headers may take any time. */
+au_connection_t *au_loop_add(au_loop_t *loop, int fd);
+/* Before the descriptor is closed. NULL: nothing. */
+void au_loop_remove(au_loop_t *loop, au_connection_t *connection);
+/* A header has come, and no other is due before its answer has been sent; the
+ * next one is due. NULL: nothing. */
+void au_loop_header_came(au_connection_t *connection);
+void au_loop_header_due(const au_loop_t *loop, au_connection_t *connection);
+
+/* A connection is about to be closed whose client may still be sending. If that
+ * were a reset, the client might never see its answer: so a copy of "fd" stays
+ * open for a few seconds, and what comes is thrown away. */
+void au_loop_linger(au_loop_t *loop, int fd);
 
 /* http/listener.c: what libmicrohttpd has to say; "cls" is the au_listener_t.
  */

@@ -257,8 +257,8 @@ static bool take_body(au_request_t *request, const char *data, size_t size) {
   return !request->body.failed;
 }
 
-/* The watch of the connection; NULL: none. */
-static au_watch_t *watch_of(struct MHD_Connection *connection) {
+/* What the loop knows of the connection; NULL: nothing. */
+static au_connection_t *connection_of(struct MHD_Connection *connection) {
   const union MHD_ConnectionInfo *info =
       MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
   return info != NULL ? info->socket_context : NULL;
@@ -279,7 +279,7 @@ enum MHD_Result au_http_handle(void *cls, struct MHD_Connection *connection,
     *con_cls = request;
     if (request == NULL)
       return MHD_NO;
-    au_watch_header_came(watch_of(connection));
+    au_loop_header_came(connection_of(connection));
     request->is_held = has_small_body(request);
     begin(request, url, method);
     request->is_held = false;
@@ -352,7 +352,7 @@ static void linger(const au_request_t *request,
       MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
   if (info != NULL &&
       (coding != NULL || (length != NULL && strcmp(length, "0") != 0)))
-    au_linger_add(request->http->linger, info->connect_fd);
+    au_loop_linger(request->loop, info->connect_fd);
 }
 
 void au_http_completed(void *cls, struct MHD_Connection *connection,
@@ -375,7 +375,7 @@ void au_http_completed(void *cls, struct MHD_Connection *connection,
   }
   if (request->body_refused)
     linger(request, connection);
-  au_watch_header_due(request->http->watchdog, watch_of(connection));
+  au_loop_header_due(loop, connection_of(connection));
   au_http_give_back_ingest(request);
   au_request_forget_question(request);
   drop_body(request);
@@ -401,14 +401,13 @@ void au_http_connection(void *cls, struct MHD_Connection *connection,
                         enum MHD_ConnectionNotificationCode code) {
   au_loop_t *loop = cls;
   const au_http_t *http = loop->listener->http;
-  au_watchdog_t *watchdog = http->watchdog;
   loop->has_worked = true;
   const union MHD_ConnectionInfo *info =
       MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
   if (code != MHD_CONNECTION_NOTIFY_STARTED)
-    au_watchdog_remove(watchdog, *socket_context);
+    au_loop_remove(loop, *socket_context);
   else if (info != NULL)
-    *socket_context = au_watchdog_add(watchdog, info->connect_fd);
+    *socket_context = au_loop_add(loop, info->connect_fd);
   if (code == MHD_CONNECTION_NOTIFY_STARTED && http->client_ca != NULL)
     demand_certificate(connection);
   au_metrics_add(AU_M_HTTP_CONNECTIONS,

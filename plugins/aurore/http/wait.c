@@ -30,13 +30,13 @@ void au_request_told(au_waiter_t *waiter, au_status_t status) {
   request->told = status;
   /* The request may be answered, and the listener be stopped, before the loop
    * is woken for it. */
-  atomic_fetch_add(&loop->tellers, 1);
+  atomic_fetch_add(&loop->completing, 1);
   int before = atomic_exchange(&request->pending, AU_PENDING_TOLD);
   if (before == AU_PENDING_SUSPENDED)
     MHD_resume_connection(connection);
   if (before == AU_PENDING_SUSPENDED || before == AU_PENDING_WAITING)
     au_loop_wake(loop);
-  atomic_fetch_sub(&loop->tellers, 1);
+  atomic_fetch_sub(&loop->completing, 1);
   if (before == AU_PENDING_GONE)
     free(request);
 }
