@@ -4,11 +4,12 @@
  */
 #include "pipeline.h"
 
+#include "api/routes.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "database/breaker.h"
 #include "database/query_pool.h"
-#include "http/listener.h"
+#include "http/server.h"
 #include "metrics/metrics.h"
 #include "observe/health.h"
 #include "observe/history.h"
@@ -35,6 +36,7 @@ static struct {
   bool registered[2];
   au_options_t options;
   bool has_options;
+  au_api_t api; /* with "http" */
   au_http_t *http;
   au_history_t *history;
   au_query_pool_t *query;
@@ -130,19 +132,30 @@ static au_status_t start_history(char *error, size_t error_size) {
   return status;
 }
 
+static au_status_t start_http(char *error, size_t error_size) {
+  const au_http_config_t config = {.options = &pipeline.options,
+                                   .routes = au_routes,
+                                   .routes_count = au_routes_count,
+                                   .context = &pipeline.api};
+  au_api_init(&pipeline.api, &pipeline.options, pipeline.buffer,
+              pipeline.history);
+  au_api_set_query(&pipeline.api, pipeline.query);
+  au_status_t status =
+      au_http_start(&config, &pipeline.http, error, error_size);
+  if (status != AU_OK)
+    au_api_fini(&pipeline.api);
+  return status;
+}
+
 static au_status_t start_buffer_side(char *error, size_t error_size) {
   if (!pipeline.registered[AU_SIDE_WRITER])
     au_log(AU_LOG_WARNING, "the plugin event_writer is not loaded: events are "
                            "accepted until the buffer is full, and not stored");
   au_status_t status = start_history(error, error_size);
   if (status == AU_OK)
-    status = au_http_start(&pipeline.options, pipeline.buffer, &pipeline.http,
-                           error, error_size);
+    status = start_http(error, error_size);
   if (status != AU_OK)
     return status;
-  au_http_set_history(pipeline.http, pipeline.history);
-  if (pipeline.query != NULL)
-    au_http_set_query(pipeline.http, pipeline.query);
   pthread_mutex_lock(&pipeline.lock);
   pipeline.sampled_http = pipeline.http;
   pthread_mutex_unlock(&pipeline.lock);
@@ -253,7 +266,7 @@ static au_status_t start_writer_side(char *error, size_t error_size) {
   if (status == AU_OK)
     status = au_business_start(options, pipeline.breaker, &pipeline.business);
   if (status == AU_OK && pipeline.http != NULL)
-    au_http_set_query(pipeline.http, pipeline.query);
+    au_api_set_query(&pipeline.api, pipeline.query);
   if (status == AU_OK && options->notifications)
     status = au_notification_start(&options->limits, pipeline.buffer);
   if (status != AU_OK)
@@ -376,6 +389,7 @@ au_status_t au_pipeline_stop(void) {
   if (pipeline.http != NULL) {
     au_http_stop(pipeline.http);
     au_http_destroy(pipeline.http);
+    au_api_fini(&pipeline.api);
     pipeline.http = NULL;
   }
   au_query_pool_destroy(pipeline.query);

@@ -21,7 +21,7 @@ from harness.events import event
 from harness.wait import wait_until
 
 DOCUMENT = yaml.safe_load((TOP / "docs/openapi.yaml").read_text())
-ROUTES = (TOP / "plugins/aurore/http/match.c").read_text()
+ROUTES = (TOP / "plugins/aurore/api/routes.c").read_text()
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 NOBODY = "01936b6e-0f5a-4d3e-8a1b-0123456789ab"
 

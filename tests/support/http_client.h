@@ -7,9 +7,10 @@
 #ifndef SUPPORT_HTTP_CLIENT_H
 #define SUPPORT_HTTP_CLIENT_H
 
+#include "api/routes.h"
 #include "base/log.h"
 #include "config/options.h"
-#include "http/listener.h"
+#include "http/server.h"
 #include "metrics/metrics.h"
 #include "support/fake_buffer.h"
 
@@ -37,6 +38,7 @@ typedef struct server {
   char socket[80];
   au_options_t options;
   au_buffer_t *buffer;
+  au_api_t api;
   au_http_t *http;
 } server_t;
 
@@ -72,20 +74,34 @@ static inline void server_prepare(server_t *server) {
   set_option(server, "Listen", listen);
 }
 
+/* With the routes of the API. */
+static inline au_status_t server_try_start(server_t *server, char *error,
+                                           size_t error_size) {
+  au_api_init(&server->api, &server->options, server->buffer, NULL);
+  const au_http_config_t config = {.options = &server->options,
+                                   .routes = au_routes,
+                                   .routes_count = au_routes_count,
+                                   .context = &server->api};
+  au_status_t status = au_http_start(&config, &server->http, error, error_size);
+  if (status != AU_OK)
+    au_api_fini(&server->api);
+  return status;
+}
+
 static inline void server_start(server_t *server) {
   char error[512] = "";
   ck_assert_msg(au_options_finish(&server->options, AU_SIDE_BUFFER, error,
                                   sizeof(error)) == AU_OK,
                 "%s", error);
   server->buffer = fake_buffer_open();
-  ck_assert_msg(au_http_start(&server->options, server->buffer, &server->http,
-                              error, sizeof(error)) == AU_OK,
-                "%s", error);
+  ck_assert_msg(server_try_start(server, error, sizeof(error)) == AU_OK, "%s",
+                error);
 }
 
 static inline void server_stop(server_t *server) {
   au_http_stop(server->http);
   au_http_destroy(server->http);
+  au_api_fini(&server->api);
   fake_buffer_close();
   au_options_fini(&server->options);
   unlink(server->socket);

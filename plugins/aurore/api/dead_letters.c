@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: MIT
  *
- * dead_letters - the dead letters: /dlq, /dlq/statistics, /dlq/:id,
- * /dlq/:id/reprocess.
+ * dead_letters - the routes of the dead letters: /dlq, /dlq/statistics,
+ * /dlq/:id, /dlq/:id/reprocess.
  *
  * Putting one back asks the database for it, appends its event to the buffer,
  * waits until that is as safe as any other event, and then asks the database to
  * mark it. Whatever happens between these, the event is stored once or can be
- * put back again (dead_letter.h).
+ * put back again (store/dead_letter.h).
  */
 #include "api/routes.h"
 
+#include "api/append.h"
+#include "api/ask.h"
 #include "api/dead_letter_query.h"
 #include "base/clock.h"
 #include "base/json.h"
 
 #include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define LIMIT_MAX 1000
@@ -24,11 +25,13 @@
 
 /* Any of the questions. */
 typedef struct question {
+  au_asking_t asking;      /* first */
   au_dead_letter_t letter; /* its id is that of the path */
   au_dead_letter_filter_t filter;
   au_bytes_t json;
   au_rows_t rows;
   bool is_found;
+  au_append_t append;
   struct question *next; /* of those that are being put back */
 } question_t;
 
@@ -56,7 +59,7 @@ static bool reserve(question_t *question) {
   return other == NULL;
 }
 
-/* Whether it was reserved or not. */
+/* Does nothing when it was not reserved. */
 static void release(question_t *question) {
   pthread_mutex_lock(&lock);
   question_t **at = &busy;
@@ -67,28 +70,27 @@ static void release(question_t *question) {
   pthread_mutex_unlock(&lock);
 }
 
-static void question_free(void *argument) {
-  question_t *question = argument;
+static void question_done(au_request_t *request) {
+  question_t *question = au_request_state(request);
   release(question);
   au_dead_letter_fini(&question->letter);
   au_rows_fini(&question->rows);
   au_bytes_fini(&question->json);
-  free(question);
 }
 
 /* --- answers ---------------------------------------------------------------
  */
 
-static enum MHD_Result answer_json(au_request_t *request,
-                                   question_t *question) {
+static enum MHD_Result answer_json(au_request_t *request) {
+  question_t *question = au_request_state(request);
   return au_answer(request, MHD_HTTP_OK, AU_JSON_TYPE, &question->json, NULL);
 }
 
-/* "message" and what stood in the path. */
+/* "message" and the id in the path. */
 static enum MHD_Result answer_about(au_request_t *request, unsigned status,
                                     const char *message, const char *error) {
   au_bytes_t text = AU_BYTES_INIT;
-  au_bytes_printf(&text, "%s: %s", message, request->parameter);
+  au_bytes_printf(&text, "%s: %s", message, au_request_parameter(request));
   const char *full = au_bytes_text(&text);
   enum MHD_Result result = au_answer_status(
       request, status, full != NULL ? full : message, error, NULL);
@@ -106,42 +108,38 @@ static enum MHD_Result answer_reprocessed(au_request_t *request) {
                       "Dead letter event already reprocessed", "Conflict");
 }
 
-/* Asks about the dead letter in the path, or answers that there is none. */
+/* The question about the dead letter in the path; NULL: it is no id. */
+static question_t *question_about_one(au_request_t *request) {
+  question_t *question = au_request_state(request);
+  const char *id = au_request_parameter(request);
+  return au_uuid_parse(id, strlen(id), &question->letter.id) ? question : NULL;
+}
+
 static enum MHD_Result ask_about_one(au_request_t *request,
                                      const au_ask_t *ask) {
-  au_uuid_t id;
-  if (!au_uuid_parse(request->parameter, strlen(request->parameter), &id))
-    return answer_not_found(request);
-  question_t *question = calloc(1, sizeof(*question));
-  if (question == NULL)
-    return au_answer_unavailable(request, "out of memory");
-  question->letter.id = id;
-  return au_request_ask(request, ask, question);
+  return question_about_one(request) != NULL ? au_request_ask(request, ask)
+                                             : answer_not_found(request);
 }
 
 /* --- GET /dlq --------------------------------------------------------------
  */
 
-static au_status_t run_list(void *argument, const au_query_job_t *job,
+static au_status_t run_list(void *state, const au_query_job_t *job,
                             au_database_t *database,
                             au_database_error_t *error) {
-  question_t *question = argument;
+  question_t *question = state;
   return au_dead_letter_list(job, database, &question->filter, &question->json,
                              error);
 }
 
-static enum MHD_Result answer_asked(au_request_t *request, void *argument,
-                                    au_status_t status) {
-  question_t *question = argument;
-  if (status != AU_OK)
-    return au_answer_no_database(request, status);
-  return answer_json(request, question);
+static enum MHD_Result answer_asked(au_request_t *request, au_status_t status) {
+  return status == AU_OK ? answer_json(request)
+                         : au_answer_no_database(request, status);
 }
 
-enum MHD_Result au_route_dlq_list(au_request_t *request) {
+static enum MHD_Result ask_list(au_request_t *request) {
   static const au_ask_t ask = {.run = run_list,
                                .answer = answer_asked,
-                               .free = question_free,
                                .operation = AU_OPERATION_DEAD_LETTER};
   static const char *const booleans[] = {"false", "true", NULL};
   au_parameter_t known[] = {{.name = "service"},
@@ -150,11 +148,7 @@ enum MHD_Result au_route_dlq_list(au_request_t *request) {
                             {.name = "offset"}};
   au_refusals_t refusals = {.count = 0};
   au_request_parameters(request, known, 4, &refusals);
-  question_t *question = calloc(1, sizeof(*question));
-  if (question == NULL) {
-    au_refusals_fini(&refusals);
-    return au_answer_unavailable(request, "out of memory");
-  }
+  question_t *question = au_request_state(request);
   au_dead_letter_filter_t *filter = &question->filter;
   filter->service = au_parameter_text(&known[0], AU_OPTIONAL, &refusals);
   size_t is_reprocessed = au_parameter_choice(
@@ -165,74 +159,65 @@ enum MHD_Result au_route_dlq_list(au_request_t *request) {
   filter->limit =
       au_parameter_integer(&known[2], 1, LIMIT_MAX, LIMIT_DEFAULT, &refusals);
   filter->offset = au_parameter_integer(&known[3], 0, OFFSET_MAX, 0, &refusals);
-  if (refusals.count > 0) {
-    question_free(question);
+  if (refusals.count > 0)
     return au_answer_refused(request, &refusals);
-  }
-  au_refusals_fini(&refusals);
-  return au_request_ask(request, &ask, question);
+  return au_request_ask(request, &ask);
 }
 
 /* --- GET /dlq/statistics ---------------------------------------------------
  */
 
-static au_status_t run_statistics(void *argument, const au_query_job_t *job,
+static au_status_t run_statistics(void *state, const au_query_job_t *job,
                                   au_database_t *database,
                                   au_database_error_t *error) {
-  question_t *question = argument;
+  question_t *question = state;
   return au_dead_letter_statistics(job, database, &question->json, error);
 }
 
-enum MHD_Result au_route_dlq_statistics(au_request_t *request) {
+static enum MHD_Result ask_statistics(au_request_t *request) {
   static const au_ask_t ask = {.run = run_statistics,
                                .answer = answer_asked,
-                               .free = question_free,
                                .operation = AU_OPERATION_DEAD_LETTER};
-  question_t *question = calloc(1, sizeof(*question));
-  if (question == NULL)
-    return au_answer_unavailable(request, "out of memory");
-  return au_request_ask(request, &ask, question);
+  return au_request_ask(request, &ask);
 }
 
 /* --- GET and DELETE /dlq/:id -----------------------------------------------
  */
 
-static au_status_t run_show(void *argument, const au_query_job_t *job,
+static au_status_t run_show(void *state, const au_query_job_t *job,
                             au_database_t *database,
                             au_database_error_t *error) {
-  question_t *question = argument;
+  question_t *question = state;
   return au_dead_letter_show(job, database, &question->letter.id,
                              &question->json, error);
 }
 
-static enum MHD_Result answer_shown(au_request_t *request, void *argument,
-                                    au_status_t status) {
-  question_t *question = argument;
+static enum MHD_Result answer_shown(au_request_t *request, au_status_t status) {
+  question_t *question = au_request_state(request);
   if (status != AU_OK)
     return au_answer_no_database(request, status);
-  return question->json.size > 0 ? answer_json(request, question)
+  return question->json.size > 0 ? answer_json(request)
                                  : answer_not_found(request);
 }
 
-enum MHD_Result au_route_dlq_show(au_request_t *request) {
+static enum MHD_Result ask_show(au_request_t *request) {
   static const au_ask_t ask = {.run = run_show,
                                .answer = answer_shown,
-                               .free = question_free,
                                .operation = AU_OPERATION_DEAD_LETTER};
   return ask_about_one(request, &ask);
 }
 
-static au_status_t run_delete(void *argument, const au_query_job_t *job,
+static au_status_t run_delete(void *state, const au_query_job_t *job,
                               au_database_t *database,
                               au_database_error_t *error) {
-  question_t *question = argument;
+  question_t *question = state;
   return au_dead_letter_delete(job, database, &question->letter.id,
                                &question->is_found, error);
 }
 
-static enum MHD_Result answer_deleted(au_request_t *request, void *argument,
+static enum MHD_Result answer_deleted(au_request_t *request,
                                       au_status_t status) {
-  const question_t *question = argument;
+  const question_t *question = au_request_state(request);
   if (status != AU_OK)
     return au_answer_no_database(request, status);
   if (!question->is_found)
@@ -241,10 +226,9 @@ static enum MHD_Result answer_deleted(au_request_t *request, void *argument,
   return au_answer(request, MHD_HTTP_NO_CONTENT, NULL, &nothing, NULL);
 }
 
-enum MHD_Result au_route_dlq_delete(au_request_t *request) {
+static enum MHD_Result ask_delete(au_request_t *request) {
   static const au_ask_t ask = {.run = run_delete,
                                .answer = answer_deleted,
-                               .free = question_free,
                                .operation = AU_OPERATION_DEAD_LETTER};
   return ask_about_one(request, &ask);
 }
@@ -252,17 +236,17 @@ enum MHD_Result au_route_dlq_delete(au_request_t *request) {
 /* --- PATCH /dlq/:id/reprocess ----------------------------------------------
  */
 
-static au_status_t run_mark(void *argument, const au_query_job_t *job,
+static au_status_t run_mark(void *state, const au_query_job_t *job,
                             au_database_t *database,
                             au_database_error_t *error) {
-  question_t *question = argument;
+  question_t *question = state;
   return au_dead_letter_mark(job, database, &question->letter,
                              &question->is_found, error);
 }
 
-static enum MHD_Result answer_marked(au_request_t *request, void *argument,
+static enum MHD_Result answer_marked(au_request_t *request,
                                      au_status_t status) {
-  const question_t *question = argument;
+  const question_t *question = au_request_state(request);
   /* Not marked: it may be put back once more, and is still stored once. */
   if (status != AU_OK)
     return au_answer_no_database(request, status);
@@ -279,26 +263,25 @@ static enum MHD_Result answer_marked(au_request_t *request, void *argument,
 }
 
 /* The buffer has decided. */
-static enum MHD_Result answer_appended(au_request_t *request) {
+static enum MHD_Result answer_appended(au_request_t *request,
+                                       au_status_t status) {
   static const au_ask_t ask = {.run = run_mark,
                                .answer = answer_marked,
-                               .free = question_free,
                                .operation = AU_OPERATION_DEAD_LETTER};
-  if (request->told != AU_OK)
-    return au_answer_not_appended(request, request->told);
-  return au_request_ask(request, &ask, request->question);
+  if (status != AU_OK)
+    return au_answer_not_appended(request, status, 1);
+  return au_request_ask(request, &ask);
 }
 
-static au_status_t run_read(void *argument, const au_query_job_t *job,
+static au_status_t run_read(void *state, const au_query_job_t *job,
                             au_database_t *database,
                             au_database_error_t *error) {
-  question_t *question = argument;
+  question_t *question = state;
   return au_dead_letter_read(job, database, &question->letter, error);
 }
 
-static enum MHD_Result answer_read(au_request_t *request, void *argument,
-                                   au_status_t status) {
-  question_t *question = argument;
+static enum MHD_Result answer_read(au_request_t *request, au_status_t status) {
+  question_t *question = au_request_state(request);
   au_dead_letter_t *letter = &question->letter;
   if (status != AU_OK)
     return au_answer_no_database(request, status);
@@ -314,25 +297,30 @@ static enum MHD_Result answer_read(au_request_t *request, void *argument,
   if (au_rows_append_reprocess(&question->rows, &letter->event, &letter->id) !=
       AU_OK)
     return au_answer_unavailable(request, "out of memory");
-  request->events = 1;
-  return au_request_append(request, &question->rows, answer_appended);
+  return au_request_append(request, &question->append, &question->rows,
+                           answer_appended);
 }
 
-enum MHD_Result au_route_dlq_reprocess(au_request_t *request) {
+static enum MHD_Result ask_reprocess(au_request_t *request) {
   static const au_ask_t ask = {.run = run_read,
                                .answer = answer_read,
-                               .free = question_free,
                                .operation = AU_OPERATION_DEAD_LETTER};
-  au_uuid_t id;
-  if (!au_uuid_parse(request->parameter, strlen(request->parameter), &id))
-    return answer_not_found(request);
-  question_t *question = calloc(1, sizeof(*question));
+  question_t *question = question_about_one(request);
   if (question == NULL)
-    return au_answer_unavailable(request, "out of memory");
-  question->letter.id = id;
-  if (!reserve(question)) {
-    question_free(question);
+    return answer_not_found(request);
+  if (!reserve(question))
     return answer_reprocessed(request);
-  }
-  return au_request_ask(request, &ask, question);
+  return au_request_ask(request, &ask);
 }
+
+/* --- the handlers ----------------------------------------------------------
+ */
+
+#define HANDLER(function)                                                      \
+  { .run = (function), .done = question_done, .state_size = sizeof(question_t) }
+
+const au_handler_t au_route_dlq_list = HANDLER(ask_list);
+const au_handler_t au_route_dlq_statistics = HANDLER(ask_statistics);
+const au_handler_t au_route_dlq_show = HANDLER(ask_show);
+const au_handler_t au_route_dlq_delete = HANDLER(ask_delete);
+const au_handler_t au_route_dlq_reprocess = HANDLER(ask_reprocess);

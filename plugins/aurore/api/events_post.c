@@ -2,10 +2,10 @@
  *
  * events_post - POST /events: from the header to the answer.
  *
- * The body is parsed where libmicrohttpd has it when it came in one piece;
- * accepted events are rows by then. They are appended as one group: all of them
- * or none. With durability "commit" the request is suspended until they are on
- * disk.
+ * The body is parsed where the server has it; accepted events are rows by then.
+ * They are appended as one group: all of them or none. With durability "commit"
+ * the request waits until they are on disk, without the memory that parsing
+ * took.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* strcasestr */
@@ -13,21 +13,39 @@
 
 #include "api/routes.h"
 
+#include "api/append.h"
 #include "base/clock.h"
 #include "base/gzip.h"
 #include "base/json.h"
 #include "base/timestamp.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #define TOO_LARGE "request entity too large"
 /* The answer to one event fits. */
 #define ACCEPTED_SIZE 128
+
+typedef struct post {
+  /* From the header. */
+  bool is_gzip;
+  bool is_ndjson;
+  bool is_minimal; /* Prefer: return=minimal */
+
+  /* From the body. */
+  au_status_t body;    /* AU_OK: "parsed" is valid; else see answer_no_body */
+  au_ingest_t *ingest; /* borrowed from the pool; NULL: none */
+  au_ingest_result_t parsed;
+  int64_t accepted_us; /* queued_at */
+
+  /* What the ingest said, for the time after it was given back. */
+  uint64_t events;     /* that were appended */
+  uint64_t refused;    /* that were not */
+  au_bytes_t accepted; /* the answer, if they are stored */
+  au_append_t append;
+} post_t;
 
 static void reject(au_reason_t reason, uint64_t events) {
   au_metrics_count(AU_M_EVENTS_REJECTED, reason, events > 0 ? events : 1);
@@ -69,11 +87,12 @@ static bool is_charset_good(const char *value) {
          (size == 4 && strncasecmp(at, "utf8", size) == 0);
 }
 
-static bool judge_type(au_request_t *request) {
+static bool check_type(au_request_t *request) {
+  post_t *post = au_request_state(request);
   const char *type = au_request_header(request, MHD_HTTP_HEADER_CONTENT_TYPE);
-  request->is_ndjson = type != NULL && is_type(type, "application/x-ndjson");
+  post->is_ndjson = type != NULL && is_type(type, "application/x-ndjson");
   if (type != NULL && is_charset_good(type) &&
-      (request->is_ndjson || is_type(type, "application/json")))
+      (post->is_ndjson || is_type(type, "application/json")))
     return true;
   reject(AU_REASON_INVALID, 0);
   (void)au_answer_status(request, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE,
@@ -83,14 +102,15 @@ static bool judge_type(au_request_t *request) {
   return false;
 }
 
-static bool judge_coding(au_request_t *request) {
+static bool check_coding(au_request_t *request) {
+  post_t *post = au_request_state(request);
   const char *coding =
       au_request_header(request, MHD_HTTP_HEADER_CONTENT_ENCODING);
   if (coding == NULL || strcasecmp(coding, "identity") == 0)
     return true;
-  request->is_gzip =
+  post->is_gzip =
       strcasecmp(coding, "gzip") == 0 || strcasecmp(coding, "x-gzip") == 0;
-  if (request->is_gzip)
+  if (post->is_gzip)
     return true;
   reject(AU_REASON_INVALID, 0);
   (void)au_answer_status(request, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE,
@@ -99,17 +119,11 @@ static bool judge_coding(au_request_t *request) {
   return false;
 }
 
-static bool judge_length(au_request_t *request) {
-  const char *text = au_request_header(request, MHD_HTTP_HEADER_CONTENT_LENGTH);
-  if (text == NULL)
+static bool check_length(au_request_t *request) {
+  uint64_t length = au_request_content_length(request);
+  if (length == AU_LENGTH_UNKNOWN ||
+      length <= au_api_of(request)->options->limits.max_body_bytes)
     return true;
-  errno = 0;
-  uint64_t length = strtoull(text, NULL, 10);
-  if (errno == 0 &&
-      length <= au_http_options(request->http)->limits.max_body_bytes) {
-    request->content_length = length;
-    return true;
-  }
   (void)answer_too_large(request, TOO_LARGE);
   return false;
 }
@@ -134,10 +148,10 @@ static bool prefers_minimal(const char *value) {
 static enum MHD_Result take_preference(void *cls, enum MHD_ValueKind kind,
                                        const char *name, const char *value) {
   (void)kind;
-  au_request_t *request = cls;
+  post_t *post = cls;
   if (value != NULL && strcasecmp(name, "Prefer") == 0 &&
       prefers_minimal(value))
-    request->is_minimal = true;
+    post->is_minimal = true;
   return MHD_YES;
 }
 
@@ -152,80 +166,79 @@ static enum MHD_Result answer_limited(au_request_t *request, unsigned seconds,
 }
 
 /* When not even one event may pass, the body is not looked at. */
-static bool judge_rate(au_request_t *request) {
-  unsigned wait_s = au_http_limit_look(request);
+static bool check_rate(au_request_t *request) {
+  unsigned wait_s = au_request_limit_check(request);
   if (wait_s > 0)
     (void)answer_limited(request, wait_s, 1);
   return wait_s == 0;
 }
 
-bool au_route_events_begin(au_request_t *request) {
-  if (au_http_is_quiescing(request->http)) {
+static bool begin(au_request_t *request) {
+  if (au_http_is_quiescing(au_request_server(request))) {
     (void)answer_unavailable(request, "shutting down", 0);
     return false;
   }
-  (void)MHD_get_connection_values(request->connection, MHD_HEADER_KIND,
-                                  take_preference, request);
-  return judge_type(request) && judge_coding(request) &&
-         judge_length(request) && judge_rate(request);
+  (void)MHD_get_connection_values(au_request_connection(request),
+                                  MHD_HEADER_KIND, take_preference,
+                                  au_request_state(request));
+  return check_type(request) && check_coding(request) &&
+         check_length(request) && check_rate(request);
 }
 
-void au_route_events_parse(au_request_t *request, const char *body,
-                           size_t size) {
-  request->is_parsed = true;
-  request->parsed = AU_INGEST_NOMEM;
-  if (!au_http_take_ingest(request))
-    return;
-  request->accepted_us = au_clock_wall_us();
-  request->parsed = au_ingest_parse(
-      request->ingest, request->is_ndjson ? AU_INGEST_NDJSON : AU_INGEST_JSON,
-      body, size, request->accepted_us);
+static au_status_t parse(post_t *post, au_api_t *api, const char *body,
+                         size_t size) {
+  post->ingest = au_ingest_pool_take(&api->ingests);
+  if (post->ingest == NULL)
+    return AU_NOMEM;
+  post->accepted_us = au_clock_wall_us();
+  post->parsed = au_ingest_parse(
+      post->ingest, post->is_ndjson ? AU_INGEST_NDJSON : AU_INGEST_JSON, body,
+      size, post->accepted_us);
+  return AU_OK;
 }
 
-/* Parses what was gathered; false: the request has been answered. */
-static bool parse_gathered(au_request_t *request, enum MHD_Result *result) {
-  au_bytes_t *body = &request->body;
+static void take_body(au_request_t *request, au_status_t status,
+                      const char *data, size_t size) {
+  post_t *post = au_request_state(request);
+  au_api_t *api = au_api_of(request);
   au_bytes_t inflated = AU_BYTES_INIT;
-  if (request->is_gzip) {
-    au_status_t status = au_gzip_inflate(
-        body->data, body->size,
-        au_http_options(request->http)->limits.max_body_bytes, &inflated);
-    if (status != AU_OK) {
-      au_bytes_fini(&inflated);
-      if (status == AU_FULL)
-        *result = answer_too_large(request, TOO_LARGE);
-      else if (status == AU_NOMEM)
-        *result = answer_unavailable(request, "out of memory", 0);
-      else {
-        reject(AU_REASON_INVALID, 0);
-        *result =
-            au_answer_status(request, MHD_HTTP_BAD_REQUEST,
-                             "the body is not valid gzip", "Bad Request", NULL);
-      }
-      return false;
-    }
-    body = &inflated;
+  if (status == AU_OK && post->is_gzip) {
+    status = au_gzip_inflate(data, size, api->options->limits.max_body_bytes,
+                             &inflated);
+    data = inflated.size > 0 ? (const char *)inflated.data : "";
+    size = inflated.size;
   }
-  au_route_events_parse(request, body->size > 0 ? (const char *)body->data : "",
-                        body->size);
+  post->body = status == AU_OK ? parse(post, api, data, size) : status;
   au_bytes_fini(&inflated);
-  au_bytes_fini(&request->body);
-  return true;
+}
+
+/* There is nothing that was parsed. */
+static enum MHD_Result answer_no_body(au_request_t *request,
+                                      au_status_t status) {
+  if (status == AU_FULL)
+    return answer_too_large(request, TOO_LARGE);
+  if (status == AU_UNAVAILABLE)
+    return answer_unavailable(request, "too many large requests at a time", 0);
+  if (status != AU_INVALID)
+    return answer_unavailable(request, "out of memory", 0);
+  reject(AU_REASON_INVALID, 0);
+  return au_answer_status(request, MHD_HTTP_BAD_REQUEST,
+                          "the body is not valid gzip", "Bad Request", NULL);
 }
 
 static enum MHD_Result answer_malformed(au_request_t *request) {
-  const au_ingest_t *ingest = request->ingest;
-  switch (request->parsed) {
+  const post_t *post = au_request_state(request);
+  switch (post->parsed) {
   case AU_INGEST_TOO_MANY: {
     char message[128];
     snprintf(message, sizeof(message), "more than %zu events in one request",
-             au_http_options(request->http)->limits.max_batch_events);
+             au_api_of(request)->options->limits.max_batch_events);
     return answer_too_large(request, message);
   }
   case AU_INGEST_MALFORMED:
     reject(AU_REASON_INVALID, 0);
-    return au_answer_status(request, MHD_HTTP_BAD_REQUEST, ingest->message,
-                            "Bad Request", NULL);
+    return au_answer_status(request, MHD_HTTP_BAD_REQUEST,
+                            post->ingest->message, "Bad Request", NULL);
   case AU_INGEST_NOMEM:
   case AU_INGEST_DONE:
     break;
@@ -252,7 +265,8 @@ static void put_errors(au_bytes_t *body, const au_ingest_t *ingest) {
 }
 
 static enum MHD_Result answer_refused(au_request_t *request) {
-  const au_ingest_t *ingest = request->ingest;
+  const post_t *post = au_request_state(request);
+  const au_ingest_t *ingest = post->ingest;
   au_bytes_t body = AU_BYTES_INIT;
   au_bytes_put_string(&body,
                       "{\"status\":\"error\",\"message\":\"Invalid event "
@@ -275,7 +289,7 @@ static void put_id(au_bytes_t *body, const au_uuid_t *id) {
   au_bytes_put_u8(body, '"');
 }
 
-/* null stands at the index of an event that was refused. */
+/* An event that was refused has null at its index. */
 static void put_ids(au_bytes_t *body, const au_ingest_t *ingest) {
   au_bytes_put_string(body, ",\"event_ids\":[");
   size_t id = 0;
@@ -293,13 +307,12 @@ static void put_ids(au_bytes_t *body, const au_ingest_t *ingest) {
   au_bytes_put_u8(body, ']');
 }
 
-/* Says what was accepted, if it is: "accepted_us" and the ingest are all it
- * needs. */
-static void put_accepted(au_request_t *request) {
-  const au_ingest_t *ingest = request->ingest;
+/* The answer in case that the events are stored. */
+static void put_accepted(post_t *post) {
+  const au_ingest_t *ingest = post->ingest;
   bool is_partial = ingest->errors_count > 0;
-  bool has_ids = !request->is_minimal;
-  au_bytes_t *body = &request->accepted;
+  bool has_ids = !post->is_minimal;
+  au_bytes_t *body = &post->accepted;
   au_bytes_reserve(body, ACCEPTED_SIZE);
   au_bytes_put_string(body, is_partial ? "{\"status\":\"partial\""
                                        : "{\"status\":\"accepted\"");
@@ -317,88 +330,72 @@ static void put_accepted(au_request_t *request) {
     put_errors(body, ingest);
   }
   char time[AU_TIMESTAMP_TEXT_SIZE];
-  au_timestamp_format(request->accepted_us, time);
+  au_timestamp_format(post->accepted_us, time);
   au_bytes_put_string(body, ",\"queued_at\":\"");
   au_bytes_put_string(body, time);
   au_bytes_put_string(body, "\"}");
 }
 
 static enum MHD_Result answer_accepted(au_request_t *request) {
+  post_t *post = au_request_state(request);
   static const char *const minimal[] = {"Preference-Applied", "return=minimal",
                                         NULL};
-  if (request->refused > 0)
-    reject(AU_REASON_INVALID, request->refused);
+  if (post->refused > 0)
+    reject(AU_REASON_INVALID, post->refused);
   return au_answer(
-      request, request->refused > 0 ? MHD_HTTP_MULTI_STATUS : MHD_HTTP_ACCEPTED,
-      AU_JSON_TYPE, &request->accepted, request->is_minimal ? minimal : NULL);
+      request, post->refused > 0 ? MHD_HTTP_MULTI_STATUS : MHD_HTTP_ACCEPTED,
+      AU_JSON_TYPE, &post->accepted, post->is_minimal ? minimal : NULL);
 }
 
-static enum MHD_Result answer_full(au_request_t *request) {
-  unsigned seconds = au_buffer_retry_after_s(au_http_buffer(request->http));
-  char text[16];
-  snprintf(text, sizeof(text), "%u", seconds);
-  const char *const headers[] = {MHD_HTTP_HEADER_RETRY_AFTER, text, NULL};
-  au_bytes_t body = AU_BYTES_INIT;
-  au_bytes_printf(&body,
-                  "{\"status\":\"rate_limited\",\"message\":\"Buffer is full. "
-                  "Please retry in a few seconds.\",\"retry_after\":%u,"
-                  "\"errorCode\":\"BUFFER_SATURATED\"}",
-                  seconds);
-  return au_answer(request, MHD_HTTP_TOO_MANY_REQUESTS, AU_JSON_TYPE, &body,
-                   headers);
-}
-
-enum MHD_Result au_answer_not_appended(au_request_t *request,
+static enum MHD_Result answer_appended(au_request_t *request,
                                        au_status_t status) {
-  uint64_t events = request->events;
-  switch (status) {
-  case AU_FULL:
-    return answer_full(request);
-  case AU_CLOSED:
-    return answer_unavailable(request, "shutting down", events);
-  case AU_NOMEM:
-    return answer_unavailable(request, "out of memory", events);
-  case AU_OK:
-  case AU_IO:
-  case AU_PENDING:
-  case AU_INVALID:
-  case AU_UNAVAILABLE:
-  case AU_FENCED:
-    break;
-  }
-  return answer_unavailable(request, "the events could not be stored safely",
-                            events);
+  const post_t *post = au_request_state(request);
+  return status == AU_OK
+             ? answer_accepted(request)
+             : au_answer_not_appended(request, status, post->events);
 }
 
-static enum MHD_Result answer_told(au_request_t *request) {
-  return request->told == AU_OK
-             ? answer_accepted(request)
-             : au_answer_not_appended(request, request->told);
+static void give_back_ingest(au_request_t *request) {
+  post_t *post = au_request_state(request);
+  au_ingest_pool_give_back(&au_api_of(request)->ingests, post->ingest);
+  post->ingest = NULL;
 }
 
 static enum MHD_Result append(au_request_t *request) {
-  const au_rows_t *rows = &request->ingest->rows;
-  request->events = rows->count;
-  request->refused = request->ingest->errors_count;
-  unsigned wait_s = au_http_limit_events(request, request->events);
+  post_t *post = au_request_state(request);
+  const au_rows_t *rows = &post->ingest->rows;
+  post->events = rows->count;
+  post->refused = post->ingest->errors_count;
+  unsigned wait_s = au_request_limit(request, post->events);
   if (wait_s > 0)
-    return answer_limited(request, wait_s, request->events);
-  put_accepted(request); /* before a wait: the ingest is not kept over it */
-  return au_request_append(request, rows, answer_told);
+    return answer_limited(request, wait_s, post->events);
+  put_accepted(post);
+  enum MHD_Result result =
+      au_request_append(request, &post->append, rows, answer_appended);
+  give_back_ingest(request); /* many wait at a time */
+  return result;
 }
 
-enum MHD_Result au_route_events_run(au_request_t *request) {
-  enum MHD_Result result = MHD_NO;
-  if (request->is_too_large)
-    return answer_too_large(request, TOO_LARGE);
-  if (request->is_crowded_out)
-    return answer_unavailable(request, "too many large requests at a time", 0);
-  if (!request->is_parsed && !parse_gathered(request, &result))
-    return result;
-  if (request->parsed != AU_INGEST_DONE)
+static enum MHD_Result run(au_request_t *request) {
+  const post_t *post = au_request_state(request);
+  if (post->body != AU_OK)
+    return answer_no_body(request, post->body);
+  if (post->parsed != AU_INGEST_DONE)
     return answer_malformed(request);
-  if (request->ingest->rows.count > 0)
+  if (post->ingest->rows.count > 0)
     return append(request);
-  reject(AU_REASON_INVALID, request->ingest->errors_count);
+  reject(AU_REASON_INVALID, post->ingest->errors_count);
   return answer_refused(request);
 }
+
+static void done(au_request_t *request) {
+  post_t *post = au_request_state(request);
+  give_back_ingest(request);
+  au_bytes_fini(&post->accepted);
+}
+
+const au_handler_t au_route_events_post = {.begin = begin,
+                                           .body = take_body,
+                                           .run = run,
+                                           .done = done,
+                                           .state_size = sizeof(post_t)};

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * health - /live, /ready, /health and /health/buffer: what is told
- * without asking anybody else.
+ * health - /live, /ready, /health and /health/buffer: what is known without
+ * asking the database.
  */
 #include "api/routes.h"
 
+#include "api/health.h"
 #include "base/json.h"
 #include "observe/health.h"
 
@@ -26,8 +27,8 @@ static enum MHD_Result answer_message(au_request_t *request, unsigned status,
   return au_answer(request, status, AU_JSON_TYPE, &body, NULL);
 }
 
-enum MHD_Result au_route_live(au_request_t *request) {
-  if (au_http_is_quiescing(request->http))
+static enum MHD_Result answer_live(au_request_t *request) {
+  if (au_http_is_quiescing(au_request_server(request)))
     return answer_message(request, MHD_HTTP_SERVICE_UNAVAILABLE,
                           "SERVER_IS_SHUTTING_DOWN", NULL);
   return answer_message(request, MHD_HTTP_OK, "SERVER_IS_NOT_SHUTTING_DOWN",
@@ -35,13 +36,13 @@ enum MHD_Result au_route_live(au_request_t *request) {
 }
 
 /* A database that is away does not matter while there is room. */
-unsigned au_assess_ready(const au_http_t *http, const char **out_message,
+unsigned au_assess_ready(const au_request_t *request, const char **out_message,
                          const char **out_reason) {
   *out_reason = "shutting down";
   *out_message = "SERVER_IS_SHUTTING_DOWN";
-  if (au_http_is_quiescing(http))
+  if (au_http_is_quiescing(au_request_server(request)))
     return MHD_HTTP_SERVICE_UNAVAILABLE;
-  au_buffer_t *buffer = au_http_buffer(http);
+  au_buffer_t *buffer = au_api_of(request)->buffer;
   au_buffer_figures_t figures;
   au_buffer_figures(buffer, &figures);
   *out_reason = au_buffer_trouble(buffer);
@@ -53,16 +54,16 @@ unsigned au_assess_ready(const au_http_t *http, const char **out_message,
   return *out_reason == NULL ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE;
 }
 
-enum MHD_Result au_route_ready(au_request_t *request) {
+static enum MHD_Result answer_ready(au_request_t *request) {
   const char *message = NULL;
   const char *reason = NULL;
-  unsigned status = au_assess_ready(request->http, &message, &reason);
+  unsigned status = au_assess_ready(request, &message, &reason);
   return answer_message(request, status, message, reason);
 }
 
-void au_put_buffer_health(au_bytes_t *json, const au_http_t *http) {
+void au_put_buffer_health(au_bytes_t *json, const au_request_t *request) {
   au_buffer_figures_t figures;
-  au_buffer_figures(au_http_buffer(http), &figures);
+  au_buffer_figures(au_api_of(request)->buffer, &figures);
   au_health_t health = (au_health_t)au_metrics_gauge(AU_M_BUFFER_HEALTH);
   au_bytes_printf(json,
                   "{\"status\":\"%s\",\"buffer\":{\"size\":%" PRIu64
@@ -74,9 +75,13 @@ void au_put_buffer_health(au_bytes_t *json, const au_http_t *http) {
   au_bytes_put_u8(json, '}');
 }
 
-enum MHD_Result au_route_health_buffer(au_request_t *request) {
+static enum MHD_Result answer_buffer(au_request_t *request) {
   au_metrics_sample();
   au_bytes_t body = AU_BYTES_INIT;
-  au_put_buffer_health(&body, request->http);
+  au_put_buffer_health(&body, request);
   return au_answer(request, MHD_HTTP_OK, AU_JSON_TYPE, &body, NULL);
 }
+
+const au_handler_t au_route_live = {.run = answer_live};
+const au_handler_t au_route_ready = {.run = answer_ready};
+const au_handler_t au_route_health_buffer = {.run = answer_buffer};

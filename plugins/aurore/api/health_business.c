@@ -5,6 +5,8 @@
  */
 #include "api/routes.h"
 
+#include "api/ask.h"
+#include "api/health.h"
 #include "base/json.h"
 #include "base/timestamp.h"
 #include "store/business.h"
@@ -57,9 +59,11 @@ bool au_put_business(au_bytes_t *json) {
   return true;
 }
 
-enum MHD_Result au_route_health_business(au_request_t *request) {
+static enum MHD_Result answer_business(au_request_t *request) {
   au_bytes_t body = AU_BYTES_INIT;
   if (!au_put_business(&body))
     return au_answer_no_database(request, AU_UNAVAILABLE);
   return au_answer(request, MHD_HTTP_OK, AU_JSON_TYPE, &body, NULL);
 }
+
+const au_handler_t au_route_health_business = {.run = answer_business};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * health_database - /health/database, and /health/detailed, which tells it
+ * health_database - /health/database, and /health/detailed, which has it
  * together with all other health: the database is asked for nothing but an
  * answer, for at most a second, on the connection that is kept for that.
  *
@@ -10,34 +10,34 @@
 
 #include "aurore_config.h"
 
+#include "api/ask.h"
+#include "api/health.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/timestamp.h"
 #include "observe/health.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <unistd.h>
 
-#define LOOK_S 1.0
+#define PROBE_TIMEOUT_S 1.0
 #define WARNING_MS 1000
 /* Of the machine's memory, in percent. */
 #define MEMORY_WARNING 80.0
 #define MEMORY_CRITICAL 90.0
 
-#define RETRY_AFTER_S "5"
+typedef struct probe {
+  au_asking_t asking; /* first */
+  double latency_ms;  /* of the answer */
+} probe_t;
 
-typedef struct look {
-  double latency_ms; /* of the answer */
-} look_t;
-
-static au_status_t run_look(void *question, const au_query_job_t *job,
-                            au_database_t *database,
-                            au_database_error_t *error) {
-  look_t *look = question;
+static au_status_t run_probe(void *state, const au_query_job_t *job,
+                             au_database_t *database,
+                             au_database_error_t *error) {
+  probe_t *probe = state;
   int64_t start_ns = au_clock_monotonic_ns();
   au_status_t status = au_query_exec(job, database, "SELECT 1", NULL, error);
-  look->latency_ms = au_clock_elapsed_ms(start_ns);
+  probe->latency_ms = au_clock_elapsed_ms(start_ns);
   return status;
 }
 
@@ -45,14 +45,14 @@ static const char *const health_texts[] = {[AU_HEALTHY] = "healthy",
                                            [AU_WARNING] = "warning",
                                            [AU_CRITICAL] = "unhealthy"};
 
-static au_health_t judge_database(const look_t *look, au_status_t status) {
+static au_health_t assess_database(const probe_t *probe, au_status_t status) {
   if (status != AU_OK)
     return AU_CRITICAL;
-  return look->latency_ms > WARNING_MS ? AU_WARNING : AU_HEALTHY;
+  return probe->latency_ms > WARNING_MS ? AU_WARNING : AU_HEALTHY;
 }
 
-static au_breaker_snapshot_t breaker_of(const au_http_t *http) {
-  au_query_pool_t *query = au_http_query(http);
+static au_breaker_snapshot_t breaker_of(au_api_t *api) {
+  au_query_pool_t *query = atomic_load(&api->query);
   if (query != NULL)
     return au_query_pool_breaker(query);
   return (au_breaker_snapshot_t){.state = AU_BREAKER_CLOSED};
@@ -81,27 +81,27 @@ static void put_breaker(au_bytes_t *json, const au_breaker_snapshot_t *of) {
 
 /* The figures of db_connection_pool_*, so with the connections of the writers.
  */
-static void put_pool(au_bytes_t *json, const au_http_t *http) {
-  au_query_pool_t *query = au_http_query(http);
+static void put_pool(au_bytes_t *json, au_api_t *api) {
+  au_query_pool_t *query = atomic_load(&api->query);
   unsigned waiting = query != NULL ? au_query_pool_usage(query).waiting : 0;
   au_bytes_printf(json, "{\"active\":%.0f,\"idle\":%.0f,\"waiting\":%u}",
                   fmax(au_metrics_gauge(AU_M_POOL_ACTIVE), 0),
                   fmax(au_metrics_gauge(AU_M_POOL_IDLE), 0), waiting);
 }
 
-static void put_database(au_bytes_t *json, const au_http_t *http,
-                         const look_t *look, au_status_t status) {
-  au_breaker_snapshot_t breaker = breaker_of(http);
+static void put_database(au_bytes_t *json, au_api_t *api, const probe_t *probe,
+                         au_status_t status) {
+  au_breaker_snapshot_t breaker = breaker_of(api);
   au_bytes_printf(json, "{\"status\":\"%s\",",
-                  health_texts[judge_database(look, status)]);
+                  health_texts[assess_database(probe, status)]);
   if (status == AU_OK)
     au_bytes_printf(json, "\"database\":\"connected\",\"queryLatencyMs\":%.0f",
-                    ceil(look->latency_ms));
+                    ceil(probe->latency_ms));
   else
     au_bytes_put_string(json, "\"database\":\"disconnected\",\"error\":"
                               "\"Database connection failed\"");
   au_bytes_put_string(json, ",\"connectionPool\":");
-  put_pool(json, http);
+  put_pool(json, api);
   au_bytes_put_string(json, ",\"circuitBreaker\":");
   put_breaker(json, &breaker);
   au_bytes_put_string(json, ",\"timestamp\":");
@@ -110,12 +110,12 @@ static void put_database(au_bytes_t *json, const au_http_t *http,
 }
 
 static const char *const down_headers[] = {MHD_HTTP_HEADER_RETRY_AFTER,
-                                           RETRY_AFTER_S, NULL};
+                                           AU_RETRY_AFTER_S, NULL};
 
-static enum MHD_Result answer_database(au_request_t *request, void *question,
+static enum MHD_Result answer_database(au_request_t *request,
                                        au_status_t status) {
   au_bytes_t body = AU_BYTES_INIT;
-  put_database(&body, request->http, question, status);
+  put_database(&body, au_api_of(request), au_request_state(request), status);
   if (status == AU_OK)
     return au_answer(request, MHD_HTTP_OK, AU_JSON_TYPE, &body, NULL);
   return au_answer(request, MHD_HTTP_SERVICE_UNAVAILABLE, AU_JSON_TYPE, &body,
@@ -138,10 +138,10 @@ static au_health_t put_memory(au_bytes_t *json) {
   return health;
 }
 
-static au_health_t put_server(au_bytes_t *json, const au_http_t *http) {
+static au_health_t put_server(au_bytes_t *json, const au_request_t *request) {
   const char *message = NULL;
   const char *reason = NULL;
-  unsigned status = au_assess_ready(http, &message, &reason);
+  unsigned status = au_assess_ready(request, &message, &reason);
   au_bytes_printf(json, "{\"status\":%u,\"message\":\"%s\"", status, message);
   if (reason != NULL) {
     au_bytes_put_string(json, ",\"reason\":");
@@ -151,9 +151,9 @@ static au_health_t put_server(au_bytes_t *json, const au_http_t *http) {
   return reason == NULL ? AU_HEALTHY : AU_CRITICAL;
 }
 
-static void put_environment(au_bytes_t *json, const au_http_t *http) {
+static void put_environment(au_bytes_t *json, const au_api_t *api) {
   au_bytes_put_string(json, "{\"collectdVersion\":");
-  au_json_put_text(json, au_http_options(http)->host_version);
+  au_json_put_text(json, api->options->host_version);
   au_bytes_printf(json,
                   ",\"pluginVersion\":\"" AURORE_VERSION
                   "\",\"platform\":\"linux\",\"pid\":%ld}",
@@ -165,20 +165,21 @@ static au_health_t worse(au_health_t one, au_health_t other) {
 }
 
 /* The parts, and the worst of their health. */
-static au_health_t put_parts(au_bytes_t *json, const au_request_t *request,
-                             const look_t *look, au_status_t status) {
-  const au_http_t *http = request->http;
-  au_breaker_snapshot_t breaker = breaker_of(http);
-  au_health_t health = judge_database(look, status);
+static au_health_t put_parts(au_bytes_t *json, au_request_t *request,
+                             au_status_t status) {
+  au_api_t *api = au_api_of(request);
+  const probe_t *probe = au_request_state(request);
+  au_breaker_snapshot_t breaker = breaker_of(api);
+  au_health_t health = assess_database(probe, status);
   health = worse(health, (au_health_t)au_metrics_gauge(AU_M_BUFFER_HEALTH));
   if (breaker.state != AU_BREAKER_CLOSED)
     health = worse(health, AU_WARNING);
   au_bytes_put_string(json, ",\"server\":");
-  health = worse(health, put_server(json, http));
+  health = worse(health, put_server(json, request));
   au_bytes_put_string(json, ",\"database\":");
-  put_database(json, http, look, status);
+  put_database(json, api, probe, status);
   au_bytes_put_string(json, ",\"buffer\":");
-  au_put_buffer_health(json, http);
+  au_put_buffer_health(json, request);
   au_bytes_put_string(json, ",\"circuitBreaker\":");
   put_breaker(json, &breaker);
   au_bytes_put_string(json, ",\"business\":");
@@ -187,22 +188,22 @@ static au_health_t put_parts(au_bytes_t *json, const au_request_t *request,
   au_bytes_put_string(json, ",\"memory\":");
   health = worse(health, put_memory(json));
   au_bytes_put_string(json, ",\"environment\":");
-  put_environment(json, http);
+  put_environment(json, api);
   return health;
 }
 
-static enum MHD_Result answer_detailed(au_request_t *request, void *question,
+static enum MHD_Result answer_detailed(au_request_t *request,
                                        au_status_t status) {
   au_metrics_sample();
   au_bytes_t parts = AU_BYTES_INIT;
-  au_health_t health = put_parts(&parts, request, question, status);
-  double ms = au_clock_elapsed_ms(request->start_ns);
+  au_health_t health = put_parts(&parts, request, status);
+  double ms = au_request_elapsed_ms(request);
   au_bytes_t body = AU_BYTES_INIT;
   au_bytes_put_string(&body, "{\"timestamp\":");
   put_time(&body, au_clock_wall_us());
-  au_bytes_printf(&body,
-                  ",\"status\":\"%s\",\"responseTimeMs\":%.3f,\"uptime\":%.3f",
-                  au_health_text(health), ms, au_http_uptime_s(request->http));
+  au_bytes_printf(
+      &body, ",\"status\":\"%s\",\"responseTimeMs\":%.3f,\"uptime\":%.3f",
+      au_health_text(health), ms, au_http_uptime_s(au_request_server(request)));
   au_bytes_put(&body, parts.data, parts.size);
   au_bytes_put_u8(&body, '}');
   body.failed = body.failed || parts.failed;
@@ -215,31 +216,25 @@ static enum MHD_Result answer_detailed(au_request_t *request, void *question,
 
 /* --- asking ----------------------------------------------------------------*/
 
-static const au_ask_t ask_database = {.run = run_look,
-                                      .answer = answer_database,
-                                      .free = free,
-                                      .operation = AU_OPERATION_COUNT,
-                                      .lane = AU_QUERY_SHORT,
-                                      .timeout_s = LOOK_S};
-
-static const au_ask_t ask_detailed = {.run = run_look,
-                                      .answer = answer_detailed,
-                                      .free = free,
-                                      .operation = AU_OPERATION_COUNT,
-                                      .lane = AU_QUERY_SHORT,
-                                      .timeout_s = LOOK_S};
-
-static enum MHD_Result ask(au_request_t *request, const au_ask_t *question) {
-  look_t *look = calloc(1, sizeof(*look));
-  if (look == NULL)
-    return au_answer_unavailable(request, "out of memory");
-  return au_request_ask(request, question, look);
+static enum MHD_Result ask_database(au_request_t *request) {
+  static const au_ask_t ask = {.run = run_probe,
+                               .answer = answer_database,
+                               .operation = AU_OPERATION_COUNT,
+                               .lane = AU_QUERY_SHORT,
+                               .timeout_s = PROBE_TIMEOUT_S};
+  return au_request_ask(request, &ask);
 }
 
-enum MHD_Result au_route_health_database(au_request_t *request) {
-  return ask(request, &ask_database);
+static enum MHD_Result ask_detailed(au_request_t *request) {
+  static const au_ask_t ask = {.run = run_probe,
+                               .answer = answer_detailed,
+                               .operation = AU_OPERATION_COUNT,
+                               .lane = AU_QUERY_SHORT,
+                               .timeout_s = PROBE_TIMEOUT_S};
+  return au_request_ask(request, &ask);
 }
 
-enum MHD_Result au_route_health_detailed(au_request_t *request) {
-  return ask(request, &ask_detailed);
-}
+const au_handler_t au_route_health_database = {.run = ask_database,
+                                               .state_size = sizeof(probe_t)};
+const au_handler_t au_route_health_detailed = {.run = ask_detailed,
+                                               .state_size = sizeof(probe_t)};

@@ -5,6 +5,7 @@
  */
 #include "api/routes.h"
 
+#include "api/health.h"
 #include "metrics/exposition.h"
 #include "observe/health.h"
 
@@ -29,10 +30,10 @@ static void put_since(au_bytes_t *json, const char *name, double seconds) {
     au_bytes_printf(json, ",\"%s\":%.3f", name, seconds);
 }
 
-enum MHD_Result au_route_metrics(au_request_t *request) {
+static enum MHD_Result answer_metrics(au_request_t *request) {
   au_metrics_sample();
   au_buffer_figures_t figures;
-  au_buffer_figures(au_http_buffer(request->http), &figures);
+  au_buffer_figures(au_api_of(request)->buffer, &figures);
   au_health_t health = (au_health_t)au_metrics_gauge(AU_M_BUFFER_HEALTH);
   au_bytes_t body = AU_BYTES_INIT;
   au_bytes_printf(&body,
@@ -43,7 +44,7 @@ enum MHD_Result au_route_metrics(au_request_t *request) {
                   figures.utilization_percent);
   au_put_buffer_metrics(&body);
   au_bytes_printf(&body, ",\"uptime_seconds\":%.3f",
-                  au_http_uptime_s(request->http));
+                  au_http_uptime_s(au_request_server(request)));
   put_since(&body, "time_since_last_enqueue_seconds", figures.since_enqueue_s);
   put_since(&body, "time_since_last_drain_seconds", figures.since_drain_s);
   au_bytes_put_u8(&body, '}');
@@ -52,7 +53,7 @@ enum MHD_Result au_route_metrics(au_request_t *request) {
 
 #define LIMIT_DEFAULT 100
 
-enum MHD_Result au_route_history(au_request_t *request) {
+static enum MHD_Result answer_history(au_request_t *request) {
   au_parameter_t limit = {.name = "limit"};
   au_refusals_t refusals = {.count = 0};
   au_request_parameters(request, &limit, 1, &refusals);
@@ -62,15 +63,11 @@ enum MHD_Result au_route_history(au_request_t *request) {
     return au_answer_refused(request, &refusals);
   au_refusals_fini(&refusals);
   au_bytes_t body = AU_BYTES_INIT;
-  au_history_t *history = au_http_history(request->http);
-  if (history != NULL)
-    au_history_put(history, (size_t)count, &body);
-  else /* the very first moment of a start */
-    au_bytes_put_string(&body, "[]");
+  au_history_put(au_api_of(request)->history, (size_t)count, &body);
   return au_answer(request, MHD_HTTP_OK, AU_JSON_TYPE, &body, NULL);
 }
 
-enum MHD_Result au_route_prometheus(au_request_t *request) {
+static enum MHD_Result answer_prometheus(au_request_t *request) {
   au_exposition_t format =
       au_exposition_choose(au_request_header(request, MHD_HTTP_HEADER_ACCEPT));
   au_metrics_sample();
@@ -79,3 +76,7 @@ enum MHD_Result au_route_prometheus(au_request_t *request) {
   return au_answer(request, MHD_HTTP_OK, au_exposition_content_type(format),
                    &body, NULL);
 }
+
+const au_handler_t au_route_metrics = {.run = answer_metrics};
+const au_handler_t au_route_history = {.run = answer_history};
+const au_handler_t au_route_prometheus = {.run = answer_prometheus};

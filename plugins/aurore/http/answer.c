@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * answer - building answers: the headers that every answer carries, and
- * the shapes that more than one route answers with.
+ * answer - see http/answer.h.
  */
 #include "http/private.h"
 
@@ -11,9 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* What a client should wait when the time is not known. */
-#define RETRY_AFTER_S "5"
 
 static void add_header(struct MHD_Response *response, const char *name,
                        const char *value) {
@@ -41,7 +37,7 @@ enum MHD_Result au_answer(au_request_t *request, unsigned status,
   add_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
   for (size_t i = 0; headers != NULL && headers[i] != NULL; i += 2)
     add_header(response, headers[i], headers[i + 1]);
-  request->answered = true;
+  request->is_answered = true;
   request->status = status;
   request->held = response;
   if (request->is_held && status != MHD_HTTP_CONTENT_TOO_LARGE)
@@ -62,7 +58,7 @@ void au_answer_forget_held(au_request_t *request) {
   if (request->held != NULL)
     MHD_destroy_response(request->held);
   request->held = NULL;
-  request->answered = false;
+  request->is_answered = false;
 }
 
 enum MHD_Result au_answer_status(au_request_t *request, unsigned status,
@@ -79,10 +75,10 @@ enum MHD_Result au_answer_status(au_request_t *request, unsigned status,
   return au_answer(request, status, AU_JSON_TYPE, &body, headers);
 }
 
-static enum MHD_Result answer_503(au_request_t *request, const char *message,
-                                  const char *code) {
+enum MHD_Result au_answer_503(au_request_t *request, const char *message,
+                              const char *code) {
   static const char *const headers[] = {MHD_HTTP_HEADER_RETRY_AFTER,
-                                        RETRY_AFTER_S, NULL};
+                                        AU_RETRY_AFTER_S, NULL};
   au_bytes_t body = AU_BYTES_INIT;
   au_bytes_put_string(&body, "{\"status\":\"error\",\"message\":");
   au_json_put_text(&body, message);
@@ -93,16 +89,7 @@ static enum MHD_Result answer_503(au_request_t *request, const char *message,
 
 enum MHD_Result au_answer_unavailable(au_request_t *request,
                                       const char *message) {
-  return answer_503(request, message, "SERVICE_UNAVAILABLE");
-}
-
-enum MHD_Result au_answer_no_database(au_request_t *request,
-                                      au_status_t status) {
-  if (status == AU_CLOSED)
-    return au_answer_unavailable(request, "shutting down");
-  if (status == AU_NOMEM)
-    return au_answer_unavailable(request, "out of memory");
-  return answer_503(request, "Database unavailable", "DATABASE_UNAVAILABLE");
+  return au_answer_503(request, message, "SERVICE_UNAVAILABLE");
 }
 
 enum MHD_Result au_answer_refused(au_request_t *request,
@@ -111,9 +98,4 @@ enum MHD_Result au_answer_refused(au_request_t *request,
   au_refusals_put(refusals, &body);
   au_refusals_fini(refusals);
   return au_answer(request, MHD_HTTP_BAD_REQUEST, AU_JSON_TYPE, &body, NULL);
-}
-
-const char *au_request_header(const au_request_t *request, const char *name) {
-  return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND,
-                                     name);
 }

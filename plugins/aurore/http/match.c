@@ -1,75 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * match - the table of routes, and finding the one that a path means.
+ * match - the route that a path means, in a table of routes.
+ *
+ * Threads: pure.
  */
 #include "http/private.h"
 
 #include <stdio.h>
 #include <string.h>
-
-const au_route_t au_routes[] = {
-    {"/events",
-     {[AU_METHOD_GET] = {.run = au_route_events_page,
-                         .scope = AU_SCOPE_READ,
-                         .label = AU_ROUTE_EVENTS_GET},
-      [AU_METHOD_POST] = {.run = au_route_events_run,
-                          .begin = au_route_events_begin,
-                          .scope = AU_SCOPE_INGEST,
-                          .label = AU_ROUTE_EVENTS_POST}}},
-    {"/live",
-     {[AU_METHOD_GET] = {.run = au_route_live, .label = AU_ROUTE_HEALTH}}},
-    {"/ready",
-     {[AU_METHOD_GET] = {.run = au_route_ready, .label = AU_ROUTE_HEALTH}}},
-    {"/health",
-     {[AU_METHOD_GET] = {.run = au_route_ready, .label = AU_ROUTE_HEALTH}}},
-    {"/health/buffer",
-     {[AU_METHOD_GET] = {.run = au_route_health_buffer,
-                         .label = AU_ROUTE_HEALTH}}},
-    {"/health/database",
-     {[AU_METHOD_GET] = {.run = au_route_health_database,
-                         .label = AU_ROUTE_HEALTH}}},
-    {"/health/detailed",
-     {[AU_METHOD_GET] = {.run = au_route_health_detailed,
-                         .scope = AU_SCOPE_READ,
-                         .label = AU_ROUTE_HEALTH}}},
-    {"/health/business",
-     {[AU_METHOD_GET] = {.run = au_route_health_business,
-                         .scope = AU_SCOPE_READ,
-                         .label = AU_ROUTE_HEALTH}}},
-    {"/dlq",
-     {[AU_METHOD_GET] = {.run = au_route_dlq_list,
-                         .scope = AU_SCOPE_READ,
-                         .label = AU_ROUTE_DLQ}}},
-    {"/dlq/statistics",
-     {[AU_METHOD_GET] = {.run = au_route_dlq_statistics,
-                         .scope = AU_SCOPE_READ,
-                         .label = AU_ROUTE_DLQ}}},
-    {"/dlq/:id",
-     {[AU_METHOD_GET] = {.run = au_route_dlq_show,
-                         .scope = AU_SCOPE_READ,
-                         .label = AU_ROUTE_DLQ},
-      [AU_METHOD_DELETE] = {.run = au_route_dlq_delete,
-                            .scope = AU_SCOPE_ADMIN,
-                            .label = AU_ROUTE_DLQ}}},
-    {"/dlq/:id/reprocess",
-     {[AU_METHOD_PATCH] = {.run = au_route_dlq_reprocess,
-                           .scope = AU_SCOPE_ADMIN,
-                           .label = AU_ROUTE_DLQ}}},
-    {"/metrics",
-     {[AU_METHOD_GET] = {.run = au_route_metrics,
-                         .scope = AU_SCOPE_READ,
-                         .label = AU_ROUTE_METRICS}}},
-    {"/metrics/history",
-     {[AU_METHOD_GET] = {.run = au_route_history,
-                         .scope = AU_SCOPE_READ,
-                         .label = AU_ROUTE_METRICS}}},
-    {"/metrics/prometheus",
-     {[AU_METHOD_GET] = {.run = au_route_prometheus,
-                         .scope = AU_SCOPE_READ,
-                         .label = AU_ROUTE_METRICS}}},
-};
-
-const size_t au_routes_count = sizeof(au_routes) / sizeof(au_routes[0]);
 
 static const struct {
   const char *name;  /* as a request has it */
@@ -93,7 +31,7 @@ void au_route_allow(const au_route_t *entry, char text[AU_ALLOW_SIZE]) {
   size_t length = 0;
   text[0] = '\0';
   for (int i = 0; i < AU_METHOD_COUNT; i++)
-    if (entry->method[i].run != NULL)
+    if (entry->method[i].handler != NULL)
       length += (size_t)snprintf(text + length, AU_ALLOW_SIZE - length, "%s%s",
                                  length > 0 ? ", " : "", methods[i].allow);
 }

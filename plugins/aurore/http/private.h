@@ -1,27 +1,27 @@
 /* SPDX-License-Identifier: MIT
  *
- * private - what the files of the HTTP side share: http/listener.c (start,
- * stop, listeners), http/request.c (from header to route), http/match.c (the
- * table), http/answer.c (answers), http/wait.c (requests that wait).
+ * private - what the files of http/ share: server.c (start, stop, listeners),
+ * loop.c (the request threads), request.c (from header to route), body.c,
+ * wait.c (requests that wait), match.c (finding a route), answer.c.
  */
 #ifndef AURORE_HTTP_PRIVATE_H
 #define AURORE_HTTP_PRIVATE_H
 
-#include "api/routes.h"
+#include "base/bytes.h"
+#include "http/answer.h"
 #include "http/rate_limit.h"
+#include "http/request.h"
+#include "http/server.h"
 #include "http/socket.h"
 #include "http/token.h"
 
 #include <poll.h>
 #include <pthread.h>
+#include <stdalign.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 
-/* Ingests kept for the next requests; more are made when needed, and freed. */
-#define AU_INGEST_POOL 64
-/* For all bodies together that came in pieces, and are kept until their answer
- * has been sent (which is not larger); no less than for four of the largest. */
-#define AU_GATHER_MAX ((uint64_t)64 << 20)
-
+#define AU_CORRELATION_ID_MAX 128
 /* Connections of a loop that linger at a time; more are closed at once. */
 #define AU_LINGER_MAX 64
 
@@ -68,23 +68,21 @@ struct au_listener {
 
 struct au_http {
   /* Immutable after start. */
-  const au_options_t *options;
-  au_buffer_t *buffer;
+  au_http_config_t config;
+  const au_options_t *options; /* of "config" */
   au_tokens_t *tokens;         /* NULL: no TokenFile */
   au_rate_limit_t *rate_limit; /* NULL: no limit */
   int64_t request_timeout_ns;
   int64_t started_ns;
-  char *certificate; /* PEM; NULL: plain HTTP */
+  uint64_t body_bytes_max; /* of "body_bytes" */
+  char *certificate;       /* PEM; NULL: plain HTTP */
   char *key;
   char *client_ca;
 
-  _Atomic(au_query_pool_t *) query; /* NULL: none (yet) */
-  _Atomic(au_history_t *) history;  /* NULL: none (yet) */
   _Atomic bool quiescing;
   _Atomic unsigned unbound;
-  _Atomic unsigned requests; /* under way */
-  _Atomic uint64_t gathered; /* bytes promised to bodies, of "gather_max" */
-  uint64_t gather_max;       /* immutable */
+  _Atomic unsigned requests;   /* under way */
+  _Atomic uint64_t body_bytes; /* reserved for bodies that come in pieces */
 
   pthread_mutex_t lock; /* protects: the next three */
   pthread_cond_t retry;
@@ -94,18 +92,55 @@ struct au_http {
   unsigned listeners;
   pthread_t retry_thread;
   bool has_retry_thread;
-
-  pthread_mutex_t pool_lock; /* protects: the pool */
-  au_ingest_t *pool[AU_INGEST_POOL];
-  unsigned pooled;
 };
 
-/* http/match.c: the table, and looking into one. */
-extern const au_route_t au_routes[];
-extern const size_t au_routes_count;
+/* Where a request that waits is. The request thread and the completing thread
+ * both exchange it; the one that comes second sends the answer. */
+typedef enum au_pending {
+  AU_PENDING_NO,
+  AU_PENDING_IN_LOOP,   /* its loop checks it at each run */
+  AU_PENDING_SUSPENDED, /* its connection is resumed when it is completed */
+  AU_PENDING_COMPLETED,
+  AU_PENDING_GONE /* the connection has ended; the completing thread frees */
+} au_pending_t;
 
-/* The entry whose path fits, a trailing slash left out; NULL: none. What stands
- * at ":id" is copied to "out_parameter", else it is "". */
+struct au_request {
+  au_http_t *http;
+  au_loop_t *loop; /* whose thread uses it */
+  struct MHD_Connection *connection;
+  const au_route_method_t *method; /* NULL: there is no such route */
+  int64_t start_ns;
+  char correlation_id[AU_CORRELATION_ID_MAX + 1];
+  char parameter[AU_PARAMETER_MAX + 1];
+
+  /* The answer. */
+  bool is_answered;
+  bool is_body_refused; /* answered before its body was read */
+  /* The answer waits in "held" for the last call: libmicrohttpd closes a
+   * connection that is answered at the first one. */
+  bool is_held;
+  struct MHD_Response *held;
+  unsigned status;
+
+  /* The body. */
+  uint64_t content_length; /* AU_LENGTH_UNKNOWN: not told */
+  bool is_chunked;
+  bool is_body_taken;  /* the route has had it, or why there is none */
+  uint64_t body_bytes; /* its part of http->body_bytes */
+  au_bytes_t body;     /* the pieces that have come */
+
+  /* Waiting. */
+  _Atomic int pending; /* au_pending_t */
+  bool is_waiting;     /* counted in loop->waiting */
+  int64_t waits_ns;    /* since when */
+  au_status_t outcome; /* valid once pending is AU_PENDING_COMPLETED */
+  au_resume_t resume;
+
+  alignas(max_align_t) unsigned char state[]; /* the route's */
+};
+
+/* http/match.c: the entry whose path fits, a trailing slash left out; NULL:
+ * none. What is at ":id" is copied to "out_parameter", else it is "". */
 const au_route_t *au_route_find(const au_route_t *entries, size_t count,
                                 const char *url,
                                 char out_parameter[AU_PARAMETER_MAX + 1]);
@@ -113,6 +148,27 @@ au_method_t au_route_method_of(const char *method);
 /* The value of the header Allow. */
 #define AU_ALLOW_SIZE 64
 void au_route_allow(const au_route_t *entry, char text[AU_ALLOW_SIZE]);
+
+/* http/body.c: takes a piece of the body; false: the connection is to be
+ * closed. After the last piece, finish gives the body to the route unless it
+ * has had it. Drop frees it. */
+bool au_body_take(au_request_t *request, const char *data, size_t size);
+void au_body_finish(au_request_t *request);
+void au_body_drop(au_request_t *request);
+/* The body is too slow: close the connection as if it were idle. */
+bool au_body_is_late(const au_request_t *request);
+
+/* http/answer.c: sends the answer that was held; or forgets it, so that another
+ * can be made. */
+enum MHD_Result au_answer_send_held(au_request_t *request);
+void au_answer_forget_held(au_request_t *request);
+
+/* http/wait.c: libmicrohttpd asks again for a request that waits in its loop.
+ */
+enum MHD_Result au_request_check(au_request_t *request);
+/* The connection is gone, and "done" was called: frees the request, or lets
+ * the completing thread do it when it is still to be completed. */
+void au_request_release(au_request_t *request);
 
 /* http/loop.c: starts "Threads" loops on a listening socket, which stays the
  * caller's; false: nothing was started. Stop joins the threads and closes every
@@ -138,22 +194,9 @@ void au_loop_header_due(const au_loop_t *loop, au_connection_t *connection);
  * open for a few seconds, and what comes is thrown away. */
 void au_loop_linger(au_loop_t *loop, int fd);
 
-/* http/listener.c: what libmicrohttpd has to say; "cls" is the au_listener_t.
- */
+/* http/server.c: libmicrohttpd's messages; "cls" is the au_listener_t. */
 void au_http_log(void *cls, const char *format, va_list arguments)
     AU_PRINTF(2, 0);
-
-/* http/wait.c: the committer or the pool tells the result of a request. */
-void au_request_told(au_waiter_t *waiter, au_status_t status);
-/* Whether the request waits in its loop; then look again is to be called when
- * libmicrohttpd asks for it. */
-bool au_request_is_waiting(const au_request_t *request);
-enum MHD_Result au_request_look_again(au_request_t *request);
-/* The connection is gone, the request's own things are freed: frees its memory,
- * or lets the teller do it when it is still to be told. */
-void au_request_release(au_request_t *request);
-/* Frees what the request has asked. */
-void au_request_forget_question(au_request_t *request);
 
 /* http/request.c: libmicrohttpd's callbacks; "cls" is the au_loop_t. */
 enum MHD_Result au_http_handle(void *cls, struct MHD_Connection *connection,

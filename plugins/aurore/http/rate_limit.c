@@ -97,8 +97,9 @@ static place_t *find(au_rate_limit_t *limit, const void *address, size_t size) {
 }
 
 /* Whether "events" may pass; takes "cost" of them if so. */
-static unsigned judge(au_rate_limit_t *limit, const void *address, size_t size,
-                      uint64_t events, uint64_t cost, int64_t now_ns) {
+static unsigned try_take(au_rate_limit_t *limit, const void *address,
+                         size_t size, uint64_t events, uint64_t cost,
+                         int64_t now_ns) {
   double wait = 0;
   place_t *place = NULL;
   pthread_mutex_lock(&limit->lock);
@@ -126,10 +127,10 @@ static unsigned judge(au_rate_limit_t *limit, const void *address, size_t size,
 
 unsigned au_rate_limit_take(au_rate_limit_t *limit, const void *address,
                             size_t size, uint64_t events, int64_t now_ns) {
-  return judge(limit, address, size, events, events, now_ns);
+  return try_take(limit, address, size, events, events, now_ns);
 }
 
-unsigned au_rate_limit_look(au_rate_limit_t *limit, const void *address,
-                            size_t size, int64_t now_ns) {
-  return judge(limit, address, size, 1, 0, now_ns);
+unsigned au_rate_limit_check(au_rate_limit_t *limit, const void *address,
+                             size_t size, int64_t now_ns) {
+  return try_take(limit, address, size, 1, 0, now_ns);
 }

@@ -35,7 +35,7 @@ unsigned au_rate_limit_take(au_rate_limit_t *limit, const void *address,
 
 /* The same for one event, but takes nothing: whether it is worth looking at
  * what a request brings. */
-unsigned au_rate_limit_look(au_rate_limit_t *limit, const void *address,
-                            size_t size, int64_t now_ns);
+unsigned au_rate_limit_check(au_rate_limit_t *limit, const void *address,
+                             size_t size, int64_t now_ns);
 
 #endif

@@ -3,13 +3,13 @@
  * request - from libmicrohttpd's calls to a route. The first call for a
  * request has its header alone: what can be refused from it is refused there,
  * and the body is not read. Then the body comes in pieces, and a last call asks
- * for the answer.
+ * for the answer. The body is body.c's, waiting wait.c's.
  */
 #include "http/private.h"
 
 #include "base/clock.h"
-#include "base/json.h"
-#include "base/log.h"
+#include "base/hex.h"
+#include "base/uuid.h"
 
 #include <gnutls/gnutls.h>
 #include <netinet/in.h>
@@ -19,19 +19,9 @@
 #include <strings.h>
 #include <sys/socket.h>
 
-#define NO_LENGTH UINT64_MAX
 #define PATH_SHOWN_MAX 200
-/* A body that came in pieces is gathered; the buffer starts no larger. */
-#define TOLD_FIRST ((uint64_t)1 << 20)
-#define UNTOLD_FIRST ((uint64_t)64 << 10)
+/* A body of a refused request that is read and dropped. */
 #define DROP_MAX ((uint64_t)64 << 10)
-
-static int hex_digit(char c) {
-  if (c >= '0' && c <= '9')
-    return c - '0';
-  c = (char)(c | ' ');
-  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
 
 size_t au_http_unescape(void *cls, struct MHD_Connection *connection,
                         char *text) {
@@ -39,21 +29,57 @@ size_t au_http_unescape(void *cls, struct MHD_Connection *connection,
   (void)connection;
   char *to = text;
   for (const char *from = text; *from != '\0'; from++) {
-    int high = *from == '%' ? hex_digit(from[1]) : -1;
-    int low = high >= 0 ? hex_digit(from[2]) : -1;
-    if (low >= 0 && high + low == 0) {
+    char byte = *from;
+    bool is_escape = byte == '%' && au_hex_read(from + 1, &byte, 1);
+    if (is_escape)
+      from += 2;
+    if (is_escape && byte == '\0') {
       *to++ = (char)0xC0;
-      *to++ = (char)0x80;
-      from += 2;
-    } else if (low >= 0) {
-      *to++ = (char)(high << 4 | low);
-      from += 2;
-    } else {
-      *to++ = *from;
+      byte = (char)0x80;
     }
+    *to++ = byte;
   }
   *to = '\0';
   return (size_t)(to - text);
+}
+
+/* --- what a route may ask --------------------------------------------------*/
+
+void *au_request_state(au_request_t *request) { return request->state; }
+
+au_http_t *au_request_server(const au_request_t *request) {
+  return request->http;
+}
+
+void *au_request_context(const au_request_t *request) {
+  return request->http->config.context;
+}
+
+const char *au_request_parameter(const au_request_t *request) {
+  return request->parameter;
+}
+
+const char *au_request_header(const au_request_t *request, const char *name) {
+  return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND,
+                                     name);
+}
+
+uint64_t au_request_content_length(const au_request_t *request) {
+  return request->content_length;
+}
+
+double au_request_elapsed_ms(const au_request_t *request) {
+  return au_clock_elapsed_ms(request->start_ns);
+}
+
+struct MHD_Connection *au_request_connection(const au_request_t *request) {
+  return request->connection;
+}
+
+int au_request_socket(const au_request_t *request) {
+  const union MHD_ConnectionInfo *info = MHD_get_connection_info(
+      request->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+  return info != NULL ? info->connect_fd : -1;
 }
 
 typedef struct sorting {
@@ -78,6 +104,8 @@ void au_request_parameters(au_request_t *request, au_parameter_t *known,
                                   sort_parameter, &sorting);
 }
 
+/* --- from the header to the end -------------------------------------------*/
+
 /* The client's own when it is 1 to 128 visible ASCII characters. */
 static void choose_correlation_id(au_request_t *request) {
   const char *given = au_request_header(request, "X-Correlation-Id");
@@ -93,19 +121,33 @@ static void choose_correlation_id(au_request_t *request) {
   au_uuid_format(&id, request->correlation_id);
 }
 
+static uint64_t read_content_length(const au_request_t *request) {
+  const char *text = au_request_header(request, MHD_HTTP_HEADER_CONTENT_LENGTH);
+  if (text == NULL)
+    return AU_LENGTH_UNKNOWN;
+  uint64_t length = strtoull(text, NULL, 10);
+  return length != AU_LENGTH_UNKNOWN ? length : AU_LENGTH_UNKNOWN - 1;
+}
+
+/* With the state of its route. */
 static au_request_t *request_new(au_loop_t *loop,
-                                 struct MHD_Connection *connection) {
-  au_request_t *request = calloc(1, sizeof(*request));
+                                 struct MHD_Connection *connection,
+                                 const au_route_method_t *method,
+                                 const char *parameter) {
+  size_t state_size = method != NULL ? method->handler->state_size : 0;
+  au_request_t *request = calloc(1, sizeof(*request) + state_size);
   if (request == NULL)
     return NULL;
-  au_http_t *http = loop->listener->http;
-  request->http = http;
+  request->http = loop->listener->http;
   request->loop = loop;
-  atomic_fetch_add(&http->requests, 1);
+  atomic_fetch_add(&request->http->requests, 1);
   request->connection = connection;
-  request->waiter.done = au_request_told;
+  request->method = method;
   request->start_ns = au_clock_monotonic_ns();
-  request->content_length = NO_LENGTH;
+  memcpy(request->parameter, parameter, strlen(parameter) + 1);
+  request->content_length = read_content_length(request);
+  request->is_chunked =
+      au_request_header(request, MHD_HTTP_HEADER_TRANSFER_ENCODING) != NULL;
   choose_correlation_id(request);
   return request;
 }
@@ -154,107 +196,15 @@ static bool authorize(au_request_t *request) {
   return false;
 }
 
-/* What the header alone decides. */
-static void begin(au_request_t *request, const char *url, const char *method) {
-  const au_route_t *entry =
-      au_route_find(au_routes, au_routes_count, url, request->parameter);
-  if (entry == NULL) {
-    answer_not_found(request, url, method);
-    return;
-  }
-  au_method_t kind = au_route_method_of(method);
-  if (kind == AU_METHOD_OTHER || entry->method[kind].run == NULL) {
-    answer_not_allowed(request, entry);
-    return;
-  }
-  request->method = &entry->method[kind];
-  if (!authorize(request))
-    return;
-  if (request->method->begin != NULL)
-    (void)request->method->begin(request);
-}
-
-/* A body that is dropped when the request is refused, so that the connection
+/* Whether to drop the body when the request is refused, so that the connection
  * can go on; the rest of a larger one is not waited for. */
 static bool has_small_body(const au_request_t *request) {
-  const char *length =
-      au_request_header(request, MHD_HTTP_HEADER_CONTENT_LENGTH);
-  if (au_request_header(request, MHD_HTTP_HEADER_TRANSFER_ENCODING) != NULL)
+  if (request->is_chunked)
     return false;
-  if (length == NULL)
+  if (request->content_length == AU_LENGTH_UNKNOWN)
     return true;
-  return strtoull(length, NULL, 10) <= DROP_MAX &&
+  return request->content_length <= DROP_MAX &&
          au_request_header(request, MHD_HTTP_HEADER_EXPECT) == NULL;
-}
-
-/* The body trickles in: closed, as an idle connection would be. */
-static bool is_late(const au_request_t *request) {
-  return au_clock_monotonic_ns() - request->start_ns >
-         request->http->request_timeout_ns;
-}
-
-/* Takes memory for a body of "size" bytes from what all bodies share. */
-static bool claim(au_request_t *request, uint64_t size) {
-  au_http_t *http = request->http;
-  if (size <= request->gathered)
-    return true;
-  uint64_t more = size - request->gathered;
-  if (atomic_fetch_add(&http->gathered, more) + more > http->gather_max) {
-    atomic_fetch_sub(&http->gathered, more);
-    return false;
-  }
-  request->gathered = size;
-  return true;
-}
-
-/* Room for the next piece: for a body of usual size at once when its size is
- * told, else it is doubled; what is told need not be true. */
-static bool make_room(au_request_t *request, size_t size) {
-  uint64_t most = request->http->options->limits.max_body_bytes;
-  uint64_t need = request->body.size + size;
-  uint64_t wanted = request->gathered;
-  if (most > request->content_length)
-    most = request->content_length;
-  if (wanted == 0)
-    wanted = request->content_length == NO_LENGTH ? UNTOLD_FIRST : TOLD_FIRST;
-  while (wanted < need)
-    wanted *= 2;
-  if (wanted > most)
-    wanted = most;
-  if (!claim(request, wanted))
-    return false;
-  if (request->body.capacity < wanted)
-    au_bytes_reserve(&request->body, wanted - request->body.size);
-  return true;
-}
-
-static void drop_body(au_request_t *request) {
-  au_bytes_fini(&request->body);
-  atomic_fetch_sub(&request->http->gathered, request->gathered);
-  request->gathered = 0;
-}
-
-/* A piece of the body. */
-static bool take_body(au_request_t *request, const char *data, size_t size) {
-  const au_http_t *http = request->http;
-  if (is_late(request))
-    return false;
-  if (request->is_too_large || request->is_crowded_out)
-    return true;
-  if (request->body.size == 0 && !request->is_gzip &&
-      size == request->content_length) {
-    au_route_events_parse(request, data, size);
-    return true;
-  }
-  request->is_too_large =
-      request->body.size + size > http->options->limits.max_body_bytes;
-  request->is_crowded_out = !request->is_too_large && !make_room(request, size);
-  if (request->is_too_large || request->is_crowded_out) {
-    drop_body(request);
-    return true;
-  }
-  au_bytes_put(&request->body, data, size);
-  return !request->body.failed;
 }
 
 /* What the loop knows of the connection; NULL: nothing. */
@@ -264,6 +214,39 @@ static au_connection_t *connection_of(struct MHD_Connection *connection) {
   return info != NULL ? info->socket_context : NULL;
 }
 
+/* What the header alone decides. */
+static enum MHD_Result begin_request(au_loop_t *loop,
+                                     struct MHD_Connection *connection,
+                                     const char *url, const char *method,
+                                     void **con_cls) {
+  const au_http_config_t *config = &loop->listener->http->config;
+  char parameter[AU_PARAMETER_MAX + 1];
+  const au_route_t *route =
+      au_route_find(config->routes, config->routes_count, url, parameter);
+  au_method_t kind = au_route_method_of(method);
+  bool is_allowed = route != NULL && kind != AU_METHOD_OTHER &&
+                    route->method[kind].handler != NULL;
+  au_request_t *request = request_new(
+      loop, connection, is_allowed ? &route->method[kind] : NULL, parameter);
+  *con_cls = request;
+  if (request == NULL)
+    return MHD_NO;
+  au_loop_header_came(connection_of(connection));
+  request->is_held = has_small_body(request);
+  bool goes_on = false;
+  if (route == NULL)
+    answer_not_found(request, url, method);
+  else if (!is_allowed)
+    answer_not_allowed(request, route);
+  else
+    goes_on = authorize(request) && (request->method->handler->begin == NULL ||
+                                     request->method->handler->begin(request));
+  request->is_held = false;
+  request->is_body_refused = request->is_answered && request->held == NULL;
+  /* If neither, there was no memory for the answer. */
+  return goes_on || request->is_answered ? MHD_YES : MHD_NO;
+}
+
 enum MHD_Result au_http_handle(void *cls, struct MHD_Connection *connection,
                                const char *url, const char *method,
                                const char *version, const char *upload_data,
@@ -271,88 +254,25 @@ enum MHD_Result au_http_handle(void *cls, struct MHD_Connection *connection,
   (void)version;
   au_loop_t *loop = cls;
   au_request_t *request = *con_cls;
-  if (request != NULL && au_request_is_waiting(request))
-    return au_request_look_again(request);
+  if (request != NULL && request->is_waiting)
+    return au_request_check(request);
   loop->has_worked = true;
-  if (request == NULL) {
-    request = request_new(loop, connection);
-    *con_cls = request;
-    if (request == NULL)
+  if (request == NULL)
+    return begin_request(loop, connection, url, method, con_cls);
+  size_t size = *upload_data_size;
+  *upload_data_size = 0;
+  if (request->is_answered) {
+    if (au_body_is_late(request))
       return MHD_NO;
-    au_loop_header_came(connection_of(connection));
-    request->is_held = has_small_body(request);
-    begin(request, url, method);
-    request->is_held = false;
-    request->body_refused = request->answered && request->held == NULL;
-    /* A request without an answer and without a body to come ran out of
-     * memory. */
-    return request->answered || request->method != NULL ? MHD_YES : MHD_NO;
+    return size == 0 && request->held != NULL ? au_answer_send_held(request)
+                                              : MHD_YES;
   }
-  if (request->answered) {
-    bool is_last = *upload_data_size == 0;
-    *upload_data_size = 0;
-    if (is_late(request))
-      return MHD_NO;
-    return is_last && request->held != NULL ? au_answer_send_held(request)
-                                            : MHD_YES;
-  }
-  if (*upload_data_size > 0) {
-    bool good = take_body(request, upload_data, *upload_data_size);
-    *upload_data_size = 0;
-    return good ? MHD_YES : MHD_NO;
-  }
-  if (atomic_load(&request->pending) == AU_PENDING_TOLD)
-    return request->resume(request);
-  return request->method->run(request);
-}
-
-void au_http_give_back_ingest(au_request_t *request) {
-  au_http_t *http = request->http;
-  au_ingest_t *ingest = request->ingest;
-  request->ingest = NULL;
-  if (ingest == NULL)
-    return;
-  pthread_mutex_lock(&http->pool_lock);
-  bool kept = http->pooled < AU_INGEST_POOL;
-  if (kept)
-    http->pool[http->pooled++] = ingest;
-  pthread_mutex_unlock(&http->pool_lock);
-  if (kept)
-    return;
-  au_ingest_fini(ingest);
-  free(ingest);
-}
-
-bool au_http_take_ingest(au_request_t *request) {
-  au_http_t *http = request->http;
-  pthread_mutex_lock(&http->pool_lock);
-  if (http->pooled > 0)
-    request->ingest = http->pool[--http->pooled];
-  pthread_mutex_unlock(&http->pool_lock);
-  if (request->ingest != NULL)
-    return true;
-  au_ingest_t *ingest = calloc(1, sizeof(*ingest));
-  if (ingest == NULL ||
-      au_ingest_init(ingest, &http->options->limits) != AU_OK) {
-    free(ingest);
-    return false;
-  }
-  request->ingest = ingest;
-  return true;
-}
-
-/* The client may still be sending what nobody will read. */
-static void linger(const au_request_t *request,
-                   struct MHD_Connection *connection) {
-  const char *length =
-      au_request_header(request, MHD_HTTP_HEADER_CONTENT_LENGTH);
-  const char *coding =
-      au_request_header(request, MHD_HTTP_HEADER_TRANSFER_ENCODING);
-  const union MHD_ConnectionInfo *info =
-      MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-  if (info != NULL &&
-      (coding != NULL || (length != NULL && strcmp(length, "0") != 0)))
-    au_loop_linger(request->loop, info->connect_fd);
+  if (size > 0)
+    return au_body_take(request, upload_data, size) ? MHD_YES : MHD_NO;
+  if (atomic_load(&request->pending) == AU_PENDING_COMPLETED)
+    return request->resume(request, request->outcome);
+  au_body_finish(request);
+  return request->method->handler->run(request);
 }
 
 void au_http_completed(void *cls, struct MHD_Connection *connection,
@@ -366,20 +286,25 @@ void au_http_completed(void *cls, struct MHD_Connection *connection,
   *con_cls = NULL;
   if (request->held != NULL)
     au_answer_forget_held(request); /* the client went away before */
-  au_route_label_t label =
-      request->method != NULL ? request->method->label : AU_ROUTE_OTHER;
-  if (request->answered) {
+  const au_route_method_t *method = request->method;
+  au_route_label_t label = method != NULL ? method->label : AU_ROUTE_OTHER;
+  if (request->is_answered) {
     au_metrics_observe(AU_M_HTTP_DURATION, label,
                        au_clock_elapsed_ms(request->start_ns));
     au_metrics_count_request(label, request->status);
   }
-  if (request->body_refused)
-    linger(request, connection);
+  /* The client may still be sending what nobody will read. */
+  if (request->is_body_refused &&
+      (request->is_chunked || (request->content_length != AU_LENGTH_UNKNOWN &&
+                               request->content_length > 0)))
+    au_loop_linger(loop, au_request_socket(request));
   au_loop_header_due(loop, connection_of(connection));
-  au_http_give_back_ingest(request);
-  au_request_forget_question(request);
-  drop_body(request);
-  au_bytes_fini(&request->accepted);
+  /* If the client went away while the request was suspended, nobody has checked
+   * whether it was completed: what the other thread wrote is seen from here. */
+  (void)atomic_load(&request->pending);
+  if (method != NULL && method->handler->done != NULL)
+    method->handler->done(request);
+  au_body_drop(request);
   atomic_fetch_sub(&request->http->requests, 1);
   au_request_release(request);
 }
@@ -400,7 +325,6 @@ void au_http_connection(void *cls, struct MHD_Connection *connection,
                         void **socket_context,
                         enum MHD_ConnectionNotificationCode code) {
   au_loop_t *loop = cls;
-  const au_http_t *http = loop->listener->http;
   loop->has_worked = true;
   const union MHD_ConnectionInfo *info =
       MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
@@ -408,7 +332,8 @@ void au_http_connection(void *cls, struct MHD_Connection *connection,
     au_loop_remove(loop, *socket_context);
   else if (info != NULL)
     *socket_context = au_loop_add(loop, info->connect_fd);
-  if (code == MHD_CONNECTION_NOTIFY_STARTED && http->client_ca != NULL)
+  if (code == MHD_CONNECTION_NOTIFY_STARTED &&
+      loop->listener->http->client_ca != NULL)
     demand_certificate(connection);
   au_metrics_add(AU_M_HTTP_CONNECTIONS,
                  code == MHD_CONNECTION_NOTIFY_STARTED ? 1 : -1);
@@ -436,22 +361,21 @@ static size_t address_of(const au_request_t *request, uint8_t address[16]) {
   return sizeof(v6.sin6_addr);
 }
 
-unsigned au_http_limit_events(au_request_t *request, uint64_t events) {
-  au_http_t *http = request->http;
-  if (http->rate_limit == NULL)
+unsigned au_request_limit(au_request_t *request, uint64_t count) {
+  au_rate_limit_t *limit = request->http->rate_limit;
+  if (limit == NULL)
     return 0;
   uint8_t address[16];
   size_t size = address_of(request, address);
-  return au_rate_limit_take(http->rate_limit, address, size, events,
+  return au_rate_limit_take(limit, address, size, count,
                             au_clock_monotonic_ns());
 }
 
-unsigned au_http_limit_look(au_request_t *request) {
-  au_http_t *http = request->http;
-  if (http->rate_limit == NULL)
+unsigned au_request_limit_check(au_request_t *request) {
+  au_rate_limit_t *limit = request->http->rate_limit;
+  if (limit == NULL)
     return 0;
   uint8_t address[16];
   size_t size = address_of(request, address);
-  return au_rate_limit_look(http->rate_limit, address, size,
-                            au_clock_monotonic_ns());
+  return au_rate_limit_check(limit, address, size, au_clock_monotonic_ns());
 }

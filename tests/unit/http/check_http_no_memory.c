@@ -140,12 +140,13 @@ START_TEST(start_that_lacks_memory_is_told) {
   long n = 1;
   for (bool failed = true; failed; n++) {
     fail_memory(n, 1);
-    au_status_t status = PRODUCT(au_http_start(
-        &server.options, server.buffer, &server.http, error, sizeof(error)));
+    au_status_t status =
+        PRODUCT(server_try_start(&server, error, sizeof(error)));
     failed = memory_failed();
     if (status == AU_OK) {
       au_http_stop(server.http);
       au_http_destroy(server.http);
+      au_api_fini(&server.api);
     } else {
       ck_assert(failed);
       ck_assert_int_eq(status, AU_NOMEM);
@@ -154,9 +155,7 @@ START_TEST(start_that_lacks_memory_is_told) {
     }
   }
   ck_assert_int_gt(n, 2);
-  ck_assert_int_eq(au_http_start(&server.options, server.buffer, &server.http,
-                                 error, sizeof(error)),
-                   AU_OK);
+  ck_assert_int_eq(server_try_start(&server, error, sizeof(error)), AU_OK);
   ck_assert_int_eq(fire(&shots[0]), 202);
   server_stop(&server);
 }

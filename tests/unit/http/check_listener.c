@@ -269,8 +269,7 @@ END_TEST
 static void refuse_start(const char *part) {
   char error[512] = "";
   server.buffer = fake_buffer_open();
-  au_status_t status = au_http_start(&server.options, server.buffer,
-                                     &server.http, error, sizeof(error));
+  au_status_t status = server_try_start(&server, error, sizeof(error));
   ck_assert_int_ne(status, AU_OK);
   ck_assert_ptr_null(server.http);
   ck_assert_msg(strstr(error, part) != NULL, "%s has no %s", error, part);

@@ -74,12 +74,12 @@ START_TEST(a_look_takes_nothing) {
   au_rate_limit_t *limit = limit_of(10, 2);
   const uint8_t address[4] = {192, 0, 2, 1};
   for (int i = 0; i < 100; i++)
-    ck_assert_uint_eq(au_rate_limit_look(limit, address, 4, START), 0);
+    ck_assert_uint_eq(au_rate_limit_check(limit, address, 4, START), 0);
   ck_assert_uint_eq(au_rate_limit_take(limit, address, 4, 2, START), 0);
-  ck_assert_uint_eq(au_rate_limit_look(limit, address, 4, START), 1);
-  ck_assert_uint_eq(au_rate_limit_look(limit, address, 4, START + SECOND), 0);
+  ck_assert_uint_eq(au_rate_limit_check(limit, address, 4, START), 1);
+  ck_assert_uint_eq(au_rate_limit_check(limit, address, 4, START + SECOND), 0);
   const uint8_t other[4] = {192, 0, 2, 2};
-  ck_assert_uint_eq(au_rate_limit_look(limit, other, 4, START), 0);
+  ck_assert_uint_eq(au_rate_limit_check(limit, other, 4, START), 0);
   au_rate_limit_destroy(limit);
 }
 END_TEST

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * listener - starting and stopping the listeners; see http/listener.h. What
+ * server - starting and stopping it, and its listeners; see http/server.h. What
  * happens to a request is in http/request.c.
  */
 #include "http/private.h"
@@ -23,28 +23,9 @@
 #define STOP_GRACE_NS (2 * AU_NS_PER_S)
 #define STOP_TICK_NS (5 * AU_NS_PER_MS)
 #define PEM_BYTES_MAX ((size_t)1 << 20)
-
-const au_options_t *au_http_options(const au_http_t *http) {
-  return http->options;
-}
-
-au_buffer_t *au_http_buffer(const au_http_t *http) { return http->buffer; }
-
-au_query_pool_t *au_http_query(const au_http_t *http) {
-  return atomic_load(&http->query);
-}
-
-void au_http_set_query(au_http_t *http, au_query_pool_t *query) {
-  atomic_store(&http->query, query);
-}
-
-au_history_t *au_http_history(const au_http_t *http) {
-  return atomic_load(&http->history);
-}
-
-void au_http_set_history(au_http_t *http, au_history_t *history) {
-  atomic_store(&http->history, history);
-}
+/* For all bodies together that come in pieces; but never less than for four of
+ * the largest. */
+#define BODY_BYTES_MAX ((uint64_t)64 << 20)
 
 bool au_http_is_quiescing(const au_http_t *http) {
   return atomic_load(&http->quiescing);
@@ -60,7 +41,7 @@ unsigned au_http_unbound(const au_http_t *http) {
 }
 
 void au_http_log(void *cls, const char *format, va_list arguments) {
-  /* Later its messages are about requests, and the log is the operator's. */
+  /* Later messages are about requests, and clients must not fill the log. */
   const au_listener_t *listener = cls;
   if (!atomic_load(&listener->is_starting))
     return;
@@ -117,7 +98,8 @@ static void *retry_main(void *argument) {
       if (listener->loop == NULL &&
           start_listener(listener, error, sizeof(error))) {
         atomic_fetch_sub(&http->unbound, 1);
-        au_log(AU_LOG_NOTICE, "listening on \"%s\" at last", listener->address);
+        au_log(AU_LOG_NOTICE, "listening on \"%s\" after retrying",
+               listener->address);
       }
     }
     pthread_mutex_lock(&http->lock);
@@ -197,9 +179,8 @@ static au_status_t load_files(au_http_t *http, char *error, size_t size) {
   return AU_OK;
 }
 
-au_status_t au_http_start(const au_options_t *options, au_buffer_t *buffer,
-                          au_http_t **out_http, char *error,
-                          size_t error_size) {
+au_status_t au_http_start(const au_http_config_t *config, au_http_t **out_http,
+                          char *error, size_t error_size) {
   *out_http = NULL;
   au_http_t *http = calloc(1, sizeof(*http));
   if (http == NULL || au_thread_condition(&http->retry) != 0) {
@@ -208,13 +189,13 @@ au_status_t au_http_start(const au_options_t *options, au_buffer_t *buffer,
     return AU_NOMEM;
   }
   pthread_mutex_init(&http->lock, NULL);
-  pthread_mutex_init(&http->pool_lock, NULL);
+  const au_options_t *options = config->options;
+  http->config = *config;
   http->options = options;
-  http->buffer = buffer;
   http->started_ns = au_clock_monotonic_ns();
-  http->gather_max = 4 * (uint64_t)options->limits.max_body_bytes;
-  if (http->gather_max < AU_GATHER_MAX)
-    http->gather_max = AU_GATHER_MAX;
+  http->body_bytes_max = 4 * (uint64_t)options->limits.max_body_bytes;
+  if (http->body_bytes_max < BODY_BYTES_MAX)
+    http->body_bytes_max = BODY_BYTES_MAX;
   http->request_timeout_ns = au_clock_seconds_ns(options->request_timeout_s);
   au_status_t status = load_files(http, error, error_size);
   if (status == AU_OK) {
@@ -268,8 +249,8 @@ void au_http_stop(au_http_t *http) {
     au_listener_t *listener = &http->listener[i];
     if (listener->loop == NULL)
       continue;
-    /* Before the socket is closed: behind that the name may be that of a new
-     * process already. */
+    /* Before the socket is closed: after that the name may already be that of
+     * a new process. */
     au_socket_forget(listener->address);
     au_loops_stop(listener);
   }
@@ -278,10 +259,6 @@ void au_http_stop(au_http_t *http) {
 void au_http_destroy(au_http_t *http) {
   if (http == NULL)
     return;
-  for (unsigned i = 0; i < http->pooled; i++) {
-    au_ingest_fini(http->pool[i]);
-    free(http->pool[i]);
-  }
   au_tokens_destroy(http->tokens);
   au_rate_limit_destroy(http->rate_limit);
   free(http->certificate);
@@ -289,6 +266,5 @@ void au_http_destroy(au_http_t *http) {
   free(http->client_ca);
   pthread_cond_destroy(&http->retry);
   pthread_mutex_destroy(&http->lock);
-  pthread_mutex_destroy(&http->pool_lock);
   free(http);
 }

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * append - a request that appends events to the buffer.
+ *
+ * Threads: from the hooks of a route.
+ */
+#ifndef AURORE_API_APPEND_H
+#define AURORE_API_APPEND_H
+
+#include "event/row.h"
+#include "http/request.h"
+#include "spool/buffer.h"
+
+/* Part of the route's state while the request waits. */
+typedef struct au_append {
+  au_waiter_t waiter;
+  au_request_t *request;
+} au_append_t;
+
+/* Appends the rows (copies them) and calls "resume" when that is decided, at
+ * once or when they are on disk, with the status of au_buffer_append, or of its
+ * waiter. */
+enum MHD_Result au_request_append(au_request_t *request, au_append_t *append,
+                                  const au_rows_t *rows, au_resume_t resume);
+
+/* 429 or 503: the buffer did not take so many events, for the reason "status"
+ * (not AU_OK). */
+enum MHD_Result au_answer_not_appended(au_request_t *request,
+                                       au_status_t status, uint64_t events);
+
+#endif
