@@ -23,8 +23,8 @@ typedef struct au_append {
 enum MHD_Result au_request_append(au_request_t *request, au_append_t *append,
                                   const au_rows_t *rows, au_resume_t resume);
 
-/* 429 or 503: the buffer did not take so many events, for the reason "status"
- * (not AU_OK). */
+/* 429 or 503: the buffer did not take the request's "events", for the reason
+ * "status" (not AU_OK). */
 enum MHD_Result au_answer_not_appended(au_request_t *request,
                                        au_status_t status, uint64_t events);
 

@@ -37,7 +37,7 @@ typedef struct question {
 
 /* The dead letters that requests of this process are putting back. Two requests
  * for the same one would both find it waiting, and make two rows of its event;
- * only one would be stored, but only one should be told so. */
+ * only one would be stored, but both would be answered 200. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* protects: busy */
 static question_t *busy;
 

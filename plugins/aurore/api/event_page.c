@@ -3,7 +3,7 @@
  * event_page - see api/event_page.h.
  *
  * The page and the total come from one statement, so from one snapshot: the
- * total stands in each row, and alone in one when the page has none. The index
+ * total is in each row, and alone in one when the page has none. The index
  * (service, occurred_at, event_id) answers both: the total by an index-only
  * scan, the page in its order when it is sorted by time. Another order sorts
  * all rows of the range; QueryTimeout bounds what that may cost.
@@ -53,7 +53,7 @@ void au_page_parameters(au_parameter_t known[AU_PAGE_PARAMETERS]) {
     known[i] = (au_parameter_t){.name = names[i]};
 }
 
-static void judge_range(const au_page_t *page, unsigned max_days,
+static void check_range(const au_page_t *page, unsigned max_days,
                         au_refusals_t *refusals) {
   if (page->from_us >= page->to_us)
     au_refuse(refusals, "to", "isValidTimeRange",
@@ -64,16 +64,16 @@ static void judge_range(const au_page_t *page, unsigned max_days,
               max_days);
 }
 
-void au_page_judge(au_page_t *page,
-                   const au_parameter_t known[AU_PAGE_PARAMETERS],
-                   unsigned max_days, au_refusals_t *refusals) {
+void au_page_read(au_page_t *page,
+                  const au_parameter_t known[AU_PAGE_PARAMETERS],
+                  unsigned max_days, au_refusals_t *refusals) {
   page->service =
       au_parameter_text(&known[AU_PAGE_SERVICE], AU_REQUIRED, refusals);
   bool has_from =
       au_parameter_time(&known[AU_PAGE_FROM], &page->from_us, refusals);
   bool has_to = au_parameter_time(&known[AU_PAGE_TO], &page->to_us, refusals);
   if (has_from && has_to)
-    judge_range(page, max_days, refusals);
+    check_range(page, max_days, refusals);
   page->number = (unsigned)au_parameter_integer(&known[AU_PAGE_PAGE], 1,
                                                 PAGE_MAX, 1, refusals);
   page->size = (unsigned)au_parameter_integer(

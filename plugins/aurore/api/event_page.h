@@ -52,9 +52,9 @@ typedef struct au_page {
 void au_page_parameters(au_parameter_t known[AU_PAGE_PARAMETERS]);
 
 /* Reads the parameters; what is wrong is in "refusals". */
-void au_page_judge(au_page_t *page,
-                   const au_parameter_t known[AU_PAGE_PARAMETERS],
-                   unsigned max_days, au_refusals_t *refusals);
+void au_page_read(au_page_t *page,
+                  const au_parameter_t known[AU_PAGE_PARAMETERS],
+                  unsigned max_days, au_refusals_t *refusals);
 
 /* Makes the query; "sql" has failed when out of memory. */
 void au_page_make_sql(au_page_t *page);

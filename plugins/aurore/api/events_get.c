@@ -40,8 +40,8 @@ static enum MHD_Result ask_page(au_request_t *request) {
   au_refusals_t refusals = {.count = 0};
   au_page_parameters(known);
   au_request_parameters(request, known, AU_PAGE_PARAMETERS, &refusals);
-  au_page_judge(&get->page, known, au_api_of(request)->options->query_max_days,
-                &refusals);
+  au_page_read(&get->page, known, au_api_of(request)->options->query_max_days,
+               &refusals);
   if (refusals.count > 0)
     return au_answer_refused(request, &refusals);
   au_page_make_sql(&get->page);

@@ -40,7 +40,7 @@ typedef struct post {
   au_ingest_result_t parsed;
   int64_t accepted_us; /* queued_at */
 
-  /* What the ingest said, for the time after it was given back. */
+  /* What the ingest found; it is given back before a wait. */
   uint64_t events;     /* that were appended */
   uint64_t refused;    /* that were not */
   au_bytes_t accepted; /* the answer, if they are stored */
@@ -165,7 +165,7 @@ static enum MHD_Result answer_limited(au_request_t *request, unsigned seconds,
                           "Too Many Requests", NULL, headers);
 }
 
-/* When not even one event may pass, the body is not looked at. */
+/* When not even one event may pass, the body is not read. */
 static bool check_rate(au_request_t *request) {
   unsigned wait_s = au_request_limit_check(request);
   if (wait_s > 0)

@@ -13,13 +13,13 @@
  * durable.
  *
  * libmicrohttpd wants to run again at once while a request is not answered. The
- * loop does not do it that favour when nothing but such requests was seen.
+ * loop does not, if it has seen nothing but such requests.
  *
  * The loop also does what libmicrohttpd does not:
  *
  * - It ends connections whose request header does not come to its end.
  *   libmicrohttpd's timeout begins again with every byte, so a client that
- *   sends one now and then would hold its connection for ever. A connection may
+ *   sends one now and then would hold its connection forever. A connection may
  *   be idle for one timeout (libmicrohttpd closes it then), and its next header
  *   may take another: so it is ended two timeouts after it was opened or its
  *   last answer was sent, unless the header has come by then.
@@ -51,8 +51,8 @@
 /* How long the loop waits at most while requests wait: libmicrohttpd may have
  * work that it does not show, such as the next part of a large answer. */
 #define WAITING_MS 1
-/* Late headers and the ends of lingering are looked for this often, or twice a
- * RequestTimeout if that is more often. */
+/* How often the loop checks for late headers and for connections that have
+ * lingered long enough; at least twice per RequestTimeout. */
 #define CHECK_NS AU_NS_PER_S
 #define LINGER_NS (5 * AU_NS_PER_S)
 /* Of one connection at a time, so that one fast sender does not keep the others

@@ -2,7 +2,7 @@
  *
  * parameters - the query parameters of a request, sorted into those that a
  * route knows, and all that is wrong with them, in the shape in which POST
- * /events tells it.
+ * /events reports it.
  *
  * Pure; one thread at a time. Values are borrowed from the request.
  */
@@ -15,7 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* So many unknown parameters are told, with so many bytes of their names. */
+/* At most this many unknown parameters are reported, with this many bytes of
+ * their names. */
 #define AU_PARAMETERS_UNKNOWN_MAX 16
 #define AU_PARAMETERS_NAME_MAX 64
 
@@ -37,7 +38,7 @@ typedef struct au_refusals {
 
 void au_refusals_fini(au_refusals_t *refusals);
 
-/* Adds one. Those of the same field stand together when they are added one
+/* Adds one. Those of the same field are together when they are added one
  * after the other. */
 void au_refuse(au_refusals_t *refusals, const char *field,
                const char *constraint, const char *format, ...) AU_PRINTF(4, 5);

@@ -123,7 +123,7 @@ struct au_request {
   unsigned status;
 
   /* The body. */
-  uint64_t content_length; /* AU_LENGTH_UNKNOWN: not told */
+  uint64_t content_length; /* or AU_LENGTH_UNKNOWN */
   bool is_chunked;
   bool is_body_taken;  /* the route has had it, or why there is none */
   uint64_t body_bytes; /* its part of http->body_bytes */

@@ -33,8 +33,8 @@ void au_rate_limit_destroy(au_rate_limit_t *limit);
 unsigned au_rate_limit_take(au_rate_limit_t *limit, const void *address,
                             size_t size, uint64_t events, int64_t now_ns);
 
-/* The same for one event, but takes nothing: whether it is worth looking at
- * what a request brings. */
+/* The same for one event, but takes nothing: whether it is worth reading what a
+ * request brings. */
 unsigned au_rate_limit_check(au_rate_limit_t *limit, const void *address,
                              size_t size, int64_t now_ns);
 

@@ -51,8 +51,8 @@ static int listen_unix(const char *path, char *error, size_t error_size) {
   if (lstat(path, &info) == 0 && S_ISSOCK(info.st_mode) && !is_in_use(&address))
     unlink(path);
   int fd = socket(AF_UNIX, TYPE, 0);
-  /* Made with the rights it shall have: between bind and chmod nobody may slip
-   * in. The umask of the process is not ours to change. */
+  /* Made with its final permissions: nobody may connect between bind and chmod.
+   * The umask of the process is not ours to change. */
   if (fd < 0 || fchmod(fd, 0660) != 0 ||
       bind(fd, (const struct sockaddr *)&address, sizeof(address)) != 0 ||
       listen(fd, BACKLOG) != 0)
