@@ -155,8 +155,8 @@ def routes_of_the_server():
         for method, entry in re.findall(
             r"\[AU_METHOD_(\w+)\] =\s*\{(.*?)(?:\}|$)", rest, re.S
         ):
-            scope = re.search(r"\.scope = AU_SCOPE_(\w+)", entry)
-            found[path, method.lower()] = scope and scope[1].lower()
+            scope = re.search(r"AU_SCOPE_(\w+)", entry)[1].lower()
+            found[path, method.lower()] = None if scope == "none" else scope
     return found
 
 

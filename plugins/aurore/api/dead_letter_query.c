@@ -59,8 +59,7 @@ static void put_uuid(au_bytes_t *sql, const au_uuid_t *uuid) {
   au_bytes_printf(sql, "'%s'", text);
 }
 
-/* --- as JSON ---------------------------------------------------------------
- */
+/* --- as JSON ----------------------------------------------------------- */
 
 static void put_name(au_bytes_t *json, const char *name) {
   au_bytes_printf(json, ",\"%s\":", name);
@@ -109,8 +108,7 @@ static void put_members(au_bytes_t *json, const au_result_t *result, size_t row,
   put_time_text(json, au_result_text(result, row, column + 8));
 }
 
-/* --- metadata that somebody else may have written ---------------------------
- */
+/* --- metadata that somebody else may have written ---------------------- */
 
 typedef struct shape {
   unsigned open;   /* objects and arrays */
@@ -167,7 +165,7 @@ static void put_event(au_bytes_t *json, const au_event_t *event) {
   au_bytes_put_u8(json, '}');
 }
 
-/* --- the event ------------------------------------------------------------ */
+/* --- the event --------------------------------------------------------- */
 
 /* bytea as the server writes it. false: it is not; or out of memory. */
 static bool read_bytea(const char *text, au_bytes_t *out) {
@@ -187,7 +185,7 @@ static bool decode(const char *bytea, const char *format, au_bytes_t *tuple,
          au_row_decode(tuple->data, tuple->size, out_event) == AU_OK;
 }
 
-/* --- questions ------------------------------------------------------------ */
+/* --- questions --------------------------------------------------------- */
 
 static void put_filter(au_bytes_t *sql, const au_dead_letter_filter_t *filter) {
   au_bytes_put_string(sql, " FROM aurore.dead_letter AS d"
@@ -331,8 +329,7 @@ au_status_t au_dead_letter_show(const au_query_job_t *job,
   return failed ? out_of_memory(error) : AU_OK;
 }
 
-/* --- putting one back ------------------------------------------------------
- */
+/* --- putting one back -------------------------------------------------- */
 
 void au_dead_letter_fini(au_dead_letter_t *letter) {
   au_bytes_fini(&letter->tuple);

@@ -78,8 +78,7 @@ static void question_done(au_request_t *request) {
   au_bytes_fini(&question->json);
 }
 
-/* --- answers ---------------------------------------------------------------
- */
+/* --- answers ----------------------------------------------------------- */
 
 static enum MHD_Result answer_json(au_request_t *request) {
   question_t *question = au_request_state(request);
@@ -121,8 +120,7 @@ static enum MHD_Result ask_about_one(au_request_t *request,
                                              : answer_not_found(request);
 }
 
-/* --- GET /dlq --------------------------------------------------------------
- */
+/* --- GET /dlq ---------------------------------------------------------- */
 
 static au_status_t run_list(void *state, const au_query_job_t *job,
                             au_database_t *database,
@@ -164,8 +162,7 @@ static enum MHD_Result ask_list(au_request_t *request) {
   return au_request_ask(request, &ask);
 }
 
-/* --- GET /dlq/statistics ---------------------------------------------------
- */
+/* --- GET /dlq/statistics ----------------------------------------------- */
 
 static au_status_t run_statistics(void *state, const au_query_job_t *job,
                                   au_database_t *database,
@@ -181,8 +178,7 @@ static enum MHD_Result ask_statistics(au_request_t *request) {
   return au_request_ask(request, &ask);
 }
 
-/* --- GET and DELETE /dlq/:id -----------------------------------------------
- */
+/* --- GET and DELETE /dlq/:id ------------------------------------------- */
 
 static au_status_t run_show(void *state, const au_query_job_t *job,
                             au_database_t *database,
@@ -233,8 +229,7 @@ static enum MHD_Result ask_delete(au_request_t *request) {
   return ask_about_one(request, &ask);
 }
 
-/* --- PATCH /dlq/:id/reprocess ----------------------------------------------
- */
+/* --- PATCH /dlq/:id/reprocess ------------------------------------------ */
 
 static au_status_t run_mark(void *state, const au_query_job_t *job,
                             au_database_t *database,
@@ -313,8 +308,7 @@ static enum MHD_Result ask_reprocess(au_request_t *request) {
   return au_request_ask(request, &ask);
 }
 
-/* --- the handlers ----------------------------------------------------------
- */
+/* --- the handlers ------------------------------------------------------ */
 
 #define HANDLER(function)                                                      \
   { .run = (function), .done = question_done, .state_size = sizeof(question_t) }

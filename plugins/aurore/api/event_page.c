@@ -133,7 +133,7 @@ void au_page_make_sql(au_page_t *page) {
   put_order(page, sql);
 }
 
-/* --- the answer ------------------------------------------------------------*/
+/* --- the answer -------------------------------------------------------- */
 
 enum { TOTAL, ID, TIME, SERVICE, MESSAGE, METADATA, INGESTED, CREATED };
 

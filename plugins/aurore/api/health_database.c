@@ -122,7 +122,7 @@ static enum MHD_Result answer_database(au_request_t *request,
                    down_headers);
 }
 
-/* --- /health/detailed ------------------------------------------------------*/
+/* --- /health/detailed -------------------------------------------------- */
 
 static au_health_t put_memory(au_bytes_t *json) {
   double rss = au_metrics_gauge(AU_M_PROCESS_MEMORY);
@@ -214,7 +214,7 @@ static enum MHD_Result answer_detailed(au_request_t *request,
                    down_headers);
 }
 
-/* --- asking ----------------------------------------------------------------*/
+/* --- asking ------------------------------------------------------------ */
 
 static enum MHD_Result ask_database(au_request_t *request) {
   static const au_ask_t ask = {.run = run_probe,

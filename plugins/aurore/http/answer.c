@@ -54,13 +54,6 @@ enum MHD_Result au_answer_send_held(au_request_t *request) {
   return result;
 }
 
-void au_answer_forget_held(au_request_t *request) {
-  if (request->held != NULL)
-    MHD_destroy_response(request->held);
-  request->held = NULL;
-  request->is_answered = false;
-}
-
 enum MHD_Result au_answer_status(au_request_t *request, unsigned status,
                                  const char *message, const char *error,
                                  const char *const *headers) {

@@ -64,7 +64,7 @@ void au_loop_wake(au_loop_t *loop) {
     (void)eventfd_write(loop->wake_fd, 1); /* cannot fail: it counts to 2^64 */
 }
 
-/* --- late headers ---------------------------------------------------------*/
+/* --- late headers ------------------------------------------------------ */
 
 void au_loop_header_due(const au_loop_t *loop, au_connection_t *connection) {
   if (connection != NULL)
@@ -120,7 +120,7 @@ static void end_late_headers(au_loop_t *loop) {
   }
 }
 
-/* --- lingering connections ------------------------------------------------*/
+/* --- lingering connections --------------------------------------------- */
 
 void au_loop_linger(au_loop_t *loop, int fd) {
   int copy =
@@ -157,7 +157,7 @@ static void drain_lingering(au_loop_t *loop) {
   }
 }
 
-/* --- the loop -------------------------------------------------------------*/
+/* --- the loop ---------------------------------------------------------- */
 
 /* How long there is nothing to do. What was done may have left more to do,
  * which libmicrohttpd sees to when it runs again: an answer to send, or the

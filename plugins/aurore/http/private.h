@@ -158,10 +158,8 @@ void au_body_drop(au_request_t *request);
 /* The body is too slow: close the connection as if it were idle. */
 bool au_body_is_late(const au_request_t *request);
 
-/* http/answer.c: sends the answer that was held; or forgets it, so that another
- * can be made. */
+/* http/answer.c: sends the answer that was held. */
 enum MHD_Result au_answer_send_held(au_request_t *request);
-void au_answer_forget_held(au_request_t *request);
 
 /* http/wait.c: libmicrohttpd asks again for a request that waits in its loop.
  */

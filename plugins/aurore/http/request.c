@@ -43,7 +43,7 @@ size_t au_http_unescape(void *cls, struct MHD_Connection *connection,
   return (size_t)(to - text);
 }
 
-/* --- what a route may ask --------------------------------------------------*/
+/* --- what a route may ask ---------------------------------------------- */
 
 void *au_request_state(au_request_t *request) { return request->state; }
 
@@ -104,7 +104,7 @@ void au_request_parameters(au_request_t *request, au_parameter_t *known,
                                   sort_parameter, &sorting);
 }
 
-/* --- from the header to the end -------------------------------------------*/
+/* --- from the header to the end ---------------------------------------- */
 
 /* The client's own when it is 1 to 128 visible ASCII characters. */
 static void choose_correlation_id(au_request_t *request) {
@@ -284,11 +284,11 @@ void au_http_completed(void *cls, struct MHD_Connection *connection,
   if (request == NULL)
     return;
   *con_cls = NULL;
-  if (request->held != NULL)
-    au_answer_forget_held(request); /* the client went away before */
   const au_route_method_t *method = request->method;
   au_route_label_t label = method != NULL ? method->label : AU_ROUTE_OTHER;
-  if (request->is_answered) {
+  if (request->held != NULL) { /* the client went away before */
+    MHD_destroy_response(request->held);
+  } else if (request->is_answered) {
     au_metrics_observe(AU_M_HTTP_DURATION, label,
                        au_clock_elapsed_ms(request->start_ns));
     au_metrics_count_request(label, request->status);
@@ -346,36 +346,30 @@ static size_t address_of(const au_request_t *request, uint8_t address[16]) {
       request->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
   if (info == NULL || info->client_addr == NULL)
     return 0;
-  /* By memcpy: a sockaddr is read as what its family says it is. */
-  struct sockaddr_in v4;
-  struct sockaddr_in6 v6;
-  if (info->client_addr->sa_family == AF_INET) {
-    memcpy(&v4, info->client_addr, sizeof(v4));
-    memcpy(address, &v4.sin_addr, sizeof(v4.sin_addr));
-    return sizeof(v4.sin_addr);
-  }
-  if (info->client_addr->sa_family != AF_INET6)
+  bool is_v4 = info->client_addr->sa_family == AF_INET;
+  if (!is_v4 && info->client_addr->sa_family != AF_INET6)
     return 0;
-  memcpy(&v6, info->client_addr, sizeof(v6));
-  memcpy(address, &v6.sin6_addr, sizeof(v6.sin6_addr));
-  return sizeof(v6.sin6_addr);
+  size_t offset = is_v4 ? offsetof(struct sockaddr_in, sin_addr)
+                        : offsetof(struct sockaddr_in6, sin6_addr);
+  size_t size = is_v4 ? sizeof(struct in_addr) : sizeof(struct in6_addr);
+  memcpy(address, (const char *)info->client_addr + offset, size);
+  return size;
 }
 
 unsigned au_request_limit(au_request_t *request, uint64_t count) {
   au_rate_limit_t *limit = request->http->rate_limit;
-  if (limit == NULL)
-    return 0;
   uint8_t address[16];
-  size_t size = address_of(request, address);
-  return au_rate_limit_take(limit, address, size, count,
-                            au_clock_monotonic_ns());
+  return limit == NULL
+             ? 0
+             : au_rate_limit_take(limit, address, address_of(request, address),
+                                  count, au_clock_monotonic_ns());
 }
 
 unsigned au_request_limit_check(au_request_t *request) {
   au_rate_limit_t *limit = request->http->rate_limit;
-  if (limit == NULL)
-    return 0;
   uint8_t address[16];
-  size_t size = address_of(request, address);
-  return au_rate_limit_check(limit, address, size, au_clock_monotonic_ns());
+  return limit == NULL
+             ? 0
+             : au_rate_limit_check(limit, address, address_of(request, address),
+                                   au_clock_monotonic_ns());
 }

@@ -34,7 +34,7 @@
 typedef struct au_http au_http_t; /* http/server.h */
 typedef struct au_request au_request_t;
 
-/* --- routes ---------------------------------------------------------------*/
+/* --- routes ------------------------------------------------------------ */
 
 typedef enum au_method {
   AU_METHOD_GET, /* HEAD too */
@@ -81,7 +81,7 @@ typedef struct au_route {
   au_route_method_t method[AU_METHOD_COUNT];
 } au_route_t;
 
-/* --- a request ------------------------------------------------------------*/
+/* --- a request --------------------------------------------------------- */
 
 /* The route's own. */
 void *au_request_state(au_request_t *request);
@@ -119,7 +119,7 @@ unsigned au_request_limit(au_request_t *request, uint64_t count);
 /* The same for one, but takes nothing. */
 unsigned au_request_limit_check(au_request_t *request);
 
-/* --- waiting --------------------------------------------------------------*/
+/* --- waiting ----------------------------------------------------------- */
 
 /* Answers, or waits again, now that the request was completed with "status". */
 typedef enum MHD_Result (*au_resume_t)(au_request_t *request,
