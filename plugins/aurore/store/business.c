@@ -9,20 +9,16 @@
 
 #include "base/bytes.h"
 #include "base/clock.h"
-#include "base/log.h"
-#include "base/thread.h"
 #include "database/database.h"
 #include "database/schema.h"
+#include "database/task.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 /* A minute that ended so long ago is folded: few batches still belong to it. */
 #define FOLD_AFTER_US (INT64_C(120) * AU_US_PER_S)
@@ -39,16 +35,13 @@
 struct au_business {
   /* Constant after start. */
   const au_options_t *options;
-  au_breaker_t *breaker;
-  int stop_fd;
-  pthread_t thread;
+  au_task_t *task;
 
-  /* The thread's own. */
+  /* The task's own. */
   au_database_t *database;
-  au_backoff_t backoff;
   bool is_migrated; /* on this connection */
   bool is_counted;  /* among the connections of the metrics */
-  bool in_trouble;
+  au_task_trouble_t trouble;
 };
 
 /* --- what is published -------------------------------------------------------
@@ -321,9 +314,9 @@ static au_status_t read_figures(au_business_t *business,
 
 /* The figures are read even when nothing can be folded: they are right then,
  * too. */
-static au_status_t work(au_business_t *business, const char **out_what,
+static au_status_t work(au_business_t *business, const char **out_action,
                         au_database_error_t *error) {
-  *out_what = "read the business figures";
+  *out_action = "read the business metrics";
   au_status_t status = make_ready(business, error);
   if (status != AU_OK)
     return status;
@@ -337,59 +330,20 @@ static au_status_t work(au_business_t *business, const char **out_what,
     business->is_migrated = false; /* another database may answer now */
     return status;
   }
-  *out_what = "fold the business counters";
+  *out_action = "fold the business counters";
   return folded;
 }
 
-/* Looks when it may; returns how long to wait until the next time. */
-static int64_t look(au_business_t *business) {
-  if (business->breaker != NULL &&
-      au_breaker_snapshot(business->breaker).state != AU_BREAKER_CLOSED)
-    return au_backoff_next(&business->backoff);
+static bool run(void *context, au_database_t *database, int64_t *out_wait_ns) {
+  au_business_t *business = context;
+  business->database = database;
   au_database_error_t error;
-  const char *what;
-  au_status_t status = work(business, &what, &error);
-  set_counted(business, au_database_is_connected(business->database));
-  if (status == AU_OK) {
-    if (business->in_trouble)
-      au_log(AU_LOG_NOTICE, "the business figures are read again");
-    business->in_trouble = false;
-    au_backoff_reset(&business->backoff);
-    return au_clock_seconds_ns(business->options->business_interval_s);
-  }
-  /* That the database is away is said by the writers. */
-  if (status != AU_UNAVAILABLE && !business->in_trouble) {
-    au_log(AU_LOG_WARNING, "could not %s: %s; trying again", what,
-           error.message);
-    business->in_trouble = true;
-  }
-  return au_backoff_next(&business->backoff);
-}
-
-/* false: stop. */
-static bool rest(const au_business_t *business, int64_t wait_ns) {
-  int64_t deadline_ns = au_clock_monotonic_ns() + wait_ns;
-  struct pollfd fd = {.fd = business->stop_fd, .events = POLLIN};
-  for (int64_t left_ns = wait_ns; left_ns > 0;
-       left_ns = deadline_ns - au_clock_monotonic_ns())
-    if (poll(&fd, 1, au_clock_poll_ms(left_ns)) > 0)
-      return false;
-  return true;
-}
-
-static void *business_main(void *argument) {
-  au_business_t *business = argument;
-  while (rest(business, look(business)))
-    ;
-  set_counted(business, false);
-  return NULL;
-}
-
-static void business_free(au_business_t *business) {
-  au_database_destroy(business->database);
-  if (business->stop_fd >= 0)
-    close(business->stop_fd);
-  free(business);
+  const char *action;
+  au_status_t status = work(business, &action, &error);
+  set_counted(business, au_database_is_connected(database));
+  au_task_report(&business->trouble, action, status, &error);
+  *out_wait_ns = au_clock_seconds_ns(business->options->business_interval_s);
+  return status == AU_OK;
 }
 
 au_status_t au_business_start(const au_options_t *options,
@@ -400,24 +354,18 @@ au_status_t au_business_start(const au_options_t *options,
   if (business == NULL)
     return AU_NOMEM;
   business->options = options;
-  business->breaker = breaker;
-  business->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  au_backoff_init(&business->backoff,
-                  au_clock_seconds_ns(options->backoff_min_s),
-                  au_clock_seconds_ns(options->backoff_max_s),
-                  (uint64_t)au_clock_wall_us() + 1);
-  const au_database_config_t config = {
-      .conninfo = options->conninfo,
-      .connect_timeout_s = options->connect_timeout_s,
-      .statement_timeout_s = options->statement_timeout_s,
-      .stop_fd = business->stop_fd,
-      .application_name = "collectd aurore figures"};
-  if (business->stop_fd < 0 ||
-      au_database_create(&config, &business->database) != AU_OK ||
-      au_thread_start(&business->thread, "au-business", business_main,
-                      business) != 0) {
-    business_free(business);
-    return AU_NOMEM;
+  business->trouble.recovered = "the business metrics are read again";
+  const au_task_config_t config = {.thread_name = "au-business",
+                                   .application_name =
+                                       "collectd aurore figures",
+                                   .options = options,
+                                   .breaker = breaker,
+                                   .run = run,
+                                   .context = business};
+  au_status_t status = au_task_start(&config, &business->task);
+  if (status != AU_OK) {
+    free(business);
+    return status;
   }
   *out_business = business;
   return AU_OK;
@@ -426,8 +374,8 @@ au_status_t au_business_start(const au_options_t *options,
 void au_business_stop(au_business_t *business) {
   if (business == NULL)
     return;
-  eventfd_write(business->stop_fd, 1);
-  pthread_join(business->thread, NULL);
+  au_task_stop(business->task);
+  set_counted(business, false);
   publish(NULL);
-  business_free(business);
+  free(business);
 }

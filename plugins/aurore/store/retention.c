@@ -1,35 +1,27 @@
 /* SPDX-License-Identifier: MIT
  *
- * retention - see retention.h.
- *
- * Two eventfds: "stop" ends every wait for good, those for the database
- * included; "wake" ends the wait for the next hour.
+ * retention - see store/retention.h.
  */
 #include "store/retention.h"
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/thread.h"
 #include "database/database.h"
 #include "database/schema.h"
+#include "database/task.h"
 #include "metrics/metrics.h"
 
-#include <errno.h>
 #include <inttypes.h>
-#include <poll.h>
-#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #define DAYS_BEHIND 1
 #define DAYS_AHEAD 7
 
 /* The days ahead are many, so that looking seldom is enough. */
-#define LOOK_NS (INT64_C(3600) * AU_NS_PER_S)
+#define PERIOD_NS (INT64_C(3600) * AU_NS_PER_S)
 
 #define US_PER_DAY (INT64_C(86400) * AU_US_PER_S)
 #define US_PER_MINUTE (INT64_C(60) * AU_US_PER_S)
@@ -38,30 +30,17 @@
  * until that is told. Then it is half-done, and is finished in the same way. */
 #define DETACH_TIMEOUT_S 600.0
 
-#define SQLSTATE_DEADLOCK "40P01"
-
-/* What is done at a look, and told about separately. */
-typedef struct task {
-  const char *could_not;
-  const char *recovered;
-  bool in_trouble;
-} task_t;
-
 struct au_retention {
   /* Constant after start. */
   const au_options_t *options;
-  au_breaker_t *breaker;
   au_buffer_t *buffer;
-  int stop_fd;
-  int wake_fd;
-  pthread_t thread;
+  au_task_t *task;
 
-  /* The thread's own. */
+  /* The task's own. */
   au_database_t *database;
-  au_backoff_t backoff;
   bool is_elsewhere; /* another process drops */
-  task_t make;
-  task_t drop;
+  au_task_trouble_t make;
+  au_task_trouble_t drop;
 };
 
 static void count_query(const au_retention_t *retention, int64_t start_ns) {
@@ -203,27 +182,10 @@ static au_status_t drop_partitions(au_retention_t *retention,
   return status;
 }
 
-/* --- the thread ------------------------------------------------------------
+/* --- the task --------------------------------------------------------------
  */
 
-/* Says a change of state once. That the database is away is said by the
- * writers. Whoever looks at a partition that is being detached may meet us in a
- * deadlock, which is over when we hear of it. */
-static void tell(task_t *task, au_status_t status,
-                 const au_database_error_t *error) {
-  if (status == AU_OK) {
-    if (task->in_trouble)
-      au_log(AU_LOG_NOTICE, "%s", task->recovered);
-    task->in_trouble = false;
-  } else if (status != AU_UNAVAILABLE && !task->in_trouble &&
-             strcmp(error->sqlstate, SQLSTATE_DEADLOCK) != 0) {
-    au_log(AU_LOG_WARNING, "could not %s: %s; trying again", task->could_not,
-           error->message);
-    task->in_trouble = true;
-  }
-}
-
-/* One look. AU_OK: all that was to be done is done. */
+/* AU_OK: everything that was due is done. */
 static au_status_t work(au_retention_t *retention) {
   au_database_t *database = retention->database;
   au_database_error_t error;
@@ -233,18 +195,19 @@ static au_status_t work(au_retention_t *retention) {
   bool is_ready = status == AU_OK;
   if (is_ready)
     status = make_partitions(retention, &error);
-  tell(&retention->make, status, &error);
+  au_task_report(&retention->make, "make the partitions of the next days",
+                 status, &error);
   if (is_ready && au_database_is_connected(database)) {
     au_status_t dropped = drop_partitions(retention, &error);
-    tell(&retention->drop, dropped, &error);
+    au_task_report(&retention->drop, "drop the events of old days", dropped,
+                   &error);
     status = status == AU_OK ? dropped : status;
   }
   au_database_disconnect(database);
   return status;
 }
 
-/* Until the next look when all is well: soon after RetentionTime, or earlier.
- */
+/* The wait when all is well: until soon after RetentionTime, or less. */
 static int64_t until_next(const au_retention_t *retention) {
   int64_t since_us =
       (au_clock_wall_us() - time_of_day_us(retention)) % US_PER_DAY;
@@ -252,78 +215,17 @@ static int64_t until_next(const au_retention_t *retention) {
     since_us += US_PER_DAY;
   int64_t until_ns =
       (US_PER_DAY - since_us) * (AU_NS_PER_S / AU_US_PER_S) + AU_NS_PER_S;
-  return until_ns < LOOK_NS ? until_ns : LOOK_NS;
+  return until_ns < PERIOD_NS ? until_ns : PERIOD_NS;
 }
 
-static bool is_readable(int fd) {
-  struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
-  return poll(&poll_fd, 1, 0) > 0;
-}
-
-/* Looks when it may; returns how long to wait until the next time. */
-static int64_t look(au_retention_t *retention) {
-  if (retention->breaker != NULL &&
-      au_breaker_snapshot(retention->breaker).state != AU_BREAKER_CLOSED)
-    return au_backoff_next(&retention->backoff);
+static bool run(void *context, au_database_t *database, int64_t *out_wait_ns) {
+  au_retention_t *retention = context;
+  retention->database = database;
+  au_status_t status = work(retention);
+  *out_wait_ns = until_next(retention);
   /* Another process that drops may end without having done so; or it was us,
-   * and its session has not noticed yet. */
-  if (work(retention) != AU_OK || retention->is_elsewhere)
-    return au_backoff_next(&retention->backoff);
-  au_backoff_reset(&retention->backoff);
-  return until_next(retention);
-}
-
-/* Waits to be woken. false: stop. */
-static bool rest(au_retention_t *retention, int64_t wait_ns) {
-  int64_t deadline_ns = au_clock_monotonic_ns() + wait_ns;
-  struct pollfd fds[2] = {{.fd = retention->stop_fd, .events = POLLIN},
-                          {.fd = retention->wake_fd, .events = POLLIN}};
-  int64_t left_ns = wait_ns;
-  while (left_ns > 0) {
-    int count = poll(fds, 2, au_clock_poll_ms(left_ns));
-    if (count > 0)
-      break;
-    left_ns = deadline_ns - au_clock_monotonic_ns();
-  }
-  uint64_t wakes = 0;
-  /* Nothing to read (EAGAIN) when nobody has woken us. */
-  if (read(retention->wake_fd, &wakes, sizeof(wakes)) < 0 && errno != EAGAIN)
-    au_log(AU_LOG_WARNING, "could not read an eventfd of the janitor");
-  return !is_readable(retention->stop_fd);
-}
-
-static void *retention_main(void *argument) {
-  au_retention_t *retention = argument;
-  while (rest(retention, look(retention)))
-    ;
-  return NULL;
-}
-
-static void signal_fd(int fd) {
-  uint64_t one = 1;
-  /* It fails only when the counter is full: then it is readable already. */
-  if (write(fd, &one, sizeof(one)) < 0)
-    return;
-}
-
-static void retention_free(au_retention_t *retention) {
-  au_database_destroy(retention->database);
-  if (retention->stop_fd >= 0)
-    close(retention->stop_fd);
-  if (retention->wake_fd >= 0)
-    close(retention->wake_fd);
-  free(retention);
-}
-
-static au_status_t make_database(au_retention_t *retention) {
-  const au_options_t *options = retention->options;
-  const au_database_config_t config = {
-      .conninfo = options->conninfo,
-      .connect_timeout_s = options->connect_timeout_s,
-      .statement_timeout_s = options->statement_timeout_s,
-      .stop_fd = retention->stop_fd,
-      .application_name = "collectd aurore janitor"};
-  return au_database_create(&config, &retention->database);
+   * and the server has not noticed yet that our session is over. */
+  return status == AU_OK && !retention->is_elsewhere;
 }
 
 au_status_t au_retention_start(const au_options_t *options,
@@ -334,25 +236,20 @@ au_status_t au_retention_start(const au_options_t *options,
   if (retention == NULL)
     return AU_NOMEM;
   retention->options = options;
-  retention->breaker = breaker;
   retention->buffer = buffer;
-  retention->make =
-      (task_t){.could_not = "make the partitions of the next days",
-               .recovered = "the partitions of the next days are made"};
-  retention->drop = (task_t){.could_not = "drop the events of old days",
-                             .recovered = "the events of old days are dropped"};
-  retention->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  retention->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  au_backoff_init(&retention->backoff,
-                  au_clock_seconds_ns(options->backoff_min_s),
-                  au_clock_seconds_ns(options->backoff_max_s),
-                  (uint64_t)au_clock_wall_us());
-  if (retention->stop_fd < 0 || retention->wake_fd < 0 ||
-      make_database(retention) != AU_OK ||
-      au_thread_start(&retention->thread, "au-janitor", retention_main,
-                      retention) != 0) {
-    retention_free(retention);
-    return AU_NOMEM;
+  retention->make.recovered = "the partitions of the next days are made";
+  retention->drop.recovered = "the events of old days are dropped";
+  const au_task_config_t config = {.thread_name = "au-janitor",
+                                   .application_name =
+                                       "collectd aurore janitor",
+                                   .options = options,
+                                   .breaker = breaker,
+                                   .run = run,
+                                   .context = retention};
+  au_status_t status = au_task_start(&config, &retention->task);
+  if (status != AU_OK) {
+    free(retention);
+    return status;
   }
   *out_retention = retention;
   return AU_OK;
@@ -361,11 +258,10 @@ au_status_t au_retention_start(const au_options_t *options,
 void au_retention_stop(au_retention_t *retention) {
   if (retention == NULL)
     return;
-  signal_fd(retention->stop_fd);
-  pthread_join(retention->thread, NULL);
-  retention_free(retention);
+  au_task_stop(retention->task);
+  free(retention);
 }
 
 void au_retention_wake(au_retention_t *retention) {
-  signal_fd(retention->wake_fd);
+  au_task_wake(retention->task);
 }
