@@ -4,8 +4,8 @@
  * threads; the backoff by its bounds.
  */
 #include "database/breaker.h"
+#include "support/suite.h"
 
-#include <check.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -450,9 +450,8 @@ START_TEST(odd_bounds_are_put_right) {
 }
 END_TEST
 
-static Suite *breaker_suite(void) {
-  Suite *suite = suite_create("breaker");
-  TCase *rules = tcase_create("rules");
+static void add_cases(Suite *suite) {
+  TCase *rules = add_case(suite, "rules", NULL, NULL);
   tcase_add_test(rules, opens_after_failures_in_a_row);
   tcase_add_test(rules, a_success_between_starts_the_count_again);
   tcase_add_test(rules, half_open_allows_one_probe_at_a_time);
@@ -461,24 +460,13 @@ static Suite *breaker_suite(void) {
   tcase_add_test(rules, a_late_answer_has_no_say);
   tcase_add_test(rules, changes_while_one_is_told_are_told_in_order);
   tcase_add_test(rules, an_endless_timeout_does_not_wrap);
-  suite_add_tcase(suite, rules);
-  TCase *model = tcase_create("model");
-  tcase_set_timeout(model, 60);
+  TCase *model = add_case(suite, "model", NULL, NULL);
   tcase_add_loop_test(model, does_what_the_model_does, 0, 10);
   tcase_add_test(model, a_crowd_sees_one_order);
-  suite_add_tcase(suite, model);
-  TCase *backoff = tcase_create("backoff");
+  TCase *backoff = add_case(suite, "backoff", NULL, NULL);
   tcase_add_test(backoff, waits_grow_to_the_maximum_with_full_jitter);
   tcase_add_test(backoff, waits_are_spread_evenly);
   tcase_add_test(backoff, odd_bounds_are_put_right);
-  suite_add_tcase(suite, backoff);
-  return suite;
 }
 
-int main(void) {
-  SRunner *runner = srunner_create(breaker_suite());
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
-}
+int main(void) { return run_suite("breaker", add_cases); }

@@ -11,8 +11,8 @@
 #include "metrics/metrics.h"
 #include "observe/history.h"
 #include "observe/history_file.h"
+#include "support/suite.h"
 
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -23,22 +23,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-/* The linker's names for --wrap.
- * NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
-int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
-                          void *(*main)(void *), void *argument);
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
-                          void *(*main)(void *), void *argument);
-
-static bool no_threads;
-
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
-                          void *(*main)(void *), void *argument) {
-  return no_threads ? EAGAIN
-                    : __real_pthread_create(thread, attributes, main, argument);
-}
-/* NOLINTEND(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
 
 #define MAX_BYTES 4096
 #define LINES 1000
@@ -605,10 +589,8 @@ END_TEST
 START_TEST(nothing_is_destroyed) { au_history_destroy(NULL); }
 END_TEST
 
-int main(void) {
-  Suite *suite = suite_create("history");
-  TCase *files = tcase_create("files");
-  tcase_add_checked_fixture(files, setup, teardown);
+static void add_cases(Suite *suite) {
+  TCase *files = add_case(suite, "files", setup, teardown);
   tcase_add_test(files, what_is_appended_is_read_back);
   tcase_add_test(files, it_is_renamed_before_it_is_too_long);
   tcase_add_loop_test(files, a_torn_line_harms_no_other, 0, 60);
@@ -620,9 +602,7 @@ int main(void) {
   tcase_add_test(files, a_file_that_cannot_be_renamed);
   tcase_add_loop_test(files, what_is_no_file, 0, 2);
   tcase_add_test(files, a_directory_that_is_not_there);
-  suite_add_tcase(suite, files);
-  TCase *snapshots = tcase_create("snapshots");
-  tcase_add_checked_fixture(snapshots, setup, teardown);
+  TCase *snapshots = add_case(suite, "snapshots", setup, teardown);
   tcase_add_test(snapshots, the_shape_of_a_snapshot);
   tcase_add_test(snapshots, the_newest_come_last);
   tcase_add_test(snapshots, memory_holds_so_many);
@@ -634,10 +614,6 @@ int main(void) {
   tcase_add_test(snapshots, short_of_memory);
   tcase_add_test(snapshots, without_a_thread_there_is_no_history);
   tcase_add_test(snapshots, nothing_is_destroyed);
-  suite_add_tcase(suite, snapshots);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
+
+int main(void) { return run_suite("history", add_cases); }

@@ -10,44 +10,14 @@
 #include "metrics/metrics.h"
 #include "observe/notification.h"
 #include "support/fake_buffer.h"
+#include "support/suite.h"
 
-#include <check.h>
 #include <errno.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* The linker's names for --wrap.
- * NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
-int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
-                          void *(*main)(void *), void *argument);
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
-                          void *(*main)(void *), void *argument);
-
-static bool no_threads;
-
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
-                          void *(*main)(void *), void *argument) {
-  return no_threads ? EAGAIN
-                    : __real_pthread_create(thread, attributes, main, argument);
-}
-
-/* The fake one stands on the test's side. */
-au_status_t __real_au_buffer_append(au_buffer_t *buffer, const au_rows_t *rows,
-                                    au_waiter_t *waiter);
-au_status_t __wrap_au_buffer_append(au_buffer_t *buffer, const au_rows_t *rows,
-                                    au_waiter_t *waiter);
-
-au_status_t __wrap_au_buffer_append(au_buffer_t *buffer, const au_rows_t *rows,
-                                    au_waiter_t *waiter) {
-  is_test = true;
-  au_status_t status = __real_au_buffer_append(buffer, rows, waiter);
-  is_test = false;
-  return status;
-}
-/* NOLINTEND(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
 
 #define TIME_US INT64_C(1700000000123456)
 
@@ -376,10 +346,8 @@ START_TEST(a_start_that_fails_takes_nothing) {
 }
 END_TEST
 
-int main(void) {
-  Suite *suite = suite_create("notice");
-  TCase *events = tcase_create("events");
-  tcase_add_checked_fixture(events, setup, teardown);
+static void add_cases(Suite *suite) {
+  TCase *events = add_case(suite, "events", setup, teardown);
   tcase_add_test(events, a_notification_becomes_an_event);
   tcase_add_test(events, its_own_values_come_too);
   tcase_add_test(events, a_name_may_be_empty);
@@ -387,9 +355,7 @@ int main(void) {
   tcase_add_test(events, text_is_cut_to_its_limit);
   tcase_add_loop_test(events, metadata_that_is_too_much_is_left_out, 0, 8);
   tcase_add_loop_test(events, a_time_that_cannot_be_is_now, 0, 5);
-  suite_add_tcase(suite, events);
-  TCase *losses = tcase_create("losses");
-  tcase_add_checked_fixture(losses, setup, teardown);
+  TCase *losses = add_case(suite, "losses", setup, teardown);
   tcase_add_loop_test(losses, a_refusal_is_counted, 0, 4);
   tcase_add_loop_test(losses, what_is_not_synced_is_counted, 0, 2);
   tcase_add_test(losses, the_queue_is_bounded);
@@ -398,10 +364,6 @@ int main(void) {
   tcase_add_test(losses, none_is_lost_uncounted_among_many_threads);
   tcase_add_test(losses, short_of_memory);
   tcase_add_test(losses, a_start_that_fails_takes_nothing);
-  suite_add_tcase(suite, losses);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
+
+int main(void) { return run_suite("notification", add_cases); }

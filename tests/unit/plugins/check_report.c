@@ -14,8 +14,7 @@
 #include "metrics/metrics.h"
 #include "observe/notification.h"
 #include "pipeline.h"
-
-#include <check.h>
+#include "support/suite.h"
 
 /* --- the pipeline ----------------------------------------------------------
  */
@@ -660,38 +659,30 @@ START_TEST(notifications_are_wanted_when_the_option_is_set) {
 }
 END_TEST
 
-static TCase *new_case(Suite *suite, const char *name) {
-  TCase *tests = tcase_create(name);
-  tcase_add_checked_fixture(tests, setup, teardown);
-  suite_add_tcase(suite, tests);
-  return tests;
-}
-
-static Suite *report_suite(void) {
-  Suite *suite = suite_create("report");
-  TCase *values = new_case(suite, "values");
+static void add_cases(Suite *suite) {
+  TCase *values = add_case(suite, "values", setup, teardown);
   tcase_add_test(values, every_identity_is_dispatched_once);
   tcase_add_test(values, every_value_is_as_collectd_wants_it);
   tcase_add_test(values, a_type_has_one_form);
   tcase_add_test(values, values_have_their_names_and_kinds);
   tcase_add_test(values, a_side_dispatches_its_own_values);
   tcase_add_test(values, a_service_that_leaves_the_largest_ends_at_zero);
-  TCase *names = new_case(suite, "names");
+  TCase *names = add_case(suite, "names", setup, teardown);
   tcase_add_test(names, a_name_that_fits_stays_as_it_is);
   tcase_add_test(names, a_name_that_is_changed_is_marked);
   tcase_add_test(names, control_characters_are_changed);
   tcase_add_test(names, a_name_that_is_cut_is_marked);
   tcase_add_test(names, no_character_is_cut_in_two);
-  TCase *types = new_case(suite, "types");
+  TCase *types = add_case(suite, "types", setup, teardown);
   tcase_add_test(types, missing_types_are_registered);
   tcase_add_test(types, types_that_are_known_are_left_alone);
   tcase_add_test(types, a_type_that_is_known_otherwise_is_replaced);
   tcase_add_test(types, a_side_registers_its_own_types);
-  TCase *configuration = new_case(suite, "configuration");
+  TCase *configuration = add_case(suite, "configuration", setup, teardown);
   tcase_add_test(configuration, a_block_sets_options);
   tcase_add_test(configuration, every_mistake_of_a_block_is_told);
   tcase_add_test(configuration, without_memory_nothing_is_configured);
-  TCase *callbacks = new_case(suite, "callbacks");
+  TCase *callbacks = add_case(suite, "callbacks", setup, teardown);
   tcase_add_test(callbacks, a_start_registers_types);
   tcase_add_test(callbacks, a_start_that_fails_says_why);
   tcase_add_test(callbacks, a_stop_that_lost_events_fails);
@@ -701,13 +692,6 @@ static Suite *report_suite(void) {
   tcase_add_loop_test(callbacks, a_notification_of_collectd_is_passed_on, 0, 4);
   tcase_add_test(callbacks, of_many_values_so_many_are_passed_on);
   tcase_add_test(callbacks, notifications_are_wanted_when_the_option_is_set);
-  return suite;
 }
 
-int main(void) {
-  SRunner *runner = srunner_create(report_suite());
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
-}
+int main(void) { return run_suite("report", add_cases); }

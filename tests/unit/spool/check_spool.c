@@ -8,8 +8,9 @@
 #include "base/crc32c.h"
 #include "metrics/metrics.h"
 #include "spool/spool.h"
+#include "support/rows.h"
+#include "support/suite.h"
 
-#include <check.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -71,25 +72,6 @@ static uint64_t check_row(const au_slab_t *slab, size_t index) {
   return value;
 }
 
-/* A waiter that can be waited for. */
-typedef struct told {
-  au_waiter_t waiter;
-  pthread_mutex_t lock;
-  pthread_cond_t changed;
-  bool is_done;
-  au_status_t status;
-} told_t;
-
-static void told_done(au_waiter_t *waiter, au_status_t status) {
-  told_t *told = (told_t *)waiter; /* its first member */
-  pthread_mutex_lock(&told->lock);
-  told->is_done = true;
-  told->status = status;
-  pthread_cond_signal(&told->changed);
-  pthread_mutex_unlock(&told->lock);
-}
-
-/* Appends "count" rows from "value" on, as the buffer does; waits. */
 static au_status_t append(au_spool_t *spool, uint64_t value, size_t count,
                           uint32_t size) {
   au_rows_t rows = {.count = 0};
@@ -98,25 +80,16 @@ static au_status_t append(au_spool_t *spool, uint64_t value, size_t count,
     put_row(&rows, value + i, size);
     bytes += au_frame_size(size);
   }
-  told_t told = {.waiter.done = told_done,
-                 .lock = PTHREAD_MUTEX_INITIALIZER,
-                 .changed = PTHREAD_COND_INITIALIZER};
+  answer_t answer = ANSWER_INIT;
   atomic_fetch_add(&usage.events, count);
   atomic_fetch_add(&usage.bytes, bytes);
-  au_status_t status = au_spool_append(spool, &rows, &told.waiter);
+  au_status_t status = au_spool_append(spool, &rows, &answer.waiter);
   drop_rows(&rows);
-  if (status == AU_PENDING) {
-    pthread_mutex_lock(&told.lock);
-    while (!told.is_done)
-      pthread_cond_wait(&told.changed, &told.lock);
-    pthread_mutex_unlock(&told.lock);
-    return told.status;
-  }
-  if (status != AU_OK) {
+  if (status != AU_OK && status != AU_PENDING) {
     atomic_fetch_sub(&usage.events, count);
     atomic_fetch_sub(&usage.bytes, bytes);
   }
-  return status;
+  return await_answer(&answer, status);
 }
 
 static au_spool_t *open_spool(const char *path, au_durability_t durability,
@@ -630,11 +603,8 @@ START_TEST(random_operations_match_the_model) {
 }
 END_TEST
 
-int main(void) {
-  Suite *suite = suite_create("spool");
-  TCase *tcase = tcase_create("spool");
-  tcase_set_timeout(tcase, 120);
-  tcase_add_checked_fixture(tcase, setup, teardown);
+static void add_cases(Suite *suite) {
+  TCase *tcase = add_case(suite, "spool", setup, teardown);
   tcase_add_test(tcase, crc_is_that_of_rfc_3720);
   tcase_add_test(tcase, memory_gives_back_what_was_appended);
   tcase_add_test(tcase, group_larger_than_a_segment_fits);
@@ -648,10 +618,6 @@ int main(void) {
                       CALL_KINDS);
   tcase_add_loop_test(tcase, many_threads_append_and_one_reads, 0, 3);
   tcase_add_loop_test(tcase, random_operations_match_the_model, 0, 12);
-  suite_add_tcase(suite, tcase);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? 0 : 1;
 }
+
+int main(void) { return run_suite("spool", add_cases); }

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "event/row.h"
+#include "support/suite.h"
 
 #include <pthread.h>
 
@@ -129,10 +130,7 @@ START_TEST(claim_waits_for_a_batch_that_still_runs) {
   claimer_t claimer = {.database = open_client(own_conninfo)};
   ck_assert_int_eq(pthread_create(&claimer.thread, NULL, claim_main, &claimer),
                    0);
-  await(database,
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = "
-        "current_database() AND wait_event_type = 'Lock'",
-        "1");
+  await_lock();
   PQclear(PQexec(open, "COMMIT"));
   pthread_join(claimer.thread, NULL);
   ck_assert_str_eq(claimer.answer, "6 2");
@@ -210,12 +208,10 @@ START_TEST(place_is_updated_in_place) {
   char before[4096];
   snprintf(before, sizeof(before), "%s", ask(database, pages));
   for (int i = 0; i < 5; i++) {
-    char sql[192];
-    snprintf(sql, sizeof(sql),
-             "SELECT count(aurore.advance(lpad(n::text, 32, '0')::uuid, "
-             "0::smallint, 1, %d, %d)) FROM generate_series(1, 200) AS n",
-             i, i + 1);
-    do_sql(database, sql);
+    do_sqlf(database,
+            "SELECT count(aurore.advance(lpad(n::text, 32, '0')::uuid, "
+            "0::smallint, 1, %d, %d)) FROM generate_series(1, 200) AS n",
+            i, i + 1);
   }
   ck_assert_str_eq(ask(database, pages), before);
 }
@@ -313,8 +309,8 @@ START_TEST(everything_works_behind_a_pooler) {
 }
 END_TEST
 
-static void add_lanes(Suite *suite) {
-  TCase *tcase = add_case(suite, "lanes");
+static void add_cases(Suite *suite) {
+  TCase *tcase = add_case(suite, "lanes", set_up_database, tear_down_database);
   tcase_add_test(tcase, lane_starts_at_its_oldest_and_keeps_its_place);
   tcase_add_test(tcase, place_moves_by_compare_and_swap_only);
   tcase_add_test(tcase, another_copy_of_the_spool_is_fenced);
@@ -326,14 +322,4 @@ static void add_lanes(Suite *suite) {
   tcase_add_test(tcase, everything_works_behind_a_pooler);
 }
 
-int main(void) {
-  if (!has_server("check_place"))
-    return TEST_SKIPPED;
-  Suite *suite = suite_create("place");
-  add_lanes(suite);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
-}
+int main(void) { return run_database_suite("claim", add_cases); }

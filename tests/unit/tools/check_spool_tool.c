@@ -10,8 +10,8 @@
 #include "support/old_spool.h"
 #include "support/rows.h"
 #include "support/spools.h"
+#include "support/suite.h"
 
-#include <check.h>
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -309,11 +309,8 @@ START_TEST(old_name_is_on_disk_before_the_new_one_is_written) {
 }
 END_TEST
 
-int main(void) {
-  Suite *suite = suite_create("tool");
-  TCase *tcase = tcase_create("tool");
-  tcase_set_timeout(tcase, 60);
-  tcase_add_checked_fixture(tcase, setup, teardown);
+static void add_cases(Suite *suite) {
+  TCase *tcase = add_case(suite, "tool", setup, teardown);
   tcase_add_test(tcase, good_spool_is_good);
   tcase_add_test(tcase, torn_tail_of_an_older_segment_is_no_damage);
   tcase_add_test(tcase, damaged_end_of_an_older_segment_is_damage);
@@ -324,10 +321,6 @@ int main(void) {
   tcase_add_test(tcase, spool_of_a_newer_release_is_left_alone);
   tcase_add_test(tcase, new_name_is_given);
   tcase_add_test(tcase, old_name_is_on_disk_before_the_new_one_is_written);
-  suite_add_tcase(suite, tcase);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? 0 : 1;
 }
+
+int main(void) { return run_suite("spool_tool", add_cases); }
