@@ -19,7 +19,7 @@ unsigned notified(au_severity_t severity);
 /* The newest warning; "" when there is none. Until the thread's next call. */
 const char *last_warning(void);
 
-/* Waits, as long as the test may take, until there are at least so many. */
+/* Waits, as long as the test may take, until there are at least "count". */
 void await_logged(au_log_level_t level, unsigned count);
 void await_notified(au_severity_t severity, unsigned count);
 

@@ -6,7 +6,7 @@
  * The program is linked with --wrap for malloc, calloc and realloc, so what
  * other libraries allocate for themselves does not count; with --wrap for
  * pthread_create where it uses no_threads; and for au_buffer_append where it
- * uses a fake buffer, which stands on the test's side.
+ * uses a fake buffer, which is on the test's side.
  */
 #ifndef SUPPORT_SHORT_MEMORY_H
 #define SUPPORT_SHORT_MEMORY_H

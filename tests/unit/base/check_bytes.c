@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * check_bytes - the byte buffer, the clocks and the log: what everything else
- * stands on.
+ * is built on.
  */
 #include "base/bytes.h"
 #include "base/clock.h"

@@ -11,7 +11,7 @@
 
 #define ROOM ((size_t)1 << 20)
 
-/* Deflates "size" bytes as one gzip member behind what "to" has. */
+/* Deflates "size" bytes as one gzip member after what "to" has. */
 static size_t deflate_to(unsigned char *to, size_t used, const void *data,
                          size_t size) {
   z_stream stream;

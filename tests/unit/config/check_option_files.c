@@ -72,7 +72,7 @@ static void check_is_allowed(au_side_t side, const char *name,
 }
 
 /* An option of the file: "  Name value" or "  #Name value"; prose has a space
- * behind its "#". */
+ * after its "#". */
 static bool read_option(const char *line, char name[64], char value[256],
                         bool *is_active) {
   const char *at = line + strspn(line, " ");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * check_connect - from a connection string to a session, on real servers: who
- * is refused, who is passed over, what is told of it.
+ * is refused, which host is skipped, what is reported.
  */
 #include "support/clients.h"
 #include "support/suite.h"
@@ -130,7 +130,7 @@ static const struct {
     {"host=127.0.0.1 port=hunter2", "hunter2"},
 };
 
-START_TEST(misread_password_is_not_told) {
+START_TEST(misread_password_is_not_shown) {
   au_database_error_t error = refused(misread[_i].conninfo, 5);
   ck_assert_msg(strstr(error.message, misread[_i].secret) == NULL,
                 "the message tells it: %s", error.message);
@@ -179,7 +179,7 @@ static void add_cases(Suite *suite) {
   tcase_add_test(tcase, silent_server_ends_at_the_timeout);
   tcase_add_test(tcase, silent_host_is_passed_over);
   tcase_add_test(tcase, silent_hosts_alone_end);
-  tcase_add_loop_test(tcase, misread_password_is_not_told, 0,
+  tcase_add_loop_test(tcase, misread_password_is_not_shown, 0,
                       COUNT_OF(misread));
   tcase_add_test(tcase, stop_ends_a_connect);
   tcase_add_test(tcase, session_has_its_settings);

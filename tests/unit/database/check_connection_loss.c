@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * check_connection_loss - how a statement ends when a server, a pooler or the
- * wait for them does; and the whole of the connection behind pgbouncer.
+ * wait for them does; and the whole of the connection through pgbouncer.
  */
 #include "support/clients.h"
 #include "support/suite.h"
@@ -163,7 +163,7 @@ START_TEST(killed_server_ends_what_runs_and_is_found_again) {
 }
 END_TEST
 
-START_TEST(wrong_password_is_told_and_not_the_password) {
+START_TEST(wrong_password_is_reported_without_it) {
   char directory[64];
   make_directory(directory);
   cluster_t cluster;
@@ -193,7 +193,7 @@ START_TEST(wrong_password_is_told_and_not_the_password) {
 }
 END_TEST
 
-/* --- behind pgbouncer --- */
+/* --- through pgbouncer --- */
 
 static bouncer_t bouncer;
 static char pooled_database[64];
@@ -310,7 +310,7 @@ END_TEST
 
 /* Of a server that crashed pgbouncer says 08P01, which would be a row's fault
  * if the connection outlived it. */
-START_TEST(crash_behind_a_pooler_is_not_the_rows_fault) {
+START_TEST(crash_beyond_a_pooler_is_not_the_rows_fault) {
   char directory[64];
   make_directory(directory);
   cluster_t cluster;
@@ -347,7 +347,7 @@ static void add_endings(Suite *suite) {
   tcase_add_test(tcase, copy_that_waits_for_a_lock_ends_on_the_server);
   tcase_add_loop_test(tcase, killed_server_ends_what_runs_and_is_found_again, 0,
                       2);
-  tcase_add_test(tcase, wrong_password_is_told_and_not_the_password);
+  tcase_add_test(tcase, wrong_password_is_reported_without_it);
 }
 
 static void add_pooled(Suite *suite) {
@@ -364,7 +364,7 @@ static void add_pooled(Suite *suite) {
   tcase_add_test(tcase, pooled_literals_come_back);
   tcase_add_test(tcase, pooled_copy_is_stored_or_undone);
   tcase_add_test(tcase, pooler_that_goes_away_is_no_verdict);
-  tcase_add_test(tcase, crash_behind_a_pooler_is_not_the_rows_fault);
+  tcase_add_test(tcase, crash_beyond_a_pooler_is_not_the_rows_fault);
 }
 
 static void add_cases(Suite *suite) {

@@ -240,7 +240,7 @@ END_TEST
 
 START_TEST(error_before_the_copy_sends_nothing) {
   do_sql(control, "CREATE TEMP TABLE c (a int)");
-  /* Whoever reads this piece dies of it. */
+  /* Reading this piece is a fault. */
   const au_piece_t piece = {.data = NULL, .size = (size_t)1 << 40};
   au_database_error_t error;
   ck_assert_int_eq(au_database_copy(control,

@@ -156,7 +156,7 @@ START_TEST(no_connection_is_made_before_it_is_needed) {
 }
 END_TEST
 
-START_TEST(an_error_of_the_query_is_told_and_keeps_the_connection) {
+START_TEST(a_failed_query_is_reported_and_keeps_the_connection) {
   options.query_connections = 1;
   options.breaker_failures = 1;
   start();
@@ -218,7 +218,7 @@ START_TEST(the_time_of_waiting_counts) {
 }
 END_TEST
 
-START_TEST(a_short_look_does_not_wait_behind_queries) {
+START_TEST(a_short_query_does_not_wait_for_long_ones) {
   options.query_connections = 1;
   start();
   question_t slow;
@@ -430,11 +430,11 @@ static void add_cases(Suite *suite) {
   TCase *tcase = add_case(suite, "query", prepare_pool, end_pool);
   tcase_add_test(tcase, a_question_is_answered);
   tcase_add_test(tcase, no_connection_is_made_before_it_is_needed);
-  tcase_add_test(tcase, an_error_of_the_query_is_told_and_keeps_the_connection);
+  tcase_add_test(tcase, a_failed_query_is_reported_and_keeps_the_connection);
   tcase_add_test(tcase, a_connection_that_was_lost_is_made_again);
   tcase_add_test(tcase, a_query_past_its_time_is_cancelled_on_the_server);
   tcase_add_test(tcase, the_time_of_waiting_counts);
-  tcase_add_test(tcase, a_short_look_does_not_wait_behind_queries);
+  tcase_add_test(tcase, a_short_query_does_not_wait_for_long_ones);
   tcase_add_test(tcase, a_query_ends_when_its_client_has_gone);
   tcase_add_test(
       tcase, a_query_ends_when_its_client_sends_nothing_more_and_it_is_slow);

@@ -152,7 +152,7 @@ START_TEST(many_processes_may_migrate_at_once) {
 }
 END_TEST
 
-START_TEST(role_without_rights_is_told_which) {
+START_TEST(missing_rights_are_named) {
   au_database_t *role = open_role();
   au_database_error_t error;
   refuse(au_schema_migrate(role, &error), &error, "CREATE on database");
@@ -440,7 +440,7 @@ static void add_migrations(Suite *suite) {
   tcase_add_test(tcase, newer_schema_is_refused);
   tcase_add_test(tcase, many_may_migrate_at_once);
   tcase_add_test(tcase, many_processes_may_migrate_at_once);
-  tcase_add_test(tcase, role_without_rights_is_told_which);
+  tcase_add_test(tcase, missing_rights_are_named);
   tcase_add_test(tcase, role_that_owns_the_schema_needs_no_more);
   tcase_add_test(tcase, role_that_may_only_write_can_do_its_work);
   tcase_add_test(tcase, partitions_are_not_everybodys_to_make);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * What collectd gets from the plugins, and they from it: values, types, lines,
- * notifications, options. In the place of collectd stands a stub, in the place
- * of the pipeline the few lines below.
+ * notifications, options. collectd is a stub, the pipeline a few lines below.
  */
 #include "support/collectd_stub.h"
 
@@ -471,7 +470,7 @@ START_TEST(a_block_sets_options) {
 }
 END_TEST
 
-START_TEST(every_mistake_of_a_block_is_told) {
+START_TEST(every_mistake_in_a_block_is_logged) {
   oconfig_value_t values[2] = {
       {.type = OCONFIG_TYPE_NUMBER, .value.number = 0},
       {.type = OCONFIG_TYPE_NUMBER, .value.number = 3}};
@@ -680,7 +679,7 @@ static void add_cases(Suite *suite) {
   tcase_add_test(types, a_side_registers_its_own_types);
   TCase *configuration = add_case(suite, "configuration", setup, teardown);
   tcase_add_test(configuration, a_block_sets_options);
-  tcase_add_test(configuration, every_mistake_of_a_block_is_told);
+  tcase_add_test(configuration, every_mistake_in_a_block_is_logged);
   tcase_add_test(configuration, without_memory_nothing_is_configured);
   TCase *callbacks = add_case(suite, "callbacks", setup, teardown);
   tcase_add_test(callbacks, a_start_registers_types);

@@ -9,11 +9,10 @@
 #include "support/rows.h"
 #include "support/suite.h"
 
-#include <stdio.h>
-
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>

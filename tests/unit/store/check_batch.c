@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The batch against a real PostgreSQL: stored once, a bad row stands alone, and
- * the database's word decides after any doubt. Needs AURORE_TEST_CONNINFO (see
- * tests/with-postgres).
+ * The batch against a real PostgreSQL: stored once, a bad row is set aside
+ * alone, and the database's word decides after any doubt. Needs
+ * AURORE_TEST_CONNINFO (see tests/with-postgres).
  */
 #include "metrics/metrics.h"
 #include "spool/buffer.h"
@@ -92,7 +92,7 @@ START_TEST(batch_is_one_transaction) {
 }
 END_TEST
 
-START_TEST(bad_rows_stand_alone) {
+START_TEST(bad_rows_are_set_aside_alone) {
   do_sql(database, "ALTER TABLE aurore.event ADD CONSTRAINT no_poison "
                    "CHECK (message NOT LIKE 'poison%')");
   /* One in the middle, two in a row, the first and the last one. */
@@ -169,8 +169,8 @@ START_TEST(same_batch_is_never_stored_twice) {
   append(0, 10, "once");
   take(10);
   must(au_batch_store(&batch, database, &claim, &error));
-  /* As if the answer had been lost: the lane was not told, so the same events
-   * are taken again and sent again. */
+  /* As if the answer had been lost: the lane was not committed, so the same
+   * events are taken again and sent again. */
   take(10);
   ck_assert_uint_eq(batch.slab.count, 10);
   ck_assert_int_ne(au_batch_store(&batch, database, &claim, &error), AU_OK);
@@ -236,7 +236,7 @@ START_TEST(spool_of_another_owner_is_fenced) {
 }
 END_TEST
 
-START_TEST(database_behind_the_spool_goes_on) {
+START_TEST(database_older_than_the_spool_goes_on) {
   append(0, 10, "x");
   take(10);
   store();
@@ -398,7 +398,7 @@ START_TEST(long_reason_is_cut_between_characters) {
 END_TEST
 
 /* Somebody has put something else in the place of the function. */
-START_TEST(claim_that_answers_something_else_is_told) {
+START_TEST(unexpected_answer_of_claim_is_an_error) {
   static const char *const bodies[] = {
       "SELECT 1::bigint, 1, 1::bigint WHERE false",
       "SELECT NULL::bigint, 1, 1::bigint",
@@ -420,7 +420,7 @@ END_TEST
 static void add_cases(Suite *suite) {
   TCase *tcase = add_case(suite, "batch", setup, teardown);
   tcase_add_test(tcase, batch_is_one_transaction);
-  tcase_add_test(tcase, bad_rows_stand_alone);
+  tcase_add_test(tcase, bad_rows_are_set_aside_alone);
   tcase_add_test(tcase, all_rows_bad_are_all_set_aside);
   tcase_add_test(tcase, fault_without_a_row_to_blame_is_the_databases);
   tcase_add_test(tcase, same_batch_is_never_stored_twice);
@@ -428,14 +428,14 @@ static void add_cases(Suite *suite) {
   tcase_add_test(tcase, batch_of_an_older_epoch_is_refused);
   tcase_add_test(tcase, rows_stored_before_are_skipped);
   tcase_add_test(tcase, spool_of_another_owner_is_fenced);
-  tcase_add_test(tcase, database_behind_the_spool_goes_on);
+  tcase_add_test(tcase, database_older_than_the_spool_goes_on);
   tcase_add_loop_test(tcase, restored_spool_is_fenced_whatever_it_accepted, 0,
                       3);
   tcase_add_loop_test(
       tcase, spool_that_lost_its_tail_stores_all_it_accepted_since, 0, 3);
   tcase_add_loop_test(tcase, rows_that_cannot_be_read_are_passed, 0, 3);
   tcase_add_loop_test(tcase, long_reason_is_cut_between_characters, 0, 3);
-  tcase_add_loop_test(tcase, claim_that_answers_something_else_is_told, 0, 5);
+  tcase_add_loop_test(tcase, unexpected_answer_of_claim_is_an_error, 0, 5);
 }
 
 int main(void) { return run_database_suite("batch", add_cases); }

@@ -63,7 +63,7 @@ static au_business_t *start(au_breaker_t *breaker) {
   return business;
 }
 
-/* Waits for figures with this total, and returns them. */
+/* Waits for metrics with this total, and returns them. */
 static const au_figures_t *await_total(uint64_t total) {
   for (;;) {
     const au_figures_t *figures = au_business_acquire();
@@ -135,7 +135,7 @@ START_TEST(windows_end_at_minutes) {
 }
 END_TEST
 
-/* A transaction that stays open until it is told to commit. */
+/* A transaction that stays open until it is committed. */
 static PGconn *hold(const char *sql) {
   PGconn *conn = PQconnectdb(own_conninfo);
   ck_assert_int_eq(PQstatus(conn), CONNECTION_OK);
@@ -227,7 +227,7 @@ END_TEST
 
 /* --- the thread --- */
 
-START_TEST(figures_are_published) {
+START_TEST(metrics_are_published) {
   make_schema(3);
   store(database, "now() - interval '2 days'", "a", 2);
   store(database, "now() - interval '5 minutes'", "a", 3);
@@ -272,7 +272,7 @@ START_TEST(figures_are_published) {
 END_TEST
 
 /* "other" holds the rest, and a service that has this name. */
-START_TEST(the_largest_services_are_told_by_name) {
+START_TEST(the_largest_services_have_counts_of_their_own) {
   make_schema(3);
   for (int i = 0; i < 12; i++) {
     char name[16];
@@ -328,9 +328,9 @@ START_TEST(many_counters_are_folded_in_parts) {
 }
 END_TEST
 
-/* No reader's trouble: the figures are right without a fold, and stay without a
+/* No reader's trouble: the metrics are right without a fold, and stay without a
  * reading. */
-START_TEST(lasting_trouble_is_told_once) {
+START_TEST(lasting_trouble_is_logged_once) {
   make_schema(3);
   store(database, "now() - interval '5 minutes'", "a", 5);
   do_sql(database, "ALTER FUNCTION aurore.fold RENAME TO gone");
@@ -372,7 +372,7 @@ START_TEST(database_that_comes_late_or_goes_is_no_trouble) {
   const au_figures_t *figures = await_total(5);
   int64_t seen_us = figures->as_of_us;
   au_business_release(figures);
-  /* It goes: the last figures stay. */
+  /* It goes away: the last metrics stay. */
   do_sqlf(control, "ALTER DATABASE %s ALLOW_CONNECTIONS false", own_name);
   end_sessions("collectd aurore figures");
   figures = await_total(5);
@@ -429,10 +429,10 @@ static void add_cases(Suite *suite) {
   tcase_add_test(tcase, a_fold_waits_for_nobody);
   tcase_add_test(tcase, every_reading_is_exact);
   tcase = add_case(suite, "thread", set_up, tear_down);
-  tcase_add_test(tcase, figures_are_published);
-  tcase_add_test(tcase, the_largest_services_are_told_by_name);
+  tcase_add_test(tcase, metrics_are_published);
+  tcase_add_test(tcase, the_largest_services_have_counts_of_their_own);
   tcase_add_test(tcase, many_counters_are_folded_in_parts);
-  tcase_add_test(tcase, lasting_trouble_is_told_once);
+  tcase_add_test(tcase, lasting_trouble_is_logged_once);
   tcase_add_test(tcase, database_that_comes_late_or_goes_is_no_trouble);
   tcase_add_test(tcase, open_breaker_is_waited_for);
   tcase_add_test(tcase, stop_ends_it_at_once);

@@ -104,7 +104,7 @@ static const char *list(const au_dead_letter_filter_t *filter) {
   return text();
 }
 
-START_TEST(page_behind_the_end_has_the_total) {
+START_TEST(page_past_the_end_has_the_total) {
   insert("a", 5, "");
   const au_dead_letter_filter_t filter = {.limit = 10, .offset = 5};
   ck_assert_str_eq(list(&filter),
@@ -291,7 +291,7 @@ START_TEST(what_could_not_be_deleted_is_not_hidden) {
 }
 END_TEST
 
-START_TEST(answer_that_did_not_fit_is_told) {
+START_TEST(answer_that_did_not_fit_is_an_error) {
   insert("a", 1, "");
   au_uuid_t id = id_of_one();
   const au_dead_letter_filter_t filter = {.limit = 10};
@@ -309,7 +309,7 @@ static void add_cases(Suite *suite) {
   TCase *tcase = add_case(suite, "dead_letter", start, stop);
   tcase_add_test(tcase, many_services_become_other);
   tcase_add_test(tcase, oldest_is_of_all_services);
-  tcase_add_test(tcase, page_behind_the_end_has_the_total);
+  tcase_add_test(tcase, page_past_the_end_has_the_total);
   tcase_add_test(tcase, what_is_deleted_while_it_waits_is_not_shown);
   tcase_add_test(tcase, one_that_waits_is_marked);
   tcase_add_test(tcase, one_that_was_refused_meanwhile_still_waits);
@@ -320,7 +320,7 @@ static void add_cases(Suite *suite) {
   tcase_add_test(tcase, refusal_of_the_server_is_passed_on);
   tcase_add_test(tcase, what_could_not_be_stored_is_not_put_back);
   tcase_add_test(tcase, what_could_not_be_deleted_is_not_hidden);
-  tcase_add_test(tcase, answer_that_did_not_fit_is_told);
+  tcase_add_test(tcase, answer_that_did_not_fit_is_an_error);
 }
 
 int main(void) { return run_database_suite("dead_letter", add_cases); }

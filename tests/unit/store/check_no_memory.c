@@ -120,7 +120,7 @@ START_TEST(buffer_outlives_any_failed_allocation) {
 }
 END_TEST
 
-START_TEST(breaker_that_lacks_memory_is_told) {
+START_TEST(breaker_without_memory_is_an_error) {
   const au_breaker_config_t config = {.failures = 1, .successes = 1};
   au_breaker_t *breaker = NULL;
   fail_memory(1, 1);
@@ -276,7 +276,7 @@ END_TEST
 static void add_cases(Suite *suite) {
   TCase *tcase = add_case(suite, "buffer", memory_setup, NULL);
   tcase_add_loop_test(tcase, buffer_outlives_any_failed_allocation, 0, 6);
-  tcase_add_test(tcase, breaker_that_lacks_memory_is_told);
+  tcase_add_test(tcase, breaker_without_memory_is_an_error);
   if (has_server()) {
     tcase = add_case(suite, "database", batch_setup, batch_teardown);
     tcase_add_loop_test(tcase, batch_outlives_any_failed_allocation, 0, 2);

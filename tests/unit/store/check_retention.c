@@ -59,7 +59,7 @@ START_TEST(a_week_ahead_is_made_and_no_connection_is_kept) {
         "SELECT count(*) FROM pg_stat_activity WHERE application_name = "
         "'collectd aurore janitor' AND datname = current_database()",
         "0");
-  /* Somebody removes one; whoever notices wakes the janitor. */
+  /* Somebody removes one; the writer that notices wakes the janitor. */
   do_sql(database, "DO $$BEGIN EXECUTE 'DROP TABLE aurore.event_' || "
                    "to_char(current_date + 3, 'YYYYMMDD'); END$$");
   au_retention_wake(retention);
@@ -79,7 +79,7 @@ START_TEST(database_that_comes_late_is_found) {
 }
 END_TEST
 
-START_TEST(lasting_trouble_is_told_once) {
+START_TEST(lasting_trouble_is_logged_once) {
   create_database();
   do_sql(database, "CREATE SCHEMA aurore; "
                    "CREATE TABLE aurore.schema_version AS SELECT 1000 AS "
@@ -207,7 +207,7 @@ static const char rest_of_counters_sql[] =
     "SELECT hour FROM aurore.event_hour) AS t (at) "
     "WHERE at < current_date - 3";
 
-START_TEST(old_days_leave_the_table_and_the_figures) {
+START_TEST(old_days_leave_the_table_and_the_metrics) {
   make_days();
   assert_exact();
   au_retention_t *retention = start(NULL);
@@ -229,8 +229,8 @@ START_TEST(old_days_leave_the_table_and_the_figures) {
 }
 END_TEST
 
-/* Whoever waits for "made" knows that the look is over when it has dropped
- * nothing: the session is gone. */
+/* When the partitions are made and its session is gone, the janitor has ended a
+ * run in which it dropped nothing. */
 static void await_idle(void) {
   await(database,
         "SELECT count(*) FROM aurore.partitions() "
@@ -335,7 +335,7 @@ START_TEST(a_long_query_is_waited_for_and_blocks_nobody) {
 }
 END_TEST
 
-/* Leaves a detach behind that was cut off while it waited. */
+/* Leaves a detach unfinished that was cut off while it waited. */
 static void cut_off_detach(int days_ago) {
   PGconn *reader = hold_read();
   PGconn *conn = PQconnectdb(own_conninfo);
@@ -463,7 +463,7 @@ START_TEST(another_process_that_drops_is_waited_for) {
 }
 END_TEST
 
-START_TEST(a_role_that_does_not_own_the_table_is_told_so_once) {
+START_TEST(a_role_that_does_not_own_the_table_is_logged_once) {
   make_days();
   do_sqlf(database,
           "CREATE ROLE %s LOGIN; GRANT USAGE ON SCHEMA aurore TO %s; "
@@ -487,8 +487,8 @@ START_TEST(a_role_that_does_not_own_the_table_is_told_so_once) {
 }
 END_TEST
 
-/* Nothing may stand in front of the statement that detaches. */
-START_TEST(days_are_dropped_behind_a_pooler) {
+/* Nothing may come before the statement that detaches. */
+START_TEST(days_are_dropped_through_a_pooler) {
   make_days();
   bouncer_t bouncer;
   start_bouncer(&bouncer, own_conninfo, own_name);
@@ -503,7 +503,7 @@ START_TEST(days_are_dropped_behind_a_pooler) {
 END_TEST
 
 /* PostgreSQL detaches nothing concurrently while there is one. */
-START_TEST(a_default_partition_is_told_once) {
+START_TEST(a_default_partition_is_logged_once) {
   make_days();
   do_sql(database, "CREATE TABLE aurore.rest PARTITION OF aurore.event "
                    "DEFAULT");
@@ -524,11 +524,11 @@ static void add_cases(Suite *suite) {
   TCase *tcase = add_case(suite, "retention", setup, teardown);
   tcase_add_test(tcase, a_week_ahead_is_made_and_no_connection_is_kept);
   tcase_add_test(tcase, database_that_comes_late_is_found);
-  tcase_add_test(tcase, lasting_trouble_is_told_once);
+  tcase_add_test(tcase, lasting_trouble_is_logged_once);
   tcase_add_test(tcase, open_breaker_is_waited_for);
   tcase_add_test(tcase, stop_ends_it_at_once);
   TCase *dropping = add_case(suite, "dropping", setup, teardown);
-  tcase_add_test(dropping, old_days_leave_the_table_and_the_figures);
+  tcase_add_test(dropping, old_days_leave_the_table_and_the_metrics);
   tcase_add_test(dropping, nothing_is_dropped_too_early);
   tcase_add_test(dropping, a_long_query_is_waited_for_and_blocks_nobody);
   tcase_add_test(dropping, what_a_crash_leaves_behind_is_finished);
@@ -536,10 +536,10 @@ static void add_cases(Suite *suite) {
   tcase_add_test(dropping, events_of_a_dropped_day_are_dropped_with_the_next);
   tcase_add_test(dropping, several_at_once_do_not_disturb_each_other);
   tcase_add_test(dropping, another_process_that_drops_is_waited_for);
-  tcase_add_test(dropping, a_role_that_does_not_own_the_table_is_told_so_once);
-  tcase_add_test(dropping, a_default_partition_is_told_once);
+  tcase_add_test(dropping, a_role_that_does_not_own_the_table_is_logged_once);
+  tcase_add_test(dropping, a_default_partition_is_logged_once);
   if (has_bouncer())
-    tcase_add_test(dropping, days_are_dropped_behind_a_pooler);
+    tcase_add_test(dropping, days_are_dropped_through_a_pooler);
 }
 
 int main(void) { return run_database_suite("retention", add_cases); }

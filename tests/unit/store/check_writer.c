@@ -145,7 +145,7 @@ static void await_stored(unsigned count) {
         text);
 }
 
-/* Each event once, and the figures say so. */
+/* Each event once, and the metrics say so. */
 static void check_stored(unsigned count) {
   char text[16];
   snprintf(text, sizeof(text), "%u", count);
@@ -193,7 +193,7 @@ START_TEST(database_that_comes_late_is_waited_for) {
   start_writer();
   while (au_breaker_snapshot(breaker).state == AU_BREAKER_CLOSED)
     poll(NULL, 0, 5);
-  poll(NULL, 0, 50); /* more failures, which are not told */
+  poll(NULL, 0, 50); /* more failures, which are not logged */
   do_sqlf(control, "CREATE DATABASE %s_late", own_name);
   drain();
   ck_assert_int_eq(log_matches(), 1);
@@ -368,7 +368,7 @@ START_TEST(partition_that_cannot_be_made_is_waited_for) {
 }
 END_TEST
 
-START_TEST(schema_that_is_newer_is_told) {
+START_TEST(newer_schema_is_logged) {
   make_schema(1);
   do_sql(database, "INSERT INTO aurore.schema_version (version) "
                    "SELECT max(version) + 1 FROM aurore.schema_version");
@@ -385,7 +385,7 @@ END_TEST
 
 /* Somebody else has the lane: nothing is stored, nothing is taken; when that is
  * settled it goes on. */
-START_TEST(fenced_lane_is_told_and_goes_on_when_it_is_settled) {
+START_TEST(fenced_lane_is_logged_and_resumes_when_resolved) {
   start_writer();
   append(0, 3);
   await_stored(3);
@@ -464,9 +464,9 @@ static void add_cases(Suite *suite) {
   tcase = add_case(suite, "away", writer_setup, writer_teardown);
   tcase_add_test(tcase, database_that_comes_late_is_waited_for);
   tcase_add_test(tcase, connection_that_dies_idle_is_made_again);
-  tcase_add_test(tcase, schema_that_is_newer_is_told);
+  tcase_add_test(tcase, newer_schema_is_logged);
   tcase = add_case(suite, "fence", writer_setup, writer_teardown);
-  tcase_add_test(tcase, fenced_lane_is_told_and_goes_on_when_it_is_settled);
+  tcase_add_test(tcase, fenced_lane_is_logged_and_resumes_when_resolved);
   tcase = add_case(suite, "stop", writer_setup, writer_teardown);
   tcase_add_loop_test(tcase, giving_up_ends_every_wait, 0, 2);
   tcase_add_test(tcase, stopped_writer_does_not_count_as_a_failure);

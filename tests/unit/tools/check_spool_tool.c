@@ -62,8 +62,8 @@ START_TEST(good_spool_is_good) {
 }
 END_TEST
 
-/* As recovery has it: what stands behind the last group was never acknowledged,
- * and a new segment was begun behind it. */
+/* As recovery has it: what follows the last group was never acknowledged, and a
+ * new segment was begun after it. */
 START_TEST(torn_tail_of_an_older_segment_is_no_damage) {
   au_spool_t *spool = open_spool(NULL, SEGMENT_BYTES);
   ck_assert_int_eq(append(spool, 1, 1, 40), AU_OK);
