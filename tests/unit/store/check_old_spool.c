@@ -44,11 +44,12 @@ static void start(void) {
   migrate(database);
   ensure(database, INT64_C(20051), INT64_C(20051)); /* 2024-11-24 */
   for (int i = 1; i <= 2; i++) {
-    do_sqlf(database, "INSERT INTO aurore.dead_letter (id, event_id, service, event, "
-             "failure_reason, spool_id, lane, seq, reprocessed) VALUES "
-             "('d1000000-0000-4000-8000-00000000000%d', gen_random_uuid(), "
-             "'s', '', 'r', gen_random_uuid(), 0, %d, true)",
-             i, i);
+    do_sqlf(database,
+            "INSERT INTO aurore.dead_letter (id, event_id, service, event, "
+            "failure_reason, spool_id, lane, seq, reprocessed) VALUES "
+            "('d1000000-0000-4000-8000-00000000000%d', gen_random_uuid(), "
+            "'s', '', 'r', gen_random_uuid(), 0, %d, true)",
+            i, i);
   }
   make_directory(directory);
   copy_old_spool(directory);
