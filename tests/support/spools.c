@@ -77,8 +77,8 @@ au_status_t append(au_spool_t *spool, uint64_t value, size_t count,
   for (size_t i = 0; i < count; i++) {
     uint8_t *row = au_bytes_extend(&rows.bytes, size);
     ck_assert_ptr_nonnull(row);
-    memset(row, 'x', size);
     uint64_t own = value + i;
+    memset(row, (int)(own % 251) + 1, size);
     memcpy(row, &own, sizeof(own));
     rows.length[i] = size;
   }
@@ -184,6 +184,14 @@ void overwrite(uint64_t number, uint64_t offset, uint8_t byte, size_t size) {
   int fd = open_segment(number, O_RDWR);
   ck_assert_int_eq(pwrite(fd, data, size, (off_t)offset), (ssize_t)size);
   close(fd);
+}
+
+void flip(uint64_t number, uint64_t offset, uint8_t bits) {
+  int fd = open_segment(number, O_RDWR);
+  uint8_t byte;
+  ck_assert_int_eq(pread(fd, &byte, 1, (off_t)offset), 1);
+  close(fd);
+  overwrite(number, offset, byte ^ bits, 1);
 }
 
 uint64_t group_size(size_t rows, uint32_t size) {

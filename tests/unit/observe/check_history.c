@@ -15,9 +15,6 @@
 #include "support/suite.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -238,15 +235,15 @@ START_TEST(what_is_no_object_is_passed_over) {
       "{",
   };
   seen_t seen;
-  size_t count = sizeof(wrong) / sizeof(wrong[0]);
-  for (size_t i = 0; i < count; i++) {
-    ck_assert_int_eq(append((int)i + 1), AU_OK);
+  int count = COUNT_OF(wrong);
+  for (int i = 0; i < count; i++) {
+    ck_assert_int_eq(append(i + 1), AU_OK);
     ck_assert_int_eq(append_text(wrong[i]), AU_OK);
     ck_assert_int_eq(append_text(""), AU_OK); /* neither, and not counted */
   }
   ck_assert_int_eq(read_back(LINES, &seen), AU_OK);
-  check_seen(&seen, 1, (int)count);
-  ck_assert_uint_eq(seen.passed, count);
+  check_seen(&seen, 1, count);
+  ck_assert_uint_eq(seen.passed, (size_t)count);
 }
 END_TEST
 
