@@ -3,8 +3,8 @@
  * check_match - which route a path means, in a table of the test's own and in
  * the real one.
  */
-#include "http/private.h"
 #include "api/routes.h"
+#include "http/private.h"
 #include "support/suite.h"
 
 #include <stdlib.h>
