@@ -46,6 +46,14 @@ def set_aside(api, events):
     return [letter for letter in letters if letter["eventId"] in ids]
 
 
+def set_aside_once(api):
+    """A dead letter whose event would be stored now."""
+    refuse(api.database)
+    [letter] = set_aside(api, event("poison"))
+    allow(api.database)
+    return letter
+
+
 def patch(api, letter_id, **keywords):
     keywords.setdefault("timeout", 60)
     return api.session.patch(api.url(f"/dlq/{letter_id}/reprocess"), **keywords)
@@ -72,6 +80,7 @@ def check_figures(api, accepted, stored):
 @pytest.fixture(scope="module")
 def shown(api):
     """Twelve dead letters of three services; one of them was reprocessed."""
+    wait_until(api.database.has_schema, 30, "there is no schema")
     for path in ("/dlq", "/dlq/"):
         assert api.get(path).json() == {
             "events": [], "total": 0, "limit": 100, "offset": 0
@@ -471,9 +480,7 @@ def test_killed_between_keeping_and_marking(programs, database, backends):
     api = programs.collectd(database, {"Lanes": 2})
     api.buffer["SpoolDirectory"] = api.directory / "spool"
     api.start()
-    refuse(database)
-    [letter] = set_aside(api, event("poison"))
-    allow(database)
+    letter = set_aside_once(api)
     with Held(database) as held:
         # And once more after the restart: now there are two rows of it.
         for attempt in (1, 2):
@@ -596,9 +603,7 @@ def test_lost_with_the_memory_it_waited_in(programs, database):
     """Without a spool the event is lost with the process; the dead letter is
     still there to put it back."""
     api = programs.collectd(database).start()
-    refuse(database)
-    [letter] = set_aside(api, event("poison"))
-    allow(database)
+    letter = set_aside_once(api)
     with Held(database) as held:
         thread, _ = in_background(api, letter["id"])
         held.wait_marking()
@@ -613,9 +618,7 @@ def test_lost_with_the_memory_it_waited_in(programs, database):
 
 def test_lost_after_it_was_marked(programs, database):
     api = programs.collectd(database).start()
-    refuse(database)
-    [letter] = set_aside(api, event("poison"))
-    allow(database)
+    letter = set_aside_once(api)
     mark = (
         "UPDATE aurore.dead_letter SET reprocessed = true,"
         " reprocessed_at = now() - interval '%s minutes'"
@@ -632,9 +635,7 @@ def test_lost_after_it_was_marked(programs, database):
 def test_the_database_goes_away_before_it_is_marked(programs, own_postgres):
     database = own_postgres.create_database()
     api = programs.collectd(database).start()
-    refuse(database)
-    [letter] = set_aside(api, event("poison"))
-    allow(database)
+    letter = set_aside_once(api)
     with Held(database) as held:
         thread, answers = in_background(api, letter["id"])
         held.wait_marking()
@@ -663,9 +664,7 @@ def test_two_collectds_put_it_back(programs, database):
     first.buffer["SpoolDirectory"] = first.directory / "spool"
     first.start()
     second.start()
-    refuse(database)
-    [letter] = set_aside(first, event("poison"))
-    allow(database)
+    letter = set_aside_once(first)
     with Held(database) as held:
         thread, answers = in_background(first, letter["id"])
         held.wait_marking()
@@ -690,9 +689,7 @@ def test_two_collectds_put_it_back(programs, database):
 
 def test_no_room_for_it(programs, database):
     api = programs.collectd(database, {"Capacity": 1}).start()
-    refuse(database)
-    [letter] = set_aside(api, event("poison"))
-    allow(database)
+    letter = set_aside_once(api)
     api.rest()
     holder = psycopg2.connect(database.conninfo)
     with holder.cursor() as cursor:

@@ -7,8 +7,8 @@
 #define SUPPORT_BODIES_H
 
 #include "event/ingest.h"
+#include "support/suite.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -148,25 +148,5 @@ static inline void assert_refused(const char *json, const char *errors) {
                      "service")) "," FIELD("message",                          \
                                            IS_STRING("message") "," NOT_EMPTY( \
                                                "message")) "]"
-
-/* --- a suite --------------------------------------------------------------*/
-
-#define COUNT_OF(array) ((int)(sizeof(array) / sizeof((array)[0])))
-
-static inline TCase *make_case(Suite *suite, const char *name) {
-  TCase *tcase = tcase_create(name);
-  tcase_add_checked_fixture(tcase, set_up, tear_down);
-  tcase_set_timeout(tcase, 60);
-  suite_add_tcase(suite, tcase);
-  return tcase;
-}
-
-static inline int run_suite(Suite *suite) {
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
-}
 
 #endif

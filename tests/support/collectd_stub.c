@@ -81,6 +81,21 @@ int plugin_dispatch_values(const value_list_t *list) {
   return 0;
 }
 
+void stub_identity(const value_list_t *list, char *text, size_t size) {
+  (void)snprintf(text, size, "%s/%s-%s/%s-%s", list->host, list->plugin,
+                 list->plugin_instance, list->type, list->type_instance);
+}
+
+const value_list_t *stub_value_of(const char *wanted) {
+  char text[700];
+  for (size_t i = 0; i < stub_value_count; i++) {
+    stub_identity(&stub_values[i], text, sizeof(text));
+    if (strcmp(text, wanted) == 0)
+      return &stub_values[i];
+  }
+  ck_abort_msg("%s was not dispatched", wanted);
+}
+
 /* -1: nobody listens, which is no error. */
 int plugin_dispatch_notification(const notification_t *notification) {
   ck_assert_uint_lt(stub_notification_count, 8);

@@ -29,6 +29,11 @@ extern size_t stub_registrations; /* of types, those that replace included */
 extern cdtime_t stub_now;
 extern cdtime_t stub_interval;
 
+/* "host/plugin-instance/type-instance", as collectd names a value. */
+void stub_identity(const value_list_t *list, char *text, size_t size);
+/* The value of that identity, which must have been dispatched. */
+const value_list_t *stub_value_of(const char *identity);
+
 /* Forgets everything. */
 void stub_reset(void);
 

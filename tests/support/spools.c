@@ -6,6 +6,7 @@
 
 #include "faults/oracle.h"
 #include "metrics/metrics.h"
+#include "support/rows.h"
 
 #include <check.h>
 #include <dirent.h>
@@ -68,23 +69,6 @@ void teardown(void) {
 /* --- a spool and its rows --------------------------------------------------
  */
 
-typedef struct told {
-  au_waiter_t waiter; /* the first member */
-  pthread_mutex_t lock;
-  pthread_cond_t changed;
-  bool is_done;
-  au_status_t status;
-} told_t;
-
-static void told_done(au_waiter_t *waiter, au_status_t status) {
-  told_t *told = (told_t *)waiter;
-  pthread_mutex_lock(&told->lock);
-  told->is_done = true;
-  told->status = status;
-  pthread_cond_signal(&told->changed);
-  pthread_mutex_unlock(&told->lock);
-}
-
 au_status_t append(au_spool_t *spool, uint64_t value, size_t count,
                    uint32_t size) {
   au_rows_t rows = {.count = count};
@@ -93,19 +77,17 @@ au_status_t append(au_spool_t *spool, uint64_t value, size_t count,
   for (size_t i = 0; i < count; i++) {
     uint8_t *row = au_bytes_extend(&rows.bytes, size);
     ck_assert_ptr_nonnull(row);
-    memset(row, 'x', size);
     uint64_t own = value + i;
+    memset(row, (int)(own % 251) + 1, size);
     memcpy(row, &own, sizeof(own));
     rows.length[i] = size;
   }
   uint64_t bytes = count * au_frame_size(size);
-  told_t told = {.waiter.done = told_done,
-                 .lock = PTHREAD_MUTEX_INITIALIZER,
-                 .changed = PTHREAD_COND_INITIALIZER};
+  answer_t answer = ANSWER_INIT;
   atomic_fetch_add(&usage.events, count);
   atomic_fetch_add(&usage.bytes, bytes);
   is_in_spool = true;
-  au_status_t status = au_spool_append(spool, &rows, &told.waiter);
+  au_status_t status = au_spool_append(spool, &rows, &answer.waiter);
   is_in_spool = false;
   rows_drop(&rows);
   if (status == AU_OK) /* not of durability "commit" */
@@ -115,11 +97,7 @@ au_status_t append(au_spool_t *spool, uint64_t value, size_t count,
     atomic_fetch_sub(&usage.bytes, bytes);
     return status;
   }
-  pthread_mutex_lock(&told.lock);
-  while (!told.is_done)
-    pthread_cond_wait(&told.changed, &told.lock);
-  pthread_mutex_unlock(&told.lock);
-  return told.status;
+  return await_answer(&answer, status);
 }
 
 au_status_t try_open(const au_io_t *io, uint64_t segment_bytes,
@@ -206,6 +184,14 @@ void overwrite(uint64_t number, uint64_t offset, uint8_t byte, size_t size) {
   int fd = open_segment(number, O_RDWR);
   ck_assert_int_eq(pwrite(fd, data, size, (off_t)offset), (ssize_t)size);
   close(fd);
+}
+
+void flip(uint64_t number, uint64_t offset, uint8_t bits) {
+  int fd = open_segment(number, O_RDWR);
+  uint8_t byte;
+  ck_assert_int_eq(pread(fd, &byte, 1, (off_t)offset), 1);
+  close(fd);
+  overwrite(number, offset, byte ^ bits, 1);
 }
 
 uint64_t group_size(size_t rows, uint32_t size) {

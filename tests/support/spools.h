@@ -37,8 +37,8 @@ au_spool_t *open_spool(const au_io_t *io, uint64_t segment_bytes);
 /* Makes a spool of rows 1 to "rows", each a group by itself. */
 void make_spool(uint64_t rows, uint32_t size, uint64_t segment_bytes);
 
-/* Appends rows of "size" bytes that begin with their value, as one request, and
- * waits for the answer. */
+/* Appends rows of "size" bytes, which begin with their value and are filled
+ * with value % 251 + 1, as one request, and waits for the answer. */
 au_status_t append(au_spool_t *spool, uint64_t value, size_t count,
                    uint32_t size);
 /* Set while the thread is in the spool's append. */
@@ -65,6 +65,7 @@ uint64_t damaged(void);
 
 uint64_t newest_segment(void);
 void overwrite(uint64_t number, uint64_t offset, uint8_t byte, size_t size);
+void flip(uint64_t number, uint64_t offset, uint8_t bits);
 
 /* From now on notices are counted by severity, and lines of the log. */
 extern int notices[3];

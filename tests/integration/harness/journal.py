@@ -11,7 +11,7 @@ import random
 import threading
 import time
 
-from .wait import wait_until
+from .senders import Senders
 
 # What PostgreSQL refuses once refuse_poison() has told it to. The door lets it
 # pass: nothing is wrong with it but for the database's own rules.
@@ -156,7 +156,7 @@ def _read_accepted(request, body):
     return body.get("event_ids"), refused
 
 
-class Clients:
+class Clients(Senders):
     """Clients of one collectd that send until stop. "address" is a function
     that returns its port: it may be another one after a restart.
 
@@ -168,54 +168,24 @@ class Clients:
     def __init__(
         self, journal, address, seed, count=4, pause=0.01, largest=60, pad=0
     ):
+        super().__init__(
+            (random.Random(f"{seed} client {number}"),) for number in range(count)
+        )
         self.journal = journal
         self._address = address
         self._pause = pause
         self._largest = largest
         self._pad = pad
-        self._stop = threading.Event()
-        self.failures = []
         self.statuses = {}
-        self._threads = [
-            threading.Thread(
-                target=self._run,
-                args=(random.Random(f"{seed} client {number}"),),
-                daemon=True,
-            )
-            for number in range(count)
-        ]
-
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stop()
-
-    def ask_to_stop(self):
-        self._stop.set()
-
-    def stop(self):
-        self.ask_to_stop()
-        for thread in self._threads:
-            thread.join(120)
-            assert not thread.is_alive(), "a client does not end"
-        self.check()
-
-    def check(self):
-        assert not self.failures, self.failures[0]
 
     def wait_acknowledged(self, more, timeout=60):
         """Until so many more events have been acknowledged."""
-        enough = self.journal.acknowledged + more
-        wait_until(
-            lambda: self.journal.acknowledged >= enough or self.failures,
+        self.wait_until_more(
+            lambda: self.journal.acknowledged,
+            more,
             timeout,
-            lambda: f"{self.journal.acknowledged} of {enough} events are "
-            f"acknowledged; answers: {self.statuses}",
+            lambda: f"; answers: {self.statuses}",
         )
-        self.check()
 
     def _run(self, chance):
         connection = None

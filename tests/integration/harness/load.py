@@ -6,10 +6,10 @@ import threading
 
 import requests
 
-from .wait import wait_until
+from .senders import Senders
 
 
-class Load:
+class Load(Senders):
     """A context: inside of it the clients send, at its end they have stopped.
 
     acknowledged   {event id: message} of what was answered 202
@@ -19,42 +19,17 @@ class Load:
     """
 
     def __init__(self, collectd, threads=4, events=10):
+        super().__init__((number,) for number in range(threads))
         self._url = collectd.url("/events")
         self._events = events
-        self._stop = threading.Event()
         self._lock = threading.Lock()
-        self._threads = [
-            threading.Thread(target=self._run, args=(number,), daemon=True)
-            for number in range(threads)
-        ]
-        self._failures = []
         self.acknowledged = {}
         self.unanswered = set()
         self.refused = 0
 
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stop()
-
-    def stop(self):
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(60)
-            assert not thread.is_alive(), "a client does not end"
-        assert not self._failures, self._failures[0]
-
     def wait_acknowledged(self, more, timeout=30):
         """Until so many more events have been acknowledged."""
-        enough = len(self.acknowledged) + more
-        wait_until(
-            lambda: len(self.acknowledged) >= enough or self._failures,
-            timeout,
-            lambda: f"{len(self.acknowledged)} of {enough} are acknowledged",
-        )
+        self.wait_until_more(lambda: len(self.acknowledged), more, timeout)
 
     def _run(self, number):
         session = requests.Session()
@@ -65,8 +40,8 @@ class Load:
             sent += size
             try:
                 self._send(session, messages)
-            except Exception as error:  # told by stop()
-                self._failures.append(repr(error))
+            except Exception as error:  # raised by stop()
+                self.failures.append(repr(error))
                 return
         session.close()
 

@@ -7,6 +7,7 @@
 
 #include "api/event_page.h"
 #include "base/clock.h"
+#include "support/suite.h"
 
 /* A page of the events of 1970, all of the service "s". */
 static au_page_t make_page(unsigned size, const char *service) {
@@ -100,21 +101,11 @@ START_TEST(all_pages_together_are_bounded) {
 }
 END_TEST
 
-static Suite *page_suite(void) {
-  Suite *suite = suite_create("page");
-  TCase *tcase = add_case(suite, "page");
+static void add_cases(Suite *suite) {
+  TCase *tcase = add_case(suite, "page", set_up_database, tear_down_database);
   tcase_add_test(tcase, nothing_is_a_whole_answer);
   tcase_add_test(tcase, what_a_page_holds_is_given_back);
   tcase_add_test(tcase, all_pages_together_are_bounded);
-  return suite;
 }
 
-int main(void) {
-  if (!has_server("check_page"))
-    return TEST_SKIPPED;
-  SRunner *runner = srunner_create(page_suite());
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
-}
+int main(void) { return run_database_suite("page", add_cases); }

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
  * check_bytes - the byte buffer, the clocks and the log: what everything else
- * stands on.
+ * is built on.
  */
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "support/suite.h"
 
-#include <check.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -237,10 +237,8 @@ START_TEST(without_a_sink_a_notice_goes_nowhere) {
 }
 END_TEST
 
-static Suite *bytes_suite(void) {
-  Suite *suite = suite_create("bytes");
-  TCase *buffer = tcase_create("buffer");
-  tcase_add_checked_fixture(buffer, empty, drop);
+static void add_cases(Suite *suite) {
+  TCase *buffer = add_case(suite, "buffer", empty, drop);
   tcase_add_test(buffer, puts_follow_each_other);
   tcase_add_test(buffer, grows_and_keeps_what_it_holds);
   tcase_add_test(buffer, an_empty_put_changes_nothing);
@@ -250,27 +248,16 @@ static Suite *bytes_suite(void) {
   tcase_add_test(buffer, failure_is_sticky_until_cleared);
   tcase_add_test(buffer, a_size_that_wraps_fails);
   tcase_add_test(buffer, clear_keeps_memory_up_to_a_bound);
-  suite_add_tcase(suite, buffer);
-  TCase *clock = tcase_create("clock");
+  TCase *clock = add_case(suite, "clock", NULL, NULL);
   tcase_add_test(clock, seconds_become_nanoseconds);
   tcase_add_test(clock, a_deadline_is_split);
   tcase_add_test(clock, clocks_go_on);
-  suite_add_tcase(suite, clock);
-  TCase *log = tcase_create("log");
-  tcase_add_checked_fixture(log, set_sinks, unset_sinks);
+  TCase *log = add_case(suite, "log", set_sinks, unset_sinks);
   tcase_add_test(log, a_line_reaches_the_sink);
   tcase_add_test(log, a_line_is_one_line);
   tcase_add_test(log, a_long_line_is_cut_between_characters);
   tcase_add_test(log, a_notice_reaches_its_sink);
   tcase_add_test(log, without_a_sink_a_notice_goes_nowhere);
-  suite_add_tcase(suite, log);
-  return suite;
 }
 
-int main(void) {
-  SRunner *runner = srunner_create(bytes_suite());
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
-}
+int main(void) { return run_suite("bytes", add_cases); }

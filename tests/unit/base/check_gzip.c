@@ -3,15 +3,15 @@
  * A gzip body: what comes out, where the limit is, and what is refused.
  */
 #include "base/gzip.h"
+#include "support/suite.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
 
 #define ROOM ((size_t)1 << 20)
 
-/* Deflates "size" bytes as one gzip member behind what "to" has. */
+/* Deflates "size" bytes as one gzip member after what "to" has. */
 static size_t deflate_to(unsigned char *to, size_t used, const void *data,
                          size_t size) {
   z_stream stream;
@@ -145,9 +145,8 @@ START_TEST(plain_text_is_refused) {
 }
 END_TEST
 
-int main(void) {
-  Suite *suite = suite_create("gzip");
-  TCase *tc = tcase_create("inflate");
+static void add_cases(Suite *suite) {
+  TCase *tc = add_case(suite, "inflate", NULL, NULL);
   tcase_add_test(tc, a_member_comes_out_as_it_went_in);
   tcase_add_test(tc, several_members_are_one_body);
   tcase_add_test(tc, an_empty_member_is_an_empty_body);
@@ -158,10 +157,6 @@ int main(void) {
   tcase_add_test(tc, every_changed_trailer_is_refused);
   tcase_add_test(tc, what_follows_is_refused);
   tcase_add_test(tc, plain_text_is_refused);
-  suite_add_tcase(suite, tc);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
+
+int main(void) { return run_suite("gzip", add_cases); }

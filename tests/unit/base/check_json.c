@@ -6,8 +6,8 @@
  */
 #include "base/json.h"
 #include "base/utf8.h"
+#include "support/suite.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -135,26 +135,15 @@ START_TEST(texts_end_at_their_nul) {
 }
 END_TEST
 
-static Suite *json_suite(void) {
-  Suite *suite = suite_create("json");
-  TCase *utf8 = tcase_create("utf8");
-  tcase_set_timeout(utf8, 60);
+static void add_cases(Suite *suite) {
+  TCase *utf8 = add_case(suite, "utf8", NULL, NULL);
   tcase_add_test(utf8, every_code_has_one_valid_form);
   tcase_add_test(utf8, no_byte_is_valid_where_it_does_not_belong);
   tcase_add_test(utf8, length_counts_code_points_at_every_offset);
-  suite_add_tcase(suite, utf8);
-  TCase *string = tcase_create("strings");
+  TCase *string = add_case(suite, "strings", NULL, NULL);
   tcase_add_loop_test(string, strings_have_the_fewest_escapes, 0,
                       sizeof(strings) / sizeof(strings[0]));
   tcase_add_test(string, texts_end_at_their_nul);
-  suite_add_tcase(suite, string);
-  return suite;
 }
 
-int main(void) {
-  SRunner *runner = srunner_create(json_suite());
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
-}
+int main(void) { return run_suite("json", add_cases); }

@@ -6,8 +6,8 @@
 
 #include "base/clock.h"
 #include "base/timestamp.h"
+#include "support/suite.h"
 
-#include <check.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -464,12 +464,8 @@ START_TEST(formats_of_all_years) {
 }
 END_TEST
 
-#define COUNT_OF(array) ((int)(sizeof(array) / sizeof((array)[0])))
-
-static Suite *event_suite(void) {
-  Suite *suite = suite_create("event");
-  TCase *ids = tcase_create("ids");
-  tcase_set_timeout(ids, 60);
+static void add_cases(Suite *suite) {
+  TCase *ids = add_case(suite, "ids", NULL, NULL);
   tcase_add_test(ids, v7_says_its_time);
   tcase_add_test(ids, v7_grows_strictly);
   tcase_add_test(ids, v7_grows_strictly_over_all_threads);
@@ -477,22 +473,13 @@ static Suite *event_suite(void) {
   tcase_add_test(ids, a_child_draws_its_own);
   tcase_add_test(ids, text_and_back);
   tcase_add_test(ids, what_is_no_uuid);
-  suite_add_tcase(suite, ids);
-  TCase *times = tcase_create("times");
+  TCase *times = add_case(suite, "times", NULL, NULL);
   tcase_add_loop_test(times, text_times, 0, COUNT_OF(texts));
   tcase_add_loop_test(times, number_times, 0, COUNT_OF(numbers));
   tcase_add_loop_test(times, formats_of_all_years, 0, COUNT_OF(formats));
   tcase_add_test(times, a_nul_inside_is_no_time);
   tcase_add_test(times, a_million_digits_end);
   tcase_add_test(times, every_day_and_back);
-  suite_add_tcase(suite, times);
-  return suite;
 }
 
-int main(void) {
-  SRunner *runner = srunner_create(event_suite());
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
-}
+int main(void) { return run_suite("event", add_cases); }

@@ -4,9 +4,9 @@
  * two files that are made from it, conf.d/aurore.conf and the manual page.
  */
 #include "config/options.h"
-#include "support/made_files.h"
+#include "support/files.h"
+#include "support/suite.h"
 
-#include <check.h>
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,18 +71,8 @@ static void check_is_allowed(au_side_t side, const char *name,
   au_options_fini(&options);
 }
 
-static FILE *open_conf(void) {
-  const char *source = getenv("top_srcdir");
-  char name[1024];
-  snprintf(name, sizeof(name), "%s/conf.d/aurore.conf",
-           source != NULL ? source : ".");
-  FILE *file = fopen(name, "r");
-  ck_assert_msg(file != NULL, "could not open %s", name);
-  return file;
-}
-
 /* An option of the file: "  Name value" or "  #Name value"; prose has a space
- * behind its "#". */
+ * after its "#". */
 static bool read_option(const char *line, char name[64], char value[256],
                         bool *is_active) {
   const char *at = line + strspn(line, " ");
@@ -130,7 +120,7 @@ START_TEST(the_installed_file_shows_every_option) {
   char comment[4096] = ""; /* since the last empty line */
   unsigned seen[64] = {0};
   int side = -1;
-  FILE *file = open_conf();
+  FILE *file = open_source_file("conf.d/aurore.conf");
   while (fgets(line, sizeof(line), file) != NULL) {
     char name[64];
     char value[256];
@@ -160,24 +150,14 @@ START_TEST(the_installed_file_shows_every_option) {
 }
 END_TEST
 
-static Suite *option_files_suite(void) {
-  Suite *suite = suite_create("option files");
-  TCase *table = tcase_create("table");
+static void add_cases(Suite *suite) {
+  TCase *table = add_case(suite, "table", NULL, NULL);
   tcase_add_test(table, every_option_has_its_help);
   tcase_add_test(table, both_plugins_begin_with_a_group);
-  suite_add_tcase(suite, table);
-  TCase *files = tcase_create("files");
+  TCase *files = add_case(suite, "files", NULL, NULL);
   tcase_add_test(files, the_configuration_file_is_made_from_the_table);
   tcase_add_test(files, the_manual_page_is_made_from_the_table);
   tcase_add_test(files, the_installed_file_shows_every_option);
-  suite_add_tcase(suite, files);
-  return suite;
 }
 
-int main(void) {
-  SRunner *runner = srunner_create(option_files_suite());
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
-}
+int main(void) { return run_suite("option_files", add_cases); }

@@ -4,8 +4,8 @@
  * threads; the backoff by its bounds.
  */
 #include "database/breaker.h"
+#include "support/suite.h"
 
-#include <check.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -15,7 +15,7 @@
 #define FAILURES 5
 #define SUCCESSES 2
 
-/* What was told, in order. */
+/* What was reported, in order. */
 typedef struct told {
   au_breaker_state_t from[64];
   au_breaker_state_t to[64];
@@ -167,7 +167,7 @@ START_TEST(a_late_answer_has_no_say) {
 END_TEST
 
 /* A listener that uses the breaker itself: many changes come up while one is
- * told, more than are kept; the last one told is the state. */
+ * reported, more than are kept; the last one reported is the state. */
 static told_t restless_told;
 
 static void restless(au_breaker_state_t from, au_breaker_state_t to,
@@ -186,7 +186,7 @@ static void restless(au_breaker_state_t from, au_breaker_state_t to,
   is_nested = false;
 }
 
-START_TEST(changes_while_one_is_told_are_told_in_order) {
+START_TEST(changes_are_reported_in_order) {
   au_breaker_t *breaker = NULL;
   const au_breaker_config_t config = {.failures = 1,
                                       .successes = 1,
@@ -221,8 +221,8 @@ START_TEST(an_endless_timeout_does_not_wrap) {
 }
 END_TEST
 
-/* The model: the same rules, told in another way. A permit is a number; those
- * that still have a say are in "live". */
+/* The model: the same rules, written in another way. A permit is a number;
+ * those that still have a say are in "live". */
 typedef struct model {
   int state;
   unsigned failures;
@@ -334,14 +334,14 @@ START_TEST(does_what_the_model_does) {
 }
 END_TEST
 
-/* Many threads and a clock that runs fast: the changes are told one at a time
- * and in order, and never are two probes out. */
+/* Many threads and a clock that runs fast: the changes are reported one at a
+ * time and in order, and never are two probes out. */
 typedef struct crowd {
   au_breaker_t *breaker;
   _Atomic int64_t clock;
   _Atomic int probes;
   _Atomic int telling;
-  _Atomic int last; /* what was told last */
+  _Atomic int last; /* what was reported last */
   _Atomic unsigned told;
   _Atomic bool wrong;
 } crowd_t;
@@ -450,35 +450,23 @@ START_TEST(odd_bounds_are_put_right) {
 }
 END_TEST
 
-static Suite *breaker_suite(void) {
-  Suite *suite = suite_create("breaker");
-  TCase *rules = tcase_create("rules");
+static void add_cases(Suite *suite) {
+  TCase *rules = add_case(suite, "rules", NULL, NULL);
   tcase_add_test(rules, opens_after_failures_in_a_row);
   tcase_add_test(rules, a_success_between_starts_the_count_again);
   tcase_add_test(rules, half_open_allows_one_probe_at_a_time);
   tcase_add_test(rules, a_failed_probe_opens_for_the_whole_timeout);
   tcase_add_test(rules, a_cancelled_probe_makes_room_for_the_next);
   tcase_add_test(rules, a_late_answer_has_no_say);
-  tcase_add_test(rules, changes_while_one_is_told_are_told_in_order);
+  tcase_add_test(rules, changes_are_reported_in_order);
   tcase_add_test(rules, an_endless_timeout_does_not_wrap);
-  suite_add_tcase(suite, rules);
-  TCase *model = tcase_create("model");
-  tcase_set_timeout(model, 60);
+  TCase *model = add_case(suite, "model", NULL, NULL);
   tcase_add_loop_test(model, does_what_the_model_does, 0, 10);
   tcase_add_test(model, a_crowd_sees_one_order);
-  suite_add_tcase(suite, model);
-  TCase *backoff = tcase_create("backoff");
+  TCase *backoff = add_case(suite, "backoff", NULL, NULL);
   tcase_add_test(backoff, waits_grow_to_the_maximum_with_full_jitter);
   tcase_add_test(backoff, waits_are_spread_evenly);
   tcase_add_test(backoff, odd_bounds_are_put_right);
-  suite_add_tcase(suite, backoff);
-  return suite;
 }
 
-int main(void) {
-  SRunner *runner = srunner_create(breaker_suite());
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
-}
+int main(void) { return run_suite("breaker", add_cases); }

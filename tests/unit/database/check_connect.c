@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
  * check_connect - from a connection string to a session, on real servers: who
- * is refused, who is passed over, what is told of it.
+ * is refused, which host is skipped, what is reported.
  */
 #include "support/clients.h"
+#include "support/suite.h"
 
 #include <sys/eventfd.h>
 
@@ -29,21 +30,23 @@ START_TEST(missing_database_is_named) {
 END_TEST
 
 START_TEST(other_encoding_is_refused) {
-  const char *name = own_name("latin1");
-  do_named("CREATE DATABASE", name,
-           "ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0");
+  const char *name = unique_name("latin1");
+  do_sqlf(control,
+          "CREATE DATABASE %s ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0",
+          name);
   char more[96];
   snprintf(more, sizeof(more), "dbname=%s", name);
   au_database_error_t error = refused(conninfo_with(more), 20);
   assert_says(&error, "\"LATIN1\"");
-  do_named("DROP DATABASE", name, "");
+  do_sqlf(control, "DROP DATABASE %s", name);
 }
 END_TEST
 
 START_TEST(read_only_server_is_refused) {
-  const char *name = own_name("readonly");
-  do_named("CREATE DATABASE", name, "");
-  do_named("ALTER DATABASE", name, "SET default_transaction_read_only = on");
+  const char *name = unique_name("readonly");
+  do_sqlf(control, "CREATE DATABASE %s", name);
+  do_sqlf(control, "ALTER DATABASE %s SET default_transaction_read_only = on",
+          name);
   char more[96];
   snprintf(more, sizeof(more), "dbname=%s", name);
   au_database_error_t error = refused(conninfo_with(more), 20);
@@ -51,7 +54,7 @@ START_TEST(read_only_server_is_refused) {
   /* Who says so in the connection string may have it. */
   snprintf(more, sizeof(more), "dbname=%s target_session_attrs=any", name);
   au_database_destroy(open_client(conninfo_with(more)));
-  do_named("DROP DATABASE", name, "");
+  do_sqlf(control, "DROP DATABASE %s", name);
 }
 END_TEST
 
@@ -127,7 +130,7 @@ static const struct {
     {"host=127.0.0.1 port=hunter2", "hunter2"},
 };
 
-START_TEST(misread_password_is_not_told) {
+START_TEST(misread_password_is_not_shown) {
   au_database_error_t error = refused(misread[_i].conninfo, 5);
   ck_assert_msg(strstr(error.message, misread[_i].secret) == NULL,
                 "the message tells it: %s", error.message);
@@ -151,7 +154,7 @@ START_TEST(stop_ends_a_connect) {
 END_TEST
 
 START_TEST(session_has_its_settings) {
-  const char *name = own_name("contrary");
+  const char *name = unique_name("contrary");
   make_contrary_database(name);
   char more[96];
   snprintf(more, sizeof(more), "dbname=%s client_encoding=LATIN1", name);
@@ -163,12 +166,12 @@ START_TEST(session_has_its_settings) {
   database = open_client(conninfo_with(more));
   ck_assert_str_eq(ask(database, "SHOW application_name"), "mine");
   au_database_destroy(database);
-  do_named("DROP DATABASE", name, "");
+  do_sqlf(control, "DROP DATABASE %s", name);
 }
 END_TEST
 
-static void add_connecting(Suite *suite) {
-  TCase *tcase = add_case(suite, "connecting");
+static void add_cases(Suite *suite) {
+  TCase *tcase = add_case(suite, "connecting", open_control, close_control);
   tcase_add_test(tcase, refused_connection_is_the_databases_fault);
   tcase_add_test(tcase, missing_database_is_named);
   tcase_add_test(tcase, other_encoding_is_refused);
@@ -176,19 +179,10 @@ static void add_connecting(Suite *suite) {
   tcase_add_test(tcase, silent_server_ends_at_the_timeout);
   tcase_add_test(tcase, silent_host_is_passed_over);
   tcase_add_test(tcase, silent_hosts_alone_end);
-  tcase_add_loop_test(tcase, misread_password_is_not_told, 0, COUNT(misread));
+  tcase_add_loop_test(tcase, misread_password_is_not_shown, 0,
+                      COUNT_OF(misread));
   tcase_add_test(tcase, stop_ends_a_connect);
   tcase_add_test(tcase, session_has_its_settings);
 }
 
-int main(void) {
-  if (!has_server("check_connect"))
-    return TEST_SKIPPED;
-  Suite *suite = suite_create("connect");
-  add_connecting(suite);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
-}
+int main(void) { return run_database_suite("connect", add_cases); }

@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: MIT
  *
  * check_connection_loss - how a statement ends when a server, a pooler or the
- * wait for them does; and the whole of the connection behind pgbouncer.
+ * wait for them does; and the whole of the connection through pgbouncer.
  */
 #include "support/clients.h"
+#include "support/suite.h"
 
 #include <sys/eventfd.h>
 
 START_TEST(stop_ends_a_statement_here_and_on_the_server) {
   int stop = eventfd(0, 0);
   background_t background = {.sql = "SELECT pg_sleep(3600)"};
-  background.database = make_client(getenv("AURORE_TEST_CONNINFO"), 3600, stop);
+  background.database =
+      connect_client(getenv("AURORE_TEST_CONNINFO"), 3600, stop);
   au_database_error_t error;
-  ck_assert_int_eq(au_database_connect(background.database, &error), AU_OK);
   start_background(&background, control, "PgSleep");
   ck_assert_int_eq(eventfd_write(stop, 1), 0);
   join_background(&background);
@@ -29,14 +30,10 @@ END_TEST
 
 START_TEST(terminated_backend_is_no_verdict) {
   background_t background = {.sql = "SELECT pg_sleep(3600)"};
-  background.database = make_client(getenv("AURORE_TEST_CONNINFO"), 3600, -1);
-  au_database_error_t error;
-  ck_assert_int_eq(au_database_connect(background.database, &error), AU_OK);
+  background.database =
+      connect_client(getenv("AURORE_TEST_CONNINFO"), 3600, -1);
   start_background(&background, control, "PgSleep");
-  char sql[64];
-  snprintf(sql, sizeof(sql), "SELECT pg_terminate_backend(%ld)",
-           background.pid);
-  do_sql(control, sql);
+  do_sqlf(control, "SELECT pg_terminate_backend(%ld)", background.pid);
   join_background(&background);
   ck_assert_int_eq(background.status, AU_UNAVAILABLE);
   ck_assert_str_eq(background.error.sqlstate, "57P01");
@@ -48,9 +45,7 @@ END_TEST
 START_TEST(connection_that_died_idle_is_replaced) {
   au_database_t *database = open_client(getenv("AURORE_TEST_CONNINFO"));
   long pid = atol(ask(database, "SELECT pg_backend_pid()"));
-  char sql[64];
-  snprintf(sql, sizeof(sql), "SELECT pg_terminate_backend(%ld)", pid);
-  do_sql(control, sql);
+  do_sqlf(control, "SELECT pg_terminate_backend(%ld)", pid);
   await_end_of_backend(control, pid);
   ck_assert(!au_database_check(database));
   au_database_error_t error;
@@ -69,9 +64,8 @@ END_TEST
  * nothing comes. */
 START_TEST(stalled_server_ends_at_the_deadline) {
   au_database_t *database =
-      make_client(getenv("AURORE_TEST_CONNINFO"), 0.1, -1);
+      connect_client(getenv("AURORE_TEST_CONNINFO"), 0.1, -1);
   au_database_error_t error;
-  ck_assert_int_eq(au_database_connect(database, &error), AU_OK);
   do_sql(database, "CREATE TEMP TABLE c (a int)");
   pid_t pid = (pid_t)atol(ask(database, "SELECT pg_backend_pid()"));
   /* Whatever becomes of this test, the backend goes on. */
@@ -98,13 +92,11 @@ END_TEST
 
 START_TEST(copy_that_waits_for_a_lock_ends_on_the_server) {
   au_database_t *database =
-      make_client(getenv("AURORE_TEST_CONNINFO"), 0.5, -1);
+      connect_client(getenv("AURORE_TEST_CONNINFO"), 0.5, -1);
   au_database_error_t error;
-  ck_assert_int_eq(au_database_connect(database, &error), AU_OK);
   do_sql(control, "CREATE TABLE IF NOT EXISTS public.stall (a int)");
   background_t lock = {.sql = "LOCK TABLE public.stall; SELECT pg_sleep(3600)"};
-  lock.database = make_client(getenv("AURORE_TEST_CONNINFO"), 3600, -1);
-  ck_assert_int_eq(au_database_connect(lock.database, &error), AU_OK);
+  lock.database = connect_client(getenv("AURORE_TEST_CONNINFO"), 3600, -1);
   start_background(&lock, control, "PgSleep");
   au_bytes_t bytes = make_copy(1000, NO_BAD);
   const au_piece_t piece = {.data = bytes.data, .size = bytes.size};
@@ -115,9 +107,7 @@ START_TEST(copy_that_waits_for_a_lock_ends_on_the_server) {
                                     &piece, 1, &error),
                    AU_INVALID);
   ck_assert_str_eq(error.sqlstate, "57014");
-  char sql[64];
-  snprintf(sql, sizeof(sql), "SELECT pg_terminate_backend(%ld)", lock.pid);
-  do_sql(control, sql);
+  do_sqlf(control, "SELECT pg_terminate_backend(%ld)", lock.pid);
   join_background(&lock);
   do_sql(control, "DROP TABLE public.stall");
   au_bytes_fini(&bytes);
@@ -148,9 +138,8 @@ START_TEST(killed_server_ends_what_runs_and_is_found_again) {
     background.sql = "COPY public.c FROM STDIN (FORMAT binary)";
     background.piece = &piece;
   }
-  background.database = make_client(cluster.conninfo, 3600, -1);
+  background.database = connect_client(cluster.conninfo, 3600, -1);
   au_database_error_t error;
-  ck_assert_int_eq(au_database_connect(background.database, &error), AU_OK);
   start_background(&background, watcher, wait_event);
   ck_assert_int_eq(kill(cluster.pid, SIGQUIT), 0);
   join_background(&background);
@@ -174,7 +163,7 @@ START_TEST(killed_server_ends_what_runs_and_is_found_again) {
 }
 END_TEST
 
-START_TEST(wrong_password_is_told_and_not_the_password) {
+START_TEST(wrong_password_is_reported_without_it) {
   char directory[64];
   make_directory(directory);
   cluster_t cluster;
@@ -204,14 +193,15 @@ START_TEST(wrong_password_is_told_and_not_the_password) {
 }
 END_TEST
 
-/* --- behind pgbouncer --- */
+/* --- through pgbouncer --- */
 
 static bouncer_t bouncer;
 static char pooled_database[64];
 
 static void setup_bouncer(void) {
-  setup();
-  snprintf(pooled_database, sizeof(pooled_database), "%s", own_name("pooled"));
+  open_control();
+  snprintf(pooled_database, sizeof(pooled_database), "%s",
+           unique_name("pooled"));
   make_contrary_database(pooled_database);
   start_bouncer(&bouncer, getenv("AURORE_TEST_CONNINFO"), pooled_database);
 }
@@ -223,8 +213,8 @@ static void teardown_bouncer(void) {
            "SELECT count(*) FROM pg_stat_activity WHERE datname = '%s'",
            pooled_database);
   await(control, sql, "0");
-  do_named("DROP DATABASE", pooled_database, "");
-  teardown();
+  do_sqlf(control, "DROP DATABASE %s", pooled_database);
+  close_control();
 }
 
 START_TEST(pooled_statement_that_must_stand_alone_does) {
@@ -258,9 +248,8 @@ START_TEST(pooled_transaction_has_its_settings_and_leaves_none) {
 END_TEST
 
 START_TEST(pooled_errors_leave_the_connection_good) {
-  au_database_t *database = make_client(bouncer.conninfo, 0.2, -1);
+  au_database_t *database = connect_client(bouncer.conninfo, 0.2, -1);
   au_database_error_t error;
-  ck_assert_int_eq(au_database_connect(database, &error), AU_OK);
   ck_assert_int_eq(
       au_database_exec(database, "SELECT pg_sleep(600)", NULL, &error),
       AU_INVALID);
@@ -306,14 +295,10 @@ END_TEST
 
 START_TEST(pooler_that_goes_away_is_no_verdict) {
   background_t background = {.sql = "SELECT pg_sleep(3600)"};
-  background.database = make_client(bouncer.conninfo, 3600, -1);
+  background.database = connect_client(bouncer.conninfo, 3600, -1);
   au_database_error_t error;
-  ck_assert_int_eq(au_database_connect(background.database, &error), AU_OK);
   start_background(&background, control, "PgSleep");
-  char sql[64];
-  snprintf(sql, sizeof(sql), "SELECT pg_terminate_backend(%ld)",
-           background.pid);
-  do_sql(control, sql);
+  do_sqlf(control, "SELECT pg_terminate_backend(%ld)", background.pid);
   join_background(&background);
   ck_assert_int_eq(background.status, AU_UNAVAILABLE);
   ck_assert(!au_database_is_connected(background.database));
@@ -325,7 +310,7 @@ END_TEST
 
 /* Of a server that crashed pgbouncer says 08P01, which would be a row's fault
  * if the connection outlived it. */
-START_TEST(crash_behind_a_pooler_is_not_the_rows_fault) {
+START_TEST(crash_beyond_a_pooler_is_not_the_rows_fault) {
   char directory[64];
   make_directory(directory);
   cluster_t cluster;
@@ -334,9 +319,8 @@ START_TEST(crash_behind_a_pooler_is_not_the_rows_fault) {
   bouncer_t other;
   start_bouncer(&other, cluster.conninfo, "postgres");
   background_t background = {.sql = "SELECT pg_sleep(3600)"};
-  background.database = make_client(other.conninfo, 3600, -1);
+  background.database = connect_client(other.conninfo, 3600, -1);
   au_database_error_t error;
-  ck_assert_int_eq(au_database_connect(background.database, &error), AU_OK);
   start_background(&background, watcher, "PgSleep");
   ck_assert_int_eq(kill((pid_t)background.pid, SIGKILL), 0);
   join_background(&background);
@@ -355,7 +339,7 @@ START_TEST(crash_behind_a_pooler_is_not_the_rows_fault) {
 END_TEST
 
 static void add_endings(Suite *suite) {
-  TCase *tcase = add_case(suite, "endings");
+  TCase *tcase = add_case(suite, "endings", open_control, close_control);
   tcase_add_test(tcase, stop_ends_a_statement_here_and_on_the_server);
   tcase_add_test(tcase, terminated_backend_is_no_verdict);
   tcase_add_test(tcase, connection_that_died_idle_is_replaced);
@@ -363,37 +347,29 @@ static void add_endings(Suite *suite) {
   tcase_add_test(tcase, copy_that_waits_for_a_lock_ends_on_the_server);
   tcase_add_loop_test(tcase, killed_server_ends_what_runs_and_is_found_again, 0,
                       2);
-  tcase_add_test(tcase, wrong_password_is_told_and_not_the_password);
+  tcase_add_test(tcase, wrong_password_is_reported_without_it);
 }
 
 static void add_pooled(Suite *suite) {
   if (!has_bouncer()) {
-    printf("check_database: the part behind pgbouncer is skipped: it is not "
+    printf("check_connection_loss: the part behind pgbouncer is skipped: it is "
+           "not "
            "installed\n");
     return;
   }
-  TCase *tcase = tcase_create("pooled");
-  tcase_set_timeout(tcase, 120);
-  tcase_add_checked_fixture(tcase, setup_bouncer, teardown_bouncer);
-  suite_add_tcase(suite, tcase);
+  TCase *tcase = add_case(suite, "pooled", setup_bouncer, teardown_bouncer);
   tcase_add_test(tcase, pooled_statement_that_must_stand_alone_does);
   tcase_add_test(tcase, pooled_transaction_has_its_settings_and_leaves_none);
   tcase_add_test(tcase, pooled_errors_leave_the_connection_good);
   tcase_add_test(tcase, pooled_literals_come_back);
   tcase_add_test(tcase, pooled_copy_is_stored_or_undone);
   tcase_add_test(tcase, pooler_that_goes_away_is_no_verdict);
-  tcase_add_test(tcase, crash_behind_a_pooler_is_not_the_rows_fault);
+  tcase_add_test(tcase, crash_beyond_a_pooler_is_not_the_rows_fault);
 }
 
-int main(void) {
-  if (!has_server("check_endings"))
-    return TEST_SKIPPED;
-  Suite *suite = suite_create("endings");
+static void add_cases(Suite *suite) {
   add_endings(suite);
   add_pooled(suite);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
+
+int main(void) { return run_database_suite("connection_loss", add_cases); }

@@ -4,6 +4,7 @@
  * whose fault an error is.
  */
 #include "support/clients.h"
+#include "support/suite.h"
 
 /* --- statements --- */
 
@@ -42,9 +43,8 @@ END_TEST
 
 START_TEST(statement_timeout_keeps_the_connection) {
   au_database_t *database =
-      make_client(getenv("AURORE_TEST_CONNINFO"), 0.1, -1);
+      connect_client(getenv("AURORE_TEST_CONNINFO"), 0.1, -1);
   au_database_error_t error;
-  ck_assert_int_eq(au_database_connect(database, &error), AU_OK);
   ck_assert_int_eq(
       au_database_exec(database, "SELECT pg_sleep(600)", NULL, &error),
       AU_INVALID);
@@ -63,9 +63,8 @@ END_TEST
 /* VACUUM refuses to run with anything beside it. */
 START_TEST(statement_that_must_stand_alone_does) {
   au_database_t *database =
-      make_client(getenv("AURORE_TEST_CONNINFO"), 0.1, -1);
+      connect_client(getenv("AURORE_TEST_CONNINFO"), 0.1, -1);
   au_database_error_t error;
-  ck_assert_int_eq(au_database_connect(database, &error), AU_OK);
   ck_assert(!au_database_is_pooled(database));
   au_status_t status = au_database_exec_alone(
       database, 20, "VACUUM pg_catalog.pg_database", &error);
@@ -241,7 +240,7 @@ END_TEST
 
 START_TEST(error_before_the_copy_sends_nothing) {
   do_sql(control, "CREATE TEMP TABLE c (a int)");
-  /* Whoever reads this piece dies of it. */
+  /* Reading this piece is a fault. */
   const au_piece_t piece = {.data = NULL, .size = (size_t)1 << 40};
   au_database_error_t error;
   ck_assert_int_eq(au_database_copy(control,
@@ -307,37 +306,32 @@ START_TEST(notice_in_a_copy_does_not_cut_it) {
 END_TEST
 
 static void add_statements(Suite *suite) {
-  TCase *tcase = add_case(suite, "statements");
+  TCase *tcase = add_case(suite, "statements", open_control, close_control);
   tcase_add_test(tcase, result_is_of_the_last_statement_with_rows);
   tcase_add_test(tcase, string_is_one_transaction);
   tcase_add_test(tcase, statement_timeout_keeps_the_connection);
   tcase_add_test(tcase, statement_that_must_stand_alone_does);
   tcase_add_test(tcase, what_nobody_reads_drops_the_connection);
-  tcase_add_loop_test(tcase, fault_follows_from_the_sqlstate, 0, COUNT(faults));
+  tcase_add_loop_test(tcase, fault_follows_from_the_sqlstate, 0,
+                      COUNT_OF(faults));
   tcase_add_test(tcase, message_is_one_line_of_utf8);
-  tcase_add_loop_test(tcase, literal_comes_back_as_it_was, 0, COUNT(texts));
+  tcase_add_loop_test(tcase, literal_comes_back_as_it_was, 0, COUNT_OF(texts));
   tcase_add_test(tcase, literal_with_nul_fails);
 }
 
 static void add_copy(Suite *suite) {
-  TCase *tcase = add_case(suite, "copy");
+  TCase *tcase = add_case(suite, "copy", open_control, close_control);
   tcase_add_test(tcase, copy_sends_all_pieces_in_order);
   tcase_add_loop_test(tcase, copy_of_a_bad_row_is_the_rows_fault, 0,
-                      COUNT(bad_rows));
+                      COUNT_OF(bad_rows));
   tcase_add_loop_test(tcase, notice_in_a_copy_does_not_cut_it, 0, 2);
   tcase_add_test(tcase, error_before_the_copy_sends_nothing);
   tcase_add_test(tcase, error_after_the_copy_undoes_it);
 }
 
-int main(void) {
-  if (!has_server("check_database"))
-    return TEST_SKIPPED;
-  Suite *suite = suite_create("database");
+static void add_cases(Suite *suite) {
   add_statements(suite);
   add_copy(suite);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
+
+int main(void) { return run_database_suite("database", add_cases); }

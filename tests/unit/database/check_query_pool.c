@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "database/query_pool.h"
 #include "metrics/metrics.h"
+#include "support/suite.h"
 
 #include <stdatomic.h>
 #include <sys/un.h>
@@ -81,13 +82,6 @@ static au_status_t ask_pool(question_t *question, const char *sql) {
   return wait_told(question);
 }
 
-static void set_conninfo(const char *conninfo) {
-  ck_assert_ptr_nonnull(conninfo);
-  free(options.conninfo);
-  options.conninfo = strdup(conninfo);
-  ck_assert_ptr_nonnull(options.conninfo);
-}
-
 static void start(void) {
   const au_breaker_config_t config = {
       .failures = options.breaker_failures,
@@ -104,16 +98,16 @@ static void stop(void) {
 }
 
 static void prepare_pool(void) {
-  setup();
+  open_control();
   au_metrics_reset();
   ck_assert_int_eq(au_options_init(&options), AU_OK);
-  set_conninfo(getenv("AURORE_TEST_CONNINFO"));
+  set_conninfo(&options, getenv("AURORE_TEST_CONNINFO"));
 }
 
 static void end_pool(void) {
   stop();
   au_options_fini(&options);
-  teardown();
+  close_control();
 }
 
 /* A query without an end, which no other test program runs. */
@@ -162,7 +156,7 @@ START_TEST(no_connection_is_made_before_it_is_needed) {
 }
 END_TEST
 
-START_TEST(an_error_of_the_query_is_told_and_keeps_the_connection) {
+START_TEST(a_failed_query_is_reported_and_keeps_the_connection) {
   options.query_connections = 1;
   options.breaker_failures = 1;
   start();
@@ -180,10 +174,8 @@ START_TEST(a_connection_that_was_lost_is_made_again) {
   start();
   question_t question;
   ck_assert_int_eq(ask_pool(&question, "SELECT pg_backend_pid()"), AU_OK);
-  char sql[96];
   long pid = atol(question.answer);
-  snprintf(sql, sizeof(sql), "SELECT pg_terminate_backend(%ld)", pid);
-  do_sql(control, sql);
+  do_sqlf(control, "SELECT pg_terminate_backend(%ld)", pid);
   await_end_of_backend(control, pid);
   ck_assert_int_eq(ask_pool(&question, "SELECT pg_backend_pid()"), AU_OK);
   ck_assert_int_ne(atol(question.answer), pid);
@@ -226,7 +218,7 @@ START_TEST(the_time_of_waiting_counts) {
 }
 END_TEST
 
-START_TEST(a_short_look_does_not_wait_behind_queries) {
+START_TEST(a_short_query_does_not_wait_for_long_ones) {
   options.query_connections = 1;
   start();
   question_t slow;
@@ -354,7 +346,7 @@ START_TEST(a_database_that_is_away_opens_the_breaker) {
   int fd = make_socket(false, &port);
   char conninfo[128];
   snprintf(conninfo, sizeof(conninfo), "host=127.0.0.1 port=%d", port);
-  set_conninfo(conninfo);
+  set_conninfo(&options, conninfo);
   options.breaker_failures = 2;
   start();
   question_t question;
@@ -418,7 +410,7 @@ START_TEST(a_stop_ends_a_wait_for_a_silent_server) {
   int fd = make_socket(true, &port);
   char conninfo[128];
   snprintf(conninfo, sizeof(conninfo), "host=127.0.0.1 port=%d", port);
-  set_conninfo(conninfo);
+  set_conninfo(&options, conninfo);
   options.connect_timeout_s = 3600;
   options.query_timeout_s = 3600;
   start();
@@ -434,19 +426,15 @@ START_TEST(a_stop_ends_a_wait_for_a_silent_server) {
 }
 END_TEST
 
-static Suite *query_suite(void) {
-  Suite *suite = suite_create("query");
-  TCase *tcase = tcase_create("query");
-  tcase_set_timeout(tcase, 120);
-  tcase_add_checked_fixture(tcase, prepare_pool, end_pool);
-  suite_add_tcase(suite, tcase);
+static void add_cases(Suite *suite) {
+  TCase *tcase = add_case(suite, "query", prepare_pool, end_pool);
   tcase_add_test(tcase, a_question_is_answered);
   tcase_add_test(tcase, no_connection_is_made_before_it_is_needed);
-  tcase_add_test(tcase, an_error_of_the_query_is_told_and_keeps_the_connection);
+  tcase_add_test(tcase, a_failed_query_is_reported_and_keeps_the_connection);
   tcase_add_test(tcase, a_connection_that_was_lost_is_made_again);
   tcase_add_test(tcase, a_query_past_its_time_is_cancelled_on_the_server);
   tcase_add_test(tcase, the_time_of_waiting_counts);
-  tcase_add_test(tcase, a_short_look_does_not_wait_behind_queries);
+  tcase_add_test(tcase, a_short_query_does_not_wait_for_long_ones);
   tcase_add_test(tcase, a_query_ends_when_its_client_has_gone);
   tcase_add_test(
       tcase, a_query_ends_when_its_client_sends_nothing_more_and_it_is_slow);
@@ -457,15 +445,6 @@ static Suite *query_suite(void) {
   tcase_add_test(tcase,
                  a_connection_that_breaks_counts_and_a_silent_look_does_not);
   tcase_add_test(tcase, a_stop_ends_a_wait_for_a_silent_server);
-  return suite;
 }
 
-int main(void) {
-  if (!has_server("check_query"))
-    return TEST_SKIPPED;
-  SRunner *runner = srunner_create(query_suite());
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
-}
+int main(void) { return run_database_suite("query_pool", add_cases); }

@@ -5,20 +5,17 @@
 #include "support/own_database.h"
 
 #include "base/clock.h"
+#include "support/suite.h"
+
+#include <sys/wait.h>
 
 #include <pthread.h>
 
 #define CROWD 8
 
-static void do_named(const char *before, const char *name, const char *after) {
-  char sql[512];
-  snprintf(sql, sizeof(sql), "%s %s %s", before, name, after);
-  do_sql(database, sql);
-}
-
 /* A connection of a role that may log in and nothing else. */
 static au_database_t *open_role(void) {
-  do_named("CREATE ROLE", own_role, "LOGIN");
+  do_sqlf(database, "CREATE ROLE %s LOGIN", own_role);
   char conninfo[1100];
   snprintf(conninfo, sizeof(conninfo), "%s user=%s", own_conninfo, own_role);
   return open_client(conninfo);
@@ -155,13 +152,13 @@ START_TEST(many_processes_may_migrate_at_once) {
 }
 END_TEST
 
-START_TEST(role_without_rights_is_told_which) {
+START_TEST(missing_rights_are_named) {
   au_database_t *role = open_role();
   au_database_error_t error;
   refuse(au_schema_migrate(role, &error), &error, "CREATE on database");
   do_sql(database, "CREATE SCHEMA aurore");
   refuse(au_schema_migrate(role, &error), &error, "USAGE on schema");
-  do_named("GRANT USAGE ON SCHEMA aurore TO", own_role, "");
+  do_sqlf(database, "GRANT USAGE ON SCHEMA aurore TO %s", own_role);
   refuse(au_schema_migrate(role, &error), &error, "CREATE on schema");
   au_database_destroy(role);
 }
@@ -169,10 +166,10 @@ END_TEST
 
 START_TEST(role_that_owns_the_schema_needs_no_more) {
   au_database_t *role = open_role();
-  do_named("CREATE SCHEMA aurore AUTHORIZATION", own_role, "");
+  do_sqlf(database, "CREATE SCHEMA aurore AUTHORIZATION %s", own_role);
   migrate(role);
   ensure(role, today(), today() + 1);
-  do_named("SET ROLE", own_role, "");
+  do_sqlf(database, "SET ROLE %s", own_role);
   do_sql(database, "SELECT next_seq FROM aurore.claim("
                    "gen_random_uuid(), 0::smallint, "
                    "ARRAY[gen_random_uuid()], '{1}', 1, false, 'h')");
@@ -185,15 +182,19 @@ END_TEST
 START_TEST(role_that_may_only_write_can_do_its_work) {
   migrate(database);
   au_database_t *role = open_role();
-  do_named("GRANT USAGE ON SCHEMA aurore TO", own_role, "");
-  do_named("GRANT SELECT ON aurore.schema_version TO", own_role, "");
-  do_named("GRANT INSERT ON aurore.event, aurore.dead_letter TO", own_role, "");
-  do_named("GRANT SELECT, INSERT, UPDATE ON aurore.lane, aurore.event_count TO",
-           own_role, "");
-  do_named("GRANT EXECUTE ON FUNCTION aurore.ensure_partitions(date, date), "
-           "aurore.fold(timestamptz, integer), "
-           "aurore.figures(timestamptz, integer) TO",
-           own_role, "");
+  do_sqlf(database, "GRANT USAGE ON SCHEMA aurore TO %s", own_role);
+  do_sqlf(database, "GRANT SELECT ON aurore.schema_version TO %s", own_role);
+  do_sqlf(database, "GRANT INSERT ON aurore.event, aurore.dead_letter TO %s",
+          own_role);
+  do_sqlf(
+      database,
+      "GRANT SELECT, INSERT, UPDATE ON aurore.lane, aurore.event_count TO %s",
+      own_role);
+  do_sqlf(database,
+          "GRANT EXECUTE ON FUNCTION aurore.ensure_partitions(date, date), "
+          "aurore.fold(timestamptz, integer), "
+          "aurore.figures(timestamptz, integer) TO %s",
+          own_role);
   migrate(role);
   ensure(role, today(), today() + 2);
   do_sql(role, "SELECT next_seq FROM aurore.claim("
@@ -218,7 +219,7 @@ END_TEST
 START_TEST(partitions_are_not_everybodys_to_make) {
   migrate(database);
   au_database_t *role = open_role();
-  do_named("GRANT USAGE ON SCHEMA aurore TO", own_role, "");
+  do_sqlf(database, "GRANT USAGE ON SCHEMA aurore TO %s", own_role);
   au_database_error_t error;
   refuse(au_schema_ensure_partitions(role, today(), today(), &error), &error,
          "ensure_partitions");
@@ -239,10 +240,8 @@ START_TEST(day_is_rounded_down) {
 END_TEST
 
 START_TEST(partition_is_a_day_of_utc) {
-  char sql[160];
-  snprintf(sql, sizeof(sql),
-           "ALTER DATABASE %s SET timezone = 'Asia/Kathmandu'", own_name);
-  do_sql(control, sql);
+  do_sqlf(control, "ALTER DATABASE %s SET timezone = 'Asia/Kathmandu'",
+          own_name);
   au_database_t *other = open_client(own_conninfo);
   migrate(other);
   do_sql(other, "SET timezone = 'Asia/Kathmandu'; SET datestyle = 'German'");
@@ -433,21 +432,23 @@ START_TEST(locked_table_is_given_up) {
 END_TEST
 
 static void add_migrations(Suite *suite) {
-  TCase *tcase = add_case(suite, "migrations");
+  TCase *tcase =
+      add_case(suite, "migrations", set_up_database, tear_down_database);
   tcase_add_test(tcase, empty_database_is_brought_to_the_version);
   tcase_add_test(tcase, migrating_again_changes_nothing);
   tcase_add_test(tcase, schema_of_an_older_release_is_brought_forward);
   tcase_add_test(tcase, newer_schema_is_refused);
   tcase_add_test(tcase, many_may_migrate_at_once);
   tcase_add_test(tcase, many_processes_may_migrate_at_once);
-  tcase_add_test(tcase, role_without_rights_is_told_which);
+  tcase_add_test(tcase, missing_rights_are_named);
   tcase_add_test(tcase, role_that_owns_the_schema_needs_no_more);
   tcase_add_test(tcase, role_that_may_only_write_can_do_its_work);
   tcase_add_test(tcase, partitions_are_not_everybodys_to_make);
 }
 
 static void add_partitions(Suite *suite) {
-  TCase *tcase = add_case(suite, "partitions");
+  TCase *tcase =
+      add_case(suite, "partitions", set_up_database, tear_down_database);
   tcase_add_test(tcase, day_is_rounded_down);
   tcase_add_test(tcase, partition_is_a_day_of_utc);
   tcase_add_test(tcase, only_what_is_missing_is_made);
@@ -460,15 +461,9 @@ static void add_partitions(Suite *suite) {
   tcase_add_test(tcase, locked_table_is_given_up);
 }
 
-int main(void) {
-  if (!has_server("check_schema"))
-    return TEST_SKIPPED;
-  Suite *suite = suite_create("schema");
+static void add_cases(Suite *suite) {
   add_migrations(suite);
   add_partitions(suite);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
+
+int main(void) { return run_database_suite("schema", add_cases); }

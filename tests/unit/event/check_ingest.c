@@ -7,6 +7,7 @@
  * n-th one.
  */
 #include "support/bodies.h"
+#include "support/suite.h"
 
 /* --- memory that fails ----------------------------------------------------*/
 
@@ -453,8 +454,8 @@ END_TEST
 
 /* --- the suite ------------------------------------------------------------*/
 
-static void add_bodies(Suite *suite) {
-  TCase *array = make_case(suite, "arrays");
+static void add_cases(Suite *suite) {
+  TCase *array = add_case(suite, "arrays", set_up, tear_down);
   tcase_add_test(array, an_empty_array_has_no_events);
   tcase_add_test(array, each_element_is_judged_alone);
   tcase_add_test(array, an_event_knows_nothing_of_the_one_before);
@@ -462,18 +463,18 @@ static void add_bodies(Suite *suite) {
   tcase_add_loop_test(array, a_scalar_is_an_event_that_is_not_an_object, 0,
                       COUNT_OF(scalars));
   tcase_add_test(array, no_more_than_the_limit_of_events);
-  TCase *line = make_case(suite, "lines");
+  TCase *line = add_case(suite, "lines", set_up, tear_down);
   tcase_add_test(line, lines_are_events);
   tcase_add_test(line, one_line_is_not_single);
   tcase_add_test(line, no_lines_are_no_events);
   tcase_add_test(line, a_line_that_is_no_object_is_refused_alone);
-  TCase *invalid = make_case(suite, "malformed");
+  TCase *invalid = add_case(suite, "malformed", set_up, tear_down);
   tcase_add_loop_test(invalid, malformed_bodies, 0, COUNT_OF(malformed));
   tcase_add_test(invalid, a_nul_is_no_end);
   tcase_add_test(invalid, a_body_of_no_bytes_has_no_address);
   tcase_add_test(invalid, malformed_after_events_takes_nothing);
   tcase_add_test(invalid, a_mark_of_byte_order_is_skipped);
-  TCase *memory = make_case(suite, "memory");
+  TCase *memory = add_case(suite, "memory", set_up, tear_down);
   tcase_add_test(memory, a_million_brackets);
   tcase_add_test(memory, memory_is_bounded);
   tcase_add_test(memory, short_memory_is_told);
@@ -481,8 +482,4 @@ static void add_bodies(Suite *suite) {
   tcase_add_test(memory, short_memory_while_explaining);
 }
 
-int main(void) {
-  Suite *suite = suite_create("ingest");
-  add_bodies(suite);
-  return run_suite(suite);
-}
+int main(void) { return run_suite("ingest", add_cases); }

@@ -8,8 +8,8 @@
 #include "event/row.h"
 
 #include "event/storable.h"
+#include "support/suite.h"
 
-#include <check.h>
 #include <libpq-fe.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -470,11 +470,8 @@ START_TEST(long_numbers_are_those_that_jsonb_holds) {
 }
 END_TEST
 
-static Suite *row_suite(void) {
-  Suite *suite = suite_create("row");
-  TCase *tuple = tcase_create("tuple");
-  tcase_set_timeout(tuple, 60);
-  tcase_add_checked_fixture(tuple, empty, drop);
+static void add_cases(Suite *suite) {
+  TCase *tuple = add_case(suite, "tuple", empty, drop);
   tcase_add_test(tuple, a_tuple_reads_back);
   tcase_add_test(tuple, a_tuple_of_another_size_is_refused);
   tcase_add_test(tuple, an_event_that_is_put_back_reads_back);
@@ -487,27 +484,14 @@ static Suite *row_suite(void) {
   tcase_add_test(tuple, times_that_would_overflow_are_read);
   tcase_add_test(tuple, what_no_length_can_say_is_refused);
   tcase_add_test(tuple, clear_keeps_memory_up_to_a_bound);
-  suite_add_tcase(suite, tuple);
-  if (getenv("AURORE_TEST_CONNINFO") == NULL) {
-    printf("check_row: the comparison with PostgreSQL is skipped: "
-           "AURORE_TEST_CONNINFO is not set (tests/with-postgres sets it)\n");
-    return suite;
-  }
-  TCase *postgres = tcase_create("postgres");
-  tcase_set_timeout(postgres, 120);
-  tcase_add_checked_fixture(postgres, connect_server, disconnect_server);
+  if (!has_server())
+    return;
+  TCase *postgres =
+      add_case(suite, "postgres", connect_server, disconnect_server);
   tcase_add_test(postgres, tuples_are_those_that_postgresql_writes);
   tcase_add_test(postgres, tuples_are_those_that_postgresql_reads);
   tcase_add_test(postgres, numbers_are_those_that_jsonb_holds);
   tcase_add_test(postgres, long_numbers_are_those_that_jsonb_holds);
-  suite_add_tcase(suite, postgres);
-  return suite;
 }
 
-int main(void) {
-  SRunner *runner = srunner_create(row_suite());
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
-}
+int main(void) { return run_suite("row", add_cases); }

@@ -7,6 +7,7 @@
 
 #include "base/timestamp.h"
 #include "base/utf8.h"
+#include "support/suite.h"
 
 /* --- what passes ----------------------------------------------------------*/
 
@@ -511,7 +512,7 @@ END_TEST
 /* --- the suite ------------------------------------------------------------*/
 
 static void add_events(Suite *suite) {
-  TCase *passes = make_case(suite, "passes");
+  TCase *passes = add_case(suite, "passes", set_up, tear_down);
   tcase_add_test(passes, an_event_becomes_a_row);
   tcase_add_test(passes, metadata_may_be_absent_or_null);
   tcase_add_test(passes, text_is_stored_as_it_was_sent);
@@ -520,7 +521,7 @@ static void add_events(Suite *suite) {
   tcase_add_test(passes, timestamps_of_every_type);
   tcase_add_loop_test(passes, metadata_is_kept_as_compact_json, 0,
                       COUNT_OF(metadata));
-  TCase *refusal = make_case(suite, "refused");
+  TCase *refusal = add_case(suite, "refused", set_up, tear_down);
   tcase_add_loop_test(refusal, refusals, 0, COUNT_OF(refused));
   tcase_add_loop_test(refusal, the_last_value_of_a_field_counts, 0,
                       COUNT_OF(twice));
@@ -528,7 +529,7 @@ static void add_events(Suite *suite) {
 }
 
 static void add_limits(Suite *suite) {
-  TCase *limit = make_case(suite, "limits");
+  TCase *limit = add_case(suite, "limits", set_up, tear_down);
   tcase_add_loop_test(limit, lengths_count_code_points, 0,
                       COUNT_OF(characters));
   tcase_add_test(limit, lengths_are_those_of_the_options);
@@ -543,9 +544,9 @@ static void add_limits(Suite *suite) {
   tcase_add_test(limit, unknown_names_are_cut_to_64_characters);
 }
 
-int main(void) {
-  Suite *suite = suite_create("judge");
+static void add_cases(Suite *suite) {
   add_events(suite);
   add_limits(suite);
-  return run_suite(suite);
 }
+
+int main(void) { return run_suite("validate", add_cases); }

@@ -7,6 +7,7 @@
 #include "support/http_client.h"
 
 #include "base/timestamp.h"
+#include "support/suite.h"
 
 #include <zlib.h>
 
@@ -588,17 +589,8 @@ START_TEST(requests_and_their_time_are_counted) {
 }
 END_TEST
 
-static TCase *add_case(Suite *suite, const char *name) {
-  TCase *tc = tcase_create(name);
-  tcase_add_checked_fixture(tc, start, stop);
-  tcase_set_timeout(tc, 120);
-  suite_add_tcase(suite, tc);
-  return tc;
-}
-
-static Suite *make_suite(void) {
-  Suite *suite = suite_create("http");
-  TCase *tc = add_case(suite, "common");
+static void add_cases(Suite *suite) {
+  TCase *tc = add_case(suite, "common", start, stop);
   tcase_add_test(tc, an_unknown_path_is_404_without_its_query);
   tcase_add_test(tc, a_path_is_shown_as_json_and_cut);
   tcase_add_test(tc, a_nul_in_a_path_does_not_end_it);
@@ -611,14 +603,14 @@ static Suite *make_suite(void) {
   tcase_add_test(tc, quiescing_is_told_and_refused);
   tcase_add_test(tc, metrics_come_in_the_format_that_is_asked_for);
   tcase_add_test(tc, requests_and_their_time_are_counted);
-  tc = add_case(suite, "header");
+  tc = add_case(suite, "header", start, stop);
   tcase_add_test(tc, content_types);
   tcase_add_test(tc, a_long_header_is_read);
   tcase_add_test(tc, a_large_body_is_refused_from_its_header);
   tcase_add_test(tc, a_large_body_that_is_sent_anyway_gets_its_answer);
   tcase_add_test(tc, a_large_chunked_body_is_refused);
   tcase_add_test(tc, expect_continue_is_answered);
-  tc = add_case(suite, "body");
+  tc = add_case(suite, "body", start, stop);
   tcase_add_test(tc, one_event_is_accepted);
   tcase_add_test(tc, one_event_that_is_wrong_is_refused);
   tcase_add_test(tc, an_array_is_accepted);
@@ -631,16 +623,9 @@ static Suite *make_suite(void) {
   tcase_add_test(tc, too_many_events_are_413);
   tcase_add_test(tc, a_gzip_body_is_read);
   tcase_add_test(tc, the_limit_holds_for_the_inflated_body);
-  tc = add_case(suite, "buffer");
+  tc = add_case(suite, "buffer", start, stop);
   tcase_add_test(tc, a_full_buffer_is_429_with_the_time_to_wait);
   tcase_add_test(tc, a_buffer_that_cannot_take_is_503);
-  return suite;
 }
 
-int main(void) {
-  SRunner *runner = srunner_create(make_suite());
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
-}
+int main(void) { return run_suite("http", add_cases); }

@@ -7,26 +7,11 @@
 #include "support/short_memory.h"
 
 #include "support/http_client.h"
+#include "support/suite.h"
 
 #include <zlib.h>
 
 static server_t server;
-
-/* The fake one stands on the test's side. The linker's names for --wrap.
- * NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
-au_status_t __real_au_buffer_append(au_buffer_t *buffer, const au_rows_t *rows,
-                                    au_waiter_t *waiter);
-au_status_t __wrap_au_buffer_append(au_buffer_t *buffer, const au_rows_t *rows,
-                                    au_waiter_t *waiter);
-
-au_status_t __wrap_au_buffer_append(au_buffer_t *buffer, const au_rows_t *rows,
-                                    au_waiter_t *waiter) {
-  is_test = true;
-  au_status_t status = __real_au_buffer_append(buffer, rows, waiter);
-  is_test = false;
-  return status;
-}
-/* NOLINTEND(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
 
 static void start(void) {
   is_test = true;
@@ -166,22 +151,15 @@ static void ignore_log(au_log_level_t level, const char *line) {
   (void)line;
 }
 
-int main(void) {
-  au_log_set_sink(ignore_log);
-  Suite *suite = suite_create("http_memory");
-  TCase *tcase = tcase_create("requests");
-  tcase_set_timeout(tcase, 120);
-  tcase_add_checked_fixture(tcase, start, stop);
+static void add_cases(Suite *suite) {
+  TCase *tcase = add_case(suite, "requests", start, stop);
   tcase_add_loop_test(tcase, request_outlives_any_failed_allocation, 0,
                       sizeof(shots) / sizeof(shots[0]));
-  suite_add_tcase(suite, tcase);
-  tcase = tcase_create("start");
-  tcase_set_timeout(tcase, 120);
+  tcase = add_case(suite, "start", NULL, NULL);
   tcase_add_test(tcase, start_that_lacks_memory_is_told);
-  suite_add_tcase(suite, tcase);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int main(void) {
+  au_log_set_sink(ignore_log);
+  return run_suite("http_no_memory", add_cases);
 }

@@ -6,6 +6,7 @@
 #include "support/http_client.h"
 
 #include "base/clock.h"
+#include "support/suite.h"
 
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -435,17 +436,8 @@ START_TEST(a_key_of_another_certificate_stops_the_start) {
 }
 END_TEST
 
-static TCase *add_case(Suite *suite, const char *name) {
-  TCase *tc = tcase_create(name);
-  tcase_add_checked_fixture(tc, setup, NULL);
-  tcase_set_timeout(tc, 120);
-  suite_add_tcase(suite, tc);
-  return tc;
-}
-
-static Suite *make_suite(void) {
-  Suite *suite = suite_create("listen");
-  TCase *tc = add_case(suite, "address");
+static void add_cases(Suite *suite) {
+  TCase *tc = add_case(suite, "address", setup, NULL);
   tcase_add_test(tc, a_busy_port_is_tried_again);
   tcase_add_test(tc, a_name_may_have_an_address_that_this_machine_has_not);
   tcase_add_test(tc, a_busy_address_is_not_replaced_by_another_of_the_name);
@@ -454,24 +446,19 @@ static Suite *make_suite(void) {
   tcase_add_test(tc, a_socket_that_somebody_listens_on_is_left);
   tcase_add_test(tc, a_socket_is_gone_after_the_stop);
   tcase_add_test(tc, a_file_that_is_no_socket_is_left);
-  tc = add_case(suite, "limit");
+  tc = add_case(suite, "limit", setup, NULL);
   tcase_add_test(tc, tokens_open_what_their_scope_says);
   tcase_add_test(tc, a_token_file_that_is_wrong_stops_the_start);
   tcase_add_test(tc, a_rate_limit_is_429_with_the_time_to_wait);
   tcase_add_test(tc, a_query_does_not_eat_the_budget);
-  tc = add_case(suite, "tls");
+  tc = add_case(suite, "tls", setup, NULL);
   tcase_add_test(tc, tls_with_a_certificate);
   tcase_add_test(tc, tls_demands_a_client_s_certificate);
   tcase_add_test(tc, a_key_of_another_certificate_stops_the_start);
-  return suite;
 }
 
 int main(void) {
   /* A peer that closes first is an error of the write, as in collectd. */
   signal(SIGPIPE, SIG_IGN);
-  SRunner *runner = srunner_create(make_suite());
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+  return run_suite("listen", add_cases);
 }

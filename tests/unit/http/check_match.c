@@ -3,11 +3,10 @@
  * check_match - which route a path means, in a table of the test's own and in
  * the real one.
  */
-#include "http/private.h"
-
 #include "api/routes.h"
+#include "http/private.h"
+#include "support/suite.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -115,23 +114,14 @@ START_TEST(every_route_is_found_by_its_own_path) {
 }
 END_TEST
 
-static Suite *routes_suite(void) {
-  Suite *suite = suite_create("routes");
-  TCase *tcase = tcase_create("routes");
+static void add_cases(Suite *suite) {
+  TCase *tcase = add_case(suite, "routes", NULL, NULL);
   tcase_add_loop_test(tcase, a_path_means_the_first_entry_that_fits, 0,
                       sizeof(cases) / sizeof(cases[0]));
   tcase_add_test(tcase, a_long_parameter_is_cut);
   tcase_add_test(tcase, allow_names_the_methods_of_an_entry);
   tcase_add_test(tcase, methods_are_told_by_their_exact_names);
   tcase_add_test(tcase, every_route_is_found_by_its_own_path);
-  suite_add_tcase(suite, tcase);
-  return suite;
 }
 
-int main(void) {
-  SRunner *runner = srunner_create(routes_suite());
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
-}
+int main(void) { return run_suite("match", add_cases); }

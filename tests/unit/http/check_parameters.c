@@ -3,8 +3,8 @@
  * check_parameters - query parameters and what is refused of them.
  */
 #include "http/parameters.h"
+#include "support/suite.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -206,10 +206,8 @@ START_TEST(choices_are_judged) {
 }
 END_TEST
 
-static Suite *parameters_suite(void) {
-  Suite *suite = suite_create("parameters");
-  TCase *tcase = tcase_create("parameters");
-  tcase_add_checked_fixture(tcase, setup, teardown);
+static void add_cases(Suite *suite) {
+  TCase *tcase = add_case(suite, "parameters", setup, teardown);
   tcase_add_test(tcase, known_parameters_are_sorted);
   tcase_add_test(tcase, unknown_ones_are_refused_and_cut);
   tcase_add_test(tcase, only_so_many_unknown_ones_are_told);
@@ -222,14 +220,6 @@ static Suite *parameters_suite(void) {
                       sizeof(texts) / sizeof(texts[0]));
   tcase_add_test(tcase, times_are_judged);
   tcase_add_test(tcase, choices_are_judged);
-  suite_add_tcase(suite, tcase);
-  return suite;
 }
 
-int main(void) {
-  SRunner *runner = srunner_create(parameters_suite());
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
-}
+int main(void) { return run_suite("parameters", add_cases); }

@@ -5,8 +5,8 @@
  */
 #include "base/clock.h"
 #include "http/rate_limit.h"
+#include "support/suite.h"
 
-#include <check.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -194,9 +194,8 @@ START_TEST(threads_together_take_no_more) {
 }
 END_TEST
 
-int main(void) {
-  Suite *suite = suite_create("rate_limit");
-  TCase *tc = tcase_create("rate_limit");
+static void add_cases(Suite *suite) {
+  TCase *tc = add_case(suite, "rate_limit", NULL, NULL);
   tcase_add_test(tc, a_second_s_worth_passes_at_once);
   tcase_add_test(tc, it_fills_evenly_and_no_further_than_full);
   tcase_add_test(tc, over_a_minute_the_rate_is_kept);
@@ -210,10 +209,6 @@ int main(void) {
   tcase_add_test(tc, a_network_of_version_6_is_one_client);
   tcase_add_test(tc, many_addresses_are_bounded);
   tcase_add_test(tc, threads_together_take_no_more);
-  suite_add_tcase(suite, tc);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
+
+int main(void) { return run_suite("rate_limit", add_cases); }

@@ -5,8 +5,8 @@
 #include "http/token.h"
 
 #include "api/routes.h"
+#include "support/suite.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -151,9 +151,8 @@ START_TEST(a_file_that_cannot_be_read_is_an_error) {
 }
 END_TEST
 
-int main(void) {
-  Suite *suite = suite_create("token");
-  TCase *tc = tcase_create("token");
+static void add_cases(Suite *suite) {
+  TCase *tc = add_case(suite, "token", NULL, NULL);
   tcase_add_test(tc, a_token_has_the_scope_of_its_line);
   tcase_add_test(tc, a_token_on_two_lines_has_both_scopes);
   tcase_add_test(tc, admin_implies_the_others);
@@ -165,10 +164,6 @@ int main(void) {
   tcase_add_test(tc, an_error_does_not_show_the_line);
   tcase_add_test(tc, a_long_comment_is_one_line);
   tcase_add_test(tc, a_file_that_cannot_be_read_is_an_error);
-  suite_add_tcase(suite, tc);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
+
+int main(void) { return run_suite("token", add_cases); }

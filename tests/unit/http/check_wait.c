@@ -6,6 +6,7 @@
 #include "support/http_client.h"
 
 #include "base/clock.h"
+#include "support/suite.h"
 
 #include <signal.h>
 #include <stdatomic.h>
@@ -499,17 +500,8 @@ START_TEST(clients_do_not_write_the_log) {
 }
 END_TEST
 
-static TCase *add_case(Suite *suite, const char *name) {
-  TCase *tc = tcase_create(name);
-  tcase_add_checked_fixture(tc, setup, NULL);
-  tcase_set_timeout(tc, 120);
-  suite_add_tcase(suite, tc);
-  return tc;
-}
-
-static Suite *make_suite(void) {
-  Suite *suite = suite_create("wait");
-  TCase *tc = add_case(suite, "wait");
+static void add_cases(Suite *suite) {
+  TCase *tc = add_case(suite, "wait", setup, NULL);
   tcase_add_test(tc, a_request_that_waits_is_answered_when_it_is_told);
   tcase_add_test(tc, a_request_that_was_told_before_append_returned);
   tcase_add_test(tc, a_request_that_the_disk_refused_is_503);
@@ -520,7 +512,7 @@ static Suite *make_suite(void) {
   tcase_add_test(tc, a_request_that_waits_long);
   tcase_add_test(tc, stop_answers_what_is_under_way);
   tcase_add_test(tc, stop_does_not_wait_for_clients);
-  tc = add_case(suite, "connection");
+  tc = add_case(suite, "connection", setup, NULL);
   tcase_add_test(tc, requests_in_one_packet_are_answered_in_order);
   tcase_add_test(tc, a_body_in_pieces);
   tcase_add_test(tc, large_bodies_share_a_bound);
@@ -531,15 +523,10 @@ static Suite *make_suite(void) {
   tcase_add_test(tc, a_refused_body_that_trickles_is_cut);
   tcase_add_test(tc, an_idle_connection_is_closed);
   tcase_add_test(tc, clients_do_not_write_the_log);
-  return suite;
 }
 
 int main(void) {
   /* A peer that closes first is an error of the write, as in collectd. */
   signal(SIGPIPE, SIG_IGN);
-  SRunner *runner = srunner_create(make_suite());
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+  return run_suite("wait", add_cases);
 }

@@ -4,8 +4,8 @@
  */
 #include "metrics/exposition.h"
 #include "metrics/metrics.h"
+#include "support/suite.h"
 
-#include <check.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -220,11 +220,8 @@ START_TEST(promtool_takes_it) {
 }
 END_TEST
 
-static Suite *exposition_suite(void) {
-  Suite *suite = suite_create("exposition");
-  TCase *all = tcase_create("exposition");
-  tcase_add_checked_fixture(all, setup, teardown);
-  tcase_set_timeout(all, 30);
+static void add_cases(Suite *suite) {
+  TCase *all = add_case(suite, "exposition", setup, teardown);
   tcase_add_test(all, content_types_are_those_of_the_formats);
   tcase_add_loop_test(all, the_header_accept_chooses_the_format, 0,
                       (int)(sizeof(choices) / sizeof(choices[0])));
@@ -234,14 +231,6 @@ static Suite *exposition_suite(void) {
   tcase_add_test(all, every_metric_is_announced_once);
   tcase_add_test(all, openmetrics_names_families_and_units);
   tcase_add_test(all, promtool_takes_it);
-  suite_add_tcase(suite, all);
-  return suite;
 }
 
-int main(void) {
-  SRunner *runner = srunner_create(exposition_suite());
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
-}
+int main(void) { return run_suite("exposition", add_cases); }

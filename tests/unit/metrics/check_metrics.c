@@ -4,17 +4,15 @@
  * more; the values under many threads; and the files made from the table.
  */
 #include "metrics/metrics.h"
-#include "support/made_files.h"
+#include "support/files.h"
+#include "support/suite.h"
 
-#include <check.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
 static void setup(void) { au_metrics_reset(); }
 
@@ -76,8 +74,8 @@ static bool is_same_text(const char *a, const char *b) {
 }
 
 START_TEST(the_table_is_the_contract) {
-  ck_assert_uint_eq(AU_METRIC_COUNT, LENGTH(contract));
-  for (unsigned i = 0; i < LENGTH(contract); i++) {
+  ck_assert_uint_eq(AU_METRIC_COUNT, COUNT_OF(contract));
+  for (int i = 0; i < COUNT_OF(contract); i++) {
     const au_metric_info_t *info = au_metric_info((au_metric_t)i);
     ck_assert_str_eq(info->name, contract[i].name);
     ck_assert_int_eq(info->kind, contract[i].kind);
@@ -127,7 +125,7 @@ START_TEST(buckets_are_those_of_the_contract) {
   static const char *const label[] = {
       "0.1", "0.25", "0.5", "1",    "2.5",  "5",    "10",    "25",  "50",
       "100", "250",  "500", "1000", "2500", "5000", "10000", "+Inf"};
-  ck_assert_uint_eq(LENGTH(label), AU_BUCKET_COUNT);
+  ck_assert_uint_eq(COUNT_OF(label), AU_BUCKET_COUNT);
   for (unsigned i = 0; i < AU_BUCKET_COUNT; i++) {
     ck_assert_str_eq(au_bucket_labels[i], label[i]);
     ck_assert_double_eq(au_bucket_bounds_ms[i], strtod(label[i], NULL));
@@ -220,7 +218,7 @@ START_TEST(failures_are_counted_by_class) {
     uint64_t count;
   } row[] = {{"08", 1}, {"23", 2},         {"XX", 1},   {"AU", 1},
              {"53", 0}, {"connection", 2}, {"other", 2}};
-  for (unsigned i = 0; i < LENGTH(row); i++)
+  for (int i = 0; i < COUNT_OF(row); i++)
     ck_assert_uint_eq(series_of(AU_M_BATCH_FAILURES, row[i].name, NULL).counter,
                       row[i].count);
 }
@@ -447,18 +445,14 @@ START_TEST(the_reference_is_made_from_the_table) {
 }
 END_TEST
 
-static Suite *metrics_suite(void) {
-  Suite *suite = suite_create("metrics");
-  TCase *table = tcase_create("table");
-  tcase_add_checked_fixture(table, setup, NULL);
+static void add_cases(Suite *suite) {
+  TCase *table = add_case(suite, "table", setup, NULL);
   tcase_add_test(table, the_table_is_the_contract);
   tcase_add_test(table, every_series_is_there_from_the_start);
   tcase_add_test(table, a_side_is_visited_alone);
   tcase_add_test(table, buckets_are_those_of_the_contract);
   tcase_add_test(table, units_are_read_from_names);
-  suite_add_tcase(suite, table);
-  TCase *values = tcase_create("values");
-  tcase_add_checked_fixture(values, setup, setup);
+  TCase *values = add_case(suite, "values", setup, setup);
   tcase_add_test(values, counters_count_by_label);
   tcase_add_test(values, what_is_not_in_the_table_touches_nothing);
   tcase_add_test(values, failures_are_counted_by_class);
@@ -472,23 +466,11 @@ static Suite *metrics_suite(void) {
   tcase_add_test(values, a_service_called_other_joins_the_rest);
   tcase_add_test(values, no_lock_is_held_during_a_visit);
   tcase_add_test(values, the_sampler_is_called_while_it_is_set);
-  suite_add_tcase(suite, values);
-  TCase *threads = tcase_create("threads");
-  tcase_add_checked_fixture(threads, setup, setup);
-  tcase_set_timeout(threads, 60);
+  TCase *threads = add_case(suite, "threads", setup, setup);
   tcase_add_test(threads, nothing_is_lost_between_threads);
-  suite_add_tcase(suite, threads);
-  TCase *files = tcase_create("files");
+  TCase *files = add_case(suite, "files", NULL, NULL);
   tcase_add_test(files, types_db_is_made_from_the_table);
   tcase_add_test(files, the_reference_is_made_from_the_table);
-  suite_add_tcase(suite, files);
-  return suite;
 }
 
-int main(void) {
-  SRunner *runner = srunner_create(metrics_suite());
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
-}
+int main(void) { return run_suite("metrics", add_cases); }

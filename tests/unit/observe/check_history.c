@@ -1,44 +1,26 @@
 /* SPDX-License-Identifier: MIT
  *
- * The history of the figures: its file (bounded, renamed, torn lines, calls
+ * The history of the metrics: its file (bounded, renamed, torn lines, calls
  * that fail), and the newest snapshots in memory.
  */
 #include "support/short_memory.h"
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/timestamp.h"
 #include "metrics/metrics.h"
 #include "observe/history.h"
 #include "observe/history_file.h"
+#include "support/files.h"
+#include "support/log_capture.h"
+#include "support/suite.h"
 
-#include <check.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-/* The linker's names for --wrap.
- * NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
-int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
-                          void *(*main)(void *), void *argument);
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
-                          void *(*main)(void *), void *argument);
-
-static bool no_threads;
-
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
-                          void *(*main)(void *), void *argument) {
-  return no_threads ? EAGAIN
-                    : __real_pthread_create(thread, attributes, main, argument);
-}
-/* NOLINTEND(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
 
 #define MAX_BYTES 4096
 #define LINES 1000
@@ -60,30 +42,22 @@ typedef enum call {
 
 static bool fails[CALLS];
 static atomic_int looks;
-static atomic_bool is_blind;
-static atomic_int told[AU_LOG_INFO + 1]; /* lines of the log */
+static atomic_bool has_no_snapshot;
 
 static void setup(void) {
   is_test = true;
   no_threads = false;
   memset(fails, 0, sizeof(fails));
-  memset(told, 0, sizeof(told));
   atomic_store(&looks, 0);
-  atomic_store(&is_blind, false);
-  au_log_set_sink(NULL);
+  atomic_store(&has_no_snapshot, false);
+  release_log();
   au_metrics_reset();
-  snprintf(directory, sizeof(directory), "/tmp/check_history.XXXXXX");
-  ck_assert_ptr_nonnull(mkdtemp(directory));
+  make_directory(directory);
   snprintf(path, sizeof(path), "%s/history.jsonl", directory);
   snprintf(old, sizeof(old), "%s/history.jsonl.1", directory);
 }
 
-static void teardown(void) {
-  unlink(path);
-  rmdir(path);
-  unlink(old);
-  rmdir(directory);
-}
+static void teardown(void) { remove_directory(directory); }
 
 /* --- io that fails ---------------------------------------------------------
  */
@@ -224,7 +198,7 @@ START_TEST(it_is_renamed_before_it_is_too_long) {
 }
 END_TEST
 
-/* Cut anywhere in its last line, or right behind it. */
+/* Cut anywhere in its last line, or right after it. */
 START_TEST(a_torn_line_harms_no_other) {
   seen_t seen;
   for (int i = 1; i <= 3; i++)
@@ -261,19 +235,19 @@ START_TEST(what_is_no_object_is_passed_over) {
       "{",
   };
   seen_t seen;
-  size_t count = sizeof(wrong) / sizeof(wrong[0]);
-  for (size_t i = 0; i < count; i++) {
-    ck_assert_int_eq(append((int)i + 1), AU_OK);
+  int count = COUNT_OF(wrong);
+  for (int i = 0; i < count; i++) {
+    ck_assert_int_eq(append(i + 1), AU_OK);
     ck_assert_int_eq(append_text(wrong[i]), AU_OK);
     ck_assert_int_eq(append_text(""), AU_OK); /* neither, and not counted */
   }
   ck_assert_int_eq(read_back(LINES, &seen), AU_OK);
-  check_seen(&seen, 1, (int)count);
-  ck_assert_uint_eq(seen.passed, count);
+  check_seen(&seen, 1, count);
+  ck_assert_uint_eq(seen.passed, (size_t)count);
 }
 END_TEST
 
-START_TEST(a_line_may_be_so_long_and_no_longer) {
+START_TEST(a_line_has_a_maximum_length) {
   char text[AU_HISTORY_LINE_MAX + 1];
   seen_t seen;
   for (int more = -1; more <= 0; more++) {
@@ -290,7 +264,7 @@ START_TEST(a_line_may_be_so_long_and_no_longer) {
 }
 END_TEST
 
-/* No more is read than so many lines may have, whatever the file is. */
+/* No more is read than that number of lines may have, whatever the file is. */
 START_TEST(of_a_large_file_the_end_is_read) {
   char zeros[4096] = "";
   seen_t seen;
@@ -304,7 +278,7 @@ START_TEST(of_a_large_file_the_end_is_read) {
 }
 END_TEST
 
-START_TEST(calls_that_fail_are_told) {
+START_TEST(calls_that_fail_are_reported) {
   seen_t seen;
   for (int i = 1; i <= 10; i++)
     ck_assert_int_eq(append(i), AU_OK);
@@ -387,7 +361,7 @@ static bool look(au_history_figures_t *out, void *context) {
                  .utilization_percent = 12.345},
       .breaker = {
           .state = AU_BREAKER_HALF_OPEN, .failures = 5, .successes = 1}};
-  return !atomic_load(&is_blind);
+  return !atomic_load(&has_no_snapshot);
 }
 
 static au_history_t *start(const char *name, double interval_s) {
@@ -471,7 +445,7 @@ START_TEST(the_newest_come_last) {
 }
 END_TEST
 
-START_TEST(memory_holds_so_many) {
+START_TEST(memory_holds_a_fixed_number) {
   au_history_t *history = start("", 3600);
   for (int i = 0; i < AU_HISTORY_SNAPSHOTS + 10; i++)
     au_history_take(history);
@@ -498,7 +472,7 @@ END_TEST
 
 START_TEST(without_figures_there_is_no_snapshot) {
   au_history_t *history = start(path, 3600);
-  atomic_store(&is_blind, true);
+  atomic_store(&has_no_snapshot, true);
   au_history_take(history);
   check_answer(history, 10, 0, -1);
   ck_assert_int_eq(size_of(path), -1);
@@ -506,40 +480,39 @@ START_TEST(without_figures_there_is_no_snapshot) {
 }
 END_TEST
 
-static void count_line(au_log_level_t level, const char *line) {
-  ck_assert_ptr_nonnull(strstr(line, "history"));
-  atomic_fetch_add(&told[level], 1);
-}
-
-START_TEST(a_failing_file_is_told_once) {
-  au_log_set_sink(count_line);
+START_TEST(a_failing_file_is_logged_once) {
+  capture_log();
+  watch_log_for("history");
   au_history_t *history = start(path, 3600);
-  for (int round = 1; round <= 2; round++) {
+  for (unsigned round = 1; round <= 2; round++) {
     fails[PWRITEV] = true;
     for (int i = 0; i < 3; i++)
       au_history_take(history);
-    ck_assert_int_eq(told[AU_LOG_WARNING], round);
-    ck_assert_int_eq(told[AU_LOG_NOTICE], round - 1);
+    ck_assert_uint_eq(logged(AU_LOG_WARNING), round);
+    ck_assert_uint_eq(logged(AU_LOG_NOTICE), round - 1);
     fails[PWRITEV] = false;
     for (int i = 0; i < 3; i++)
       au_history_take(history);
-    ck_assert_int_eq(told[AU_LOG_WARNING], round);
-    ck_assert_int_eq(told[AU_LOG_NOTICE], round);
+    ck_assert_uint_eq(logged(AU_LOG_WARNING), round);
+    ck_assert_uint_eq(logged(AU_LOG_NOTICE), round);
   }
   /* Memory has them all. */
   check_answer(history, 100, 0, 11);
+  ck_assert_uint_eq(log_matches(), 4);
   au_history_destroy(history);
 }
 END_TEST
 
-START_TEST(what_is_wrong_with_a_file_is_told_at_the_start) {
+START_TEST(what_is_wrong_with_a_file_is_logged_at_the_start) {
   put_raw(path, "rubbish\n{}\n", 11);
-  au_log_set_sink(count_line);
+  capture_log();
+  watch_log_for("history");
   au_history_destroy(start(path, 3600));
-  ck_assert_int_eq(told[AU_LOG_NOTICE], 1);
+  ck_assert_uint_eq(logged(AU_LOG_NOTICE), 1);
   fails[PREAD] = true;
   au_history_destroy(start(path, 3600));
-  ck_assert_int_eq(told[AU_LOG_WARNING], 1);
+  ck_assert_uint_eq(logged(AU_LOG_WARNING), 1);
+  ck_assert_uint_eq(log_matches(), 2);
 }
 END_TEST
 
@@ -552,11 +525,6 @@ START_TEST(the_thread_takes_them_in_time) {
 }
 END_TEST
 
-static void ignore_line(au_log_level_t level, const char *line) {
-  (void)level;
-  (void)line;
-}
-
 /* The n-th allocation fails, for every n: what is missing then is missing, and
  * the rest is right. */
 START_TEST(short_of_memory) {
@@ -568,7 +536,7 @@ START_TEST(short_of_memory) {
                                       .context = &looks};
   for (int i = 1; i <= 10; i++)
     ck_assert_int_eq(append(i), AU_OK);
-  au_log_set_sink(ignore_line);
+  capture_log();
   long n = 1;
   for (bool failed = true; failed; n++) {
     au_history_t *history = NULL;
@@ -605,39 +573,31 @@ END_TEST
 START_TEST(nothing_is_destroyed) { au_history_destroy(NULL); }
 END_TEST
 
-int main(void) {
-  Suite *suite = suite_create("history");
-  TCase *files = tcase_create("files");
-  tcase_add_checked_fixture(files, setup, teardown);
+static void add_cases(Suite *suite) {
+  TCase *files = add_case(suite, "files", setup, teardown);
   tcase_add_test(files, what_is_appended_is_read_back);
   tcase_add_test(files, it_is_renamed_before_it_is_too_long);
   tcase_add_loop_test(files, a_torn_line_harms_no_other, 0, 60);
   tcase_add_test(files, what_is_no_object_is_passed_over);
-  tcase_add_test(files, a_line_may_be_so_long_and_no_longer);
+  tcase_add_test(files, a_line_has_a_maximum_length);
   tcase_add_test(files, of_a_large_file_the_end_is_read);
-  tcase_add_loop_test(files, calls_that_fail_are_told, 0, CALLS);
+  tcase_add_loop_test(files, calls_that_fail_are_reported, 0, CALLS);
   tcase_add_test(files, half_a_line_that_stays);
   tcase_add_test(files, a_file_that_cannot_be_renamed);
   tcase_add_loop_test(files, what_is_no_file, 0, 2);
   tcase_add_test(files, a_directory_that_is_not_there);
-  suite_add_tcase(suite, files);
-  TCase *snapshots = tcase_create("snapshots");
-  tcase_add_checked_fixture(snapshots, setup, teardown);
+  TCase *snapshots = add_case(suite, "snapshots", setup, teardown);
   tcase_add_test(snapshots, the_shape_of_a_snapshot);
   tcase_add_test(snapshots, the_newest_come_last);
-  tcase_add_test(snapshots, memory_holds_so_many);
+  tcase_add_test(snapshots, memory_holds_a_fixed_number);
   tcase_add_test(snapshots, a_start_goes_on_from_the_file);
   tcase_add_test(snapshots, without_figures_there_is_no_snapshot);
-  tcase_add_test(snapshots, a_failing_file_is_told_once);
-  tcase_add_test(snapshots, what_is_wrong_with_a_file_is_told_at_the_start);
+  tcase_add_test(snapshots, a_failing_file_is_logged_once);
+  tcase_add_test(snapshots, what_is_wrong_with_a_file_is_logged_at_the_start);
   tcase_add_test(snapshots, the_thread_takes_them_in_time);
   tcase_add_test(snapshots, short_of_memory);
   tcase_add_test(snapshots, without_a_thread_there_is_no_history);
   tcase_add_test(snapshots, nothing_is_destroyed);
-  suite_add_tcase(suite, snapshots);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
+
+int main(void) { return run_suite("history", add_cases); }

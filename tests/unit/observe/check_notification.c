@@ -6,12 +6,12 @@
 #include "support/short_memory.h"
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "metrics/metrics.h"
 #include "observe/notification.h"
 #include "support/fake_buffer.h"
+#include "support/log_capture.h"
+#include "support/suite.h"
 
-#include <check.h>
 #include <errno.h>
 #include <math.h>
 #include <pthread.h>
@@ -19,47 +19,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The linker's names for --wrap.
- * NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
-int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
-                          void *(*main)(void *), void *argument);
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
-                          void *(*main)(void *), void *argument);
-
-static bool no_threads;
-
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
-                          void *(*main)(void *), void *argument) {
-  return no_threads ? EAGAIN
-                    : __real_pthread_create(thread, attributes, main, argument);
-}
-
-/* The fake one stands on the test's side. */
-au_status_t __real_au_buffer_append(au_buffer_t *buffer, const au_rows_t *rows,
-                                    au_waiter_t *waiter);
-au_status_t __wrap_au_buffer_append(au_buffer_t *buffer, const au_rows_t *rows,
-                                    au_waiter_t *waiter);
-
-au_status_t __wrap_au_buffer_append(au_buffer_t *buffer, const au_rows_t *rows,
-                                    au_waiter_t *waiter) {
-  is_test = true;
-  au_status_t status = __real_au_buffer_append(buffer, rows, waiter);
-  is_test = false;
-  return status;
-}
-/* NOLINTEND(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
-
 #define TIME_US INT64_C(1700000000123456)
 
 static au_limits_t limits;
-static atomic_int warnings;
 
 static void setup(void) {
   is_test = true;
   no_threads = false;
   au_metrics_reset();
-  au_log_set_sink(NULL);
-  atomic_store(&warnings, 0);
+  release_log();
   limits = (au_limits_t)AU_LIMITS_DEFAULT;
   ck_assert_int_eq(au_notification_start(&limits, fake_buffer_open()), AU_OK);
 }
@@ -90,7 +58,7 @@ static uint64_t rejected(au_reason_t reason) {
   return au_metrics_counter(AU_M_EVENTS_REJECTED, reason);
 }
 
-/* Waits until so many appends were tried. */
+/* Waits until that number of appends was tried. */
 static void await_calls(uint64_t calls) {
   int64_t deadline_ns = au_clock_monotonic_ns() + 60 * AU_NS_PER_S;
   while (fake_buffer_calls() < calls)
@@ -227,12 +195,6 @@ END_TEST
 /* --- what cannot be kept ---------------------------------------------------
  */
 
-static void count_line(au_log_level_t level, const char *line) {
-  ck_assert_int_eq(level, AU_LOG_WARNING);
-  ck_assert_ptr_nonnull(strstr(line, "notification"));
-  atomic_fetch_add(&warnings, 1);
-}
-
 START_TEST(a_refusal_is_counted) {
   static const struct {
     fake_answer_t answer;
@@ -241,7 +203,8 @@ START_TEST(a_refusal_is_counted) {
              {FAKE_CLOSED, 2},
              {FAKE_NOMEM, 2},
              {FAKE_IO, 2}};
-  au_log_set_sink(count_line);
+  capture_log();
+  watch_log_for("notification");
   fake_buffer_answer(row[_i].answer);
   au_notification_put(&plain);
   au_notification_put(&plain);
@@ -249,7 +212,9 @@ START_TEST(a_refusal_is_counted) {
   fake_buffer_answer(FAKE_OK);
   (void)kept(&plain); /* the other two are over */
   ck_assert_uint_eq(rejected(AU_REASON_UNAVAILABLE), row[_i].unavailable);
-  ck_assert_int_eq(warnings, 1);
+  ck_assert_uint_eq(logged(AU_LOG_WARNING), 1);
+  ck_assert_uint_eq(logged(AU_LOG_ERROR) + logged(AU_LOG_NOTICE), 0);
+  ck_assert_uint_eq(log_matches(), 1);
   ck_assert_uint_eq(fake_buffer_taken(), 1);
 }
 END_TEST
@@ -264,7 +229,7 @@ START_TEST(what_is_not_synced_is_counted) {
 }
 END_TEST
 
-/* Telling one never waits, whatever the buffer does. */
+/* Putting one never waits, whatever the buffer does. */
 START_TEST(the_queue_is_bounded) {
   fake_buffer_answer(FAKE_HOLD);
   au_notification_put(&plain);
@@ -287,8 +252,8 @@ START_TEST(before_and_after_nothing_is_taken) {
 }
 END_TEST
 
-/* As when the buffer itself has something to tell: from within its append. */
-START_TEST(one_told_while_another_is_kept) {
+/* As when the buffer itself has something to report: from within its append. */
+START_TEST(one_put_while_another_is_kept) {
   fake_buffer_answer(FAKE_HOLD);
   au_notification_put(&plain);
   fake_buffer_wait_pending(1);
@@ -329,11 +294,6 @@ static uint64_t counted(void) {
          rejected(AU_REASON_INVALID);
 }
 
-static void ignore_line(au_log_level_t level, const char *line) {
-  (void)level;
-  (void)line;
-}
-
 /* The n-th allocation fails, for every n: each is kept, or counted. */
 START_TEST(short_of_memory) {
   const au_notification_value_t value = {
@@ -341,7 +301,7 @@ START_TEST(short_of_memory) {
   au_notification_t notice = plain;
   notice.values = &value;
   notice.values_count = 1;
-  au_log_set_sink(ignore_line);
+  capture_log();
   uint64_t puts = 0;
   long n = 1;
   for (bool failed = true; failed; n++) {
@@ -376,10 +336,8 @@ START_TEST(a_start_that_fails_takes_nothing) {
 }
 END_TEST
 
-int main(void) {
-  Suite *suite = suite_create("notice");
-  TCase *events = tcase_create("events");
-  tcase_add_checked_fixture(events, setup, teardown);
+static void add_cases(Suite *suite) {
+  TCase *events = add_case(suite, "events", setup, teardown);
   tcase_add_test(events, a_notification_becomes_an_event);
   tcase_add_test(events, its_own_values_come_too);
   tcase_add_test(events, a_name_may_be_empty);
@@ -387,21 +345,15 @@ int main(void) {
   tcase_add_test(events, text_is_cut_to_its_limit);
   tcase_add_loop_test(events, metadata_that_is_too_much_is_left_out, 0, 8);
   tcase_add_loop_test(events, a_time_that_cannot_be_is_now, 0, 5);
-  suite_add_tcase(suite, events);
-  TCase *losses = tcase_create("losses");
-  tcase_add_checked_fixture(losses, setup, teardown);
+  TCase *losses = add_case(suite, "losses", setup, teardown);
   tcase_add_loop_test(losses, a_refusal_is_counted, 0, 4);
   tcase_add_loop_test(losses, what_is_not_synced_is_counted, 0, 2);
   tcase_add_test(losses, the_queue_is_bounded);
   tcase_add_test(losses, before_and_after_nothing_is_taken);
-  tcase_add_test(losses, one_told_while_another_is_kept);
+  tcase_add_test(losses, one_put_while_another_is_kept);
   tcase_add_test(losses, none_is_lost_uncounted_among_many_threads);
   tcase_add_test(losses, short_of_memory);
   tcase_add_test(losses, a_start_that_fails_takes_nothing);
-  suite_add_tcase(suite, losses);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
+
+int main(void) { return run_suite("notification", add_cases); }

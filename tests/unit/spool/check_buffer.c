@@ -7,10 +7,12 @@
 #include "metrics/metrics.h"
 #include "spool/buffer.h"
 #include "support/rows.h"
+#include "support/suite.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -347,10 +349,8 @@ START_TEST(retry_after_stays_within_bounds) {
 }
 END_TEST
 
-int main(void) {
-  Suite *suite = suite_create("buffer");
-  TCase *tcase = tcase_create("buffer");
-  tcase_set_timeout(tcase, 60);
+static void add_cases(Suite *suite) {
+  TCase *tcase = add_case(suite, "buffer", NULL, NULL);
   tcase_add_test(tcase, bound_on_events_is_exact);
   tcase_add_test(tcase, bound_on_bytes_is_kept);
   tcase_add_test(tcase, bound_is_exact_under_threads);
@@ -363,10 +363,6 @@ int main(void) {
   tcase_add_test(tcase, lane_in_trouble_is_tried_when_there_is_no_other);
   tcase_add_test(tcase, directory_without_a_parent_is_told);
   tcase_add_loop_test(tcase, retry_after_stays_within_bounds, 0, 2);
-  suite_add_tcase(suite, tcase);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? 0 : 1;
 }
+
+int main(void) { return run_suite("buffer", add_cases); }

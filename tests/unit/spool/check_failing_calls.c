@@ -8,8 +8,8 @@
 #include "faults/oracle.h"
 #include "metrics/metrics.h"
 #include "support/spools.h"
+#include "support/suite.h"
 
-#include <check.h>
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -375,20 +375,13 @@ START_TEST(nothing_is_lost_in_memory_when_calls_fail) {
 }
 END_TEST
 
-int main(void) {
-  Suite *suite = suite_create("failures");
-  TCase *tcase = tcase_create("failures");
-  tcase_set_timeout(tcase, 120);
-  tcase_add_checked_fixture(tcase, run_setup, teardown);
+static void add_cases(Suite *suite) {
+  TCase *tcase = add_case(suite, "failures", run_setup, teardown);
   tcase_add_loop_test(tcase, nothing_is_lost_when_one_call_fails, 0, KINDS);
   tcase_add_loop_test(tcase, nothing_is_lost_when_all_calls_fail_from_one_on, 0,
                       KINDS);
   tcase_add_loop_test(tcase, nothing_is_lost_in_memory_when_calls_fail, 0, 10);
-  suite_add_tcase(suite, tcase);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? 0 : 1;
 }
+
+int main(void) { return run_suite("failing_calls", add_cases); }
 /* NOLINTEND(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */

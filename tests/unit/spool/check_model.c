@@ -8,13 +8,14 @@
  */
 #include "support/own_database.h"
 
-#include "base/log.h"
 #include "event/row.h"
 #include "metrics/metrics.h"
 #include "spool/buffer.h"
 #include "spool/segment.h"
 #include "store/batch.h"
+#include "support/log_capture.h"
 #include "support/rows.h"
+#include "support/suite.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -31,26 +32,13 @@ static unsigned roll(unsigned sides) {
   return (unsigned)rand_r(&seed) / 8 % sides;
 }
 
-static void ignore_log(au_log_level_t level, const char *line) {
-  (void)level;
-  (void)line;
-}
-
-static void ignore_notice(au_severity_t severity, const char *type,
-                          const char *message) {
-  (void)severity;
-  (void)type;
-  (void)message;
-}
-
 static int number_from(const char *name, int otherwise) {
   const char *text = getenv(name);
   return text != NULL ? (int)strtol(text, NULL, 10) : otherwise;
 }
 
 static void begin(int index, int default_steps) {
-  au_log_set_sink(ignore_log);
-  au_notify_set_sink(ignore_notice);
+  capture_log();
   au_metrics_reset();
   seed = (unsigned)number_from("CHECK_MODEL_SEED", index + 1);
   steps = number_from("CHECK_MODEL_STEPS", default_steps);
@@ -172,40 +160,15 @@ static bool open_buffer(unsigned lanes) {
   return au_buffer_open(&config, &buffer, text, sizeof(text)) == AU_OK;
 }
 
-typedef struct told {
-  au_waiter_t waiter; /* the first member */
-  pthread_mutex_t lock;
-  pthread_cond_t changed;
-  bool is_done;
-  au_status_t status;
-} told_t;
-
-static void told_done(au_waiter_t *waiter, au_status_t status) {
-  told_t *told = (told_t *)waiter;
-  pthread_mutex_lock(&told->lock);
-  told->is_done = true;
-  told->status = status;
-  pthread_cond_signal(&told->changed);
-  pthread_mutex_unlock(&told->lock);
-}
-
 /* "word": what the message begins with. */
 static au_status_t append(unsigned count, const char *word) {
   au_rows_t rows = {.count = 0};
   ck_assert_uint_lt(values + count, VALUES_MAX);
   for (unsigned i = 1; i <= count; i++)
     put_event(&rows, au_clock_wall_us(), "service", word, values + i);
-  told_t told = {.waiter.done = told_done,
-                 .lock = PTHREAD_MUTEX_INITIALIZER,
-                 .changed = PTHREAD_COND_INITIALIZER};
-  au_status_t status = au_buffer_append(buffer, &rows, &told.waiter);
-  if (status == AU_PENDING) {
-    pthread_mutex_lock(&told.lock);
-    while (!told.is_done)
-      pthread_cond_wait(&told.changed, &told.lock);
-    pthread_mutex_unlock(&told.lock);
-    status = told.status;
-  }
+  answer_t answer = ANSWER_INIT;
+  au_status_t status =
+      await_answer(&answer, au_buffer_append(buffer, &rows, &answer.waiter));
   for (unsigned i = 1; i <= count; i++)
     fate[values + i] = status == AU_OK ? WAITS : REFUSED;
   values += count;
@@ -427,7 +390,7 @@ static void restart(void) {
   claim_lane();
 }
 
-static unsigned accepted;
+static long accepted;
 
 /* Returns how many were taken: a full buffer takes none. */
 static unsigned append_some(void) {
@@ -456,20 +419,13 @@ static void batch_step(void) {
   }
 }
 
-static unsigned number(const char *sql) {
-  return (unsigned)strtoul(ask(database, sql), NULL, 10);
-}
-
 START_TEST(database_holds_what_the_model_holds) {
   begin(_i, 250);
-  setup();
-  migrate(database);
-  int64_t today = au_schema_day(au_clock_wall_us());
-  ensure(database, today - 1, today + 1);
+  set_up_database();
+  make_schema(1);
   do_sql(database, "ALTER TABLE aurore.event ADD CONSTRAINT no_poison "
                    "CHECK (message NOT LIKE 'poison%')");
-  strcpy(directory, "/tmp/check_model_XXXXXX");
-  ck_assert_ptr_nonnull(mkdtemp(directory));
+  make_directory(directory);
   ck_assert(open_buffer(1));
   claim = (au_claim_t){
       .spool_id = au_spool_id(au_lane_spool(au_buffer_lane(buffer, 0)))};
@@ -478,40 +434,32 @@ START_TEST(database_holds_what_the_model_holds) {
     batch_step();
   while (au_lane_waiting(au_buffer_lane(buffer, 0)) > 0)
     store_once();
-  unsigned stored = number("SELECT count(*) FROM aurore.event");
-  unsigned dead = number("SELECT count(*) FROM aurore.dead_letter");
-  ck_assert_uint_eq(stored + dead, accepted);
-  ck_assert_uint_eq(number("SELECT count(DISTINCT message) FROM aurore.event"),
-                    stored);
-  ck_assert_uint_eq(
+  long stored = number("SELECT count(*) FROM aurore.event");
+  long dead = number("SELECT count(*) FROM aurore.dead_letter");
+  ck_assert_int_eq(stored + dead, accepted);
+  ck_assert_int_eq(number("SELECT count(DISTINCT message) FROM aurore.event"),
+                   stored);
+  ck_assert_int_eq(
       number("SELECT count(DISTINCT event_id) FROM aurore.dead_letter"), dead);
-  ck_assert_uint_eq(number("SELECT count(*) FROM aurore.event JOIN "
-                           "aurore.dead_letter USING (event_id)"),
-                    0);
-  ck_assert_uint_eq(number("SELECT sum(n) FROM aurore.event_count"), stored);
-  ck_assert_uint_eq(number("SELECT next_seq FROM aurore.lane"), accepted + 1);
+  ck_assert_int_eq(number("SELECT count(*) FROM aurore.event JOIN "
+                          "aurore.dead_letter USING (event_id)"),
+                   0);
+  ck_assert_int_eq(number("SELECT sum(n) FROM aurore.event_count"), stored);
+  ck_assert_int_eq(number("SELECT next_seq FROM aurore.lane"), accepted + 1);
   au_batch_fini(&batch);
   au_buffer_destroy(buffer);
   remove_directory(directory);
-  teardown();
+  tear_down_database();
 }
 END_TEST
 
-int main(void) {
-  Suite *suite = suite_create("model");
-  TCase *tcase = tcase_create("buffer");
-  tcase_set_timeout(tcase, 120);
+static void add_cases(Suite *suite) {
+  TCase *tcase = add_case(suite, "buffer", NULL, NULL);
   tcase_add_loop_test(tcase, buffer_does_what_the_model_does, 0, 8);
-  suite_add_tcase(suite, tcase);
-  if (has_server("check_model")) {
-    tcase = tcase_create("batch");
-    tcase_set_timeout(tcase, 120);
+  if (has_server()) {
+    tcase = add_case(suite, "batch", NULL, NULL);
     tcase_add_loop_test(tcase, database_holds_what_the_model_holds, 0, 4);
-    suite_add_tcase(suite, tcase);
   }
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
+
+int main(void) { return run_suite("model", add_cases); }

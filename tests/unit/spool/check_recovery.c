@@ -5,8 +5,8 @@
  * tests/faults.
  */
 #include "support/spools.h"
+#include "support/suite.h"
 
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -435,11 +435,8 @@ START_TEST(state_that_is_lost_costs_no_row) {
 }
 END_TEST
 
-int main(void) {
-  Suite *suite = suite_create("recovery");
-  TCase *tcase = tcase_create("recovery");
-  tcase_set_timeout(tcase, 60);
-  tcase_add_checked_fixture(tcase, setup, teardown);
+static void add_cases(Suite *suite) {
+  TCase *tcase = add_case(suite, "recovery", setup, teardown);
   tcase_add_loop_test(tcase, little_room_behind_the_last_group_is_no_damage, 0,
                       4);
   tcase_add_test(tcase, torn_tail_of_an_older_segment_is_no_damage);
@@ -458,10 +455,6 @@ int main(void) {
   tcase_add_test(tcase, segment_that_was_removed_is_passed_in_the_end);
   tcase_add_loop_test(tcase, state_with_one_damaged_slot_knows_the_owner, 0, 2);
   tcase_add_loop_test(tcase, state_that_is_lost_costs_no_row, 0, 2);
-  suite_add_tcase(suite, tcase);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? 0 : 1;
 }
+
+int main(void) { return run_suite("recovery", add_cases); }

@@ -7,8 +7,8 @@
 #include "base/crc32c.h"
 #include "metrics/metrics.h"
 #include "support/spools.h"
+#include "support/suite.h"
 
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -487,9 +487,7 @@ START_TEST(size_of_a_segment_has_a_default) {
 END_TEST
 
 static void add_files(Suite *suite) {
-  TCase *tcase = tcase_create("files");
-  tcase_set_timeout(tcase, 60);
-  tcase_add_checked_fixture(tcase, setup, teardown);
+  TCase *tcase = add_case(suite, "files", setup, teardown);
   tcase_add_test(tcase, header_is_as_long_as_this_test_thinks);
   tcase_add_loop_test(tcase, segment_that_does_not_belong_here_is_set_aside, 0,
                       3);
@@ -508,23 +506,17 @@ static void add_files(Suite *suite) {
   tcase_add_test(tcase, no_rows_are_no_group);
   tcase_add_test(tcase, segment_made_ahead_may_be_too_small);
   tcase_add_test(tcase, size_of_a_segment_has_a_default);
-  suite_add_tcase(suite, tcase);
 }
 
-int main(void) {
-  Suite *suite = suite_create("segment");
-  TCase *tcase = tcase_create("frames");
+static void add_cases(Suite *suite) {
+  TCase *tcase = add_case(suite, "frames", NULL, NULL);
   tcase_add_test(tcase, part_of_a_frame_is_short);
   tcase_add_test(tcase, every_byte_of_a_frame_counts);
   tcase_add_test(tcase, row_of_no_bytes_is_a_row);
   tcase_add_test(tcase, footer_that_makes_no_sense_is_bad);
   tcase_add_loop_test(tcase, row_of_an_unknown_layout_or_kind_is_bad, 0, 7);
   tcase_add_test(tcase, row_without_room_for_its_dead_letter_is_bad);
-  suite_add_tcase(suite, tcase);
   add_files(suite);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? 0 : 1;
 }
+
+int main(void) { return run_suite("segment", add_cases); }

@@ -6,8 +6,8 @@
 #include "base/clock.h"
 #include "spool/private.h"
 #include "support/spools.h"
+#include "support/suite.h"
 
-#include <check.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -462,11 +462,8 @@ START_TEST(closed_intake_takes_nothing) {
 }
 END_TEST
 
-int main(void) {
-  Suite *suite = suite_create("trouble");
-  TCase *tcase = tcase_create("trouble");
-  tcase_set_timeout(tcase, 60);
-  tcase_add_checked_fixture(tcase, setup, teardown);
+static void add_cases(Suite *suite) {
+  TCase *tcase = add_case(suite, "trouble", setup, teardown);
   tcase_add_test(tcase, state_that_cannot_be_written_is_tried_once_a_second);
   tcase_add_test(tcase, full_disk_is_told_once_and_forgotten_once);
   tcase_add_test(tcase, nearly_full_disk_is_used_to_its_end);
@@ -481,10 +478,6 @@ int main(void) {
                  what_was_never_synced_is_written_again_before_it_counts);
   tcase_add_test(tcase, segments_are_used_in_the_order_of_their_numbers);
   tcase_add_test(tcase, closed_intake_takes_nothing);
-  suite_add_tcase(suite, tcase);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? 0 : 1;
 }
+
+int main(void) { return run_suite("sick_disk", add_cases); }

@@ -7,60 +7,13 @@
 #include "base/clock.h"
 #include "base/crc32c.h"
 #include "metrics/metrics.h"
-#include "spool/spool.h"
+#include "support/spools.h"
+#include "support/suite.h"
 
-#include <check.h>
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-static char directory[64];
-static au_usage_t usage;
-
-static void setup(void) {
-  strcpy(directory, "/tmp/check_spool_XXXXXX");
-  ck_assert_ptr_nonnull(mkdtemp(directory));
-  atomic_store(&usage.events, 0);
-  atomic_store(&usage.bytes, 0);
-  au_metrics_reset();
-}
-
-static void remove_files(const char *path) {
-  DIR *dir = opendir(path);
-  const struct dirent *entry;
-  while (dir != NULL && (entry = readdir(dir)) != NULL)
-    unlinkat(dirfd(dir), entry->d_name, 0);
-  if (dir != NULL)
-    closedir(dir);
-  rmdir(path);
-}
-
-static void teardown(void) { remove_files(directory); }
-
-/* A row says its number, and is filled with a pattern of it. */
-static void put_row(au_rows_t *rows, uint64_t value, uint32_t size) {
-  ck_assert_uint_ge(size, sizeof(value));
-  uint8_t *at = au_bytes_extend(&rows->bytes, size);
-  ck_assert_ptr_nonnull(at);
-  memset(at, (int)(value % 251) + 1, size);
-  memcpy(at, &value, sizeof(value));
-  rows->length =
-      realloc(rows->length, (rows->count + 1) * sizeof(*rows->length));
-  ck_assert_ptr_nonnull(rows->length);
-  rows->length[rows->count++] = size;
-}
-
-static void drop_rows(au_rows_t *rows) {
-  au_bytes_fini(&rows->bytes);
-  free(rows->length);
-  memset(rows, 0, sizeof(*rows));
-}
 
 static uint64_t check_row(const au_slab_t *slab, size_t index) {
   const au_row_t row = au_slab_row(slab, index);
@@ -71,64 +24,17 @@ static uint64_t check_row(const au_slab_t *slab, size_t index) {
   return value;
 }
 
-/* A waiter that can be waited for. */
-typedef struct told {
-  au_waiter_t waiter;
-  pthread_mutex_t lock;
-  pthread_cond_t changed;
-  bool is_done;
-  au_status_t status;
-} told_t;
-
-static void told_done(au_waiter_t *waiter, au_status_t status) {
-  told_t *told = (told_t *)waiter; /* its first member */
-  pthread_mutex_lock(&told->lock);
-  told->is_done = true;
-  told->status = status;
-  pthread_cond_signal(&told->changed);
-  pthread_mutex_unlock(&told->lock);
-}
-
-/* Appends "count" rows from "value" on, as the buffer does; waits. */
-static au_status_t append(au_spool_t *spool, uint64_t value, size_t count,
-                          uint32_t size) {
-  au_rows_t rows = {.count = 0};
-  uint64_t bytes = 0;
-  for (size_t i = 0; i < count; i++) {
-    put_row(&rows, value + i, size);
-    bytes += au_frame_size(size);
-  }
-  told_t told = {.waiter.done = told_done,
-                 .lock = PTHREAD_MUTEX_INITIALIZER,
-                 .changed = PTHREAD_COND_INITIALIZER};
-  atomic_fetch_add(&usage.events, count);
-  atomic_fetch_add(&usage.bytes, bytes);
-  au_status_t status = au_spool_append(spool, &rows, &told.waiter);
-  drop_rows(&rows);
-  if (status == AU_PENDING) {
-    pthread_mutex_lock(&told.lock);
-    while (!told.is_done)
-      pthread_cond_wait(&told.changed, &told.lock);
-    pthread_mutex_unlock(&told.lock);
-    return told.status;
-  }
-  if (status != AU_OK) {
-    atomic_fetch_sub(&usage.events, count);
-    atomic_fetch_sub(&usage.bytes, bytes);
-  }
-  return status;
-}
-
-static au_spool_t *open_spool(const char *path, au_durability_t durability,
-                              const au_io_t *io, uint64_t segment_bytes) {
+static au_spool_t *open_as(const char *path, au_durability_t durability,
+                           uint64_t segment_bytes) {
   char error[256] = "";
   au_spool_t *spool = NULL;
-  const au_spool_config_t config = {.io = io,
-                                    .directory = path,
+  const au_spool_config_t config = {.directory = path,
                                     .segment_bytes = segment_bytes,
                                     .durability = durability,
                                     .sync_interval_s = 0.05,
                                     .usage = &usage};
+  atomic_store(&usage.events, 0);
+  atomic_store(&usage.bytes, 0);
   au_status_t status = au_spool_open(&config, &spool, error, sizeof(error));
   ck_assert_msg(status == AU_OK, "open: %s", error);
   return spool;
@@ -136,7 +42,7 @@ static au_spool_t *open_spool(const char *path, au_durability_t durability,
 
 /* Reads all that is there from the begin on, without trimming; returns how many
  * rows, and checks that they are "first", "first" + 1, ... */
-static uint64_t read_all(au_spool_t *spool, uint64_t first) {
+static uint64_t read_from(au_spool_t *spool, uint64_t first) {
   au_slab_t slab = {.count = 0};
   au_position_t at = au_spool_begin(spool);
   uint64_t rows = 0;
@@ -179,14 +85,14 @@ START_TEST(crc_is_that_of_rfc_3720) {
 END_TEST
 
 START_TEST(memory_gives_back_what_was_appended) {
-  au_spool_t *spool = open_spool(NULL, AU_DURABILITY_MEMORY, NULL, 65536);
+  au_spool_t *spool = open_as(NULL, AU_DURABILITY_MEMORY, 65536);
   uint64_t value = 1;
   for (size_t group = 1; group < 60; group++) {
     ck_assert_int_eq(append(spool, value, group, 100 + (uint32_t)group), AU_OK);
     value += group;
   }
   ck_assert_uint_eq(au_spool_durable_seq(spool), value);
-  ck_assert_uint_eq(read_all(spool, 1), value - 1);
+  ck_assert_uint_eq(read_from(spool, 1), value - 1);
   ck_assert_uint_eq(atomic_load(&usage.events), value - 1);
   trim_all(spool);
   ck_assert_uint_eq(atomic_load(&usage.events), 0);
@@ -197,10 +103,10 @@ START_TEST(memory_gives_back_what_was_appended) {
 END_TEST
 
 START_TEST(group_larger_than_a_segment_fits) {
-  au_spool_t *spool = open_spool(NULL, AU_DURABILITY_MEMORY, NULL, 8192);
+  au_spool_t *spool = open_as(NULL, AU_DURABILITY_MEMORY, 8192);
   ck_assert_int_eq(append(spool, 1, 1000, 300), AU_OK);
   ck_assert_int_eq(append(spool, 1001, 1, 300), AU_OK);
-  ck_assert_uint_eq(read_all(spool, 1), 1001);
+  ck_assert_uint_eq(read_from(spool, 1), 1001);
   au_spool_close(spool);
 }
 END_TEST
@@ -213,14 +119,12 @@ START_TEST(directory_survives_restarts) {
   uint64_t value = 1;
   au_uuid_t id = {{0}};
   for (int start = 0; start < 4; start++) {
-    atomic_store(&usage.events, 0);
-    atomic_store(&usage.bytes, 0);
-    au_spool_t *spool = open_spool(directory, durability, NULL, 65536);
+    au_spool_t *spool = open_as(directory, durability, 65536);
     au_uuid_t now = au_spool_id(spool);
     if (start > 0)
       ck_assert_mem_eq(&id, &now, sizeof(id));
     id = now;
-    ck_assert_uint_eq(read_all(spool, 1), value - 1);
+    ck_assert_uint_eq(read_from(spool, 1), value - 1);
     ck_assert_uint_eq(atomic_load(&usage.events), value - 1);
     for (size_t group = 1; group < 40; group++) {
       ck_assert_int_eq(append(spool, value, group, 200), AU_OK);
@@ -232,7 +136,7 @@ START_TEST(directory_survives_restarts) {
 END_TEST
 
 START_TEST(trim_deletes_segments_and_is_remembered) {
-  au_spool_t *spool = open_spool(directory, AU_DURABILITY_COMMIT, NULL, 16384);
+  au_spool_t *spool = open_spool(NULL, 16384);
   for (uint64_t value = 1; value <= 400; value++)
     ck_assert_int_eq(append(spool, value, 1, 200), AU_OK);
   au_slab_t slab = {.count = 0};
@@ -244,27 +148,21 @@ START_TEST(trim_deletes_segments_and_is_remembered) {
         spool, au_slab_position(&slab, slab.count < left ? slab.count : left));
   }
   au_slab_fini(&slab);
-  ck_assert_uint_eq(read_all(spool, 301), 100);
+  ck_assert_uint_eq(read_from(spool, 301), 100);
   au_spool_close(spool);
-  spool = open_spool(directory, AU_DURABILITY_COMMIT, NULL, 16384);
+  spool = open_spool(NULL, 16384);
   ck_assert_uint_eq(au_spool_begin(spool).seq, 301);
-  ck_assert_uint_eq(read_all(spool, 301), 100);
+  ck_assert_uint_eq(read_from(spool, 301), 100);
   trim_all(spool);
   ck_assert_int_eq(append(spool, 401, 3, 50), AU_OK);
-  ck_assert_uint_eq(read_all(spool, 401), 3);
+  ck_assert_uint_eq(read_from(spool, 401), 3);
   au_spool_close(spool);
-  DIR *dir = opendir(directory);
-  int segments = 0;
-  const struct dirent *entry;
-  while ((entry = readdir(dir)) != NULL)
-    segments += strstr(entry->d_name, ".segment") != NULL;
-  closedir(dir);
-  ck_assert_int_le(segments, 2);
+  ck_assert_int_le(files(".segment", false), 2);
 }
 END_TEST
 
 START_TEST(second_owner_is_refused) {
-  au_spool_t *spool = open_spool(directory, AU_DURABILITY_COMMIT, NULL, 65536);
+  au_spool_t *spool = open_spool(NULL, 65536);
   char error[256] = "";
   au_spool_t *second = NULL;
   const au_spool_config_t config = {.directory = directory, .usage = &usage};
@@ -276,73 +174,39 @@ START_TEST(second_owner_is_refused) {
 }
 END_TEST
 
-/* The path of the newest segment with rows. */
-static void newest_segment(char *path, size_t size) {
-  char best[64] = "";
-  DIR *dir = opendir(directory);
-  const struct dirent *entry;
-  while ((entry = readdir(dir)) != NULL)
-    if (strstr(entry->d_name, ".segment") != NULL &&
-        strcmp(entry->d_name, best) > 0 && strlen(entry->d_name) < sizeof(best))
-      strcpy(best, entry->d_name);
-  closedir(dir);
-  snprintf(path, size, "%s/%s", directory, best);
-}
-
 START_TEST(torn_tail_loses_only_the_torn_group) {
   /* Groups of 3 rows; the last one is cut at every eighth byte. */
   const uint32_t row = 40;
-  const uint64_t group_bytes = 3 * au_frame_size(row) + AU_FRAME_FOOTER_SIZE;
+  const uint64_t group_bytes = group_size(3, row);
   for (uint64_t cut = 0; cut < group_bytes; cut += 8) {
-    atomic_store(&usage.events, 0);
-    atomic_store(&usage.bytes, 0);
-    au_spool_t *spool =
-        open_spool(directory, AU_DURABILITY_COMMIT, NULL, 65536);
+    au_spool_t *spool = open_spool(NULL, 65536);
     for (uint64_t value = 1; value <= 12; value += 3)
       ck_assert_int_eq(append(spool, value, 3, row), AU_OK);
     au_spool_close(spool);
-    char path[160];
-    newest_segment(path, sizeof(path));
-    int fd = open(path, O_RDWR);
-    ck_assert_int_ge(fd, 0);
-    off_t at = (off_t)(4096 + 3 * group_bytes + cut);
-    char zeros[256] = {0};
-    ck_assert_int_eq(pwrite(fd, zeros, group_bytes - cut, at),
-                     (ssize_t)(group_bytes - cut));
-    close(fd);
-    spool = open_spool(directory, AU_DURABILITY_COMMIT, NULL, 65536);
-    ck_assert_uint_eq(read_all(spool, 1), 9);
+    overwrite(newest_segment(), HEADER_BYTES + 3 * group_bytes + cut, 0,
+              group_bytes - cut);
+    spool = open_spool(NULL, 65536);
+    ck_assert_uint_eq(read_from(spool, 1), 9);
     ck_assert_uint_eq(au_metrics_counter(AU_M_SPOOL_DAMAGED, 0), 0);
     /* What comes next takes the numbers of the torn group. */
     ck_assert_int_eq(append(spool, 10, 2, row), AU_OK);
-    ck_assert_uint_eq(read_all(spool, 1), 11);
+    ck_assert_uint_eq(read_from(spool, 1), 11);
     au_spool_close(spool);
-    remove_files(directory);
+    files("", true);
   }
-  mkdir(directory, 0700);
 }
 END_TEST
 
 START_TEST(flipped_bit_costs_only_its_row) {
-  au_spool_t *spool = open_spool(directory, AU_DURABILITY_COMMIT, NULL, 65536);
+  au_spool_t *spool = open_spool(NULL, 65536);
   for (uint64_t value = 1; value <= 20; value++)
     ck_assert_int_eq(append(spool, value, 1, 64), AU_OK);
   au_spool_close(spool);
-  char path[160];
-  newest_segment(path, sizeof(path));
-  const uint64_t group_bytes = au_frame_size(64) + AU_FRAME_FOOTER_SIZE;
   /* A byte of the header or of the data of row 6. */
-  off_t at = (off_t)(4096 + 5 * group_bytes) + (_i == 0 ? 5 : 60);
-  int fd = open(path, O_RDWR);
-  uint8_t byte;
-  ck_assert_int_eq(pread(fd, &byte, 1, at), 1);
-  byte ^= 0x10;
-  ck_assert_int_eq(pwrite(fd, &byte, 1, at), 1);
-  close(fd);
+  flip(newest_segment(),
+       HEADER_BYTES + 5 * group_size(1, 64) + (_i == 0 ? 5 : 60), 0x10);
 
-  atomic_store(&usage.events, 0);
-  atomic_store(&usage.bytes, 0);
-  spool = open_spool(directory, AU_DURABILITY_COMMIT, NULL, 65536);
+  spool = open_spool(NULL, 65536);
   au_slab_t slab = {.count = 0};
   uint64_t seen = 0;
   for (;;) {
@@ -370,19 +234,18 @@ END_TEST
 START_TEST(restart_adds_an_owner_until_one_is_confirmed) {
   au_uuid_t owner[AU_OWNERS_MAX];
   for (uint32_t start = 1; start <= 3; start++) {
-    au_spool_t *spool =
-        open_spool(directory, AU_DURABILITY_COMMIT, NULL, 65536);
+    au_spool_t *spool = open_spool(NULL, 65536);
     ck_assert_uint_eq(au_spool_owners(spool, owner, NULL), start);
     au_spool_close(spool);
   }
   au_uuid_t last = owner[2];
-  au_spool_t *spool = open_spool(directory, AU_DURABILITY_COMMIT, NULL, 65536);
+  au_spool_t *spool = open_spool(NULL, 65536);
   ck_assert_uint_eq(au_spool_owners(spool, owner, NULL), 4);
   ck_assert_mem_eq(&owner[2], &last, sizeof(last));
   last = owner[3];
   au_spool_confirm_owner(spool);
   au_spool_close(spool);
-  spool = open_spool(directory, AU_DURABILITY_COMMIT, NULL, 65536);
+  spool = open_spool(NULL, 65536);
   ck_assert_uint_eq(au_spool_owners(spool, owner, NULL), 2);
   ck_assert_mem_eq(&owner[0], &last, sizeof(last));
   au_spool_close(spool);
@@ -480,15 +343,9 @@ static bool run_with_failure(int kind, int n) {
   au_io_t io = failing_io();
   never_fail();
   atomic_store(&calls_left[kind], n);
-  char error[256];
   au_spool_t *spool = NULL;
-  const au_spool_config_t config = {.io = &io,
-                                    .directory = directory,
-                                    .segment_bytes = 8192,
-                                    .durability = AU_DURABILITY_COMMIT,
-                                    .usage = &usage};
   bool acknowledged[64] = {false};
-  if (au_spool_open(&config, &spool, error, sizeof(error)) == AU_OK) {
+  if (try_open(&io, 8192, &spool) == AU_OK) {
     for (uint64_t value = 0; value < 64; value++)
       acknowledged[value] = append(spool, value, 1, 200) == AU_OK;
     au_spool_close(spool);
@@ -497,8 +354,7 @@ static bool run_with_failure(int kind, int n) {
   ck_assert_int_eq(atomic_load(&synced_again), 0);
   never_fail();
 
-  atomic_store(&usage.events, 0);
-  spool = open_spool(directory, AU_DURABILITY_COMMIT, NULL, 8192);
+  spool = open_spool(NULL, 8192);
   au_slab_t slab = {.count = 0};
   au_position_t at = au_spool_begin(spool);
   int64_t last = -1;
@@ -524,8 +380,7 @@ static bool run_with_failure(int kind, int n) {
   ck_assert_uint_eq(au_metrics_counter(AU_M_SPOOL_DAMAGED, 0), 0);
   au_slab_fini(&slab);
   au_spool_close(spool);
-  remove_files(directory);
-  mkdir(directory, 0700);
+  files("", true);
   return failed;
 }
 
@@ -556,7 +411,7 @@ static void *appender_main(void *argument) {
 
 START_TEST(many_threads_append_and_one_reads) {
   const char *path = _i == 0 ? NULL : directory;
-  au_spool_t *spool = open_spool(path, durabilities[2 - _i], NULL, 32768);
+  au_spool_t *spool = open_as(path, durabilities[2 - _i], 32768);
   static appender_t appender[THREADS];
   for (uint64_t i = 0; i < THREADS; i++) {
     appender[i] = (appender_t){.spool = spool, .base = i * 1000000};
@@ -592,7 +447,7 @@ START_TEST(random_operations_match_the_model) {
   au_durability_t durability = durabilities[_i % 3];
   uint64_t first = 1; /* oldest value that is not trimmed */
   uint64_t next = 1;  /* next value to append */
-  au_spool_t *spool = open_spool(directory, durability, NULL, 16384);
+  au_spool_t *spool = open_as(directory, durability, 16384);
   au_slab_t slab = {.count = 0};
   for (int step = 0; step < 300; step++) {
     int what = rand_r(&seed) % 10;
@@ -616,25 +471,20 @@ START_TEST(random_operations_match_the_model) {
       first += keep;
     } else {
       au_spool_close(spool);
-      atomic_store(&usage.events, 0);
-      atomic_store(&usage.bytes, 0);
-      spool = open_spool(directory, durability, NULL, 16384);
+      spool = open_as(directory, durability, 16384);
     }
     ck_assert_uint_eq(atomic_load(&usage.events), next - first);
     ck_assert_uint_eq(au_spool_durable_seq(spool) - au_spool_begin(spool).seq,
                       next - first);
   }
-  ck_assert_uint_eq(read_all(spool, first), next - first);
+  ck_assert_uint_eq(read_from(spool, first), next - first);
   au_slab_fini(&slab);
   au_spool_close(spool);
 }
 END_TEST
 
-int main(void) {
-  Suite *suite = suite_create("spool");
-  TCase *tcase = tcase_create("spool");
-  tcase_set_timeout(tcase, 120);
-  tcase_add_checked_fixture(tcase, setup, teardown);
+static void add_cases(Suite *suite) {
+  TCase *tcase = add_case(suite, "spool", setup, teardown);
   tcase_add_test(tcase, crc_is_that_of_rfc_3720);
   tcase_add_test(tcase, memory_gives_back_what_was_appended);
   tcase_add_test(tcase, group_larger_than_a_segment_fits);
@@ -648,10 +498,6 @@ int main(void) {
                       CALL_KINDS);
   tcase_add_loop_test(tcase, many_threads_append_and_one_reads, 0, 3);
   tcase_add_loop_test(tcase, random_operations_match_the_model, 0, 12);
-  suite_add_tcase(suite, tcase);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? 0 : 1;
 }
+
+int main(void) { return run_suite("spool", add_cases); }

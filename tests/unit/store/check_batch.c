@@ -1,20 +1,17 @@
 /* SPDX-License-Identifier: MIT
  *
- * The batch against a real PostgreSQL: stored once, a bad row stands alone, and
- * the database's word decides after any doubt. Needs AURORE_TEST_CONNINFO (see
- * tests/with-postgres).
+ * The batch against a real PostgreSQL: stored once, a bad row is set aside
+ * alone, and the database's word decides after any doubt. Needs
+ * AURORE_TEST_CONNINFO (see tests/with-postgres).
  */
-#include "database/schema.h"
 #include "metrics/metrics.h"
 #include "spool/buffer.h"
 #include "store/batch.h"
+#include "support/own_database.h"
 #include "support/rows.h"
 
 #include <fcntl.h>
-#include <stdlib.h>
-#include <unistd.h>
 
-static au_database_t *database;
 static au_buffer_t *buffer;
 static au_lane_t *lane;
 static au_batch_t batch;
@@ -25,33 +22,10 @@ static void must(au_status_t status) {
   ck_assert_msg(status == AU_OK, "%s %s", error.sqlstate, error.message);
 }
 
-static void run(const char *sql) {
-  must(au_database_exec(database, sql, NULL, &error));
-}
-
-static long number(const char *sql) {
-  au_result_t result = {.pg = NULL};
-  must(au_database_exec(database, sql, &result, &error));
-  ck_assert_uint_eq(au_result_rows(&result), 1);
-  long value = strtol(au_result_text(&result, 0, 0), NULL, 10);
-  au_result_fini(&result);
-  return value;
-}
-
 static void setup(void) {
   au_metrics_reset();
-  const au_database_config_t config = {.conninfo =
-                                           getenv("AURORE_TEST_CONNINFO"),
-                                       .connect_timeout_s = 10,
-                                       .statement_timeout_s = 10,
-                                       .stop_fd = -1,
-                                       .application_name = "check_batch"};
-  must(au_database_create(&config, &database));
-  must(au_database_connect(database, &error));
-  run("DROP SCHEMA IF EXISTS aurore CASCADE");
-  must(au_schema_migrate(database, &error));
-  int64_t today = au_schema_day(au_clock_wall_us());
-  must(au_schema_ensure_partitions(database, today - 1, today + 1, &error));
+  set_up_database();
+  make_schema(1);
   char text[256] = "";
   const au_buffer_config_t buffered = {
       .lanes = 1, .capacity = 100000, .max_bytes = 1 << 30};
@@ -66,7 +40,7 @@ static void setup(void) {
 static void teardown(void) {
   au_batch_fini(&batch);
   au_buffer_destroy(buffer);
-  au_database_destroy(database);
+  tear_down_database();
 }
 
 static void append(unsigned from, unsigned count, const char *text) {
@@ -118,9 +92,9 @@ START_TEST(batch_is_one_transaction) {
 }
 END_TEST
 
-START_TEST(bad_rows_stand_alone) {
-  run("ALTER TABLE aurore.event ADD CONSTRAINT no_poison "
-      "CHECK (message NOT LIKE 'poison%')");
+START_TEST(bad_rows_are_set_aside_alone) {
+  do_sql(database, "ALTER TABLE aurore.event ADD CONSTRAINT no_poison "
+                   "CHECK (message NOT LIKE 'poison%')");
   /* One in the middle, two in a row, the first and the last one. */
   append(0, 1, "poison");
   append(1, 400, "good");
@@ -157,7 +131,9 @@ START_TEST(bad_rows_stand_alone) {
 END_TEST
 
 START_TEST(all_rows_bad_are_all_set_aside) {
-  run("ALTER TABLE aurore.event ADD CONSTRAINT none CHECK (false) NOT VALID");
+  do_sql(
+      database,
+      "ALTER TABLE aurore.event ADD CONSTRAINT none CHECK (false) NOT VALID");
   append(0, 50, "any");
   take(5000);
   store();
@@ -169,9 +145,12 @@ START_TEST(all_rows_bad_are_all_set_aside) {
 END_TEST
 
 START_TEST(fault_without_a_row_to_blame_is_the_databases) {
-  run("ALTER TABLE aurore.dead_letter ADD CONSTRAINT none CHECK (false) NOT "
-      "VALID");
-  run("ALTER TABLE aurore.event ADD CONSTRAINT none CHECK (false) NOT VALID");
+  do_sql(database,
+         "ALTER TABLE aurore.dead_letter ADD CONSTRAINT none CHECK (false) NOT "
+         "VALID");
+  do_sql(
+      database,
+      "ALTER TABLE aurore.event ADD CONSTRAINT none CHECK (false) NOT VALID");
   append(0, 1, "any");
   take(10);
   ck_assert_int_ne(au_batch_store(&batch, database, &claim, &error), AU_OK);
@@ -180,7 +159,7 @@ START_TEST(fault_without_a_row_to_blame_is_the_databases) {
   ck_assert_int_eq(error.fault, AU_FAULT_ROW);
   ck_assert(!au_batch_blame_row(&batch, &error));
   ck_assert_uint_eq(au_lane_waiting(lane), 1);
-  run("ALTER TABLE aurore.dead_letter DROP CONSTRAINT none");
+  do_sql(database, "ALTER TABLE aurore.dead_letter DROP CONSTRAINT none");
   ck_assert_uint_eq(store(), 1);
   ck_assert_int_eq(number("SELECT count(*) FROM aurore.dead_letter"), 1);
 }
@@ -190,8 +169,8 @@ START_TEST(same_batch_is_never_stored_twice) {
   append(0, 10, "once");
   take(10);
   must(au_batch_store(&batch, database, &claim, &error));
-  /* As if the answer had been lost: the lane was not told, so the same events
-   * are taken again and sent again. */
+  /* As if the answer had been lost: the lane was not committed, so the same
+   * events are taken again and sent again. */
   take(10);
   ck_assert_uint_eq(batch.slab.count, 10);
   ck_assert_int_ne(au_batch_store(&batch, database, &claim, &error), AU_OK);
@@ -248,18 +227,21 @@ END_TEST
 
 START_TEST(spool_of_another_owner_is_fenced) {
   /* Somebody else with a copy of the spool has claimed it since. */
-  run("UPDATE aurore.lane SET owner = gen_random_uuid(), host = 'elsewhere'");
+  do_sql(
+      database,
+      "UPDATE aurore.lane SET owner = gen_random_uuid(), host = 'elsewhere'");
   ck_assert_int_ne(au_claim_make(&claim, database, lane, &error), AU_OK);
   ck_assert_int_eq(error.fault, AU_FAULT_FENCED);
   ck_assert_ptr_nonnull(strstr(error.message, "elsewhere"));
 }
 END_TEST
 
-START_TEST(database_behind_the_spool_goes_on) {
+START_TEST(database_older_than_the_spool_goes_on) {
   append(0, 10, "x");
   take(10);
   store();
-  run("UPDATE aurore.lane SET next_seq = 4"); /* as after a restore */
+  do_sql(database,
+         "UPDATE aurore.lane SET next_seq = 4"); /* as after a restore */
   must(au_claim_make(&claim, database, lane, &error));
   ck_assert_uint_eq(claim.next_seq, 11);
   append(10, 5, "y");
@@ -272,7 +254,7 @@ END_TEST
 /* A spool in a directory, opened anew: what an earlier opening stored is in the
  * database, and the database has three more events of it than the files hold,
  * as when they were restored from a backup or had not reached the disk. */
-static char directory[] = "/tmp/check_batch_XXXXXX";
+static char directory[64];
 
 static void reopen(au_durability_t durability) {
   char text[256] = "";
@@ -293,13 +275,13 @@ static void reopen(au_durability_t durability) {
  * openings that accept "count" events each and never reach the database. */
 static void fall_behind(au_durability_t durability, unsigned openings,
                         unsigned count) {
-  ck_assert_ptr_nonnull(mkdtemp(directory));
+  make_directory(directory);
   reopen(AU_DURABILITY_MEMORY);
   must(au_claim_make(&claim, database, lane, &error));
   append(0, 5, "before");
   take(10);
   store();
-  run("UPDATE aurore.lane SET next_seq = 9 WHERE next_seq = 6");
+  do_sql(database, "UPDATE aurore.lane SET next_seq = 9 WHERE next_seq = 6");
   for (unsigned i = 0; i < openings; i++) {
     reopen(AU_DURABILITY_MEMORY); /* how they are accepted does not matter */
     append(10 + i * count, count, "after");
@@ -307,12 +289,10 @@ static void fall_behind(au_durability_t durability, unsigned openings,
   reopen(durability);
 }
 
-static void remove_directory(void) {
+static void discard_spool(void) {
   au_buffer_destroy(buffer);
   buffer = NULL;
-  char command[64];
-  snprintf(command, sizeof(command), "rm -rf %s", directory);
-  ck_assert_int_eq(system(command), 0);
+  remove_directory(directory);
 }
 
 /* What was accepted before the first claim reaches past the place that the
@@ -327,7 +307,7 @@ START_TEST(restored_spool_is_fenced_whatever_it_accepted) {
   }
   ck_assert_int_eq(
       number("SELECT next_seq FROM aurore.lane WHERE next_seq > 1"), 9);
-  remove_directory();
+  discard_spool();
 }
 END_TEST
 
@@ -345,7 +325,7 @@ START_TEST(spool_that_lost_its_tail_stores_all_it_accepted_since) {
                    5 + _i * 10 + 7);
   ck_assert_int_eq(number("SELECT count(DISTINCT event_id) FROM aurore.event"),
                    5 + _i * 10 + 7);
-  remove_directory();
+  discard_spool();
 }
 END_TEST
 
@@ -353,7 +333,7 @@ END_TEST
 
 /* All that waits is in one segment, and none of it can be read. */
 static void make_gap(void) {
-  ck_assert_ptr_nonnull(mkdtemp(directory));
+  make_directory(directory);
   reopen(AU_DURABILITY_MEMORY);
   must(au_claim_make(&claim, database, lane, &error));
   append(0, 5, "lost");
@@ -393,7 +373,7 @@ START_TEST(rows_that_cannot_be_read_are_passed) {
   take(10);
   ck_assert_uint_eq(store(), 1);
   ck_assert_int_eq(number("SELECT count(*) FROM aurore.event"), 5);
-  remove_directory();
+  discard_spool();
 }
 END_TEST
 
@@ -418,38 +398,29 @@ START_TEST(long_reason_is_cut_between_characters) {
 END_TEST
 
 /* Somebody has put something else in the place of the function. */
-START_TEST(claim_that_answers_something_else_is_told) {
+START_TEST(unexpected_answer_of_claim_is_an_error) {
   static const char *const bodies[] = {
       "SELECT 1::bigint, 1, 1::bigint WHERE false",
       "SELECT NULL::bigint, 1, 1::bigint",
       "SELECT 1::bigint, NULL::integer, 1::bigint",
       "SELECT 1::bigint, 1, NULL::bigint",
       "SELECT 1::bigint, 1, 1::bigint FROM generate_series(1, 2)"};
-  char sql[512];
-  snprintf(sql, sizeof(sql),
-           "CREATE OR REPLACE FUNCTION aurore.claim(p_spool uuid, p_lane "
-           "smallint, p_owners uuid[], p_ends bigint[], p_oldest bigint, "
-           "p_may_fall_back boolean, p_host text) RETURNS TABLE (next_seq "
-           "bigint, epoch integer, found_seq bigint) LANGUAGE sql AS '%s'",
-           bodies[_i]);
-  run(sql);
+  do_sqlf(database,
+          "CREATE OR REPLACE FUNCTION aurore.claim(p_spool uuid, p_lane "
+          "smallint, p_owners uuid[], p_ends bigint[], p_oldest bigint, "
+          "p_may_fall_back boolean, p_host text) RETURNS TABLE (next_seq "
+          "bigint, epoch integer, found_seq bigint) LANGUAGE sql AS '%s'",
+          bodies[_i]);
   ck_assert_int_eq(au_claim_make(&claim, database, lane, &error), AU_INVALID);
   ck_assert_int_eq(error.fault, AU_FAULT_DATABASE);
   ck_assert_ptr_nonnull(strstr(error.message, "answers something else"));
 }
 END_TEST
 
-int main(void) {
-  if (getenv("AURORE_TEST_CONNINFO") == NULL) {
-    printf("skipped: AURORE_TEST_CONNINFO is not set\n");
-    return 77;
-  }
-  Suite *suite = suite_create("batch");
-  TCase *tcase = tcase_create("batch");
-  tcase_set_timeout(tcase, 60);
-  tcase_add_checked_fixture(tcase, setup, teardown);
+static void add_cases(Suite *suite) {
+  TCase *tcase = add_case(suite, "batch", setup, teardown);
   tcase_add_test(tcase, batch_is_one_transaction);
-  tcase_add_test(tcase, bad_rows_stand_alone);
+  tcase_add_test(tcase, bad_rows_are_set_aside_alone);
   tcase_add_test(tcase, all_rows_bad_are_all_set_aside);
   tcase_add_test(tcase, fault_without_a_row_to_blame_is_the_databases);
   tcase_add_test(tcase, same_batch_is_never_stored_twice);
@@ -457,18 +428,14 @@ int main(void) {
   tcase_add_test(tcase, batch_of_an_older_epoch_is_refused);
   tcase_add_test(tcase, rows_stored_before_are_skipped);
   tcase_add_test(tcase, spool_of_another_owner_is_fenced);
-  tcase_add_test(tcase, database_behind_the_spool_goes_on);
+  tcase_add_test(tcase, database_older_than_the_spool_goes_on);
   tcase_add_loop_test(tcase, restored_spool_is_fenced_whatever_it_accepted, 0,
                       3);
   tcase_add_loop_test(
       tcase, spool_that_lost_its_tail_stores_all_it_accepted_since, 0, 3);
   tcase_add_loop_test(tcase, rows_that_cannot_be_read_are_passed, 0, 3);
   tcase_add_loop_test(tcase, long_reason_is_cut_between_characters, 0, 3);
-  tcase_add_loop_test(tcase, claim_that_answers_something_else_is_told, 0, 5);
-  suite_add_tcase(suite, tcase);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? 0 : 1;
+  tcase_add_loop_test(tcase, unexpected_answer_of_claim_is_an_error, 0, 5);
 }
+
+int main(void) { return run_database_suite("batch", add_cases); }

@@ -6,69 +6,44 @@
 #include "support/own_database.h"
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "store/business.h"
+#include "support/log_capture.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 
 static au_options_t options;
-static char last_warning[1024];
-static _Atomic int warnings;
-static _Atomic int notices;
-
-static void note_line(au_log_level_t level, const char *line) {
-  if (level == AU_LOG_WARNING) {
-    snprintf(last_warning, sizeof(last_warning), "%s", line);
-    atomic_fetch_add(&warnings, 1);
-  }
-  if (level == AU_LOG_NOTICE)
-    atomic_fetch_add(&notices, 1);
-}
-
 static void set_up(void) {
-  setup();
-  atomic_store(&warnings, 0);
-  atomic_store(&notices, 0);
-  au_log_set_sink(note_line);
+  set_up_database();
+  capture_log();
   ck_assert_int_eq(au_options_init(&options), AU_OK);
-  free(options.conninfo);
-  options.conninfo = strdup(own_conninfo);
-  ck_assert_ptr_nonnull(options.conninfo);
+  set_conninfo(&options, own_conninfo);
   options.business_interval_s = 0.01;
   options.backoff_min_s = 0.001;
   options.backoff_max_s = 0.01;
 }
 
 static void tear_down(void) {
-  teardown();
+  tear_down_database();
   au_options_fini(&options);
-  au_log_set_sink(NULL);
+  release_log();
 }
 
 /* As a writer does it: the events, and their counters beside them. "accepted"
  * is an SQL expression. */
 static void store(au_database_t *with, const char *accepted,
                   const char *service, int count) {
-  char sql[1024];
-  snprintf(sql, sizeof(sql),
-           "INSERT INTO aurore.event (event_id, occurred_at, ingested_at, "
-           "service, message) SELECT gen_random_uuid(), now(), %s, '%s', 'm' "
-           "FROM generate_series(1, %d); "
-           "INSERT INTO aurore.event_count AS c "
-           "(minute, service, spool_id, lane, n) VALUES "
-           "(date_trunc('minute', %s), '%s', "
-           "'00000000-0000-0000-0000-000000000001', 0, %d) "
-           "ON CONFLICT (minute, service, spool_id, lane) "
-           "DO UPDATE SET n = c.n + EXCLUDED.n",
-           accepted, service, count, accepted, service, count);
-  do_sql(with, sql);
-}
-
-static void make_days(void) {
-  migrate(database);
-  int64_t day = au_schema_day(au_clock_wall_us());
-  ensure(database, day - 3, day + 1);
+  do_sqlf(with,
+          "INSERT INTO aurore.event (event_id, occurred_at, ingested_at, "
+          "service, message) SELECT gen_random_uuid(), now(), %s, '%s', 'm' "
+          "FROM generate_series(1, %d); "
+          "INSERT INTO aurore.event_count AS c "
+          "(minute, service, spool_id, lane, n) VALUES "
+          "(date_trunc('minute', %s), '%s', "
+          "'00000000-0000-0000-0000-000000000001', 0, %d) "
+          "ON CONFLICT (minute, service, spool_id, lane) "
+          "DO UPDATE SET n = c.n + EXCLUDED.n",
+          accepted, service, count, accepted, service, count);
 }
 
 /* "kind name n" of the rows of a kind, one a line. */
@@ -88,7 +63,7 @@ static au_business_t *start(au_breaker_t *breaker) {
   return business;
 }
 
-/* Waits for figures with this total, and returns them. */
+/* Waits for metrics with this total, and returns them. */
 static const au_figures_t *await_total(uint64_t total) {
   for (;;) {
     const au_figures_t *figures = au_business_acquire();
@@ -102,7 +77,7 @@ static const au_figures_t *await_total(uint64_t total) {
 /* --- the counters --- */
 
 START_TEST(folded_counters_are_counted_once) {
-  make_days();
+  make_schema(3);
   store(database, "now() - interval '26 hours'", "a", 3);
   store(database, "now() - interval '5 minutes'", "a", 4);
   store(database, "now() - interval '5 minutes'", "b", 5);
@@ -160,7 +135,7 @@ START_TEST(windows_end_at_minutes) {
 }
 END_TEST
 
-/* A transaction that stays open until it is told to commit. */
+/* A transaction that stays open until it is committed. */
 static PGconn *hold(const char *sql) {
   PGconn *conn = PQconnectdb(own_conninfo);
   ck_assert_int_eq(PQstatus(conn), CONNECTION_OK);
@@ -178,7 +153,7 @@ static void commit(PGconn *conn) {
 }
 
 START_TEST(a_fold_waits_for_nobody) {
-  make_days();
+  make_schema(3);
   store(database, "now() - interval '5 minutes'", "held", 1);
   store(database, "now() - interval '5 minutes'", "free", 2);
   PGconn *writer = hold("UPDATE aurore.event_count SET n = n + 10 "
@@ -222,7 +197,7 @@ static void *fold_always(void *argument) {
 }
 
 START_TEST(every_reading_is_exact) {
-  make_days();
+  make_schema(3);
   _Atomic int ended = 0;
   pthread_t thread[4];
   for (int i = 0; i < 2; i++)
@@ -252,8 +227,8 @@ END_TEST
 
 /* --- the thread --- */
 
-START_TEST(figures_are_published) {
-  make_days();
+START_TEST(metrics_are_published) {
+  make_schema(3);
   store(database, "now() - interval '2 days'", "a", 2);
   store(database, "now() - interval '5 minutes'", "a", 3);
   store(database, "now()", "b", 4);
@@ -292,13 +267,13 @@ START_TEST(figures_are_published) {
   ck_assert_ptr_null(au_business_acquire());
   ck_assert_double_eq(au_metrics_gauge(AU_M_POOL_IDLE), 0);
   ck_assert_double_eq(au_metrics_gauge(AU_M_POOL_ACTIVE), 0);
-  ck_assert_int_eq(atomic_load(&warnings), 0);
+  ck_assert_uint_eq(logged(AU_LOG_WARNING), 0);
 }
 END_TEST
 
 /* "other" holds the rest, and a service that has this name. */
-START_TEST(the_largest_services_are_told_by_name) {
-  make_days();
+START_TEST(the_largest_services_have_counts_of_their_own) {
+  make_schema(3);
   for (int i = 0; i < 12; i++) {
     char name[16];
     snprintf(name, sizeof(name), "s%02d", i);
@@ -338,7 +313,7 @@ START_TEST(the_largest_services_are_told_by_name) {
 END_TEST
 
 START_TEST(many_counters_are_folded_in_parts) {
-  make_days();
+  make_schema(3);
   do_sql(database, "INSERT INTO aurore.event_count (minute, service, spool_id, "
                    "lane, n) SELECT date_trunc('minute', now() - interval '1 "
                    "hour'), 's' || i, gen_random_uuid(), 0, 2 FROM "
@@ -353,10 +328,10 @@ START_TEST(many_counters_are_folded_in_parts) {
 }
 END_TEST
 
-/* No reader's trouble: the figures are right without a fold, and stay without a
+/* No reader's trouble: the metrics are right without a fold, and stay without a
  * reading. */
-START_TEST(lasting_trouble_is_told_once) {
-  make_days();
+START_TEST(lasting_trouble_is_logged_once) {
+  make_schema(3);
   store(database, "now() - interval '5 minutes'", "a", 5);
   do_sql(database, "ALTER FUNCTION aurore.fold RENAME TO gone");
   au_business_t *business = start(NULL);
@@ -365,15 +340,13 @@ START_TEST(lasting_trouble_is_told_once) {
   au_business_release(await_total(6));
   store(database, "now() - interval '5 minutes'", "a", 1);
   au_business_release(await_total(7));
-  ck_assert_int_eq(atomic_load(&warnings), 1);
-  ck_assert_ptr_nonnull(strstr(last_warning, "could not fold"));
+  ck_assert_uint_eq(logged(AU_LOG_WARNING), 1);
+  ck_assert_ptr_nonnull(strstr(last_warning(), "could not fold"));
   do_sql(database, "ALTER FUNCTION aurore.gone RENAME TO fold");
-  while (atomic_load(&notices) == 0)
-    poll(NULL, 0, 5);
+  await_logged(AU_LOG_NOTICE, 1);
   do_sql(database, "ALTER FUNCTION aurore.figures RENAME TO gone");
-  while (atomic_load(&warnings) == 1)
-    poll(NULL, 0, 5);
-  ck_assert_ptr_nonnull(strstr(last_warning, "could not read"));
+  await_logged(AU_LOG_WARNING, 2);
+  ck_assert_ptr_nonnull(strstr(last_warning(), "could not read"));
   au_business_release(await_total(7));
   /* An answer that is none. */
   do_sql(database, "CREATE FUNCTION aurore.figures(timestamptz, integer) "
@@ -383,50 +356,38 @@ START_TEST(lasting_trouble_is_told_once) {
   au_business_release(await_total(7));
   do_sql(database, "DROP FUNCTION aurore.figures; "
                    "ALTER FUNCTION aurore.gone RENAME TO figures");
-  while (atomic_load(&notices) == 1)
-    poll(NULL, 0, 5);
-  ck_assert_int_eq(atomic_load(&warnings), 2);
+  await_logged(AU_LOG_NOTICE, 2);
+  ck_assert_uint_eq(logged(AU_LOG_WARNING), 2);
   au_business_stop(business);
 }
 END_TEST
 
 START_TEST(database_that_comes_late_or_goes_is_no_trouble) {
-  char sql[128];
-  au_database_destroy(database);
-  snprintf(sql, sizeof(sql), "DROP DATABASE %s (FORCE)", own_name);
-  do_sql(control, sql);
+  drop_database();
   au_business_t *business = start(NULL);
-  snprintf(sql, sizeof(sql), "CREATE DATABASE %s", own_name);
-  do_sql(control, sql);
+  create_database();
   au_business_release(await_total(0));
-  database = open_client(own_conninfo);
-  make_days();
+  make_schema(3);
   store(database, "now()", "a", 5);
   const au_figures_t *figures = await_total(5);
   int64_t seen_us = figures->as_of_us;
   au_business_release(figures);
-  /* It goes: the last figures stay. */
-  snprintf(sql, sizeof(sql), "ALTER DATABASE %s ALLOW_CONNECTIONS false",
-           own_name);
-  do_sql(control, sql);
-  do_sql(database, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                   "WHERE application_name = 'collectd aurore figures' AND "
-                   "datname = current_database()");
+  /* It goes away: the last metrics stay. */
+  do_sqlf(control, "ALTER DATABASE %s ALLOW_CONNECTIONS false", own_name);
+  end_sessions("collectd aurore figures");
   figures = await_total(5);
   ck_assert_int_ge(figures->as_of_us, seen_us);
   au_business_release(figures);
-  snprintf(sql, sizeof(sql), "ALTER DATABASE %s ALLOW_CONNECTIONS true",
-           own_name);
-  do_sql(control, sql);
+  do_sqlf(control, "ALTER DATABASE %s ALLOW_CONNECTIONS true", own_name);
   store(database, "now()", "a", 1);
   au_business_release(await_total(6));
   au_business_stop(business);
-  ck_assert_int_eq(atomic_load(&warnings), 0);
+  ck_assert_uint_eq(logged(AU_LOG_WARNING), 0);
 }
 END_TEST
 
 START_TEST(open_breaker_is_waited_for) {
-  make_days();
+  make_schema(3);
   store(database, "now()", "a", 5);
   const au_breaker_config_t config = {
       .failures = 1, .successes = 1, .timeout_ns = 1};
@@ -450,7 +411,7 @@ START_TEST(open_breaker_is_waited_for) {
 END_TEST
 
 START_TEST(stop_ends_it_at_once) {
-  make_days();
+  make_schema(3);
   options.business_interval_s = 3600;
   au_business_t *business = start(NULL);
   au_business_release(await_total(0));
@@ -461,39 +422,20 @@ START_TEST(stop_ends_it_at_once) {
 }
 END_TEST
 
-int main(void) {
-  if (!has_server("check_business"))
-    return TEST_SKIPPED;
-  Suite *suite = suite_create("business");
-  const struct {
-    const char *name;
-    const TTest *test;
-  } tests[] = {
-      {"counters", folded_counters_are_counted_once},
-      {"counters", windows_end_at_minutes},
-      {"counters", a_fold_waits_for_nobody},
-      {"counters", every_reading_is_exact},
-      {"thread", figures_are_published},
-      {"thread", the_largest_services_are_told_by_name},
-      {"thread", many_counters_are_folded_in_parts},
-      {"thread", lasting_trouble_is_told_once},
-      {"thread", database_that_comes_late_or_goes_is_no_trouble},
-      {"thread", open_breaker_is_waited_for},
-      {"thread", stop_ends_it_at_once},
-  };
-  TCase *tcase = NULL;
-  for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
-    if (i == 0 || strcmp(tests[i].name, tests[i - 1].name) != 0) {
-      tcase = tcase_create(tests[i].name);
-      tcase_set_timeout(tcase, 60);
-      tcase_add_checked_fixture(tcase, set_up, tear_down);
-      suite_add_tcase(suite, tcase);
-    }
-    tcase_add_test(tcase, tests[i].test);
-  }
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+static void add_cases(Suite *suite) {
+  TCase *tcase = add_case(suite, "counters", set_up, tear_down);
+  tcase_add_test(tcase, folded_counters_are_counted_once);
+  tcase_add_test(tcase, windows_end_at_minutes);
+  tcase_add_test(tcase, a_fold_waits_for_nobody);
+  tcase_add_test(tcase, every_reading_is_exact);
+  tcase = add_case(suite, "thread", set_up, tear_down);
+  tcase_add_test(tcase, metrics_are_published);
+  tcase_add_test(tcase, the_largest_services_have_counts_of_their_own);
+  tcase_add_test(tcase, many_counters_are_folded_in_parts);
+  tcase_add_test(tcase, lasting_trouble_is_logged_once);
+  tcase_add_test(tcase, database_that_comes_late_or_goes_is_no_trouble);
+  tcase_add_test(tcase, open_breaker_is_waited_for);
+  tcase_add_test(tcase, stop_ends_it_at_once);
 }
+
+int main(void) { return run_database_suite("business", add_cases); }

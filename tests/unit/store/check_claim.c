@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT
  *
- * check_claim - the place of a lane, and a whole batch, on a real server.
+ * check_claim - the claim of a lane, and a whole batch, on a real server.
  */
 #include "support/big_endian.h"
 #include "support/own_database.h"
 
 #include "base/clock.h"
 #include "event/row.h"
+#include "support/suite.h"
 
 #include <pthread.h>
 
-/* --- the place of a lane --- */
+/* --- the claim of a lane --- */
 
 #define SPOOL "'5b5b5b5b-0000-4000-8000-000000000001'"
 #define OWNER_1 "0a0a0a0a-0000-4000-8000-000000000001"
@@ -50,7 +51,7 @@ static au_status_t advance(au_database_t *with, const char *epoch_first_next,
   return au_database_exec(with, sql, NULL, error);
 }
 
-START_TEST(lane_starts_at_its_oldest_and_keeps_its_place) {
+START_TEST(lane_starts_at_its_oldest_and_keeps_its_position) {
   migrate(database);
   au_database_error_t error;
   ck_assert_str_eq(claim(database, OWNER_1, "100", &error), "100 1");
@@ -66,7 +67,7 @@ START_TEST(lane_starts_at_its_oldest_and_keeps_its_place) {
 }
 END_TEST
 
-START_TEST(place_moves_by_compare_and_swap_only) {
+START_TEST(claim_moves_by_compare_and_swap_only) {
   migrate(database);
   au_database_error_t error;
   ck_assert_str_eq(claim(database, OWNER_1, "1", &error), "1 1");
@@ -129,10 +130,7 @@ START_TEST(claim_waits_for_a_batch_that_still_runs) {
   claimer_t claimer = {.database = open_client(own_conninfo)};
   ck_assert_int_eq(pthread_create(&claimer.thread, NULL, claim_main, &claimer),
                    0);
-  await(database,
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = "
-        "current_database() AND wait_event_type = 'Lock'",
-        "1");
+  await_lock();
   PQclear(PQexec(open, "COMMIT"));
   pthread_join(claimer.thread, NULL);
   ck_assert_str_eq(claimer.answer, "6 2");
@@ -141,7 +139,8 @@ START_TEST(claim_waits_for_a_batch_that_still_runs) {
 }
 END_TEST
 
-/* The batch begins when the claim has begun but has not read the place yet. */
+/* The batch begins when the claim has begun but has not read the position yet.
+ */
 START_TEST(claim_waits_for_a_batch_that_begins_beside_it) {
   migrate(database);
   au_database_error_t error;
@@ -197,9 +196,9 @@ START_TEST(batch_from_before_a_claim_is_not_stored) {
 }
 END_TEST
 
-/* The pages of many lanes are mostly empty: each new version of a row stands on
+/* The pages of many lanes are mostly empty: each new version of a row is on
  * the page of the old one, where the next visitor can remove that. */
-START_TEST(place_is_updated_in_place) {
+START_TEST(claim_is_updated_in_place) {
   migrate(database);
   do_sql(database, "SELECT c.next_seq FROM generate_series(1, 200) AS n, "
                    "aurore.claim(lpad(n::text, 32, '0')::uuid, 0::smallint, "
@@ -210,12 +209,10 @@ START_TEST(place_is_updated_in_place) {
   char before[4096];
   snprintf(before, sizeof(before), "%s", ask(database, pages));
   for (int i = 0; i < 5; i++) {
-    char sql[192];
-    snprintf(sql, sizeof(sql),
-             "SELECT count(aurore.advance(lpad(n::text, 32, '0')::uuid, "
-             "0::smallint, 1, %d, %d)) FROM generate_series(1, 200) AS n",
-             i, i + 1);
-    do_sql(database, sql);
+    do_sqlf(database,
+            "SELECT count(aurore.advance(lpad(n::text, 32, '0')::uuid, "
+            "0::smallint, 1, %d, %d)) FROM generate_series(1, 200) AS n",
+            i, i + 1);
   }
   ck_assert_str_eq(ask(database, pages), before);
 }
@@ -296,7 +293,7 @@ START_TEST(batch_is_stored_whole_or_not_at_all) {
 }
 END_TEST
 
-START_TEST(everything_works_behind_a_pooler) {
+START_TEST(everything_works_through_a_pooler) {
   if (!has_bouncer()) {
     printf("check_schema: the part behind pgbouncer is skipped: it is not "
            "installed\n");
@@ -313,27 +310,17 @@ START_TEST(everything_works_behind_a_pooler) {
 }
 END_TEST
 
-static void add_lanes(Suite *suite) {
-  TCase *tcase = add_case(suite, "lanes");
-  tcase_add_test(tcase, lane_starts_at_its_oldest_and_keeps_its_place);
-  tcase_add_test(tcase, place_moves_by_compare_and_swap_only);
+static void add_cases(Suite *suite) {
+  TCase *tcase = add_case(suite, "lanes", set_up_database, tear_down_database);
+  tcase_add_test(tcase, lane_starts_at_its_oldest_and_keeps_its_position);
+  tcase_add_test(tcase, claim_moves_by_compare_and_swap_only);
   tcase_add_test(tcase, another_copy_of_the_spool_is_fenced);
   tcase_add_loop_test(tcase, claim_waits_for_a_batch_that_still_runs, 0, 2);
   tcase_add_test(tcase, claim_waits_for_a_batch_that_begins_beside_it);
   tcase_add_test(tcase, batch_from_before_a_claim_is_not_stored);
-  tcase_add_test(tcase, place_is_updated_in_place);
+  tcase_add_test(tcase, claim_is_updated_in_place);
   tcase_add_test(tcase, batch_is_stored_whole_or_not_at_all);
-  tcase_add_test(tcase, everything_works_behind_a_pooler);
+  tcase_add_test(tcase, everything_works_through_a_pooler);
 }
 
-int main(void) {
-  if (!has_server("check_place"))
-    return TEST_SKIPPED;
-  Suite *suite = suite_create("place");
-  add_lanes(suite);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
-}
+int main(void) { return run_database_suite("claim", add_cases); }

@@ -8,13 +8,14 @@
 
 #include "base/clock.h"
 #include "support/own_database.h"
+#include "support/suite.h"
 
 static au_query_job_t job;
 static au_bytes_t json;
 static au_database_error_t error;
 
 static void start(void) {
-  setup();
+  set_up_database();
   migrate(database);
   job = (au_query_job_t){
       .deadline_ns = au_clock_monotonic_ns() + 60 * AU_NS_PER_S, .peer_fd = -1};
@@ -23,7 +24,7 @@ static void start(void) {
 
 static void stop(void) {
   au_bytes_fini(&json);
-  teardown();
+  tear_down_database();
 }
 
 static const char *text(void) {
@@ -34,15 +35,13 @@ static const char *text(void) {
 
 /* So many dead letters of a service, one a second, the first at 12:00. */
 static void insert(const char *service, unsigned count, const char *more) {
-  char sql[512];
-  snprintf(sql, sizeof(sql),
-           "INSERT INTO aurore.dead_letter (event_id, service, event, "
-           "failure_reason, spool_id, lane, seq, created_at) "
-           "SELECT gen_random_uuid(), '%s', '\\x00', 'why', gen_random_uuid(), "
-           "0, n, '2026-11-24 12:00:00+00'::timestamptz + n * interval '1 s' "
-           "FROM generate_series(0, %u) AS n %s",
-           service, count - 1, more);
-  do_sql(database, sql);
+  do_sqlf(database,
+          "INSERT INTO aurore.dead_letter (event_id, service, event, "
+          "failure_reason, spool_id, lane, seq, created_at) "
+          "SELECT gen_random_uuid(), '%s', '\\x00', 'why', gen_random_uuid(), "
+          "0, n, '2026-11-24 12:00:00+00'::timestamptz + n * interval '1 s' "
+          "FROM generate_series(0, %u) AS n %s",
+          service, count - 1, more);
 }
 
 static au_uuid_t id_of_one(void) {
@@ -105,7 +104,7 @@ static const char *list(const au_dead_letter_filter_t *filter) {
   return text();
 }
 
-START_TEST(page_behind_the_end_has_the_total) {
+START_TEST(page_past_the_end_has_the_total) {
   insert("a", 5, "");
   const au_dead_letter_filter_t filter = {.limit = 10, .offset = 5};
   ck_assert_str_eq(list(&filter),
@@ -250,12 +249,10 @@ START_TEST(refusal_of_the_server_is_passed_on) {
 END_TEST
 
 static void lack_rights(const char *has) {
-  char sql[512];
-  snprintf(sql, sizeof(sql),
-           "CREATE ROLE %s; GRANT USAGE ON SCHEMA aurore TO %s; "
-           "GRANT %s ON aurore.dead_letter TO %s; SET ROLE %s",
-           own_role, own_role, has, own_role, own_role);
-  do_sql(database, sql);
+  do_sqlf(database,
+          "CREATE ROLE %s; GRANT USAGE ON SCHEMA aurore TO %s; "
+          "GRANT %s ON aurore.dead_letter TO %s; SET ROLE %s",
+          own_role, own_role, has, own_role, own_role);
 }
 
 static void assert_lacks_right(au_status_t status) {
@@ -294,7 +291,7 @@ START_TEST(what_could_not_be_deleted_is_not_hidden) {
 }
 END_TEST
 
-START_TEST(answer_that_did_not_fit_is_told) {
+START_TEST(answer_that_did_not_fit_is_an_error) {
   insert("a", 1, "");
   au_uuid_t id = id_of_one();
   const au_dead_letter_filter_t filter = {.limit = 10};
@@ -308,16 +305,11 @@ START_TEST(answer_that_did_not_fit_is_told) {
 }
 END_TEST
 
-int main(void) {
-  if (!has_server("check_dead_letter"))
-    return TEST_SKIPPED;
-  Suite *suite = suite_create("dead_letter");
-  TCase *tcase = tcase_create("dead_letter");
-  tcase_set_timeout(tcase, 120);
-  tcase_add_checked_fixture(tcase, start, stop);
+static void add_cases(Suite *suite) {
+  TCase *tcase = add_case(suite, "dead_letter", start, stop);
   tcase_add_test(tcase, many_services_become_other);
   tcase_add_test(tcase, oldest_is_of_all_services);
-  tcase_add_test(tcase, page_behind_the_end_has_the_total);
+  tcase_add_test(tcase, page_past_the_end_has_the_total);
   tcase_add_test(tcase, what_is_deleted_while_it_waits_is_not_shown);
   tcase_add_test(tcase, one_that_waits_is_marked);
   tcase_add_test(tcase, one_that_was_refused_meanwhile_still_waits);
@@ -328,11 +320,7 @@ int main(void) {
   tcase_add_test(tcase, refusal_of_the_server_is_passed_on);
   tcase_add_test(tcase, what_could_not_be_stored_is_not_put_back);
   tcase_add_test(tcase, what_could_not_be_deleted_is_not_hidden);
-  tcase_add_test(tcase, answer_that_did_not_fit_is_told);
-  suite_add_tcase(suite, tcase);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? 0 : 1;
+  tcase_add_test(tcase, answer_that_did_not_fit_is_an_error);
 }
+
+int main(void) { return run_database_suite("dead_letter", add_cases); }

@@ -9,57 +9,24 @@
 
 #include "support/own_database.h"
 
-#include "base/log.h"
 #include "database/breaker.h"
 #include "metrics/metrics.h"
 #include "spool/buffer.h"
 #include "store/batch.h"
 #include "store/writer.h"
+#include "support/log_capture.h"
 #include "support/rows.h"
+#include "support/suite.h"
 
-#include <dirent.h>
-#include <pthread.h>
 #include <sys/eventfd.h>
-
-static void ignore_log(au_log_level_t level, const char *line) {
-  (void)level;
-  (void)line;
-}
 
 static void memory_setup(void) {
   is_test = true;
-  au_log_set_sink(ignore_log);
+  capture_log();
   au_metrics_reset();
 }
 
-static int open_files(void) {
-  int count = 0;
-  DIR *dir = opendir("/proc/self/fd");
-  ck_assert_ptr_nonnull(dir);
-  while (readdir(dir) != NULL)
-    count++;
-  closedir(dir);
-  return count;
-}
-
 /* --- the buffer ----------------------------------------------------------- */
-
-typedef struct told {
-  au_waiter_t waiter; /* the first member */
-  pthread_mutex_t lock;
-  pthread_cond_t changed;
-  bool is_done;
-  au_status_t status;
-} told_t;
-
-static void told_done(au_waiter_t *waiter, au_status_t status) {
-  told_t *told = (told_t *)waiter;
-  pthread_mutex_lock(&told->lock);
-  told->is_done = true;
-  told->status = status;
-  pthread_cond_signal(&told->changed);
-  pthread_mutex_unlock(&told->lock);
-}
 
 /* Events of that service; waits for the answer. */
 static au_status_t append(au_buffer_t *buffer, const char *service,
@@ -67,17 +34,9 @@ static au_status_t append(au_buffer_t *buffer, const char *service,
   au_rows_t rows = {.count = 0};
   for (unsigned i = from; i < from + count; i++)
     put_event(&rows, au_clock_wall_us(), service, "event", i);
-  told_t told = {.waiter.done = told_done,
-                 .lock = PTHREAD_MUTEX_INITIALIZER,
-                 .changed = PTHREAD_COND_INITIALIZER};
-  au_status_t status = PRODUCT(au_buffer_append(buffer, &rows, &told.waiter));
-  if (status == AU_PENDING) {
-    pthread_mutex_lock(&told.lock);
-    while (!told.is_done)
-      pthread_cond_wait(&told.changed, &told.lock);
-    pthread_mutex_unlock(&told.lock);
-    status = told.status;
-  }
+  answer_t answer = ANSWER_INIT;
+  au_status_t status = PRODUCT(au_buffer_append(buffer, &rows, &answer.waiter));
+  status = await_answer(&answer, status);
   au_rows_fini(&rows);
   return status;
 }
@@ -147,14 +106,13 @@ START_TEST(buffer_outlives_any_failed_allocation) {
   long count = _i < 3 ? 1 : 5;
   long n = 1;
   uint64_t waiting = 0;
-  strcpy(directory, "/tmp/check_memory_XXXXXX");
-  ck_assert_ptr_nonnull(mkdtemp(directory));
+  make_directory(directory);
   for (bool failed = true; failed; n++) {
-    int files = open_files();
+    int files = count_open_files();
     fail_memory(n, count);
     waiting = use_buffer(kind, waiting);
     failed = memory_failed();
-    ck_assert_int_eq(open_files(), files);
+    ck_assert_int_eq(count_open_files(), files);
   }
   ck_assert_int_gt(n, 10);
   ck_assert_uint_eq(use_buffer(kind, waiting), kind == 0 ? 0 : 3);
@@ -162,7 +120,7 @@ START_TEST(buffer_outlives_any_failed_allocation) {
 }
 END_TEST
 
-START_TEST(breaker_that_lacks_memory_is_told) {
+START_TEST(breaker_without_memory_is_an_error) {
   const au_breaker_config_t config = {.failures = 1, .successes = 1};
   au_breaker_t *breaker = NULL;
   fail_memory(1, 1);
@@ -183,10 +141,8 @@ static au_database_error_t error;
 
 static void batch_setup(void) {
   memory_setup();
-  setup();
-  migrate(database);
-  int64_t today = au_schema_day(au_clock_wall_us());
-  ensure(database, today - 1, today + 1);
+  set_up_database();
+  make_schema(1);
   do_sql(database, "ALTER TABLE aurore.event ADD CHECK (message <> 'event 7')");
   char text[256] = "";
   ck_assert_int_eq(au_buffer_open(config_of(0), &buffer, text, sizeof(text)),
@@ -196,7 +152,7 @@ static void batch_setup(void) {
 
 static void batch_teardown(void) {
   au_buffer_destroy(buffer);
-  teardown();
+  tear_down_database();
 }
 
 /* Only the first lane is looked at. */
@@ -252,21 +208,11 @@ START_TEST(batch_outlives_any_failed_allocation) {
     ck_assert_uint_eq(au_lane_waiting(lane), 0);
   }
   ck_assert_int_gt(runs, 10);
-  ck_assert_uint_eq(
-      strtoul(ask(database, "SELECT count(*) FROM aurore.event"), NULL, 10),
-      11 * runs);
-  ck_assert_uint_eq(
-      strtoul(
-          ask(database, "SELECT count(DISTINCT event_id) FROM aurore.event"),
-          NULL, 10),
-      11 * runs);
-  ck_assert_uint_eq(
-      strtoul(ask(database, "SELECT count(*) FROM aurore.dead_letter"), NULL,
-              10),
-      runs);
-  ck_assert_uint_eq(
-      strtoul(ask(database, "SELECT sum(n) FROM aurore.event_count"), NULL, 10),
-      11 * runs);
+  ck_assert_int_eq(number("SELECT count(*) FROM aurore.event"), 11 * runs);
+  ck_assert_int_eq(number("SELECT count(DISTINCT event_id) FROM aurore.event"),
+                   11 * runs);
+  ck_assert_int_eq(number("SELECT count(*) FROM aurore.dead_letter"), runs);
+  ck_assert_int_eq(number("SELECT sum(n) FROM aurore.event_count"), 11 * runs);
   ck_assert_uint_eq(au_metrics_counter(AU_M_EVENTS_PROCESSED, 0), 11 * runs);
   ck_assert_uint_eq(au_metrics_counter(AU_M_DEAD_LETTERS, 0), runs);
 }
@@ -277,8 +223,7 @@ END_TEST
 START_TEST(writer_outlives_any_failed_allocation) {
   au_options_t options;
   ck_assert_int_eq(au_options_init(&options), AU_OK);
-  free(options.conninfo);
-  options.conninfo = strdup(own_conninfo);
+  set_conninfo(&options, own_conninfo);
   options.backoff_min_s = options.backoff_max_s = 0.001;
   options.drain_interval_s = 0.001;
   options.retention_days = 7;
@@ -320,38 +265,23 @@ START_TEST(writer_outlives_any_failed_allocation) {
     au_writer_destroy(writer);
   }
   ck_assert_uint_ge(refused, 2);
-  ck_assert_uint_eq(
-      strtoul(ask(database, "SELECT count(*) FROM aurore.event"), NULL, 10),
-      11 * runs);
-  ck_assert_uint_eq(
-      strtoul(ask(database, "SELECT count(*) FROM aurore.dead_letter"), NULL,
-              10),
-      runs);
+  ck_assert_int_eq(number("SELECT count(*) FROM aurore.event"), 11 * runs);
+  ck_assert_int_eq(number("SELECT count(*) FROM aurore.dead_letter"), runs);
   close(abort_fd);
   au_breaker_destroy(breaker);
   au_options_fini(&options);
 }
 END_TEST
 
-int main(void) {
-  Suite *suite = suite_create("memory");
-  TCase *tcase = tcase_create("buffer");
-  tcase_set_timeout(tcase, 120);
-  tcase_add_checked_fixture(tcase, memory_setup, NULL);
+static void add_cases(Suite *suite) {
+  TCase *tcase = add_case(suite, "buffer", memory_setup, NULL);
   tcase_add_loop_test(tcase, buffer_outlives_any_failed_allocation, 0, 6);
-  tcase_add_test(tcase, breaker_that_lacks_memory_is_told);
-  suite_add_tcase(suite, tcase);
-  if (has_server("check_memory")) {
-    tcase = tcase_create("database");
-    tcase_set_timeout(tcase, 120);
-    tcase_add_checked_fixture(tcase, batch_setup, batch_teardown);
+  tcase_add_test(tcase, breaker_without_memory_is_an_error);
+  if (has_server()) {
+    tcase = add_case(suite, "database", batch_setup, batch_teardown);
     tcase_add_loop_test(tcase, batch_outlives_any_failed_allocation, 0, 2);
     tcase_add_test(tcase, writer_outlives_any_failed_allocation);
-    suite_add_tcase(suite, tcase);
   }
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
+
+int main(void) { return run_suite("no_memory", add_cases); }

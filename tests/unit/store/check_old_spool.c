@@ -10,8 +10,6 @@
 #include "support/own_database.h"
 #include "support/rows.h"
 
-#include <unistd.h>
-
 #define FIRST_SEQ 4
 #define END_SEQ 18
 /* 4 to 7, 8 and 9 each alone, 10 to 17; which are in three segments. */
@@ -42,22 +40,18 @@ static void open_buffer(void) {
 
 static void start(void) {
   au_metrics_reset();
-  setup();
+  set_up_database();
   migrate(database);
   ensure(database, INT64_C(20051), INT64_C(20051)); /* 2024-11-24 */
   for (int i = 1; i <= 2; i++) {
-    char sql[512];
-    snprintf(sql, sizeof(sql),
-             "INSERT INTO aurore.dead_letter (id, event_id, service, event, "
-             "failure_reason, spool_id, lane, seq, reprocessed) VALUES "
-             "('d1000000-0000-4000-8000-00000000000%d', gen_random_uuid(), "
-             "'s', '', 'r', gen_random_uuid(), 0, %d, true)",
-             i, i);
-    do_sql(database, sql);
+    do_sqlf(database,
+            "INSERT INTO aurore.dead_letter (id, event_id, service, event, "
+            "failure_reason, spool_id, lane, seq, reprocessed) VALUES "
+            "('d1000000-0000-4000-8000-00000000000%d', gen_random_uuid(), "
+            "'s', '', 'r', gen_random_uuid(), 0, %d, true)",
+            i, i);
   }
-  snprintf(directory, sizeof(directory), "%s/check_old_spool_XXXXXX",
-           access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-  ck_assert_ptr_nonnull(mkdtemp(directory));
+  make_directory(directory);
   copy_old_spool(directory);
   open_buffer();
 }
@@ -65,9 +59,8 @@ static void start(void) {
 static void stop(void) {
   au_batch_fini(&batch);
   au_buffer_destroy(buffer);
-  remove_old_spool(directory);
-  rmdir(directory);
-  teardown();
+  remove_directory(directory);
+  tear_down_database();
 }
 
 static void take(size_t rows) {
@@ -200,21 +193,12 @@ START_TEST(new_rows_follow_the_old_ones) {
 }
 END_TEST
 
-int main(void) {
-  if (!has_server("check_old_spool"))
-    return TEST_SKIPPED;
-  Suite *suite = suite_create("old_spool");
-  TCase *tcase = tcase_create("old_spool");
-  tcase_set_timeout(tcase, 120);
-  tcase_add_checked_fixture(tcase, start, stop);
+static void add_cases(Suite *suite) {
+  TCase *tcase = add_case(suite, "old_spool", start, stop);
   tcase_add_test(tcase, each_event_is_stored_as_it_was);
   tcase_add_test(tcase, marks_are_those_that_were_written);
   tcase_add_loop_test(tcase, what_was_stored_is_not_stored_again, 0, 4);
   tcase_add_test(tcase, new_rows_follow_the_old_ones);
-  suite_add_tcase(suite, tcase);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
+
+int main(void) { return run_database_suite("old_spool", add_cases); }

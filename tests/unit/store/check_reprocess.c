@@ -10,6 +10,7 @@
 #include "store/batch.h"
 #include "support/own_database.h"
 #include "support/rows.h"
+#include "support/suite.h"
 
 #define LANES 2
 
@@ -18,17 +19,11 @@ static au_claim_t claim[LANES];
 static au_batch_t batch[LANES];
 static au_database_error_t error;
 
-static long number(const char *sql) {
-  return strtol(ask(database, sql), NULL, 10);
-}
-
 /* Two lanes, so two spools, on one database. */
 static void start(void) {
   au_metrics_reset();
-  setup();
-  migrate(database);
-  int64_t today = au_schema_day(au_clock_wall_us());
-  ensure(database, today - 1, today + 1);
+  set_up_database();
+  make_schema(1);
   const au_buffer_config_t config = {
       .lanes = LANES, .capacity = 100000, .max_bytes = 1 << 30};
   char text[256] = "";
@@ -46,7 +41,7 @@ static void stop(void) {
   for (unsigned i = 0; i < LANES; i++)
     au_batch_fini(&batch[i]);
   au_buffer_destroy(buffer);
-  teardown();
+  tear_down_database();
 }
 
 /* Rows in one lane, whichever turn it is. */
@@ -382,13 +377,8 @@ START_TEST(missing_partition_is_not_the_rows_fault) {
 }
 END_TEST
 
-int main(void) {
-  if (!has_server("check_reprocess"))
-    return TEST_SKIPPED;
-  Suite *suite = suite_create("reprocess");
-  TCase *tcase = tcase_create("reprocess");
-  tcase_set_timeout(tcase, 120);
-  tcase_add_checked_fixture(tcase, start, stop);
+static void add_cases(Suite *suite) {
+  TCase *tcase = add_case(suite, "reprocess", start, stop);
   tcase_add_test(tcase, what_is_put_back_is_stored_as_it_was);
   tcase_add_test(tcase, second_row_is_passed_over);
   tcase_add_test(tcase, refused_again_waits_again);
@@ -400,10 +390,6 @@ int main(void) {
   tcase_add_test(tcase, row_that_cannot_be_decoded_is_refused);
   tcase_add_test(tcase, lost_answer_does_not_store_twice);
   tcase_add_test(tcase, missing_partition_is_not_the_rows_fault);
-  suite_add_tcase(suite, tcase);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? 0 : 1;
 }
+
+int main(void) { return run_database_suite("reprocess", add_cases); }

@@ -2,73 +2,28 @@
  *
  * check_retention - the janitor on a real server, in a database of its own.
  */
-#include "support/servers.h"
+#include "support/own_database.h"
 
 #include "base/clock.h"
-#include "base/log.h"
-#include "database/schema.h"
 #include "store/retention.h"
+#include "support/clients.h"
+#include "support/log_capture.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <stdatomic.h>
-#include <sys/socket.h>
-
-static au_database_t *control;
-static char own_name[64];
-static char own_conninfo[1024];
 static au_options_t options;
 
-static _Atomic int warnings;
-static _Atomic int notices;
-
-static char last_warning[1024];
-
-static void count_lines(au_log_level_t level, const char *line) {
-  if (level == AU_LOG_WARNING) {
-    snprintf(last_warning, sizeof(last_warning), "%s", line);
-    atomic_fetch_add(&warnings, 1);
-  }
-  if (level == AU_LOG_NOTICE)
-    atomic_fetch_add(&notices, 1);
-}
-
-static void set_conninfo(const char *conninfo) {
-  free(options.conninfo);
-  options.conninfo = strdup(conninfo);
-  ck_assert_ptr_nonnull(options.conninfo);
-}
-
-static void make_own_database(void) {
-  char sql[128];
-  snprintf(sql, sizeof(sql), "CREATE DATABASE %s", own_name);
-  do_sql(control, sql);
-}
-
 static void setup(void) {
-  atomic_store(&warnings, 0);
-  atomic_store(&notices, 0);
-  au_log_set_sink(count_lines);
-  control = open_client(getenv("AURORE_TEST_CONNINFO"));
-  snprintf(own_name, sizeof(own_name), "check_retention_%ld", (long)getpid());
-  char more[96];
-  snprintf(more, sizeof(more), "dbname=%s", own_name);
-  snprintf(own_conninfo, sizeof(own_conninfo), "%s", conninfo_with(more));
+  capture_log();
+  name_database();
   ck_assert_int_eq(au_options_init(&options), AU_OK);
-  set_conninfo(own_conninfo);
+  set_conninfo(&options, own_conninfo);
   options.backoff_min_s = 0.001;
   options.backoff_max_s = 0.01;
 }
 
 static void teardown(void) {
-  char sql[128];
-  snprintf(sql, sizeof(sql), "DROP DATABASE IF EXISTS %s (FORCE)", own_name);
-  do_sql(control, sql);
-  snprintf(sql, sizeof(sql), "DROP ROLE IF EXISTS %s", own_name);
-  do_sql(control, sql);
-  au_database_destroy(control);
+  tear_down_database();
   au_options_fini(&options);
-  au_log_set_sink(NULL);
+  release_log();
 }
 
 static au_retention_t *start(au_breaker_t *breaker) {
@@ -78,8 +33,16 @@ static au_retention_t *start(au_breaker_t *breaker) {
   return retention;
 }
 
+/* Each attempt makes a session. */
+static void await_many_attempts(void) {
+  await(database,
+        "SELECT sessions > 10 FROM pg_stat_database "
+        "WHERE datname = current_database()",
+        "t");
+}
+
 /* Waits until there are partitions for yesterday to a week ahead. */
-static void await_partitions(au_database_t *database) {
+static void await_partitions(void) {
   await(database, "SELECT to_regclass('aurore.event_drop') IS NOT NULL", "t");
   await(database,
         "SELECT min(lower_bound)::date - current_date || ' ' || "
@@ -89,63 +52,51 @@ static void await_partitions(au_database_t *database) {
 }
 
 START_TEST(a_week_ahead_is_made_and_no_connection_is_kept) {
-  make_own_database();
-  au_database_t *database = open_client(own_conninfo);
+  create_database();
   au_retention_t *retention = start(NULL);
-  await_partitions(database);
+  await_partitions();
   await(database,
         "SELECT count(*) FROM pg_stat_activity WHERE application_name = "
         "'collectd aurore janitor' AND datname = current_database()",
         "0");
-  /* Somebody removes one; whoever notices wakes the janitor. */
+  /* Somebody removes one; the writer that notices wakes the janitor. */
   do_sql(database, "DO $$BEGIN EXECUTE 'DROP TABLE aurore.event_' || "
                    "to_char(current_date + 3, 'YYYYMMDD'); END$$");
   au_retention_wake(retention);
-  await_partitions(database);
+  await_partitions();
   au_retention_stop(retention);
-  ck_assert_msg(atomic_load(&warnings) == 0, "%s", last_warning);
-  au_database_destroy(database);
+  ck_assert_str_eq(last_warning(), "");
 }
 END_TEST
 
 START_TEST(database_that_comes_late_is_found) {
   au_retention_t *retention = start(NULL);
-  make_own_database();
-  au_database_t *database = open_client(own_conninfo);
-  await_partitions(database);
+  create_database();
+  await_partitions();
   au_retention_stop(retention);
-  au_database_destroy(database);
   /* The writers say it. */
-  ck_assert_int_eq(atomic_load(&warnings), 0);
+  ck_assert_uint_eq(logged(AU_LOG_WARNING), 0);
 }
 END_TEST
 
-START_TEST(lasting_trouble_is_told_once) {
-  make_own_database();
-  au_database_t *database = open_client(own_conninfo);
+START_TEST(lasting_trouble_is_logged_once) {
+  create_database();
   do_sql(database, "CREATE SCHEMA aurore; "
                    "CREATE TABLE aurore.schema_version AS SELECT 1000 AS "
                    "version");
   au_retention_t *retention = start(NULL);
-  /* Many attempts: each one makes a session. */
-  await(database,
-        "SELECT sessions > 10 FROM pg_stat_database "
-        "WHERE datname = current_database()",
-        "t");
+  await_many_attempts();
   do_sql(database, "DROP SCHEMA aurore CASCADE");
-  await_partitions(database);
-  while (atomic_load(&notices) == 0)
-    poll(NULL, 0, 10);
+  await_partitions();
+  await_logged(AU_LOG_NOTICE, 1);
   au_retention_stop(retention);
-  ck_assert_int_eq(atomic_load(&warnings), 1);
-  ck_assert_int_eq(atomic_load(&notices), 1);
-  au_database_destroy(database);
+  ck_assert_uint_eq(logged(AU_LOG_WARNING), 1);
+  ck_assert_uint_eq(logged(AU_LOG_NOTICE), 1);
 }
 END_TEST
 
 START_TEST(open_breaker_is_waited_for) {
-  make_own_database();
-  au_database_t *database = open_client(own_conninfo);
+  create_database();
   const au_breaker_config_t config = {
       .failures = 1, .successes = 1, .timeout_ns = 1};
   au_breaker_t *breaker = NULL;
@@ -163,26 +114,19 @@ START_TEST(open_breaker_is_waited_for) {
                    "t");
   ck_assert(au_breaker_allow(breaker, 2, &permit, &retry));
   au_breaker_success(breaker, permit);
-  await_partitions(database);
+  await_partitions();
   au_retention_stop(retention);
   au_breaker_destroy(breaker);
-  au_database_destroy(database);
 }
 END_TEST
 
 /* A server that takes connections and never says a word. */
 START_TEST(stop_ends_it_at_once) {
-  int fd = socket(AF_INET, SOCK_STREAM, 0);
-  struct sockaddr_in address = {.sin_family = AF_INET,
-                                .sin_addr = {htonl(INADDR_LOOPBACK)}};
-  socklen_t size = sizeof(address);
-  ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, size), 0);
-  ck_assert_int_eq(listen(fd, 8), 0);
-  ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&address, &size), 0);
+  int port = 0;
+  int fd = make_socket(true, &port);
   char conninfo[64];
-  snprintf(conninfo, sizeof(conninfo), "host=127.0.0.1 port=%d",
-           ntohs(address.sin_port));
-  set_conninfo(conninfo);
+  snprintf(conninfo, sizeof(conninfo), "host=127.0.0.1 port=%d", port);
+  set_conninfo(&options, conninfo);
   options.connect_timeout_s = 3600;
   au_retention_t *retention = start(NULL);
   struct pollfd listening = {.fd = fd, .events = POLLIN};
@@ -191,7 +135,7 @@ START_TEST(stop_ends_it_at_once) {
   /* And while it waits for the next hour, or has not begun. */
   au_retention_stop(start(NULL));
   au_retention_stop(NULL);
-  ck_assert_int_eq(atomic_load(&warnings), 0);
+  ck_assert_uint_eq(logged(AU_LOG_WARNING), 0);
   close(fd);
 }
 END_TEST
@@ -201,51 +145,35 @@ END_TEST
  * "today" is the server's, and RetentionTime has passed. */
 
 /* As a writer does it: events "days_ago", and their counter. */
-static void store(au_database_t *with, int days_ago, const char *service,
-                  int count) {
-  char sql[1024];
-  snprintf(sql, sizeof(sql),
-           "INSERT INTO aurore.event (event_id, occurred_at, ingested_at, "
-           "service, message) SELECT gen_random_uuid(), now(), a.at, '%s', 'm' "
-           "FROM generate_series(1, %d), (SELECT now() - interval '%d days') "
-           "AS a (at); "
-           "INSERT INTO aurore.event_count AS c "
-           "(minute, service, spool_id, lane, n) VALUES "
-           "(date_trunc('minute', now() - interval '%d days'), '%s', "
-           "'00000000-0000-0000-0000-000000000001', 0, %d) "
-           "ON CONFLICT (minute, service, spool_id, lane) "
-           "DO UPDATE SET n = c.n + EXCLUDED.n",
-           service, count, days_ago, days_ago, service, count);
-  do_sql(with, sql);
-}
-
-static void ensure_days(au_database_t *with, int days_ago) {
-  au_database_error_t error;
-  int64_t today = au_schema_day(au_clock_wall_us());
-  au_status_t status =
-      au_schema_ensure_partitions(with, today - days_ago, today + 1, &error);
-  ck_assert_done(status, error);
+static void store(int days_ago, const char *service, int count) {
+  do_sqlf(database,
+          "INSERT INTO aurore.event (event_id, occurred_at, ingested_at, "
+          "service, message) SELECT gen_random_uuid(), now(), a.at, '%s', 'm' "
+          "FROM generate_series(1, %d), (SELECT now() - interval '%d days') "
+          "AS a (at); "
+          "INSERT INTO aurore.event_count AS c "
+          "(minute, service, spool_id, lane, n) VALUES "
+          "(date_trunc('minute', now() - interval '%d days'), '%s', "
+          "'00000000-0000-0000-0000-000000000001', 0, %d) "
+          "ON CONFLICT (minute, service, spool_id, lane) "
+          "DO UPDATE SET n = c.n + EXCLUDED.n",
+          service, count, days_ago, days_ago, service, count);
 }
 
 /* A database with a partition and events for each of the last six days; half of
  * the counters are folded. */
-static au_database_t *make_days(void) {
-  make_own_database();
-  au_database_t *database = open_client(own_conninfo);
-  au_database_error_t error;
-  au_status_t status = au_schema_migrate(database, &error);
-  ck_assert_done(status, error);
-  ensure_days(database, 6);
+static void make_days(void) {
+  create_database();
+  make_schema(6);
   for (int day = 0; day <= 6; day++)
-    store(database, day, "folded", 10 + day);
+    store(day, "folded", 10 + day);
   do_sql(database, "SELECT aurore.fold('infinity', 100)");
   for (int day = 0; day <= 6; day++)
-    store(database, day, "fresh", 20 + day);
+    store(day, "fresh", 20 + day);
   options.retention_days = 3;
   free(options.retention_time);
   options.retention_time = strdup("00:00");
   ck_assert_ptr_nonnull(options.retention_time);
-  return database;
 }
 
 /* In one statement, so of one moment. */
@@ -253,7 +181,7 @@ static const char exact_sql[] =
     "SELECT (SELECT n FROM aurore.figures(now(), 0) WHERE kind = 'total') "
     "- (SELECT count(*) FROM aurore.event)";
 
-static void ck_assert_exact(au_database_t *database) {
+static void assert_exact(void) {
   ck_assert_str_eq(ask(database, exact_sql), "0");
 }
 
@@ -267,7 +195,7 @@ static const char oldest_sql[] =
     "AND relname ~ '^event_[0-9]{8}$' AND relkind = 'r'";
 
 /* Only the last three days are left, and a week ahead. */
-static void await_dropped(au_database_t *database) {
+static void await_dropped(void) {
   await(database, oldest_sql, "3 11");
   await(database, "SELECT count(*) FROM aurore.event_drop", "0");
 }
@@ -279,12 +207,12 @@ static const char rest_of_counters_sql[] =
     "SELECT hour FROM aurore.event_hour) AS t (at) "
     "WHERE at < current_date - 3";
 
-START_TEST(old_days_leave_the_table_and_the_figures) {
-  au_database_t *database = make_days();
-  ck_assert_exact(database);
+START_TEST(old_days_leave_the_table_and_the_metrics) {
+  make_days();
+  assert_exact();
   au_retention_t *retention = start(NULL);
-  await_dropped(database);
-  ck_assert_exact(database);
+  await_dropped();
+  assert_exact();
   ck_assert_str_eq(ask(database, "SELECT string_agg(service || ' ' || count, "
                                  "', ' ORDER BY service) FROM (SELECT service, "
                                  "count(*) FROM aurore.event GROUP BY 1) AS t"),
@@ -294,18 +222,16 @@ START_TEST(old_days_leave_the_table_and_the_figures) {
                                  "WHERE kind = 'service'"),
                    "folded 46, fresh 86");
   ck_assert_str_eq(ask(database, rest_of_counters_sql), "0");
-  while (atomic_load(&notices) < 3)
-    poll(NULL, 0, 10);
+  await_logged(AU_LOG_NOTICE, 3);
   au_retention_stop(retention);
-  ck_assert_int_eq(atomic_load(&notices), 3);
-  ck_assert_msg(atomic_load(&warnings) == 0, "%s", last_warning);
-  au_database_destroy(database);
+  ck_assert_uint_eq(logged(AU_LOG_NOTICE), 3);
+  ck_assert_str_eq(last_warning(), "");
 }
 END_TEST
 
-/* Whoever waits for "made" knows that the look is over when it has dropped
- * nothing: the session is gone. */
-static void await_look(au_database_t *database) {
+/* When the partitions are made and its session is gone, the janitor has ended a
+ * run in which it dropped nothing. */
+static void await_idle(void) {
   await(database,
         "SELECT count(*) FROM aurore.partitions() "
         "WHERE upper_bound > current_date + 7",
@@ -317,15 +243,15 @@ static void await_look(au_database_t *database) {
 }
 
 START_TEST(nothing_is_dropped_too_early) {
-  au_database_t *database = make_days();
+  make_days();
   options.retention_days = 0;
   au_retention_t *retention = start(NULL);
-  await_look(database);
+  await_idle();
   ck_assert_str_eq(ask(database, oldest_sql), "6 14");
   au_retention_stop(retention);
   options.retention_days = 6;
   retention = start(NULL);
-  await_look(database);
+  await_idle();
   ck_assert_str_eq(ask(database, oldest_sql), "6 14");
   au_retention_stop(retention);
   /* A host whose clock is ahead: the server's has a say. Before RetentionTime
@@ -345,14 +271,13 @@ START_TEST(nothing_is_dropped_too_early) {
   ck_assert_str_eq(ask(database, "SELECT count(*) FROM aurore.next_drop("
                                  "current_date, 5, '00:00')"),
                    "1");
-  ck_assert_exact(database);
+  assert_exact();
   options.retention_days = 6;
   retention = start(NULL);
   await(database, "SELECT count(*) FROM aurore.event_drop", "0");
-  await_look(database);
+  await_idle();
   ck_assert_str_eq(ask(database, oldest_sql), "6 14");
   au_retention_stop(retention);
-  au_database_destroy(database);
 }
 END_TEST
 
@@ -376,21 +301,21 @@ static const char pending_sql[] =
     "SELECT count(*) FROM pg_inherits WHERE inhdetachpending";
 
 START_TEST(a_long_query_is_waited_for_and_blocks_nobody) {
-  au_database_t *database = make_days();
+  make_days();
   PGconn *reader = hold_read();
   au_retention_t *retention = start(NULL);
   await(database, pending_sql, "1");
-  ck_assert_exact(database);
+  assert_exact();
   ck_assert_str_eq(ask(database, "SELECT current_date - min(ingested_at)::date "
                                  "FROM aurore.event"),
                    "5");
   /* Inserts and queries go on, and so does the making of partitions. */
   do_sql(database, "SET lock_timeout = '1s'");
-  store(database, 0, "meanwhile", 7);
-  store(database, 4, "meanwhile", 7);
+  store(0, "meanwhile", 7);
+  store(4, "meanwhile", 7);
   do_sql(database, "SELECT aurore.fold('infinity', 5)");
-  ck_assert_exact(database);
-  ensure_days(database, 5);
+  assert_exact();
+  make_schema(5);
   do_sql(database, "SELECT aurore.ensure_partitions(current_date + 8, "
                    "current_date + 8)");
   /* But for the day itself. */
@@ -400,19 +325,18 @@ START_TEST(a_long_query_is_waited_for_and_blocks_nobody) {
                    AU_INVALID);
   ck_assert_str_eq(error.sqlstate, "55006");
   ck_assert_ptr_nonnull(strstr(error.message, "are being dropped"));
-  ck_assert_exact(database);
+  assert_exact();
   end_read(reader);
   await(database, oldest_sql, "3 12");
   await(database, "SELECT count(*) FROM aurore.event_drop", "0");
-  ck_assert_exact(database);
+  assert_exact();
   au_retention_stop(retention);
-  ck_assert_msg(atomic_load(&warnings) == 0, "%s", last_warning);
-  au_database_destroy(database);
+  ck_assert_str_eq(last_warning(), "");
 }
 END_TEST
 
-/* Leaves a detach behind that was cut off while it waited. */
-static void cut_off_detach(au_database_t *database, int days_ago) {
+/* Leaves a detach unfinished that was cut off while it waited. */
+static void cut_off_detach(int days_ago) {
   PGconn *reader = hold_read();
   PGconn *conn = PQconnectdb(own_conninfo);
   ck_assert_int_eq(PQstatus(conn), CONNECTION_OK);
@@ -424,16 +348,15 @@ static void cut_off_detach(au_database_t *database, int days_ago) {
            days_ago);
   ck_assert_int_eq(PQsendQuery(conn, ask(database, sql)), 1);
   await(database, pending_sql, "1");
-  snprintf(sql, sizeof(sql), "SELECT pg_terminate_backend(%d, 10000)",
-           PQbackendPID(conn));
-  do_sql(database, sql);
+  do_sqlf(database, "SELECT pg_terminate_backend(%d, 10000)",
+          PQbackendPID(conn));
   PQfinish(conn);
   end_read(reader);
   ck_assert_str_eq(ask(database, pending_sql), "1");
 }
 
 /* Its session may still run a statement that takes back a mark made here. */
-static void stop_for_good(au_database_t *database, au_retention_t *retention) {
+static void stop_for_good(au_retention_t *retention) {
   au_retention_stop(retention);
   await(database,
         "SELECT count(*) FROM pg_stat_activity WHERE datname = "
@@ -443,199 +366,169 @@ static void stop_for_good(au_database_t *database, au_retention_t *retention) {
 }
 
 START_TEST(what_a_crash_leaves_behind_is_finished) {
-  au_database_t *database = make_days();
+  make_days();
   /* Marked and half detached. */
   do_sql(database, "SELECT * FROM aurore.next_drop(current_date, 3, '00:00')");
-  cut_off_detach(database, 6);
-  ck_assert_exact(database);
+  cut_off_detach(6);
+  assert_exact();
   au_retention_t *retention = start(NULL);
-  await_dropped(database);
-  ck_assert_exact(database);
-  stop_for_good(database, retention);
+  await_dropped();
+  assert_exact();
+  stop_for_good(retention);
   /* Half detached by somebody else. */
   options.retention_days = 2;
-  cut_off_detach(database, 3);
+  cut_off_detach(3);
   retention = start(NULL);
   await(database, oldest_sql, "2 10");
   await(database, "SELECT count(*) FROM aurore.event_drop", "0");
-  ck_assert_exact(database);
-  stop_for_good(database, retention);
+  assert_exact();
+  stop_for_good(retention);
   /* Detached, and not dropped. */
   options.retention_days = 1;
   do_sql(database, "SELECT * FROM aurore.next_drop(current_date, 1, '00:00')");
   do_sql(database, "DO $$BEGIN EXECUTE 'ALTER TABLE aurore.event DETACH "
                    "PARTITION aurore.event_' || to_char(current_date - 2, "
                    "'YYYYMMDD'); END$$");
-  ck_assert_exact(database);
+  assert_exact();
   retention = start(NULL);
   await(database, oldest_sql, "1 9");
   await(database, "SELECT count(*) FROM aurore.event_drop", "0");
-  ck_assert_exact(database);
+  assert_exact();
   au_retention_stop(retention);
-  ck_assert_msg(atomic_load(&warnings) == 0, "%s", last_warning);
-  au_database_destroy(database);
+  ck_assert_str_eq(last_warning(), "");
 }
 END_TEST
 
 /* The table is gone already. */
 START_TEST(a_table_that_somebody_else_dropped_is_no_trouble) {
-  au_database_t *database = make_days();
+  make_days();
   do_sql(database, "SELECT * FROM aurore.next_drop(current_date, 3, '00:00')");
   do_sql(database, "DO $$BEGIN EXECUTE 'DROP TABLE aurore.event_' || "
                    "to_char(current_date - 6, 'YYYYMMDD'); END$$");
-  ck_assert_exact(database);
+  assert_exact();
   au_retention_t *retention = start(NULL);
-  await_dropped(database);
-  ck_assert_exact(database);
+  await_dropped();
+  assert_exact();
   au_retention_stop(retention);
-  ck_assert_msg(atomic_load(&warnings) == 0, "%s", last_warning);
-  au_database_destroy(database);
+  ck_assert_str_eq(last_warning(), "");
 }
 END_TEST
 
 /* Events that waited for long: their day is made again, and dropped again. */
 START_TEST(events_of_a_dropped_day_are_dropped_with_the_next) {
-  au_database_t *database = make_days();
+  make_days();
   au_retention_t *retention = start(NULL);
-  await_dropped(database);
-  await_look(database);
-  ensure_days(database, 5);
-  store(database, 5, "late", 5);
-  ck_assert_exact(database);
+  await_dropped();
+  await_idle();
+  make_schema(5);
+  store(5, "late", 5);
+  assert_exact();
   au_retention_wake(retention);
-  await_dropped(database);
-  ck_assert_exact(database);
+  await_dropped();
+  assert_exact();
   ck_assert_str_eq(
       ask(database,
           "SELECT n FROM aurore.figures(now(), 0) WHERE kind = 'total'"),
       "132");
   au_retention_stop(retention);
-  au_database_destroy(database);
 }
 END_TEST
 
 START_TEST(several_at_once_do_not_disturb_each_other) {
-  au_database_t *database = make_days();
+  make_days();
   au_retention_t *retention[3];
   for (int i = 0; i < 3; i++)
     retention[i] = start(NULL);
-  await_dropped(database);
-  ck_assert_exact(database);
+  await_dropped();
+  assert_exact();
   for (int i = 0; i < 3; i++)
     au_retention_stop(retention[i]);
-  ck_assert_int_eq(atomic_load(&warnings), 0);
-  ck_assert_int_eq(atomic_load(&notices), 3);
-  au_database_destroy(database);
+  ck_assert_uint_eq(logged(AU_LOG_WARNING), 0);
+  ck_assert_uint_eq(logged(AU_LOG_NOTICE), 3);
 }
 END_TEST
 
 /* Its session may be that of a process that has just ended. */
 START_TEST(another_process_that_drops_is_waited_for) {
-  au_database_t *database = make_days();
+  make_days();
   PGconn *other = PQconnectdb(own_conninfo);
   PQclear(PQexec(other, "SELECT pg_advisory_lock(1096110671, 4)"));
   au_retention_t *retention = start(NULL);
-  await(database,
-        "SELECT sessions > 10 FROM pg_stat_database "
-        "WHERE datname = current_database()",
-        "t");
+  await_many_attempts();
   ck_assert_str_eq(ask(database, oldest_sql), "6 14");
   PQfinish(other);
-  await_dropped(database);
+  await_dropped();
   au_retention_stop(retention);
-  ck_assert_msg(atomic_load(&warnings) == 0, "%s", last_warning);
-  au_database_destroy(database);
+  ck_assert_str_eq(last_warning(), "");
 }
 END_TEST
 
-START_TEST(a_role_that_does_not_own_the_table_is_told_so_once) {
-  au_database_t *database = make_days();
-  char sql[512];
-  snprintf(sql, sizeof(sql),
-           "CREATE ROLE %s LOGIN; GRANT USAGE ON SCHEMA aurore TO %s; "
-           "GRANT SELECT ON aurore.schema_version TO %s; GRANT EXECUTE ON "
-           "FUNCTION aurore.ensure_partitions(date, date) TO %s",
-           own_name, own_name, own_name, own_name);
-  do_sql(database, sql);
+START_TEST(a_role_that_does_not_own_the_table_is_logged_once) {
+  make_days();
+  do_sqlf(database,
+          "CREATE ROLE %s LOGIN; GRANT USAGE ON SCHEMA aurore TO %s; "
+          "GRANT SELECT ON aurore.schema_version TO %s; GRANT EXECUTE ON "
+          "FUNCTION aurore.ensure_partitions(date, date) TO %s",
+          own_role, own_role, own_role, own_role);
   char more[160];
-  snprintf(more, sizeof(more), "dbname=%s user=%s", own_name, own_name);
-  set_conninfo(conninfo_with(more));
+  snprintf(more, sizeof(more), "dbname=%s user=%s", own_name, own_role);
+  set_conninfo(&options, conninfo_with(more));
   au_retention_t *retention = start(NULL);
-  await(database,
-        "SELECT sessions > 10 FROM pg_stat_database "
-        "WHERE datname = current_database()",
-        "t");
-  ck_assert_int_eq(atomic_load(&warnings), 1);
-  ck_assert_ptr_nonnull(strstr(last_warning, "does not own the table"));
+  await_many_attempts();
+  ck_assert_uint_eq(logged(AU_LOG_WARNING), 1);
+  ck_assert_ptr_nonnull(strstr(last_warning(), "does not own the table"));
   /* It goes on with what it may do. */
-  await_look(database);
+  await_idle();
   ck_assert_str_eq(ask(database, oldest_sql), "6 14");
-  snprintf(sql, sizeof(sql), "ALTER ROLE %s SUPERUSER", own_name);
-  do_sql(database, sql);
-  await_dropped(database);
+  do_sqlf(database, "ALTER ROLE %s SUPERUSER", own_role);
+  await_dropped();
   au_retention_stop(retention);
-  ck_assert_int_eq(atomic_load(&warnings), 1);
-  au_database_destroy(database);
+  ck_assert_uint_eq(logged(AU_LOG_WARNING), 1);
 }
 END_TEST
 
-/* Nothing may stand in front of the statement that detaches. */
-START_TEST(days_are_dropped_behind_a_pooler) {
-  au_database_t *database = make_days();
+/* Nothing may come before the statement that detaches. */
+START_TEST(days_are_dropped_through_a_pooler) {
+  make_days();
   bouncer_t bouncer;
   start_bouncer(&bouncer, own_conninfo, own_name);
-  set_conninfo(bouncer.conninfo);
+  set_conninfo(&options, bouncer.conninfo);
   au_retention_t *retention = start(NULL);
-  await_dropped(database);
-  ck_assert_exact(database);
+  await_dropped();
+  assert_exact();
   au_retention_stop(retention);
   stop_bouncer(&bouncer);
-  ck_assert_msg(atomic_load(&warnings) == 0, "%s", last_warning);
-  au_database_destroy(database);
+  ck_assert_str_eq(last_warning(), "");
 }
 END_TEST
 
 /* PostgreSQL detaches nothing concurrently while there is one. */
-START_TEST(a_default_partition_is_told_once) {
-  au_database_t *database = make_days();
+START_TEST(a_default_partition_is_logged_once) {
+  make_days();
   do_sql(database, "CREATE TABLE aurore.rest PARTITION OF aurore.event "
                    "DEFAULT");
   au_retention_t *retention = start(NULL);
-  await(database,
-        "SELECT sessions > 10 FROM pg_stat_database "
-        "WHERE datname = current_database()",
-        "t");
-  ck_assert_int_eq(atomic_load(&warnings), 1);
-  ck_assert_ptr_nonnull(strstr(last_warning, "default partition"));
-  ck_assert_exact(database);
+  await_many_attempts();
+  ck_assert_uint_eq(logged(AU_LOG_WARNING), 1);
+  ck_assert_ptr_nonnull(strstr(last_warning(), "default partition"));
+  assert_exact();
   do_sql(database, "DROP TABLE aurore.rest");
-  await_dropped(database);
-  while (atomic_load(&notices) < 4)
-    poll(NULL, 0, 10);
+  await_dropped();
+  await_logged(AU_LOG_NOTICE, 4);
   au_retention_stop(retention);
-  ck_assert_int_eq(atomic_load(&warnings), 1);
-  au_database_destroy(database);
+  ck_assert_uint_eq(logged(AU_LOG_WARNING), 1);
 }
 END_TEST
 
-int main(void) {
-  if (!has_server("check_retention"))
-    return TEST_SKIPPED;
-  Suite *suite = suite_create("retention");
-  TCase *tcase = tcase_create("retention");
-  tcase_set_timeout(tcase, 60);
-  tcase_add_checked_fixture(tcase, setup, teardown);
-  suite_add_tcase(suite, tcase);
+static void add_cases(Suite *suite) {
+  TCase *tcase = add_case(suite, "retention", setup, teardown);
   tcase_add_test(tcase, a_week_ahead_is_made_and_no_connection_is_kept);
   tcase_add_test(tcase, database_that_comes_late_is_found);
-  tcase_add_test(tcase, lasting_trouble_is_told_once);
+  tcase_add_test(tcase, lasting_trouble_is_logged_once);
   tcase_add_test(tcase, open_breaker_is_waited_for);
   tcase_add_test(tcase, stop_ends_it_at_once);
-  TCase *dropping = tcase_create("dropping");
-  tcase_set_timeout(dropping, 60);
-  tcase_add_checked_fixture(dropping, setup, teardown);
-  suite_add_tcase(suite, dropping);
-  tcase_add_test(dropping, old_days_leave_the_table_and_the_figures);
+  TCase *dropping = add_case(suite, "dropping", setup, teardown);
+  tcase_add_test(dropping, old_days_leave_the_table_and_the_metrics);
   tcase_add_test(dropping, nothing_is_dropped_too_early);
   tcase_add_test(dropping, a_long_query_is_waited_for_and_blocks_nobody);
   tcase_add_test(dropping, what_a_crash_leaves_behind_is_finished);
@@ -643,13 +536,10 @@ int main(void) {
   tcase_add_test(dropping, events_of_a_dropped_day_are_dropped_with_the_next);
   tcase_add_test(dropping, several_at_once_do_not_disturb_each_other);
   tcase_add_test(dropping, another_process_that_drops_is_waited_for);
-  tcase_add_test(dropping, a_role_that_does_not_own_the_table_is_told_so_once);
-  tcase_add_test(dropping, a_default_partition_is_told_once);
+  tcase_add_test(dropping, a_role_that_does_not_own_the_table_is_logged_once);
+  tcase_add_test(dropping, a_default_partition_is_logged_once);
   if (has_bouncer())
-    tcase_add_test(dropping, days_are_dropped_behind_a_pooler);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    tcase_add_test(dropping, days_are_dropped_through_a_pooler);
 }
+
+int main(void) { return run_database_suite("retention", add_cases); }

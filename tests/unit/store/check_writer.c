@@ -6,12 +6,13 @@
  */
 #include "support/own_database.h"
 
-#include "base/log.h"
 #include "database/breaker.h"
 #include "metrics/metrics.h"
 #include "spool/buffer.h"
 #include "store/writer.h"
+#include "support/log_capture.h"
 #include "support/rows.h"
+#include "support/suite.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -25,55 +26,6 @@ static au_lane_t *lane;
 static au_writer_t *writer;
 static int abort_fd;
 static char directory[64];
-
-/* What was said; a line with "heard_for" in it counts. */
-static pthread_mutex_t heard_lock = PTHREAD_MUTEX_INITIALIZER;
-static char heard_for[64];
-static int heard;
-static int notices[3];
-
-static void listen_to_log(au_log_level_t level, const char *line) {
-  (void)level;
-  pthread_mutex_lock(&heard_lock);
-  if (heard_for[0] != '\0' && strstr(line, heard_for) != NULL)
-    heard++;
-  pthread_mutex_unlock(&heard_lock);
-}
-
-static void listen_to_notices(au_severity_t severity, const char *type,
-                              const char *message) {
-  (void)type;
-  (void)message;
-  pthread_mutex_lock(&heard_lock);
-  notices[severity]++;
-  pthread_mutex_unlock(&heard_lock);
-}
-
-static void hear(const char *part) {
-  pthread_mutex_lock(&heard_lock);
-  snprintf(heard_for, sizeof(heard_for), "%s", part);
-  heard = 0;
-  pthread_mutex_unlock(&heard_lock);
-}
-
-static int heard_times(void) {
-  pthread_mutex_lock(&heard_lock);
-  int times = heard;
-  pthread_mutex_unlock(&heard_lock);
-  return times;
-}
-
-static void await_heard(void) {
-  while (heard_times() == 0)
-    poll(NULL, 0, 10);
-}
-
-static int notices_of(au_severity_t severity) {
-  pthread_mutex_lock(&heard_lock);
-  int count = notices[severity];
-  pthread_mutex_unlock(&heard_lock);
-  return count;
-}
 
 /* --- the writer and what is around it ------------------------------------- */
 
@@ -105,13 +57,11 @@ static void open_buffer(void) {
 }
 
 static void writer_setup(void) {
-  setup();
-  au_log_set_sink(listen_to_log);
-  au_notify_set_sink(listen_to_notices);
+  set_up_database();
+  capture_log();
   au_metrics_reset();
   ck_assert_int_eq(au_options_init(&options), AU_OK);
-  free(options.conninfo);
-  options.conninfo = strdup(own_conninfo);
+  set_conninfo(&options, own_conninfo);
   options.batch_size = 10;
   options.drain_interval_s = 0.01;
   options.connect_timeout_s = 20;
@@ -121,8 +71,7 @@ static void writer_setup(void) {
   const au_breaker_config_t config = {
       .failures = 3, .successes = 1, .timeout_ns = 20000000};
   ck_assert_int_eq(au_breaker_create(&config, &breaker), AU_OK);
-  strcpy(directory, "/tmp/check_writer_XXXXXX");
-  ck_assert_ptr_nonnull(mkdtemp(directory));
+  make_directory(directory);
   abort_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   ck_assert_int_ge(abort_fd, 0);
   open_buffer();
@@ -169,7 +118,7 @@ static void writer_teardown(void) {
   au_options_fini(&options);
   close(abort_fd);
   remove_directory(directory);
-  teardown();
+  tear_down_database();
 }
 
 static void append_at(int64_t us, unsigned from, unsigned count,
@@ -196,7 +145,7 @@ static void await_stored(unsigned count) {
         text);
 }
 
-/* Each event once, and the figures say so. */
+/* Each event once, and the metrics say so. */
 static void check_stored(unsigned count) {
   char text[16];
   snprintf(text, sizeof(text), "%u", count);
@@ -204,13 +153,6 @@ static void check_stored(unsigned count) {
   ck_assert_str_eq(
       ask(database, "SELECT count(DISTINCT message) FROM aurore.event"), text);
   ck_assert_uint_eq(au_metrics_counter(AU_M_EVENTS_PROCESSED, 0), count);
-}
-
-/* Makes the schema and today's partition, as a writer would. */
-static void make_schema(void) {
-  migrate(database);
-  int64_t today = au_schema_day(au_clock_wall_us());
-  ensure(database, today - 1, today + 1);
 }
 
 /* --- the tests ------------------------------------------------------------ */
@@ -228,7 +170,7 @@ START_TEST(what_waits_is_stored_and_then_it_ends) {
 END_TEST
 
 START_TEST(bad_row_is_a_dead_letter_and_no_failure_of_the_database) {
-  make_schema();
+  make_schema(1);
   do_sql(database, "ALTER TABLE aurore.event ADD CHECK (message <> 'event 4')");
   append(0, 10);
   start_writer();
@@ -245,29 +187,24 @@ START_TEST(database_that_comes_late_is_waited_for) {
   char conninfo[1200];
   snprintf(conninfo, sizeof(conninfo), "%s dbname=%s_late", own_conninfo,
            own_name);
-  free(options.conninfo);
-  options.conninfo = strdup(conninfo);
-  hear("could not connect to the database");
+  set_conninfo(&options, conninfo);
+  watch_log_for("could not connect to the database");
   append(0, 5);
   start_writer();
   while (au_breaker_snapshot(breaker).state == AU_BREAKER_CLOSED)
     poll(NULL, 0, 5);
-  poll(NULL, 0, 50); /* more failures, which are not told */
-  char sql[128];
-  snprintf(sql, sizeof(sql), "CREATE DATABASE %s_late", own_name);
-  do_sql(control, sql);
+  poll(NULL, 0, 50); /* more failures, which are not logged */
+  do_sqlf(control, "CREATE DATABASE %s_late", own_name);
   drain();
-  ck_assert_int_eq(heard_times(), 1);
+  ck_assert_int_eq(log_matches(), 1);
   ck_assert_uint_eq(au_metrics_counter(AU_M_EVENTS_PROCESSED, 0), 5);
-  snprintf(sql, sizeof(sql), "DROP DATABASE %s_late (FORCE)", own_name);
-  do_sql(control, sql);
+  do_sqlf(control, "DROP DATABASE %s_late (FORCE)", own_name);
 }
 END_TEST
 
 /* Of a lane that was stopped, before or after it went wrong. */
 START_TEST(giving_up_ends_every_wait) {
-  free(options.conninfo);
-  options.conninfo = strdup("host=127.0.0.1 port=1 dbname=none");
+  set_conninfo(&options, "host=127.0.0.1 port=1 dbname=none");
   options.backoff_min_s = options.backoff_max_s = 60;
   append(0, 5);
   start_writer();
@@ -284,15 +221,12 @@ END_TEST
 
 /* Nothing tells the breaker's state from a stop. */
 START_TEST(stopped_writer_does_not_count_as_a_failure) {
-  make_schema();
+  make_schema(1);
   append(0, 5);
   PGconn *other = PQconnectdb(own_conninfo);
   PQclear(PQexec(other, "BEGIN; LOCK TABLE aurore.event"));
   start_writer();
-  await(database,
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = "
-        "current_database() AND wait_event_type = 'Lock'",
-        "1");
+  await_lock();
   give_up();
   ck_assert_uint_eq(au_breaker_snapshot(breaker).failures, 0);
   ck_assert_uint_eq(au_lane_waiting(lane), 5);
@@ -302,18 +236,13 @@ END_TEST
 
 /* The connection dies while a batch is under way, before its COMMIT. */
 START_TEST(batch_of_unknown_outcome_is_stored_once) {
-  make_schema();
+  make_schema(1);
   append(0, 10);
   PGconn *other = PQconnectdb(own_conninfo);
   PQclear(PQexec(other, "BEGIN; LOCK TABLE aurore.event"));
   start_writer();
-  await(database,
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = "
-        "current_database() AND wait_event_type = 'Lock'",
-        "1");
-  do_sql(database, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                   "WHERE application_name LIKE 'collectd aurore writer%' AND "
-                   "datname = current_database()");
+  await_lock();
+  end_sessions("collectd aurore writer%");
   PQfinish(other);
   await_stored(10);
   drain();
@@ -323,7 +252,7 @@ END_TEST
 
 /* A deferred trigger ends the session when the COMMIT has come. */
 START_TEST(batch_that_is_cut_at_its_commit_is_stored_once) {
-  make_schema();
+  make_schema(1);
   do_sql(
       database,
       "CREATE TABLE public.cut (n int); INSERT INTO public.cut VALUES (1);"
@@ -335,9 +264,9 @@ START_TEST(batch_that_is_cut_at_its_commit_is_stored_once) {
       "DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION "
       "public.cut()");
   append(0, 10);
-  hear("lane 0");
+  watch_log_for("lane 0");
   start_writer();
-  await_heard();
+  await_log_match();
   do_sql(database, "DELETE FROM public.cut");
   drain();
   check_stored(10);
@@ -356,8 +285,7 @@ START_TEST(batch_whose_answer_is_lost_is_stored_once) {
   int64_t today = au_schema_day(au_clock_wall_us());
   ensure(own, today - 1, today + 1);
   do_sql(own, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
-  free(options.conninfo);
-  options.conninfo = strdup(cluster.conninfo);
+  set_conninfo(&options, cluster.conninfo);
   start_writer();
   while (atomic_load(&reached_times) == 0)
     poll(NULL, 0, 5);
@@ -397,9 +325,7 @@ START_TEST(connection_that_dies_idle_is_made_again) {
         "1");
   do_sql(database,
          "CREATE TABLE public.ended AS SELECT clock_timestamp() AS ended");
-  do_sql(database, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                   "WHERE application_name LIKE 'collectd aurore writer%' AND "
-                   "datname = current_database()");
+  end_sessions("collectd aurore writer%");
   await(database,
         "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE "
         "'collectd aurore writer%' AND datname = current_database() AND "
@@ -414,7 +340,7 @@ START_TEST(connection_that_dies_idle_is_made_again) {
 END_TEST
 
 START_TEST(partition_that_is_missing_is_made) {
-  make_schema();
+  make_schema(1);
   append(0, 5);
   append_at(au_clock_wall_us() - 40 * INT64_C(86400) * 1000000, 5, 5, "event");
   start_writer();
@@ -424,16 +350,16 @@ START_TEST(partition_that_is_missing_is_made) {
 END_TEST
 
 START_TEST(partition_that_cannot_be_made_is_waited_for) {
-  make_schema();
+  make_schema(1);
   do_sql(database,
          "CREATE FUNCTION public.refuse() RETURNS event_trigger LANGUAGE "
          "plpgsql AS 'BEGIN RAISE EXCEPTION ''no tables today''; END';"
          "CREATE EVENT TRIGGER refuse ON ddl_command_start "
          "WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION public.refuse()");
   append_at(au_clock_wall_us() - 40 * INT64_C(86400) * 1000000, 0, 2, "event");
-  hear("could not store a batch");
+  watch_log_for("could not store a batch");
   start_writer();
-  await_heard();
+  await_log_match();
   while (au_breaker_snapshot(breaker).last_failure_us == 0)
     poll(NULL, 0, 5);
   do_sql(database, "DROP EVENT TRIGGER refuse");
@@ -442,14 +368,14 @@ START_TEST(partition_that_cannot_be_made_is_waited_for) {
 }
 END_TEST
 
-START_TEST(schema_that_is_newer_is_told) {
-  make_schema();
+START_TEST(newer_schema_is_logged) {
+  make_schema(1);
   do_sql(database, "INSERT INTO aurore.schema_version (version) "
                    "SELECT max(version) + 1 FROM aurore.schema_version");
-  hear("could not bring the schema up to date");
+  watch_log_for("could not bring the schema up to date");
   append(0, 3);
   start_writer();
-  await_heard();
+  await_log_match();
   do_sql(database, "DELETE FROM aurore.schema_version WHERE version = "
                    "(SELECT max(version) FROM aurore.schema_version)");
   drain();
@@ -459,18 +385,18 @@ END_TEST
 
 /* Somebody else has the lane: nothing is stored, nothing is taken; when that is
  * settled it goes on. */
-START_TEST(fenced_lane_is_told_and_goes_on_when_it_is_settled) {
+START_TEST(fenced_lane_is_logged_and_resumes_when_resolved) {
   start_writer();
   append(0, 3);
   await_stored(3);
   do_sql(database, "CREATE TABLE public.kept AS SELECT owner FROM aurore.lane;"
                    "UPDATE aurore.lane SET owner = gen_random_uuid(), "
                    "epoch = epoch + 1");
-  hear("lane 0 is fenced");
+  watch_log_for("lane 0 is fenced");
   append(3, 4);
-  await_heard();
+  await_log_match();
   ck_assert(au_lane_is_fenced(lane));
-  while (notices_of(AU_SEVERITY_FAILURE) == 0) /* the last that it does */
+  while (notified(AU_SEVERITY_FAILURE) == 0) /* the last that it does */
     poll(NULL, 0, 5);
   ck_assert_uint_eq(au_breaker_snapshot(breaker).failures, 0);
   do_sql(database,
@@ -480,9 +406,9 @@ START_TEST(fenced_lane_is_told_and_goes_on_when_it_is_settled) {
   await_stored(7);
   drain();
   check_stored(7);
-  ck_assert_int_eq(heard_times(), 1);
-  ck_assert_int_eq(notices_of(AU_SEVERITY_FAILURE), 1);
-  ck_assert_int_eq(notices_of(AU_SEVERITY_OKAY), 1);
+  ck_assert_int_eq(log_matches(), 1);
+  ck_assert_int_eq(notified(AU_SEVERITY_FAILURE), 1);
+  ck_assert_int_eq(notified(AU_SEVERITY_OKAY), 1);
 }
 END_TEST
 
@@ -501,12 +427,12 @@ START_TEST(epoch_that_moved_is_claimed_again) {
 END_TEST
 
 START_TEST(spool_that_cannot_be_read_is_tried_again) {
-  make_schema();
+  make_schema(1);
   append(0, 3);
   atomic_store(&reads_fail, true);
-  hear("could not read lane 0 of the spool");
+  watch_log_for("could not read lane 0 of the spool");
   start_writer();
-  await_heard();
+  await_log_match();
   atomic_store(&reads_fail, false);
   await_stored(3);
   drain();
@@ -521,44 +447,30 @@ START_TEST(join_has_a_deadline) {
 }
 END_TEST
 
-static TCase *add_writer_case(Suite *suite, const char *name) {
-  TCase *tcase = tcase_create(name);
-  tcase_set_timeout(tcase, 60);
-  tcase_add_checked_fixture(tcase, writer_setup, writer_teardown);
-  suite_add_tcase(suite, tcase);
-  return tcase;
-}
-
-int main(void) {
-  if (!has_server("check_writer"))
-    return TEST_SKIPPED;
-  Suite *suite = suite_create("writer");
-  TCase *tcase = add_writer_case(suite, "store");
+static void add_cases(Suite *suite) {
+  TCase *tcase = add_case(suite, "store", writer_setup, writer_teardown);
   tcase_add_test(tcase, what_waits_is_stored_and_then_it_ends);
   tcase_add_test(tcase,
                  bad_row_is_a_dead_letter_and_no_failure_of_the_database);
   tcase_add_test(tcase, spool_that_cannot_be_read_is_tried_again);
-  tcase = add_writer_case(suite, "partition");
+  tcase = add_case(suite, "partition", writer_setup, writer_teardown);
   tcase_add_test(tcase, partition_that_is_missing_is_made);
   tcase_add_test(tcase, partition_that_cannot_be_made_is_waited_for);
-  tcase = add_writer_case(suite, "doubt");
+  tcase = add_case(suite, "doubt", writer_setup, writer_teardown);
   tcase_add_test(tcase, batch_of_unknown_outcome_is_stored_once);
   tcase_add_test(tcase, batch_that_is_cut_at_its_commit_is_stored_once);
   tcase_add_test(tcase, batch_whose_answer_is_lost_is_stored_once);
   tcase_add_test(tcase, epoch_that_moved_is_claimed_again);
-  tcase = add_writer_case(suite, "away");
+  tcase = add_case(suite, "away", writer_setup, writer_teardown);
   tcase_add_test(tcase, database_that_comes_late_is_waited_for);
   tcase_add_test(tcase, connection_that_dies_idle_is_made_again);
-  tcase_add_test(tcase, schema_that_is_newer_is_told);
-  tcase = add_writer_case(suite, "fence");
-  tcase_add_test(tcase, fenced_lane_is_told_and_goes_on_when_it_is_settled);
-  tcase = add_writer_case(suite, "stop");
+  tcase_add_test(tcase, newer_schema_is_logged);
+  tcase = add_case(suite, "fence", writer_setup, writer_teardown);
+  tcase_add_test(tcase, fenced_lane_is_logged_and_resumes_when_resolved);
+  tcase = add_case(suite, "stop", writer_setup, writer_teardown);
   tcase_add_loop_test(tcase, giving_up_ends_every_wait, 0, 2);
   tcase_add_test(tcase, stopped_writer_does_not_count_as_a_failure);
   tcase_add_test(tcase, join_has_a_deadline);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
+
+int main(void) { return run_database_suite("writer", add_cases); }

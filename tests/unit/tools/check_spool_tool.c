@@ -10,8 +10,8 @@
 #include "support/old_spool.h"
 #include "support/rows.h"
 #include "support/spools.h"
+#include "support/suite.h"
 
-#include <check.h>
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -62,8 +62,8 @@ START_TEST(good_spool_is_good) {
 }
 END_TEST
 
-/* As recovery has it: what stands behind the last group was never acknowledged,
- * and a new segment was begun behind it. */
+/* As recovery has it: what follows the last group was never acknowledged, and a
+ * new segment was begun after it. */
 START_TEST(torn_tail_of_an_older_segment_is_no_damage) {
   au_spool_t *spool = open_spool(NULL, SEGMENT_BYTES);
   ck_assert_int_eq(append(spool, 1, 1, 40), AU_OK);
@@ -309,11 +309,8 @@ START_TEST(old_name_is_on_disk_before_the_new_one_is_written) {
 }
 END_TEST
 
-int main(void) {
-  Suite *suite = suite_create("tool");
-  TCase *tcase = tcase_create("tool");
-  tcase_set_timeout(tcase, 60);
-  tcase_add_checked_fixture(tcase, setup, teardown);
+static void add_cases(Suite *suite) {
+  TCase *tcase = add_case(suite, "tool", setup, teardown);
   tcase_add_test(tcase, good_spool_is_good);
   tcase_add_test(tcase, torn_tail_of_an_older_segment_is_no_damage);
   tcase_add_test(tcase, damaged_end_of_an_older_segment_is_damage);
@@ -324,10 +321,6 @@ int main(void) {
   tcase_add_test(tcase, spool_of_a_newer_release_is_left_alone);
   tcase_add_test(tcase, new_name_is_given);
   tcase_add_test(tcase, old_name_is_on_disk_before_the_new_one_is_written);
-  suite_add_tcase(suite, tcase);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? 0 : 1;
 }
+
+int main(void) { return run_suite("spool_tool", add_cases); }

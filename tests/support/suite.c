@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * suite - see suite.h.
+ */
+#include "support/suite.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define SKIPPED                                                                \
+  77 /* automake's exit status of a test that could not be run                 \
+      */
+
+TCase *add_case(Suite *suite, const char *name, SFun set_up, SFun tear_down) {
+  TCase *tcase = tcase_create(name);
+  tcase_set_timeout(tcase, 120);
+  tcase_add_checked_fixture(tcase, set_up, tear_down);
+  suite_add_tcase(suite, tcase);
+  return tcase;
+}
+
+int run_suite(const char *name, void (*add_cases)(Suite *suite)) {
+  Suite *suite = suite_create(name);
+  add_cases(suite);
+  SRunner *runner = srunner_create(suite);
+  srunner_run_all(runner, CK_ENV);
+  int failed = srunner_ntests_failed(runner);
+  srunner_free(runner);
+  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+bool has_server(void) {
+  if (getenv("AURORE_TEST_CONNINFO") != NULL)
+    return true;
+  printf("%s: skipped: AURORE_TEST_CONNINFO is not set (tests/with-postgres "
+         "sets it)\n",
+         program_invocation_short_name);
+  return false;
+}
+
+int run_database_suite(const char *name, void (*add_cases)(Suite *suite)) {
+  return has_server() ? run_suite(name, add_cases) : SKIPPED;
+}

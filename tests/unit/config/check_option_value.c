@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the text of an option means: sizes, decimals, addresses.
+ */
+#include "config/option_value.h"
+#include "support/suite.h"
+
+#include <string.h>
+
+#define MIB (1024.0 * 1024)
+#define GIB (1024 * MIB)
+
+START_TEST(sizes) {
+  static const struct {
+    const char *text;
+    double bytes; /* -1: no size */
+  } row[] = {{"65536", 65536},      {"64KiB", 65536}, {"64kib", 65536},
+             {"1MiB", MIB},         {"1GiB", GIB},    {"1TiB", 1024 * GIB},
+             {"1.5MiB", 1.5 * MIB}, {"64 KiB", -1},   {"64KiBs", -1},
+             {"64KB", -1},          {"64K", -1},      {"KiB", -1},
+             {"1PiB", -1}};
+  for (int i = 0; i < COUNT_OF(row); i++) {
+    double bytes = -1;
+    if (!au_option_bytes(row[i].text, &bytes))
+      bytes = -1;
+    ck_assert_msg(bytes == row[i].bytes, "%s is %f", row[i].text, bytes);
+  }
+}
+END_TEST
+
+START_TEST(decimals_are_what_the_compiler_makes_of_them) {
+  static const struct {
+    const char *text;
+    double value;
+  } row[] = {{"0.1", 0.1},
+             {"0.001", 0.001},
+             {"1.0", 1.0},
+             {"123456.789", 123456.789},
+             {"0.123456789012345", 0.123456789012345},
+             {"-2.5", -2.5},
+             {"+7", 7},
+             {"000012", 12},
+             {"999999999999999", 999999999999999}};
+  for (int i = 0; i < COUNT_OF(row); i++) {
+    double value = 0;
+    ck_assert(au_option_number(row[i].text, &value));
+    ck_assert_double_eq(value, row[i].value);
+  }
+}
+END_TEST
+
+START_TEST(addresses) {
+  static const char *const good[] = {
+      "127.0.0.1:3000",   "0.0.0.0:1",          "*:65535",
+      "localhost:80",     "[::1]:3000",         "[::]:3000",
+      "[fe80::1%eth0]:1", "[::ffff:1.2.3.4]:1", "unix:/run/events.sock"};
+  static const char *const wrong[] = {"",
+                                      "3000",
+                                      ":3000",
+                                      "127.0.0.1",
+                                      "127.0.0.1:",
+                                      "127.0.0.1:0",
+                                      "127.0.0.1:65536",
+                                      "127.0.0.1:99999999999",
+                                      "127.0.0.1:http",
+                                      "127.0.0.1:+80",
+                                      "127.0.0.1: 80",
+                                      "127.0.0.256:80",
+                                      "example.org:80",
+                                      "::1:3000",
+                                      "[::1]",
+                                      "[::1:3000",
+                                      "[]:3000",
+                                      "[127.0.0.1]:3000",
+                                      "[fe80::1%]:3000",
+                                      "[fe80::1%a-name-too-long-for-it]:3000",
+                                      "unix:",
+                                      "unix:/",
+                                      "unix:relative.sock",
+                                      "http://127.0.0.1:3000"};
+  for (int i = 0; i < COUNT_OF(good); i++)
+    ck_assert_msg(au_option_is_listen(good[i]), "%s", good[i]);
+  for (int i = 0; i < COUNT_OF(wrong); i++)
+    ck_assert_msg(!au_option_is_listen(wrong[i]), "%s", wrong[i]);
+}
+END_TEST
+
+START_TEST(a_socket_path_fits_into_its_address) {
+  char text[5 + 108 + 1] = "unix:/";
+  memset(text + 6, 'x', 106); /* a path of 107 bytes */
+  ck_assert(au_option_is_listen(text));
+  text[5 + 107] = 'x';
+  ck_assert(!au_option_is_listen(text));
+}
+END_TEST
+
+static void add_cases(Suite *suite) {
+  TCase *tcase = add_case(suite, "values", NULL, NULL);
+  tcase_add_test(tcase, sizes);
+  tcase_add_test(tcase, decimals_are_what_the_compiler_makes_of_them);
+  tcase_add_test(tcase, addresses);
+  tcase_add_test(tcase, a_socket_path_fits_into_its_address);
+}
+
+int main(void) { return run_suite("option_value", add_cases); }
