@@ -13,16 +13,17 @@
 static const au_handler_t handler = {.state_size = 0};
 
 static const au_route_t entries[] = {
-    {"/dlq", {[AU_METHOD_GET] = {&handler}}},
-    {"/dlq/statistics", {[AU_METHOD_GET] = {&handler}}},
+    {"/dlq", {[AU_METHOD_GET] = {.handler = &handler}}},
+    {"/dlq/statistics", {[AU_METHOD_GET] = {.handler = &handler}}},
     {"/dlq/:id",
-     {[AU_METHOD_GET] = {&handler}, [AU_METHOD_DELETE] = {&handler}}},
-    {"/dlq/:id/reprocess", {[AU_METHOD_PATCH] = {&handler}}},
+     {[AU_METHOD_GET] = {.handler = &handler},
+      [AU_METHOD_DELETE] = {.handler = &handler}}},
+    {"/dlq/:id/reprocess", {[AU_METHOD_PATCH] = {.handler = &handler}}},
     {"/all",
-     {[AU_METHOD_GET] = {&handler},
-      [AU_METHOD_POST] = {&handler},
-      [AU_METHOD_PATCH] = {&handler},
-      [AU_METHOD_DELETE] = {&handler}}},
+     {[AU_METHOD_GET] = {.handler = &handler},
+      [AU_METHOD_POST] = {.handler = &handler},
+      [AU_METHOD_PATCH] = {.handler = &handler},
+      [AU_METHOD_DELETE] = {.handler = &handler}}},
 };
 #define COUNT (sizeof(entries) / sizeof(entries[0]))
 #define NONE (-1)
