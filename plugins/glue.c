@@ -118,10 +118,11 @@ static au_status_t check_shape(au_side_t side, const oconfig_item_t *item,
                    "and one value",
                    side_name(side), item->key);
   else
-    (void)snprintf(error, error_size,
-                   "option \"%.100s\" of the plugin %s must have one value, "
-                   "not %d",
-                   item->key, side_name(side), item->values_num);
+    (void)snprintf(
+        error, error_size,
+        "option \"%.100s\" of the plugin %s must have exactly one value, "
+        "not %d",
+        item->key, side_name(side), item->values_num);
   return AU_INVALID;
 }
 

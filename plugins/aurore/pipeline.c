@@ -149,8 +149,8 @@ static au_status_t start_http(char *error, size_t error_size) {
 
 static au_status_t start_buffer_side(char *error, size_t error_size) {
   if (!pipeline.registered[AU_SIDE_WRITER])
-    au_log(AU_LOG_WARNING, "the plugin event_writer is not loaded: events are "
-                           "accepted until the buffer is full, and not stored");
+    au_log(AU_LOG_WARNING, "the plugin event_writer is not loaded: accepting "
+                           "events until the buffer is full, and storing none");
   au_status_t status = start_history(error, error_size);
   if (status == AU_OK)
     status = start_http(error, error_size);
@@ -197,8 +197,8 @@ static void breaker_changed(au_breaker_state_t from, au_breaker_state_t to,
   switch (to) {
   case AU_BREAKER_OPEN:
     au_log(AU_LOG_WARNING,
-           "circuit breaker open after %u failures in a row; the database is "
-           "left alone for BreakerTimeout",
+           "circuit breaker open after %u failures in a row; not trying the "
+           "database for BreakerTimeout",
            failures);
     au_notify(AU_SEVERITY_FAILURE, "circuit_breaker_state",
               "circuit breaker open after %u failures in a row", failures);
@@ -324,7 +324,7 @@ static bool stop_writers(int64_t deadline_ns) {
     if (ended)
       au_writer_destroy(pipeline.writer[i]);
     else
-      au_log(AU_LOG_ERROR, "the writer of lane %u does not end", i);
+      au_log(AU_LOG_ERROR, "the writer of lane %u did not end in time", i);
     all_ended = all_ended && ended;
   }
   return all_ended;
@@ -344,9 +344,11 @@ static au_status_t stop_buffer(bool writers_ended) {
   au_status_t status = AU_OK;
   uint64_t events = remaining();
   if (events > 0 && pipeline.options.spool_directory[0] != '\0') {
-    au_log(AU_LOG_NOTICE,
-           "%" PRIu64 " events stay in the spool; the next start stores them",
-           events);
+    au_log(
+        AU_LOG_NOTICE,
+        "%" PRIu64
+        " events remain in the spool; they will be stored after the next start",
+        events);
   } else if (events > 0) {
     au_log(AU_LOG_ERROR,
            "%" PRIu64 " accepted events are lost: they were in memory and "

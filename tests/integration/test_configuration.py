@@ -284,7 +284,7 @@ def test_without_the_writer_and_with_a_directory(programs, database):
     api.start()
     api.accept([event() for _ in range(10)])
     assert api.stop() == 0
-    assert "10 events stay in the spool" in api.log()
+    assert "10 events remain in the spool" in api.log()
     api.load = BOTH
     api.start()
     database.wait_stored(10)

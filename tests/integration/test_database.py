@@ -212,7 +212,7 @@ def test_trouble_is_told_once(programs, own_postgres):
     assert "trying again" in told[0]
     own_postgres.start()
     database.wait_stored(2)
-    api.wait_log("reaches the database again")
+    api.wait_log("the database is reachable again")
 
 
 def test_a_database_that_does_not_answer(programs, own_postgres):

@@ -153,13 +153,13 @@ def test_a_disk_that_is_full_and_empties(recorded):
         resource.RLIMIT_FSIZE,
         (recorded.path.stat().st_size, hard),
     )
-    wait_until(lambda: "has gaps" in api.log(), 30, "it is not told")
+    wait_until(lambda: "has gaps" in api.log(), 30, "its recovery is not logged")
     size = len(history(api, limit=1000))
     wait_until(
         lambda: len(history(api, limit=1000)) > size, 30, "memory has gaps too"
     )
     resource.prlimit(api.process.pid, resource.RLIMIT_FSIZE, (hard, hard))
-    wait_until(lambda: "is written again" in api.log(), 30, "it is not told")
+    wait_until(lambda: "can be written again" in api.log(), 30, "its recovery is not logged")
     for line in filter(None, recorded.path.read_text().splitlines()):
         assert "buffer" in json.loads(line)
     assert api.log().count("has gaps") == 1

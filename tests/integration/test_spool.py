@@ -25,7 +25,7 @@ def test_the_rest_is_stored_after_a_restart(programs, own_postgres):
     own_postgres.stop()
     api.accept([event(f"second {i}") for i in range(50)])
     assert api.stop() == 0
-    assert "50 events stay in the spool" in api.log()
+    assert "50 events remain in the spool" in api.log()
     own_postgres.start()
     api.start()
     database.wait_stored(60)

@@ -275,8 +275,8 @@ au_status_t au_options_set(au_options_t *options, au_side_t side,
     return out_of_memory(error, error_size);
   if (status == AU_FULL) {
     (void)snprintf(error, error_size,
-                   "option \"%s\" of the plugin %s may be given %d times, and "
-                   "\"%s\" is one more",
+                   "option \"%s\" of the plugin %s may be given at most %d "
+                   "times; \"%s\" is one too many",
                    option->info.name, side_name(side), AU_LISTEN_MAX,
                    value->string);
     return AU_INVALID;

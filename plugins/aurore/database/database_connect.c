@@ -293,13 +293,12 @@ static au_status_t probe(au_database_t *database, bool *out_sync,
   const char *encoding = au_result_text(&result, 0, 1);
   const char *sync = au_result_text(&result, 0, 2);
   if (pid == NULL || encoding == NULL || sync == NULL) {
-    au_database_error_set(error, "the server does not tell its settings");
+    au_database_error_set(error, "the server did not report its settings");
     status = AU_UNAVAILABLE;
   } else if (strcmp(encoding, "UTF8") != 0) {
-    au_database_error_set(error,
-                          "the database has the encoding \"%.32s\", but UTF8 "
-                          "is needed",
-                          encoding);
+    au_database_error_set(
+        error, "the database has the encoding \"%.32s\", but UTF8 is required",
+        encoding);
     status = AU_UNAVAILABLE;
   } else {
     database->pooled = strtol(pid, NULL, 10) != PQbackendPID(database->conn);

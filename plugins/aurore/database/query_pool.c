@@ -154,10 +154,11 @@ static au_status_t run(worker_t *worker, au_query_job_t *job,
 static void say(au_query_pool_t *query, au_status_t status,
                 const au_database_error_t *error) {
   if (status == AU_OK && atomic_exchange(&query->in_trouble, false))
-    au_log(AU_LOG_NOTICE, "queries are answered again");
+    au_log(AU_LOG_NOTICE, "queries work again");
   if (status == AU_INVALID && strcmp(error->sqlstate, "57014") != 0 &&
       !atomic_exchange(&query->in_trouble, true))
-    au_log(AU_LOG_WARNING, "could not run a query: %s; it is answered with 503",
+    au_log(AU_LOG_WARNING,
+           "could not run a query: %s; answering 503 until queries work again",
            error->message);
 }
 

@@ -139,8 +139,8 @@ static void explain_rights(au_database_t *database,
 static au_status_t refuse_newer(long version, au_database_error_t *error) {
   *error = (au_database_error_t){.fault = AU_FAULT_DATABASE};
   (void)snprintf(error->message, sizeof(error->message),
-                 "the schema \"aurore\" has version %ld, this program knows "
-                 "%zu; a newer release has been here",
+                 "the schema \"aurore\" has version %ld, but this program "
+                 "knows up to %zu; a newer release has migrated it",
                  version, VERSION);
   return AU_INVALID;
 }

@@ -118,11 +118,12 @@ static void write_file(au_history_t *history, const au_bytes_t *line) {
   if (!au_log_changed(&history->is_failing, status != AU_OK))
     return;
   if (status == AU_OK)
-    au_log(AU_LOG_NOTICE, "the history file \"%s\" is written again",
+    au_log(AU_LOG_NOTICE, "the history file \"%s\" can be written again",
            history->file.path);
   else
     au_log(AU_LOG_WARNING,
-           "the history has gaps: %s; trying again with each snapshot", error);
+           "the history will have gaps: %s; trying again with each snapshot",
+           error);
 }
 
 void au_history_take(au_history_t *history) {
@@ -176,11 +177,10 @@ static void read_file(au_history_t *history) {
       au_history_file_read(&history->file, AU_HISTORY_SNAPSHOTS, keep, history,
                            &passed, error, sizeof(error));
   if (status != AU_OK)
-    au_log(AU_LOG_WARNING, "the history begins anew: %s", error);
+    au_log(AU_LOG_WARNING, "starting a new history: %s", error);
   if (passed > 0)
     au_log(AU_LOG_NOTICE,
-           "%zu lines of the history file \"%s\" are no snapshots and are "
-           "passed over",
+           "ignored %zu lines of history file \"%s\" that are not snapshots",
            passed, history->file.path);
 }
 

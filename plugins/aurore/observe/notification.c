@@ -270,7 +270,7 @@ static bool passes(const item_t *item, form_t form) {
 /* A change is told, not every loss. */
 static void tell(bool is_lost, const char *why) {
   if (au_log_changed(&keeper.is_losing, is_lost) && is_lost)
-    au_log(AU_LOG_WARNING, "a notification is not stored: %s", why);
+    au_log(AU_LOG_WARNING, "could not store a notification: %s", why);
 }
 
 static void keep(const item_t *item) {

@@ -28,8 +28,8 @@ static void delete_segments(au_spool_t *spool, au_segment_t *segment) {
                      : spool->store.io->unlinkat(spool->store.directory, name);
     if (status != 0 && errno != ENOENT)
       au_log(AU_LOG_WARNING,
-             "could not delete segment \"%s\" of the spool: %s; the next start "
-             "will",
+             "could not delete segment \"%s\" of the spool: %s; trying again "
+             "at the next start",
              name, strerror(errno));
     au_segment_close(&spool->store, segment);
     segment = next;
@@ -45,11 +45,11 @@ static void tell_state(au_spool_t *spool, bool failed, int error) {
     return;
   if (failed)
     au_log(AU_LOG_WARNING,
-           "could not write the state of the spool: %s; trying again, and "
-           "keeping the segments that could go",
+           "could not write the spool state: %s; trying again, and keeping "
+           "segments that are no longer needed",
            strerror(error));
   else
-    au_log(AU_LOG_NOTICE, "the state of the spool can be written again");
+    au_log(AU_LOG_NOTICE, "the spool state can be written again");
 }
 
 bool au_spool_tidy(au_spool_t *spool) {
@@ -117,7 +117,7 @@ static bool prepare(au_spool_t *spool) {
   if (failed && changed && !trouble)
     au_log(AU_LOG_WARNING,
            "could not make the next segment of the spool: %s; trying again "
-           "while there is room in this one",
+           "while the current one has room",
            strerror(error));
   else if (!failed && trouble)
     au_spool_set_trouble(spool, NULL, 0);

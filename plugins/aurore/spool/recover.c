@@ -145,7 +145,7 @@ static void tell_lost_tail(const au_segment_t *segment) {
   au_metrics_count(AU_M_SPOOL_DAMAGED, 0, 1);
   au_log(AU_LOG_ERROR,
          "could not read the end of segment %016" PRIx64
-         " of the spool; if there were events, they are lost",
+         " of the spool; any events there are lost",
          segment->number);
   au_notify(AU_SEVERITY_FAILURE, "spool",
             "the end of the spool cannot be read");
@@ -280,9 +280,8 @@ static au_status_t read_directory(au_spool_t *spool) {
   if (status != AU_OK)
     return status;
   if (spool->state.generation == 0 && spool->oldest != NULL)
-    au_log(AU_LOG_ERROR,
-           "the state of the spool is missing or damaged; the database will "
-           "not know it for the one that it knew");
+    au_log(AU_LOG_ERROR, "spool state is missing or damaged; the database will "
+                         "treat this as a new spool");
   find_begin(spool);
   static const au_uuid_t nil;
   if (memcmp(&spool->store.id, &nil, sizeof(nil)) == 0)

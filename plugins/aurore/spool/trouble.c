@@ -23,8 +23,8 @@ void au_spool_set_trouble(au_spool_t *spool, const char *trouble, int error) {
     return;
   }
   au_log(AU_LOG_ERROR,
-         "%s: %s; events are refused with 503 until it can, and nothing that "
-         "was accepted is lost",
+         "%s: %s; refusing events with 503 until it can be; "
+         "accepted events are safe",
          trouble, strerror(error));
   au_notify(AU_SEVERITY_FAILURE, "spool", "%s: %s", trouble, strerror(error));
 }

@@ -308,7 +308,7 @@ static au_status_t read_figures(au_business_t *business,
   *error = (au_database_error_t){.fault = AU_FAULT_DATABASE};
   (void)snprintf(error->message, sizeof(error->message), "%s",
                  is_valid ? "out of memory"
-                          : "aurore.figures answers something else");
+                          : "unexpected result of aurore.figures()");
   return is_valid ? AU_NOMEM : AU_INVALID;
 }
 

@@ -87,7 +87,7 @@ au_status_t au_claim_make(au_claim_t *claim, au_database_t *database,
     au_result_fini(&result);
     *error = (au_database_error_t){.fault = AU_FAULT_DATABASE};
     snprintf(error->message, sizeof(error->message),
-             "the function aurore.claim answers something else");
+             "unexpected result of aurore.claim()");
     return AU_INVALID;
   }
   claim->next_seq = strtoull(answer[0], NULL, 10);

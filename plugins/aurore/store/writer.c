@@ -121,17 +121,18 @@ static void recovered(au_writer_t *writer, au_permit_t permit) {
   if (!writer->in_trouble)
     return;
   writer->in_trouble = false;
-  au_log(AU_LOG_NOTICE, "lane %u reaches the database again",
+  au_log(AU_LOG_NOTICE, "lane %u: the database is reachable again",
          writer->claim.lane);
 }
 
 static void fence(au_writer_t *writer, const au_database_error_t *error) {
   if (!au_lane_is_fenced(writer->lane)) {
     au_lane_set_fenced(writer->lane, true);
-    au_log(AU_LOG_ERROR,
-           "lane %u is fenced: %s; it takes no events until this is settled, "
-           "see \"A fenced lane\" in docs/reliability.md",
-           writer->claim.lane, error->message);
+    au_log(
+        AU_LOG_ERROR,
+        "lane %u is fenced: %s; it accepts no events until this is resolved, "
+        "see \"A fenced lane\" in docs/reliability.md",
+        writer->claim.lane, error->message);
     au_notify(AU_SEVERITY_FAILURE, "lane", "lane %u is fenced: %s",
               writer->claim.lane, error->message);
   }

@@ -161,7 +161,7 @@ def _stop_while_storing(world):
     began = time.monotonic()
     world.stop_collectd()
     took = time.monotonic() - began
-    if "stay in the spool" not in world.api.log():
+    if "remain in the spool" not in world.api.log():
         raise Violation("a stop with a backlog does not tell what stays")
     world.start_collectd()
     began = time.monotonic()

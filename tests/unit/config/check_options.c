@@ -365,7 +365,7 @@ START_TEST(addresses_add_up) {
   }
   ck_assert_uint_eq(options.listen_count, AU_LISTEN_MAX);
   ck_assert_int_eq(set_string(BUFFER, "Listen", "127.0.0.1:17"), AU_INVALID);
-  check_says("may be given 16 times");
+  check_says("may be given at most 16 times");
   ck_assert_int_eq(finish(BUFFER), AU_OK);
   ck_assert_uint_eq(options.listen_count, AU_LISTEN_MAX);
 }

@@ -131,8 +131,8 @@ START_TEST(every_mistake_in_a_block_is_logged) {
   check_log(0, "aurore: option \"Capacity\" of the plugin event_buffer must be "
                "a whole number (1 to 1000000000), not 0; look in \"/");
   check_log(1, "no option \"Capasity\"; the nearest is \"Capacity\";");
-  check_log(2, "must have one value, not 2");
-  check_log(3, "must have one value, not 0");
+  check_log(2, "must have exactly one value, not 2");
+  check_log(3, "must have exactly one value, not 0");
   check_log(4, "the plugin event_buffer has no block <Listen>");
   for (size_t i = 0; i < stub_log_count; i++)
     ck_assert_int_eq(stub_logs[i].severity, LOG_ERR);

@@ -413,7 +413,8 @@ START_TEST(unexpected_answer_of_claim_is_an_error) {
           bodies[_i]);
   ck_assert_int_eq(au_claim_make(&claim, database, lane, &error), AU_INVALID);
   ck_assert_int_eq(error.fault, AU_FAULT_DATABASE);
-  ck_assert_ptr_nonnull(strstr(error.message, "answers something else"));
+  ck_assert_ptr_nonnull(
+      strstr(error.message, "unexpected result of aurore.claim"));
 }
 END_TEST
 
