@@ -67,7 +67,7 @@ static void notify(au_severity_t severity, const char *type,
  */
 
 /* Finds "-C FILE" among the NUL-terminated arguments of collectd; NULL when it
- * is not there. The byte behind "size" must be a NUL too. */
+ * is not there. The byte after "size" must be a NUL too. */
 static const char *find_config_argument(const char *arguments, size_t size) {
   char wanted_by = '\0'; /* the flag whose value the argument is */
   for (const char *argument = arguments; argument < arguments + size;
@@ -78,7 +78,7 @@ static const char *find_config_argument(const char *arguments, size_t size) {
       wanted_by = '\0';
       continue;
     }
-    /* Flags may stand together, and their value right behind. */
+    /* Flags may be written together, with their value right after them. */
     const char *flag = strpbrk(argument + 1, "CP");
     if (flag == NULL)
       continue;

@@ -141,7 +141,7 @@ static void names_add(names_t *names, const char *name) {
     names->name[names->count++] = copy;
 }
 
-/* "guess": where it may stand. */
+/* "guess": where it may be. */
 static bool names_has(const names_t *names, const char *name, size_t guess) {
   if (guess < names->count && strcmp(names->name[guess], name) == 0)
     return true;

@@ -56,7 +56,7 @@ typedef struct lane {
   au_store_t store;
   au_spool_state_t state;
   uint64_t number[SEGMENTS_MAX];   /* of the segments, rising */
-  uint64_t stop_seq[SEGMENTS_MAX]; /* rows from it on stand in a later one; or
+  uint64_t stop_seq[SEGMENTS_MAX]; /* rows from it on are in a later one; or
                                       NO_ROWS */
   size_t count;
 } lane_t;
@@ -117,7 +117,7 @@ typedef int (*row_visitor_t)(const au_frame_t *frame, const void *context);
 /* The rows of a group are only good once its footer has been seen. */
 typedef struct group {
   uint64_t start;    /* offset */
-  uint64_t stop_seq; /* rows from this number on stand again in a later segment:
+  uint64_t stop_seq; /* rows from this number on are again in a later segment:
                         what was written here was refused */
   uint64_t rows;
 } group_t;
@@ -153,9 +153,9 @@ static void damage(const lane_t *lane, const au_segment_t *segment,
           lane->path, segment->number, from, to);
 }
 
-/* Whether a good frame stands at "at" by now; the cursor then goes on there. A
+/* Whether a good frame is at "at" by now; the cursor then goes on there. A
  * spool in use is written to while it is read, in the order of the offsets:
- * what was not there yet is there when something behind it is. */
+ * what was not there yet is there when something after it is. */
 static bool is_written_meanwhile(au_cursor_t *cursor, uint64_t at) {
   au_frame_t frame;
   uint64_t found = cursor->offset;
@@ -200,7 +200,7 @@ static int walk_segment(const lane_t *lane, const au_segment_t *segment,
       if (findings->first_seq == 0)
         findings->first_seq = frame.seq;
     } else {
-      /* A complete footer behind a bad range: it was acknowledged. */
+      /* A complete footer after a bad range: it was acknowledged. */
       if (bad_from != 0)
         damage(lane, segment, bad_from, bad_to, findings);
       status =
@@ -219,7 +219,7 @@ static int walk_segment(const lane_t *lane, const au_segment_t *segment,
   return status;
 }
 
-/* Of each segment the lowest number of a first row in the segments behind it:
+/* Of each segment the lowest number of a first row in the segments after it:
  * in between there may be remains of a group that was refused. One that holds
  * no row is passed, also when it has some by the time that the walk comes to
  * it: what was written before them may have been passed already. */

@@ -11,7 +11,7 @@
 /* zlib: 15 bits of window, and "+ 16" asks for the gzip wrapper. */
 #define GZIP_WINDOW (15 + 16)
 
-/* Inflates one member; "stream" stands behind it on AU_OK. */
+/* Inflates one member; "stream" is after it on AU_OK. */
 static au_status_t inflate_member(z_stream *stream, size_t limit,
                                   au_bytes_t *out) {
   for (;;) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * io - the system's own functions behind the table.
+ * io - the system's own functions for the table.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* memfd_create */

@@ -166,18 +166,18 @@ au_json_result_t au_json_parser_feed(au_json_parser_t *parser, const char *text,
 
 /* --- errors ---------------------------------------------------------------*/
 
-/* YAJL's texts by a part of each, ours, and where YAJL stands then. */
-typedef enum stand {
+/* YAJL's texts by a part of each, ours, and where YAJL is then. */
+typedef enum position {
   AT_BYTE,
-  BEHIND_BYTE,
-  BEHIND_TOKEN,
+  AFTER_BYTE,
+  AFTER_TOKEN,
   AT_TOKEN /* but two bytes into a string */
-} stand_t;
+} position_t;
 
 static const struct {
   const char *part;
   const char *text;
-  stand_t stand;
+  position_t position;
 } errors[] = {
     {"before a character which it may not", "invalid escape in a string",
      AT_BYTE},
@@ -187,11 +187,11 @@ static const struct {
     {"malformed number", "malformed number", AT_BYTE},
     {"invalid string in json", "unexpected character", AT_BYTE},
     {"comment", "unexpected character", AT_BYTE},
-    {"invalid char in json", "unexpected character", BEHIND_BYTE},
-    {"separated by a colon", "expected ':'", BEHIND_TOKEN},
+    {"invalid char in json", "unexpected character", AFTER_BYTE},
+    {"separated by a colon", "expected ':'", AFTER_TOKEN},
     {"inside map", "expected ',' or '}'", AT_TOKEN},
-    {"after array element", "expected ',' or ']'", BEHIND_TOKEN},
-    {"invalid object key", "expected a key in double quotes", BEHIND_TOKEN},
+    {"after array element", "expected ',' or ']'", AFTER_TOKEN},
+    {"invalid object key", "expected a key in double quotes", AFTER_TOKEN},
 };
 
 #define ERRORS (sizeof(errors) / sizeof(errors[0]))
@@ -256,13 +256,14 @@ static bool is_value(const char *text, size_t start) {
   return start > 0 && text[start - 1] == ':';
 }
 
-static size_t find_place(const char *text, size_t consumed, stand_t stand) {
-  if (consumed == 0 || stand == AT_BYTE)
+static size_t find_place(const char *text, size_t consumed,
+                         position_t position) {
+  if (consumed == 0 || position == AT_BYTE)
     return consumed;
-  if (stand == BEHIND_BYTE)
+  if (position == AFTER_BYTE)
     return consumed - 1;
   size_t token = last_token(text, consumed);
-  if (stand == BEHIND_TOKEN)
+  if (position == AFTER_TOKEN)
     return token;
   bool is_string = token + 2 == consumed && text[token] == '"';
   return is_string && !is_value(text, token) ? token : consumed;
@@ -274,7 +275,7 @@ const char *au_json_parser_explain(au_json_parser_t *parser, const char *text,
   if (consumed > size)
     consumed = size;
   size_t error = find_error(parser);
-  stand_t stand = error < ERRORS ? errors[error].stand : BEHIND_TOKEN;
-  *out_offset = find_place(text, consumed, stand);
+  position_t position = error < ERRORS ? errors[error].position : AFTER_TOKEN;
+  *out_offset = find_place(text, consumed, position);
   return error < ERRORS ? errors[error].text : "unexpected character";
 }

@@ -213,7 +213,7 @@ static bool parse_iso(const char *text, size_t size, int64_t *out_us) {
 
 /* --- epoch ----------------------------------------------------------------*/
 
-/* The digits of a decimal number: "integer" of them stand before the point,
+/* The digits of a decimal number: "integer" of them are before the point,
  * which is not counted; then the exponent moves the point. */
 typedef struct decimal {
   const char *digits; /* with the point among them, if there is one */

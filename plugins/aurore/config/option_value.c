@@ -103,7 +103,7 @@ static bool is_port(const char *text) {
   return port >= 1 && port <= 65535;
 }
 
-/* What stands between the brackets. */
+/* What is between the brackets. */
 static bool is_ipv6(char *address) {
   char *zone = strchr(address, '%');
   if (zone != NULL) {

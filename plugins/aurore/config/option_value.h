@@ -15,7 +15,7 @@
  * make of the same text. */
 bool au_option_number(const char *text, double *out_value);
 
-/* Bytes: a number, and KiB, MiB, GiB or TiB right behind it or nothing. */
+/* Bytes: a number, and KiB, MiB, GiB or TiB right after it or nothing. */
 bool au_option_bytes(const char *text, double *out_bytes);
 
 /* What collectd takes for true and false: true, yes, on; false, no, off. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * options_private - the rows of the table of options, for options.c alone. The
- * rows stand in options_table.c.
+ * rows are in options_table.c.
  */
 #ifndef AURORE_CONFIG_OPTIONS_PRIVATE_H
 #define AURORE_CONFIG_OPTIONS_PRIVATE_H

@@ -391,7 +391,7 @@ au_status_t au_database_run(au_database_t *database, const char *sql,
   return run_string(&run, sql, out_result, error);
 }
 
-/* Runs the string with what stands in front of it. */
+/* Runs the string with what is put in front of it. */
 static au_status_t run_with(run_t *run, const char *extra, const char *sql,
                             au_result_t *out_result,
                             au_database_error_t *error) {

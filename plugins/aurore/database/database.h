@@ -139,7 +139,7 @@ AU_MUST_CHECK au_status_t au_database_rows(au_database_t *database,
                                            au_row_taker_t take, void *context,
                                            au_database_error_t *error);
 
-/* For one statement that may not stand in a transaction with others: nothing is
+/* For one statement that may not be in a transaction with others: nothing is
  * put in front of it. Behind pgbouncer the settings of the server's session
  * hold, its statement_timeout included; it is waited for as long as
  * "timeout_s" and the grace. */

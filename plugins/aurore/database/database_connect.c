@@ -57,8 +57,8 @@ static void put_option(options_t *options, const char *keyword,
   options->count++;
 }
 
-/* Starts to connect. What stands before "dbname" gives way to the connection
- * string, what stands after it does not. */
+/* Starts to connect. What comes before "dbname" is overridden by the
+ * connection string, what comes after it is not. */
 static PGconn *start_connection(const au_database_t *database,
                                 const hosts_t *hosts) {
   options_t options = {.count = 0};
@@ -97,7 +97,7 @@ static au_ready_t poll_connection(au_database_t *database,
 }
 
 /* The n-th element of a comma-separated list, and where the list goes on after
- * it; a list of one element stands for every n. NULL: no such element. */
+ * it; a list of one element holds for every n. NULL: no such element. */
 static const char *list_element(const char *list, size_t n, size_t *out_size) {
   if (strchr(list, ',') == NULL)
     n = 0;
@@ -254,7 +254,7 @@ static void put_settings(const au_database_t *database, bool sync,
                          au_bytes_t *sql) {
   const char *set = database->pooled ? "SET LOCAL" : "SET";
   /* Whoever waits for the lane's row lock must see what its holder did. It
-   * stands first: it may not follow a query. */
+   * comes first: it may not follow a query. */
   au_bytes_put_string(sql, database->pooled
                                ? "SET TRANSACTION ISOLATION LEVEL READ "
                                  "COMMITTED; "

@@ -67,7 +67,7 @@ static void put_text(line_t *line, const char *text) {
   }
 }
 
-/* What may stand in quotes of a message about a connection: the characters of
+/* What may be quoted in a message about a connection: the characters of
  * host names, addresses, socket paths, roles and databases. Anything else may
  * be a piece of a connection string that was read in a way its author did not
  * mean, as of "postgresql://user:p@ss@host". */

@@ -31,7 +31,7 @@ struct au_database {
   PGconn *conn;     /* NULL: not connected */
   bool dying;       /* the server has said goodbye while nothing was asked */
   unsigned notices; /* that came on this connection */
-  bool pooled;   /* behind a pooler: "prelude" stands in front of each string */
+  bool pooled;   /* behind a pooler: "prelude" is put in front of each string */
   char *prelude; /* owned; "" on a direct connection */
 };
 

@@ -2,7 +2,7 @@
  *
  * query_pool - the pool of threads that ask the database for the HTTP routes:
  * QueryConnections of them, each with a connection of its own, and one more
- * that is kept for short looks (health), which must not wait behind queries.
+ * that is kept for short probes (health), which must not wait for queries.
  *
  * A job waits in a bounded queue, is run by a thread of the pool, and is then
  * told; whoever submits it never waits. A connection is made when it is first

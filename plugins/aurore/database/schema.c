@@ -4,7 +4,7 @@
  *
  * A migration is one string, so one transaction: it takes the lock, looks
  * whether another process has been faster, and if not applies the SQL and
- * records the version. All of it stands in one DO block, because a string of
+ * records the version. All of it is in one DO block, because a string of
  * statements cannot leave some of them out. The lock belongs to the
  * transaction, so that it works behind a pooler, too.
  */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * metrics - the values behind the table.
+ * metrics - the values of the table.
  *
- * All values of all series stand in one array of 64-bit atomics, whose length
+ * All values of all series are in one array of 64-bit atomics, whose length
  * is known at build time. A metric has a run of cells:
  *
  *   counter    one cell a series
@@ -79,7 +79,7 @@ enum { SUM_CELL = AU_BUCKET_COUNT };
 /* Some thirty years: the sum of many such is still far from its end. */
 #define OBSERVED_MAX_MS 1e12
 
-/* Where the cells of each metric begin: every metric begins behind the last
+/* Where the cells of each metric begin: every metric begins after the last
  * cell of the one before it. */
 enum {
 #define METRIC(id, name, kind, side, component, a, b, help)                    \
@@ -145,7 +145,7 @@ const char *const au_bucket_labels[AU_BUCKET_COUNT] = {
 
 /* --- writing ---------------------------------------------------------------
  *
- * Relaxed order everywhere: a value stands for itself alone, and nobody
+ * Relaxed order everywhere: a value says nothing of any other, and nobody
  * concludes from one cell what another holds. */
 
 static void add(_Atomic uint64_t *to, uint64_t n) {
@@ -269,7 +269,7 @@ void au_metrics_observe_many(au_metric_t metric, unsigned label, double ms,
 typedef struct services {
   unsigned references; /* protected by services_lock */
   size_t count;
-  au_service_count_t entry[]; /* and behind the entries their names */
+  au_service_count_t entry[]; /* and after the entries their names */
 } services_t;
 
 static pthread_mutex_t services_lock = PTHREAD_MUTEX_INITIALIZER;

@@ -60,7 +60,7 @@ static au_status_t failed(char *error, size_t error_size, const char *what,
 /* --- writing ---------------------------------------------------------------
  */
 
-/* Writes behind the last byte; leaves the file as it was when it cannot. */
+/* Writes after the last byte; leaves the file as it was when it cannot. */
 static bool write_line(const au_io_t *io, int fd, uint64_t size, char *line,
                        size_t line_size) {
   char last = '\n';
@@ -181,7 +181,7 @@ static bool is_object(const char *line, size_t size) {
   au_json_parser_t *parser = au_json_parser_create(&callbacks, &shape);
   if (parser == NULL)
     return false;
-  /* The blank ends a number that stands behind the object. */
+  /* The blank ends a number that follows the object. */
   bool good = au_json_parser_feed(parser, line, size) == AU_JSON_OK &&
               au_json_parser_feed(parser, " ", 1) == AU_JSON_OK &&
               shape.depth == 0 && shape.objects == 1;

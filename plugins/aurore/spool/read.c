@@ -40,7 +40,7 @@ au_position_t au_slab_position(const au_slab_t *slab, size_t rows) {
 typedef struct span {
   au_segment_t *segment;
   uint64_t end;      /* bytes that may be read */
-  uint64_t stop_seq; /* rows from this number on stand in a later segment */
+  uint64_t stop_seq; /* rows from this number on are in a later segment */
   bool is_last;      /* no later segment holds rows */
 } span_t;
 
@@ -163,7 +163,7 @@ typedef struct limits {
 } limits_t;
 
 /* Reads frames of one span into the slab, from the cursor on. Stops at the
- * limits, at a gap, at damage, at the end; the cursor then stands where it
+ * limits, at a gap, at damage, at the end; the cursor is then where it
  * stopped when nothing was read. */
 static au_status_t read_span(au_spool_t *spool, const span_t *span,
                              const limits_t *limits, au_slab_t *slab) {
@@ -287,7 +287,7 @@ au_status_t au_spool_read(au_spool_t *spool, au_position_t from,
     if (slab->end.seq >= span.stop_seq && span.is_last)
       return AU_OK; /* all that is durable has been read */
     if (slab->end.seq >= span.stop_seq) {
-      /* What stands behind its last row is a torn tail, whatever it is. */
+      /* What follows its last row is a torn tail, whatever it is. */
       number = span.segment->number + 1;
       continue;
     }

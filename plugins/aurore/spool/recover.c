@@ -6,7 +6,7 @@
  * Bounded: of all segments but the newest with rows only the header and the
  * first row are read; what is damaged within them is found when they are read.
  * The newest is scanned (spool/scan.h). After recovery a new segment is begun,
- * so nothing is ever written behind a torn tail.
+ * so nothing is ever written after a torn tail.
  */
 #include "spool/recover.h"
 

@@ -51,7 +51,7 @@ static au_status_t scan(au_spool_t *spool, au_segment_t *segment, int fd,
   return AU_OK;
 }
 
-/* Writes the bytes again where they stand. */
+/* Writes the bytes again in place. */
 static au_status_t write_again(const au_io_t *io, int fd, uint64_t from,
                                uint64_t to) {
   uint8_t part[16384];

@@ -2,7 +2,7 @@
  *
  * scan - where the good data of the newest segment ends.
  *
- * Its data ends behind the last complete group: a group is written only after
+ * Its data ends after the last complete group: a group is written only after
  * the one before it has been synced, so an incomplete last group was never
  * acknowledged, while damage before a complete group is damage.
  *

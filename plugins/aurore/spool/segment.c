@@ -27,7 +27,7 @@
 /* Each may take a disk seconds; a file with more is not read to its end. */
 #define UNREADABLE_MAX 64
 
-/* The header as it stands in the file; little endian. */
+/* The header as it is in the file; little endian. */
 typedef struct header {
   char magic[8];
   uint32_t version;
@@ -323,7 +323,7 @@ static au_frame_result_t peek(au_cursor_t *cursor, au_frame_t *out_frame,
     if (result != AU_FRAME_SHORT)
       return result;
     if (out_frame->total > left)
-      return AU_FRAME_BAD; /* claims to end behind the end */
+      return AU_FRAME_BAD; /* claims to end after the end */
     if (!refill(cursor, out_frame->total)) {
       *out_error = true;
       return AU_FRAME_BAD;

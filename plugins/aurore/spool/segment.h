@@ -80,9 +80,9 @@ typedef struct au_cursor {
 } au_cursor_t;
 
 typedef enum au_cursor_result {
-  AU_CURSOR_FRAME,  /* a good frame; the cursor stands behind it */
-  AU_CURSOR_END,    /* zero bytes, or the limit; the cursor stands there */
-  AU_CURSOR_DAMAGE, /* not a frame; the cursor stands there */
+  AU_CURSOR_FRAME,  /* a good frame; the cursor is after it */
+  AU_CURSOR_END,    /* zero bytes, or the limit; the cursor is there */
+  AU_CURSOR_DAMAGE, /* not a frame; the cursor is there */
   AU_CURSOR_ERROR   /* could not read (errno), or out of memory */
 } au_cursor_result_t;
 

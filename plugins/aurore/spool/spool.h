@@ -8,9 +8,9 @@
  *
  *   | header | frame frame ... footer | frame ... footer | 0 0 0 ...
  *
- * where a frame is one row behind a small header, and a footer ends each group
+ * where a frame is one row after a small header, and a footer ends each group
  * of frames that were written (and synced) together. Only groups with their
- * footer were acknowledged: what stands behind the last footer is a torn tail
+ * footer were acknowledged: what follows the last footer is a torn tail
  * and a normal end of data. The checksum of a frame (CRC32C over its header
  * and row) is mixed with the segment's random salt, so that bytes of an older
  * file in the same blocks never pass for new ones.
@@ -143,7 +143,7 @@ uint64_t au_spool_durable_seq(au_spool_t *spool);
 /* Reads durable rows from "from" on, at most "max_rows" and about "max_bytes"
  * (at least one row), into the slab (cleared first). A damaged range is set
  * aside in a file, counted and logged; its rows are left out, and slab->end is
- * behind them (so count may be 0 while end.seq > begin.seq).
+ * after them (so count may be 0 while end.seq > begin.seq).
  * AU_OK with end.seq == begin.seq: nothing durable is there.
  * AU_NOMEM, AU_IO: try again later; nothing is lost. */
 AU_MUST_CHECK au_status_t au_spool_read(au_spool_t *spool, au_position_t from,

@@ -18,7 +18,7 @@
 #define SLOT_SIZE 4096
 #define READ_TRIES 3
 
-/* A slot as it stands in the file; little endian. */
+/* A slot as it is in the file; little endian. */
 typedef struct slot {
   char magic[8];
   uint32_t version;

@@ -17,9 +17,9 @@
  * numbers are given again; the database may have stored some of them. That this
  * may be so is noted until the lane has settled it with the database.
  *
- * With each token stands the first number that its opening may give. If the
+ * With each token is kept the first number that its opening may give. If the
  * database holds the token of one opening, no number that a later opening has
- * given can be stored: a place of the database behind that says that the files
+ * given can be stored: a later place in the database says that the files
  * are older than the database, however far they have come since.
  *
  * Threads: one at a time.
@@ -57,7 +57,7 @@ AU_MUST_CHECK au_status_t au_spool_state_load(const au_io_t *io, int directory,
 AU_MUST_CHECK au_status_t au_spool_state_save(const au_io_t *io, int directory,
                                               au_spool_state_t *state);
 
-/* Writes the slot that was loaded again, and syncs it: it may stand in the page
+/* Writes the slot that was loaded again, and syncs it: it may be in the page
  * cache alone, and the next save writes over the other one. Due once between
  * load and save. AU_IO: errno. */
 AU_MUST_CHECK au_status_t au_spool_state_settle(const au_io_t *io,

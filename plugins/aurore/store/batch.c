@@ -55,7 +55,7 @@ au_position_t au_batch_position(const au_batch_t *batch) {
   return au_slab_position(&batch->slab, batch->done);
 }
 
-/* The place behind the next range. */
+/* The place after the next range. */
 static au_position_t range_end(const au_batch_t *batch) {
   return batch->is_gap ? batch->slab.end
                        : au_slab_position(&batch->slab, batch->hi);
@@ -162,7 +162,7 @@ static void put_dead_letter(au_batch_t *batch, const au_batch_dead_t *dead,
                          &row, &refusal);
 }
 
-/* From the place that is done to the one behind the range; the numbers of
+/* From the place that is done to the one after the range; the numbers of
  * damaged rows before the slab's first are passed with it. */
 static void put_advance(au_batch_t *batch, const au_claim_t *claim,
                         const char *spool_id) {
@@ -173,7 +173,7 @@ static void put_advance(au_batch_t *batch, const au_claim_t *claim,
                   au_batch_position(batch).seq, range_end(batch).seq);
 }
 
-/* An event that is put back stands alone in its range: whether it was stored is
+/* An event that is put back is alone in its range: whether it was stored is
  * what the statement says. */
 static void make_reprocess_sql(au_batch_t *batch, const au_claim_t *claim,
                                const char *spool_id) {

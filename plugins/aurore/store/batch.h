@@ -5,7 +5,7 @@
  * One attempt is one simple-query string, so one implicit transaction and no
  * extra round trips: advance the lane's watermark by compare-and-swap, COPY the
  * rows, add the dead letters, add to the counters. When the database blames a
- * row the range is halved until the row stands alone; that row is marked, and
+ * row the range is halved until the row is alone; that row is marked, and
  * the next attempt stores it as a dead letter together with its neighbours.
  *
  * An event that is put back from the dead letters (event/row.h) has a
@@ -60,7 +60,7 @@ AU_MUST_CHECK au_status_t au_batch_take(au_batch_t *batch, au_lane_t *lane,
 
 bool au_batch_is_done(const au_batch_t *batch);
 
-/* The place behind the rows that are done. */
+/* The place after the rows that are done. */
 au_position_t au_batch_position(const au_batch_t *batch);
 
 /* One transaction for the next range. On AU_OK its rows are done and counted
@@ -83,7 +83,7 @@ void au_batch_settle(au_batch_t *batch, uint64_t next_seq);
 void au_batch_skip(au_batch_t *batch, uint64_t next_seq);
 
 /* A row of the next range is at fault: halves the range, or marks the row when
- * it stands alone. false when no row is left to blame: it is not a row's fault
+ * it is alone. false when no row is left to blame: it is not a row's fault
  * after all. AU_NOMEM is treated as "not yet": false, too. */
 AU_MUST_CHECK bool au_batch_blame_row(au_batch_t *batch,
                                       const au_database_error_t *error);

@@ -2,7 +2,7 @@
  *
  * business - see business.h.
  *
- * Figures are one block of memory each: the struct, its three lists, and behind
+ * Figures are one block of memory each: the struct, its three lists, and after
  * them the names.
  */
 #include "store/business.h"

@@ -185,7 +185,7 @@ static bool make_ready(au_writer_t *writer) {
     au_lane_commit(writer->lane, au_batch_position(&writer->batch));
     writer->claimed = true;
     /* Whether it can store, too, is what the batch that has failed will tell:
-     * a full disk, say, does not stand in the way of a claim. */
+     * a full disk, say, does not prevent a claim. */
     if (au_batch_is_done(&writer->batch))
       recovered(writer, permit);
     else

@@ -10,7 +10,7 @@
  *        ^                                  |        still finishing
  *        '------- connection lost ----------'
  *
- * A row's fault never backs off: the range is halved until the row stands alone
+ * A row's fault never backs off: the range is halved until the row is alone
  * (batch.h). Everything else keeps the batch, backs off with full jitter and
  * counts for the circuit breaker. After any doubt the watermark decides.
  *
