@@ -20,7 +20,7 @@ void au_glue_register(au_side_t side);
 
 /* The callbacks, as collectd wants them: 0, or -1 (said in the log). */
 
-/* One <Plugin> block; several add up. Every mistake in it is told. */
+/* One <Plugin> block; several add up. Every mistake in it is logged. */
 int au_glue_config(au_side_t side, const oconfig_item_t *block);
 int au_glue_init(au_side_t side);
 int au_glue_read(au_side_t side);

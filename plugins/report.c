@@ -42,7 +42,7 @@ static void register_type(const au_type_t *type, void *context) {
   data_source_t source = source_of(type);
   data_set_t set = {.ds_num = 1, .ds = &source};
   (void)snprintf(set.type, sizeof(set.type), "%s", type->name);
-  /* The set is copied; a failure is told by collectd. */
+  /* The set is copied; a failure is logged by collectd. */
   (void)plugin_register_data_set(&set);
 }
 
@@ -172,7 +172,7 @@ static void dispatch(const reading_t *reading, au_metric_t metric,
   (void)snprintf(list.type, sizeof(list.type), "%s",
                  au_type(metric, part).name);
   au_report_name(type_instance, list.type_instance, sizeof(list.type_instance));
-  /* What it could tell is out of memory; the next reading comes soon. */
+  /* It can only be out of memory; the next reading comes soon. */
   (void)plugin_dispatch_values(&list);
 }
 

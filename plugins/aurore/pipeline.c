@@ -107,7 +107,7 @@ static au_status_t open_buffer(char *error, size_t error_size) {
 }
 
 /* Called by the history. */
-static bool look(au_history_figures_t *out, void *context) {
+static bool snapshot(au_history_figures_t *out, void *context) {
   (void)context;
   pthread_mutex_lock(&pipeline.lock);
   bool is_there = pipeline.buffer != NULL;
@@ -125,7 +125,7 @@ static au_status_t start_history(char *error, size_t error_size) {
   const au_history_config_t config = {.path = options->history_file,
                                       .interval_s = options->history_interval_s,
                                       .max_bytes = options->history_max_bytes,
-                                      .look = look};
+                                      .snapshot = snapshot};
   au_status_t status = au_history_start(&config, &pipeline.history);
   if (status != AU_OK)
     snprintf(error, error_size, "could not start the history: out of memory");
@@ -304,7 +304,7 @@ void au_pipeline_flush(void) {
   pthread_mutex_unlock(&pipeline.lock);
 }
 
-/* Lets the writers drain until the deadline, then tells them to give up. false
+/* Lets the writers drain until the deadline, then makes them give up. false
  * when one does not end: what it uses may not be freed then. */
 static bool stop_writers(int64_t deadline_ns) {
   pthread_mutex_lock(&pipeline.lock);

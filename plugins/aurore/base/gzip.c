@@ -15,7 +15,7 @@
 static au_status_t inflate_member(z_stream *stream, size_t limit,
                                   au_bytes_t *out) {
   for (;;) {
-    /* One byte more than allowed tells that there is more. */
+    /* One byte more than allowed shows that there is more. */
     size_t room = limit + 1 - out->size;
     size_t step = room < STEP ? room : STEP;
     uint8_t *to = au_bytes_extend(out, step);

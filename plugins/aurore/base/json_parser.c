@@ -199,7 +199,7 @@ static const struct {
 /* The index of YAJL's error in "errors", or ERRORS for any other. */
 static size_t find_error(au_json_parser_t *parser) {
   if (setjmp(parser->no_memory) != 0)
-    return ERRORS; /* the place is told all the same */
+    return ERRORS; /* the place is reported all the same */
   unsigned char *text = yajl_get_error(parser->handle, 0, NULL, 0);
   size_t found = ERRORS;
   for (size_t i = 0; i < ERRORS && text != NULL; i++) {

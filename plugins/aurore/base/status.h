@@ -10,7 +10,7 @@
 
 typedef enum au_status {
   AU_OK = 0,      /* done */
-  AU_PENDING,     /* taken; the result is told later (see au_waiter_t) */
+  AU_PENDING,     /* taken; the result comes later (see au_waiter_t) */
   AU_FULL,        /* no room in the bounded buffer; nothing was taken */
   AU_CLOSED,      /* shutting down; nothing was taken */
   AU_NOMEM,       /* out of memory; nothing was taken */

@@ -20,7 +20,7 @@
 /* 2101-01-01T00:00:00Z, the first instant that is too late. */
 #define END_US (INT64_C(4133980800) * US_PER_S)
 
-/* An epoch of so many seconds or more is in milliseconds. */
+/* An epoch of this many seconds or more is in milliseconds. */
 #define EPOCH_MS_FROM UINT64_C(100000000000)
 
 /* The times that are read have no digit above this place: END_US / 1000. */

@@ -12,8 +12,8 @@
 #include <strings.h>
 #include <sys/un.h>
 
-/* A double holds every whole number of so many digits, and every power of ten
- * up to that one, so that the one division below rounds but once. */
+/* A double holds every whole number of up to this many digits, and every power
+ * of ten up to that one, so that the one division below rounds but once. */
 #define DIGITS_MAX 15
 
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }

@@ -103,7 +103,7 @@ AU_MUST_CHECK au_status_t au_options_set(au_options_t *options, au_side_t side,
                                          const au_value_t *value, char *error,
                                          size_t error_size);
 
-/* Checks what only the whole can tell (TLSKey without TLSCertificate,
+/* Checks what only the whole can show (TLSKey without TLSCertificate,
  * Durability commit without SpoolDirectory, BackoffMin above BackoffMax, files
  * that must be readable), and settles what depends on other options: without a
  * directory the durability is memory. Call once after all blocks were read. */

@@ -3,10 +3,10 @@
  * breaker - circuit breaker and backoff.
  *
  * Telling changes in order without a lock held: a change is put into a short
- * queue under the lock, and the thread that finds nobody telling takes that
- * part and tells until the queue is empty. The queue cannot grow without end:
- * when it is full its newest entry is extended to the newest state, which loses
- * a step in between and never the last one.
+ * queue under the lock, and the thread that finds nobody delivering takes that
+ * part and delivers until the queue is empty. The queue cannot grow without
+ * end: when it is full its newest entry is extended to the newest state, which
+ * loses a step in between and never the last one.
  */
 #include "database/breaker.h"
 
@@ -42,7 +42,7 @@ struct au_breaker {
   int64_t last_failure_us;
   change_t changes[CHANGES_MAX];
   size_t change_count;
-  bool telling; /* a thread is in tell */
+  bool delivering; /* a thread is in deliver */
 };
 
 au_status_t au_breaker_create(const au_breaker_config_t *config,
@@ -89,11 +89,11 @@ static void open_locked(au_breaker_t *breaker, int64_t now_ns) {
   change_locked(breaker, AU_BREAKER_OPEN);
 }
 
-/* Unlocks, and tells what is to be told. */
-static void unlock_and_tell(au_breaker_t *breaker) {
-  bool mine = breaker->change_count > 0 && !breaker->telling;
+/* Unlocks, and delivers the changes that are queued. */
+static void unlock_and_deliver(au_breaker_t *breaker) {
+  bool mine = breaker->change_count > 0 && !breaker->delivering;
   if (mine)
-    breaker->telling = true;
+    breaker->delivering = true;
   while (mine && breaker->change_count > 0) {
     change_t change = breaker->changes[0];
     breaker->change_count--;
@@ -106,7 +106,7 @@ static void unlock_and_tell(au_breaker_t *breaker) {
     pthread_mutex_lock(&breaker->lock);
   }
   if (mine)
-    breaker->telling = false;
+    breaker->delivering = false;
   pthread_mutex_unlock(&breaker->lock);
 }
 
@@ -134,7 +134,7 @@ bool au_breaker_allow(au_breaker_t *breaker, int64_t now_ns,
                       au_permit_t *out_permit, int64_t *out_retry_ns) {
   pthread_mutex_lock(&breaker->lock);
   bool allowed = allow_locked(breaker, now_ns, out_permit, out_retry_ns);
-  unlock_and_tell(breaker);
+  unlock_and_deliver(breaker);
   return allowed;
 }
 
@@ -154,7 +154,7 @@ void au_breaker_success(au_breaker_t *breaker, au_permit_t permit) {
     if (permit.probe && ++breaker->successes >= breaker->config.successes)
       change_locked(breaker, AU_BREAKER_CLOSED);
   }
-  unlock_and_tell(breaker);
+  unlock_and_deliver(breaker);
 }
 
 void au_breaker_failure(au_breaker_t *breaker, au_permit_t permit,
@@ -168,7 +168,7 @@ void au_breaker_failure(au_breaker_t *breaker, au_permit_t permit,
     if (permit.probe || breaker->failures >= breaker->config.failures)
       open_locked(breaker, now_ns);
   }
-  unlock_and_tell(breaker);
+  unlock_and_deliver(breaker);
 }
 
 void au_breaker_cancel(au_breaker_t *breaker, au_permit_t permit) {

@@ -38,8 +38,8 @@ typedef struct au_breaker au_breaker_t;
 
 /* Tells a change of state. Called without a lock held, by the thread whose call
  * changed the state or by one that is telling an earlier change; never twice at
- * once, and always in the order of the changes, so that the last one told is
- * the state. "failures" is the number of failures in a row. */
+ * once, and always in the order of the changes, so that the last one delivered
+ * is the state. "failures" is the number of failures in a row. */
 typedef void (*au_breaker_change_t)(au_breaker_state_t from,
                                     au_breaker_state_t to, unsigned failures,
                                     void *context);

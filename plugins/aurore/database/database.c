@@ -90,7 +90,7 @@ bool au_database_is_peer_gone(int peer_fd) {
 }
 
 /* A socket that is closed says at first only that nothing more will come, and
- * so does one that waits for the answer: it is told from it by a second. */
+ * so does one that waits for the answer: a second tells them apart. */
 static bool has_peer_gone(au_database_t *database, short events) {
   if (events == 0)
     return false;
@@ -329,7 +329,7 @@ static void read_results(run_t *run) {
 }
 
 /* What it all comes to. */
-static au_status_t judge(run_t *run, au_result_t *out_result) {
+static au_status_t assess(run_t *run, au_result_t *out_result) {
   au_database_t *database = run->database;
   PGTransactionStatusType status = PQtransactionStatus(database->conn);
   if (!run->doubt && status == PQTRANS_IDLE &&
@@ -381,7 +381,7 @@ static au_status_t run_string(run_t *run, const char *sql,
       (run->take != NULL && PQsetSingleRowMode(run->database->conn) == 0))
     give_up_libpq(run);
   read_results(run);
-  return judge(run, out_result);
+  return assess(run, out_result);
 }
 
 au_status_t au_database_run(au_database_t *database, const char *sql,

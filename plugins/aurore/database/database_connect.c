@@ -10,7 +10,7 @@
  * pooler in transaction mode each transaction may run in another session of the
  * server, which other clients use, too; there the settings are SET LOCAL in
  * front of every string. A pooler gives its clients a backend number of its
- * own, so that it differs from the one that the server itself tells.
+ * own, so that it differs from the one that the server itself reports.
  */
 #include "database/database_private.h"
 

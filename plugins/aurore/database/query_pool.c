@@ -57,7 +57,7 @@ struct au_query_pool {
 
   _Atomic unsigned active;
   _Atomic unsigned connected;
-  _Atomic bool in_trouble; /* told; cleared when a query succeeds */
+  _Atomic bool in_trouble; /* logged; cleared when a query succeeds */
 
   pthread_mutex_t lock; /* protects: all below */
   lane_t lane[LANES];
@@ -108,9 +108,9 @@ static bool is_connection_fault(const worker_t *worker,
 }
 
 /* Gives the permit back. */
-static void settle(const worker_t *worker, const au_query_job_t *job,
-                   au_permit_t permit, au_status_t status,
-                   const au_database_error_t *error) {
+static void report_outcome(const worker_t *worker, const au_query_job_t *job,
+                           au_permit_t permit, au_status_t status,
+                           const au_database_error_t *error) {
   au_breaker_t *breaker = worker->query->breaker;
   if (status == AU_OK)
     au_breaker_success(breaker, permit);
@@ -169,7 +169,7 @@ static bool is_stale(const au_query_job_t *job, int64_t now_ns) {
           au_database_is_peer_gone(job->peer_fd));
 }
 
-static au_status_t attempt(worker_t *worker, au_query_job_t *job) {
+static au_status_t run_job(worker_t *worker, au_query_job_t *job) {
   au_query_pool_t *query = worker->query;
   int64_t now_ns = au_clock_monotonic_ns();
   au_permit_t permit;
@@ -185,11 +185,11 @@ static au_status_t attempt(worker_t *worker, au_query_job_t *job) {
   au_status_t status = reach(worker, permit.probe, &error);
   bool is_settled = status != AU_OK || permit.probe;
   if (is_settled)
-    settle(worker, job, permit, status, &error);
+    report_outcome(worker, job, permit, status, &error);
   if (status == AU_OK) {
     status = run(worker, job, &error);
     if (!is_settled)
-      settle(worker, job, permit, status, &error);
+      report_outcome(worker, job, permit, status, &error);
     say(query, status, &error);
   }
   au_database_bound(worker->database, 0, -1);
@@ -197,14 +197,14 @@ static au_status_t attempt(worker_t *worker, au_query_job_t *job) {
 }
 
 static void serve(worker_t *worker, au_query_job_t *job) {
-  au_status_t status = attempt(worker, job);
+  au_status_t status = run_job(worker, job);
   count_connection(worker);
   worker->used_ns = au_clock_monotonic_ns();
   job->done(job, status); /* it may be gone now */
 }
 
 /* Looks at a connection that has nothing to do. */
-static void look(worker_t *worker) {
+static void check_idle(worker_t *worker) {
   if (au_clock_monotonic_ns() - worker->used_ns >= KEEP_NS)
     au_database_disconnect(worker->database);
   else
@@ -249,7 +249,7 @@ static void *worker_main(void *argument) {
     if (job != NULL)
       serve(worker, job);
     else if (!stop)
-      look(worker);
+      check_idle(worker);
   }
   drop_connection(worker);
   return NULL;
@@ -341,7 +341,7 @@ static au_status_t start_workers(au_query_pool_t *query) {
     query->worker[i].query = query;
     query->worker[i].lane =
         &query->lane[is_last ? AU_QUERY_SHORT : AU_QUERY_NORMAL];
-    status = start_worker(&query->worker[i], is_last ? "au-look" : name);
+    status = start_worker(&query->worker[i], is_last ? "au-probe" : name);
   }
   return status;
 }
@@ -379,7 +379,7 @@ void au_query_pool_close(au_query_pool_t *query) {
 }
 
 /* Those that nobody will run any more. */
-static void tell_waiting(au_query_pool_t *query) {
+static void complete_waiting(au_query_pool_t *query) {
   for (int i = 0; i < LANES; i++) {
     for (;;) {
       pthread_mutex_lock(&query->lock);
@@ -409,7 +409,7 @@ void au_query_pool_stop(au_query_pool_t *query) {
       pthread_join(worker->thread, NULL);
     worker->started = false;
   }
-  tell_waiting(query);
+  complete_waiting(query);
 }
 
 void au_query_pool_destroy(au_query_pool_t *query) {

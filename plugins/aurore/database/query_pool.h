@@ -5,8 +5,8 @@
  * that is kept for short probes (health), which must not wait for queries.
  *
  * A job waits in a bounded queue, is run by a thread of the pool, and is then
- * told; whoever submits it never waits. A connection is made when it is first
- * needed, kept while it is used, and closed after a minute without work.
+ * completed; whoever submits it never waits. A connection is made when it is
+ * first needed, kept while it is used, and closed after a minute without work.
  *
  * The circuit breaker is asked before the database is: while it is open a job
  * is refused at once. It hears of what is the connection's fault, as it does
@@ -87,7 +87,7 @@ AU_MUST_CHECK au_status_t au_query_pool_start(const au_options_t *options,
 /* Takes no more jobs of the normal lane; those it has go on. */
 void au_query_pool_close(au_query_pool_t *query);
 
-/* Cancels all that runs, tells every job, ends the threads. Jobs that are
+/* Cancels all that runs, completes every job, ends the threads. Jobs that are
  * submitted afterwards are refused. NULL: nothing. */
 void au_query_pool_stop(au_query_pool_t *query);
 /* After stop. NULL: nothing. */

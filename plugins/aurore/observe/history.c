@@ -110,7 +110,7 @@ static void put_snapshot(const au_history_figures_t *figures,
   au_bytes_put_u8(json, '}');
 }
 
-/* A change for the worse or the better is told, not every attempt. */
+/* A change for the worse or the better is logged, not every attempt. */
 static void write_file(au_history_t *history, const au_bytes_t *line) {
   char error[512] = "out of memory";
   au_status_t status = au_history_file_append(
@@ -129,7 +129,7 @@ static void write_file(au_history_t *history, const au_bytes_t *line) {
 void au_history_take(au_history_t *history) {
   au_history_figures_t figures;
   au_metrics_sample();
-  if (!history->config.look(&figures, history->config.context))
+  if (!history->config.snapshot(&figures, history->config.context))
     return;
   au_bytes_t line = AU_BYTES_INIT;
   put_snapshot(&figures, &line);

@@ -6,8 +6,8 @@
  *
  * At the start the newest ones are read from the file. From then on memory
  * answers, so that no request waits for a disk. A file that cannot be written
- * is told once, and tried again with the next snapshot; nothing else depends on
- * it.
+ * is logged once, and tried again with the next snapshot; nothing else depends
+ * on it.
  *
  * Threads: start and destroy from one thread; put from any, at any time between
  * them. The thread of this module takes the snapshots and writes the file.
@@ -39,11 +39,11 @@ typedef struct au_history_config {
   uint64_t max_bytes;
   /* Fills in the figures as they are; false: there are none now, and no
    * snapshot is taken. Called by the thread of this module. */
-  bool (*look)(au_history_figures_t *out, void *context);
+  bool (*snapshot)(au_history_figures_t *out, void *context);
   void *context; /* borrowed until destroy */
 } au_history_config_t;
 
-/* Reads the file, and starts the thread. A file that cannot be read is told,
+/* Reads the file, and starts the thread. A file that cannot be read is logged,
  * and is no error. AU_NOMEM: nothing was started. */
 AU_MUST_CHECK au_status_t au_history_start(const au_history_config_t *config,
                                            au_history_t **out_history);

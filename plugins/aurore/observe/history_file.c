@@ -112,7 +112,7 @@ au_status_t au_history_file_append(const au_history_file_t *file, char *line,
 /* --- reading ---------------------------------------------------------------
  */
 
-/* Whether a text is one JSON object, by what its parser tells. */
+/* Whether a text is one JSON object, by what its parser reports. */
 typedef struct shape {
   size_t depth;
   size_t objects; /* that ended at the top */

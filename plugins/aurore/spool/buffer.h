@@ -50,7 +50,7 @@ AU_MUST_CHECK au_status_t au_buffer_open(const au_buffer_config_t *config,
                                          size_t error_size);
 
 /* From now on append returns AU_CLOSED; what waits stays readable. Returns
- * after every AU_PENDING append has been told its result. */
+ * after every AU_PENDING append has been completed. */
 void au_buffer_close_intake(au_buffer_t *buffer);
 
 /* Closes every lane and frees. No thread may use the buffer any more. */

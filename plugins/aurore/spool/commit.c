@@ -73,7 +73,7 @@ static au_status_t write_once(au_spool_t *spool, au_group_t *group) {
 }
 
 /* Returns whether the spool was in trouble until now. */
-static bool publish(au_spool_t *spool, const au_group_t *group) {
+static bool publish_group(au_spool_t *spool, const au_group_t *group) {
   au_segment_t *segment = spool->active;
   spool->write_offset += group->frames.size;
   /* Counted before anybody can read them, so that no figure ever shows more
@@ -105,7 +105,7 @@ au_status_t au_spool_write_group(au_spool_t *spool, au_group_t *group) {
   au_status_t status = write_once(spool, group);
   if (status == AU_IO) {
     int error = errno;
-    /* What is known to be in trouble has been told. */
+    /* What is known to be in trouble has been logged. */
     if (au_spool_trouble(spool) == NULL)
       au_log(AU_LOG_WARNING,
              "could not write %" PRIu64 " events to the spool: %s; trying a "
@@ -117,16 +117,16 @@ au_status_t au_spool_write_group(au_spool_t *spool, au_group_t *group) {
     au_spool_set_trouble(spool, AU_TROUBLE_WRITE, errno);
     return status;
   }
-  if (publish(spool, group))
+  if (publish_group(spool, group))
     au_spool_set_trouble(spool, NULL, 0);
   if (spool->on_durable != NULL)
     spool->on_durable(spool->context);
   return AU_OK;
 }
 
-static void tell_all(au_waiter_t *waiter, au_status_t status) {
+static void complete_waiters(au_waiter_t *waiter, au_status_t status) {
   while (waiter != NULL) {
-    /* The waiter's memory is its owner's again once it has been told. */
+    /* The waiter's memory is its owner's again once it is done. */
     au_waiter_t *next = waiter->next;
     waiter->done(waiter, status);
     waiter = next;
@@ -143,7 +143,7 @@ static void refuse(au_spool_t *spool, const au_group_t *group) {
 }
 
 /* A sync costs the same for one request as for a hundred. Under load, when many
- * have just been told and are expected to come back, the next group waits a
+ * have just been answered and are expected to come back, the next group waits a
  * moment for most of them. Holds lock. */
 static void wait_for_more(au_spool_t *spool) {
   struct timespec until =
@@ -167,7 +167,7 @@ static void commit_pending(au_spool_t *spool) {
   pthread_mutex_unlock(&spool->write_lock);
   if (status != AU_OK)
     refuse(spool, &group);
-  tell_all(group.first, status);
+  complete_waiters(group.first, status);
   /* Big enough for the next group of the same size, but no hoard. */
   au_bytes_clear(&group.frames, (size_t)4 << 20);
 

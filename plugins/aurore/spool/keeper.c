@@ -40,7 +40,7 @@ static void delete_segments(au_spool_t *spool, au_segment_t *segment) {
 }
 
 /* Tells once that the state cannot be written, and once that it can again. */
-static void tell_state(au_spool_t *spool, bool failed, int error) {
+static void log_state_change(au_spool_t *spool, bool failed, int error) {
   if (!au_log_changed(&spool->state_failed, failed))
     return;
   if (failed)
@@ -82,7 +82,7 @@ bool au_spool_tidy(au_spool_t *spool) {
     *end = trimmed;
   }
   pthread_mutex_unlock(&spool->lock);
-  tell_state(spool, status != AU_OK, error);
+  log_state_change(spool, status != AU_OK, error);
   return status == AU_OK;
 }
 

@@ -40,7 +40,7 @@ static uint64_t waiting(au_lane_t *lane) {
   return end > begin ? end - begin : 0;
 }
 
-/* The spool tells that rows were added. Any thread. */
+/* Called by the spool when rows were added. Any thread. */
 static void on_durable(void *context) {
   au_lane_t *lane = context;
   pthread_mutex_lock(&lane->lock);

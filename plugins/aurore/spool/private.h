@@ -80,7 +80,7 @@ struct au_spool {
   int read_fd;            /* -1: none */
   uint64_t read_number;   /* of the segment that "read_fd" reads */
   unsigned read_failures; /* in a row */
-  /* Damage before this place has been told of. */
+  /* Damage before this place has been logged. */
   uint64_t aside_segment;
   uint64_t aside_offset;
 };

@@ -88,7 +88,7 @@ static int open_for_reading(au_spool_t *spool, au_segment_t *segment) {
 }
 
 /* Copies a damaged range into a file of its own, for whoever wants to look. A
- * range is told of once, however often it is read before it is trimmed. */
+ * range is logged once, however often it is read before it is trimmed. */
 static void set_aside(au_spool_t *spool, const span_t *span, uint64_t from,
                       uint64_t to, uint64_t rows) {
   uint64_t number = span->segment->number;
@@ -222,7 +222,7 @@ static au_status_t find_next_row(au_spool_t *spool, const span_t *span,
 }
 
 /* Rows of the span are missing at the place that is due: finds the next one,
- * and tells. */
+ * and logs it. */
 static au_status_t pass_gap(au_spool_t *spool, const span_t *span,
                             au_slab_t *slab) {
   uint64_t from = spool->cursor.offset;

@@ -141,7 +141,7 @@ static au_status_t open_segments(au_spool_t *spool, const numbers_t *numbers) {
   return AU_OK;
 }
 
-static void tell_lost_tail(const au_segment_t *segment) {
+static void log_lost_tail(const au_segment_t *segment) {
   au_metrics_count(AU_M_SPOOL_DAMAGED, 0, 1);
   au_log(AU_LOG_ERROR,
          "could not read the end of segment %016" PRIx64
@@ -173,7 +173,7 @@ static au_status_t find_end(au_spool_t *spool) {
     spool->state.tail_lost |= found.lost;
     if (found.next_seq != 0) {
       if (found.lost)
-        tell_lost_tail(tail);
+        log_lost_tail(tail);
       spool->newest = tail;
       spool->durable_seq = found.next_seq;
       return AU_OK;

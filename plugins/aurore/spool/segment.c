@@ -303,8 +303,8 @@ static bool refill(au_cursor_t *cursor, uint64_t need) {
   return true;
 }
 
-static au_frame_result_t peek(au_cursor_t *cursor, au_frame_t *out_frame,
-                              bool *out_error) {
+static au_frame_result_t peek_frame(au_cursor_t *cursor, au_frame_t *out_frame,
+                                    bool *out_error) {
   for (;;) {
     uint64_t left = cursor->limit - cursor->offset;
     if (left < AU_FRAME_MARK_SIZE)
@@ -333,7 +333,7 @@ static au_frame_result_t peek(au_cursor_t *cursor, au_frame_t *out_frame,
 
 au_cursor_result_t au_cursor_next(au_cursor_t *cursor, au_frame_t *out_frame) {
   bool error = false;
-  au_frame_result_t result = peek(cursor, out_frame, &error);
+  au_frame_result_t result = peek_frame(cursor, out_frame, &error);
   if (error)
     return AU_CURSOR_ERROR;
   if (result == AU_FRAME_NONE)
@@ -366,7 +366,7 @@ au_cursor_result_t au_cursor_resync(au_cursor_t *cursor) {
   while (cursor->limit - cursor->offset >= AU_FRAME_MARK_SIZE) {
     cursor->offset += AU_FRAME_MARK_SIZE;
     skip_zeros(cursor);
-    if (peek(cursor, &frame, &error) == AU_FRAME_GOOD)
+    if (peek_frame(cursor, &frame, &error) == AU_FRAME_GOOD)
       return AU_CURSOR_FRAME;
     if (error)
       return AU_CURSOR_ERROR;

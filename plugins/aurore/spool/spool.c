@@ -110,7 +110,7 @@ void au_spool_close(au_spool_t *spool) {
   au_spool_stop_keeper(spool);
   const au_io_t *io = spool->store.io;
   if (spool->recovered)
-    (void)au_spool_tidy(spool); /* has told; the next start does the rest */
+    (void)au_spool_tidy(spool); /* has logged; the next start does the rest */
   au_spool_close_segments(spool, spool->oldest);
   au_spool_close_segments(spool, spool->trimmed);
   au_segment_close(&spool->store, spool->prepared);

@@ -8,8 +8,8 @@
  * and the database hold the truth.
  *
  * Owners: each opening of the spool makes a new random token. The database
- * remembers the token of the last owner it was told. A copy of a spool, or one
- * restored from a backup, does not hold the token that the original has told
+ * remembers the token of the last owner it was given. A copy of a spool, or one
+ * restored from a backup, does not hold the token that the original has given
  * the database since, and is refused by it. Tokens are kept until the database
  * is known to have one, since any of them may be the one it has.
  *

@@ -66,7 +66,7 @@ au_position_t au_batch_position(const au_batch_t *batch);
 /* One transaction for the next range. On AU_OK its rows are done and counted
  * in the metrics. Else nothing has changed here, and "error" says whose fault
  * it was; after AU_UNAVAILABLE the rows may be stored or not: ask the database
- * for the watermark and tell au_batch_settle. */
+ * for the watermark and pass it to au_batch_settle. */
 AU_MUST_CHECK au_status_t au_batch_store(au_batch_t *batch,
                                          au_database_t *database,
                                          const au_claim_t *claim,

@@ -79,7 +79,7 @@ void au_business_release(const au_figures_t *figures) {
     release(figures->holder);
 }
 
-static void publish(holder_t *holder) {
+static void publish_figures(holder_t *holder) {
   pthread_mutex_lock(&current_lock);
   holder_t *before = current;
   current = holder;
@@ -141,7 +141,7 @@ static void take_service(filling_t *filling, const char *name, uint64_t count) {
 }
 
 /* One row of aurore.figures. What is not known is passed over: a newer schema
- * may tell more. */
+ * may report more. */
 static bool take_row(filling_t *filling, const au_result_t *result,
                      size_t row) {
   au_figures_t *figures = filling->figures;
@@ -302,7 +302,7 @@ static au_status_t read_figures(au_business_t *business,
   holder_t *holder = make_figures(&result, wanted, now_us, &is_valid);
   au_result_fini(&result);
   if (holder != NULL) {
-    publish(holder);
+    publish_figures(holder);
     return AU_OK;
   }
   *error = (au_database_error_t){.fault = AU_FAULT_DATABASE};
@@ -376,6 +376,6 @@ void au_business_stop(au_business_t *business) {
     return;
   au_task_stop(business->task);
   set_counted(business, false);
-  publish(NULL);
+  publish_figures(NULL);
   free(business);
 }

@@ -59,7 +59,7 @@ static au_status_t ask(au_claim_t *claim, au_database_t *database,
 
 /* Says it when the database and the spool did not agree about what is stored.
  */
-static void tell(const au_claim_t *claim, uint64_t found_seq) {
+static void log_difference(const au_claim_t *claim, uint64_t found_seq) {
   if (found_seq < claim->next_seq)
     au_log(AU_LOG_ERROR,
            "the database has lost %" PRIu64
@@ -92,7 +92,7 @@ au_status_t au_claim_make(au_claim_t *claim, au_database_t *database,
   }
   claim->next_seq = strtoull(answer[0], NULL, 10);
   claim->epoch = (uint32_t)strtoul(answer[1], NULL, 10);
-  tell(claim, strtoull(answer[2], NULL, 10));
+  log_difference(claim, strtoull(answer[2], NULL, 10));
   au_result_fini(&result);
   au_spool_confirm_owner(spool);
   return AU_OK;

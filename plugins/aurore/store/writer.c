@@ -43,7 +43,7 @@ struct au_writer {
   au_claim_t claim;
   au_backoff_t backoff;
   bool claimed;    /* since the last doubt */
-  bool in_trouble; /* told; cleared when a batch is stored */
+  bool in_trouble; /* logged; cleared when a batch is stored */
 
   _Atomic bool connected;
 
@@ -65,7 +65,7 @@ static void set_connected(au_writer_t *writer, bool connected) {
 
 /* Waits without the database. While the lane is being drained only the abort
  * may cut a wait short, else the stop may, too. */
-static void rest(au_writer_t *writer, int64_t wait_ns) {
+static void wait_or_abort(au_writer_t *writer, int64_t wait_ns) {
   int64_t deadline_ns = au_clock_monotonic_ns() + wait_ns;
   if (!au_lane_is_stopping(writer->lane)) {
     au_lane_sleep(writer->lane, deadline_ns);
@@ -82,7 +82,7 @@ static bool may_try(au_writer_t *writer, au_permit_t *permit) {
   if (au_breaker_allow(writer->breaker, now_ns, permit, &retry_ns))
     return true;
   set_connected(writer, au_database_is_connected(writer->database));
-  rest(writer, retry_ns - now_ns);
+  wait_or_abort(writer, retry_ns - now_ns);
   return false;
 }
 
@@ -112,7 +112,7 @@ static void back_off(au_writer_t *writer, au_permit_t permit, const char *what,
   else
     au_breaker_failure(writer->breaker, permit, au_clock_monotonic_ns(),
                        au_clock_wall_us());
-  rest(writer, au_backoff_next(&writer->backoff));
+  wait_or_abort(writer, au_backoff_next(&writer->backoff));
 }
 
 static void recovered(au_writer_t *writer, au_permit_t permit) {
@@ -137,7 +137,7 @@ static void fence(au_writer_t *writer, const au_database_error_t *error) {
               writer->claim.lane, error->message);
   }
   au_metrics_count_failure(error->sqlstate);
-  rest(writer, FENCED_NS);
+  wait_or_abort(writer, FENCED_NS);
 }
 
 static void unfence(au_writer_t *writer) {
@@ -184,7 +184,7 @@ static bool make_ready(au_writer_t *writer) {
     au_batch_settle(&writer->batch, writer->claim.next_seq);
     au_lane_commit(writer->lane, au_batch_position(&writer->batch));
     writer->claimed = true;
-    /* Whether it can store, too, is what the batch that has failed will tell:
+    /* Whether it can store, too, is what the batch that has failed will show:
      * a full disk, say, does not prevent a claim. */
     if (au_batch_is_done(&writer->batch))
       recovered(writer, permit);
@@ -235,7 +235,7 @@ static bool handle_failure(au_writer_t *writer, au_permit_t permit,
     return true;
   }
   if (error->fault == AU_FAULT_FENCED) {
-    /* The lane's place is not what we thought; the claim will tell. */
+    /* The lane's place is not what we thought; the claim will find out. */
     au_metrics_count_failure(error->sqlstate);
     au_breaker_success(writer->breaker, permit);
     writer->claimed = false;
@@ -248,7 +248,8 @@ static bool handle_failure(au_writer_t *writer, au_permit_t permit,
   return false;
 }
 
-static au_status_t attempt(au_writer_t *writer, au_database_error_t *error) {
+static au_status_t store_batch(au_writer_t *writer,
+                               au_database_error_t *error) {
   int64_t start_ns = au_clock_monotonic_ns();
   au_metrics_add(AU_M_POOL_IDLE, -1);
   au_metrics_add(AU_M_POOL_ACTIVE, 1);
@@ -269,7 +270,7 @@ static void store(au_writer_t *writer) {
     if (!may_try(writer, &permit))
       continue;
     au_database_error_t error;
-    if (attempt(writer, &error) == AU_OK) {
+    if (store_batch(writer, &error) == AU_OK) {
       recovered(writer, permit);
       partitions_made = false;
       au_lane_commit(writer->lane, au_batch_position(&writer->batch));
@@ -290,12 +291,12 @@ static void take_and_store(au_writer_t *writer) {
       au_log(AU_LOG_WARNING,
              "could not read lane %u of the spool; trying again",
              writer->claim.lane);
-      rest(writer, AU_NS_PER_S);
+      wait_or_abort(writer, AU_NS_PER_S);
       return;
     }
     au_batch_skip(&writer->batch, writer->claim.next_seq);
     if (writer->batch.slab.end.seq == writer->batch.slab.begin.seq)
-      rest(writer, IDLE_NS); /* told too early; should not be */
+      wait_or_abort(writer, IDLE_NS); /* woken too early; should not happen */
   }
   au_lane_commit(writer->lane, au_batch_position(&writer->batch));
   store(writer);

@@ -369,7 +369,7 @@ static au_history_t *start(const char *name, double interval_s) {
                                       .path = name,
                                       .interval_s = interval_s,
                                       .max_bytes = MAX_BYTES,
-                                      .look = look,
+                                      .snapshot = look,
                                       .context = &looks};
   au_history_t *history = NULL;
   ck_assert_int_eq(au_history_start(&config, &history), AU_OK);
@@ -532,7 +532,7 @@ START_TEST(short_of_memory) {
                                       .path = path,
                                       .interval_s = 3600,
                                       .max_bytes = MAX_BYTES,
-                                      .look = look,
+                                      .snapshot = look,
                                       .context = &looks};
   for (int i = 1; i <= 10; i++)
     ck_assert_int_eq(append(i), AU_OK);
@@ -562,7 +562,7 @@ END_TEST
 
 START_TEST(without_a_thread_there_is_no_history) {
   const au_history_config_t config = {
-      .io = &io, .path = "", .interval_s = 1, .look = look};
+      .io = &io, .path = "", .interval_s = 1, .snapshot = look};
   au_history_t *history = NULL;
   no_threads = true;
   ck_assert_int_eq(au_history_start(&config, &history), AU_NOMEM);
