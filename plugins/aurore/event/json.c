@@ -38,7 +38,8 @@ typedef enum place {
 
 struct au_json_reader {
   au_intake_t *intake;
-  au_validator_t *event; /* the intake's */
+  au_validator_t *event;   /* the intake's */
+  au_metadata_t *metadata; /* the event's */
   au_json_parser_t *parser;
   au_bytes_t copy; /* of a body with lone surrogates */
 
@@ -124,7 +125,7 @@ static int on_literal(au_json_reader_t *reader, const char *text) {
       au_validator_other(reader->event);
     break;
   case PLACE_METADATA:
-    au_metadata_literal(&reader->event->metadata, text);
+    au_metadata_literal(reader->metadata, text);
     break;
   case PLACE_SKIPPED:
     break;
@@ -148,7 +149,7 @@ static int on_number(void *context, const char *text, size_t size) {
     au_validator_number(reader->event, text, size);
     break;
   case PLACE_METADATA:
-    au_metadata_number(&reader->event->metadata, text, size);
+    au_metadata_number(reader->metadata, text, size);
     break;
   case PLACE_SKIPPED:
     break;
@@ -167,8 +168,7 @@ static int on_string(void *context, const unsigned char *data, size_t size) {
     au_validator_string(reader->event, text, size, kind_of(reader, data));
     break;
   case PLACE_METADATA:
-    au_metadata_string(&reader->event->metadata, text, size,
-                       kind_of(reader, data));
+    au_metadata_string(reader->metadata, text, size, kind_of(reader, data));
     break;
   case PLACE_SKIPPED:
     break;
@@ -182,8 +182,7 @@ static int on_map_key(void *context, const unsigned char *data, size_t size) {
   if (reader->place == PLACE_EVENT)
     au_validator_key(reader->event, text, size);
   else if (reader->place == PLACE_METADATA)
-    au_metadata_key(&reader->event->metadata, text, size,
-                    kind_of(reader, data));
+    au_metadata_key(reader->metadata, text, size, kind_of(reader, data));
   return 1;
 }
 
@@ -202,7 +201,7 @@ static int on_start_map(void *context) {
     reader->place = PLACE_METADATA;
     break;
   case PLACE_METADATA:
-    au_metadata_open(&reader->event->metadata, '{');
+    au_metadata_open(reader->metadata, '{');
     break;
   case PLACE_SKIPPED:
     reader->skipped_level++;
@@ -218,11 +217,11 @@ static int on_end_map(void *context) {
     reader->place = reader->home;
     return go_on(reader, au_intake_end_event(reader->intake));
   case PLACE_METADATA:
-    if (reader->event->metadata.level > 0) {
-      au_metadata_close(&reader->event->metadata, '}');
+    if (reader->metadata->level > 0) {
+      au_metadata_close(reader->metadata, '}');
       break;
     }
-    au_metadata_end(&reader->event->metadata);
+    au_metadata_end(reader->metadata);
     reader->place = PLACE_EVENT;
     break;
   case PLACE_SKIPPED:
@@ -250,7 +249,7 @@ static int on_start_array(void *context) {
     au_validator_other(reader->event);
     return skip(reader);
   case PLACE_METADATA:
-    au_metadata_open(&reader->event->metadata, '[');
+    au_metadata_open(reader->metadata, '[');
     break;
   case PLACE_SKIPPED:
     reader->skipped_level++;
@@ -266,7 +265,7 @@ static int on_end_array(void *context) {
     reader->place = PLACE_TOP;
     break;
   case PLACE_METADATA:
-    au_metadata_close(&reader->event->metadata, ']');
+    au_metadata_close(reader->metadata, ']');
     break;
   case PLACE_SKIPPED:
     return end_skipped(reader);
@@ -349,6 +348,7 @@ au_json_reader_t *au_json_reader_create(au_intake_t *intake) {
     return NULL;
   reader->intake = intake;
   reader->event = &intake->event;
+  reader->metadata = &intake->event.metadata;
   reader->parser = au_json_parser_create(&callbacks, reader);
   if (reader->parser == NULL) {
     free(reader);
