@@ -12,7 +12,7 @@
  */
 #include "base/json.h"
 #include "base/utf8.h"
-#include "event/ingest.h"
+#include "event/reader.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,17 +69,17 @@ static void write_event(au_bytes_t *json, const au_event_t *event) {
   au_bytes_put_u8(json, '}');
 }
 
-static void check_event(au_ingest_t *again, au_bytes_t *json,
+static void check_event(au_reader_t *again, au_bytes_t *json,
                         const au_event_t *event) {
   write_event(json, event);
   require(!json->failed, "out of memory");
-  require(au_ingest_parse(again, AU_INGEST_JSON, (const char *)json->data,
-                          json->size, NOW) == AU_INGEST_DONE,
+  require(au_reader_read(again, AU_FORMAT_JSON, (const char *)json->data,
+                         json->size, NOW) == AU_INTAKE_DONE,
           "an accepted event is not JSON");
-  require(again->rows.count == 1, "an accepted event is refused");
+  require(again->intake.rows.count == 1, "an accepted event is refused");
   au_event_t twin;
-  require(au_row_decode(again->rows.bytes.data, again->rows.length[0], &twin) ==
-              AU_OK,
+  require(au_row_decode(again->intake.rows.bytes.data,
+                        again->intake.rows.length[0], &twin) == AU_OK,
           "a row does not read back");
   require(twin.occurred_at_us == event->occurred_at_us &&
               is_same(twin.service, event->service) &&
@@ -88,37 +88,37 @@ static void check_event(au_ingest_t *again, au_bytes_t *json,
           "an event changes on its way");
 }
 
-static void check_rows(const au_ingest_t *ingest, au_ingest_t *again,
+static void check_rows(const au_intake_t *intake, au_reader_t *again,
                        au_bytes_t *json) {
   size_t offset = 0;
-  for (size_t i = 0; i < ingest->rows.count; i++) {
-    const uint8_t *tuple = ingest->rows.bytes.data + offset;
+  for (size_t i = 0; i < intake->rows.count; i++) {
+    const uint8_t *tuple = intake->rows.bytes.data + offset;
     au_event_t event;
-    require(au_row_decode(tuple, ingest->rows.length[i], &event) == AU_OK,
+    require(au_row_decode(tuple, intake->rows.length[i], &event) == AU_OK,
             "a row does not read back");
-    require(memcmp(&event.id, &ingest->ids[i], sizeof(event.id)) == 0,
+    require(memcmp(&event.id, &intake->ids[i], sizeof(event.id)) == 0,
             "an id is not that of its row");
     require(au_utf8_length(event.service.data, event.service.size) > 0 &&
                 au_utf8_length(event.message.data, event.message.size) > 0,
             "a text is empty, or not UTF-8");
     require(event.metadata.data == NULL ||
-                event.metadata.size <= ingest->limits->metadata_max_bytes,
+                event.metadata.size <= intake->limits->metadata_max_bytes,
             "metadata is too large");
     check_event(again, json, &event);
-    offset += ingest->rows.length[i];
+    offset += intake->rows.length[i];
   }
-  require(offset == ingest->rows.bytes.size, "bytes belong to no row");
+  require(offset == intake->rows.bytes.size, "bytes belong to no row");
 }
 
-static void check_errors(const au_ingest_t *ingest) {
-  for (size_t i = 0; i < ingest->errors_count; i++) {
-    const au_ingest_error_t *error = &ingest->errors[i];
-    require(error->index < ingest->total, "an error of no event");
-    require(i == 0 || error->index > ingest->errors[i - 1].index,
+static void check_errors(const au_intake_t *intake) {
+  for (size_t i = 0; i < intake->errors_count; i++) {
+    const au_intake_error_t *error = &intake->errors[i];
+    require(error->index < intake->total, "an error of no event");
+    require(i == 0 || error->index > intake->errors[i - 1].index,
             "errors are out of order");
-    require(error->offset + error->size <= ingest->errors_json.size,
+    require(error->offset + error->size <= intake->errors_json.size,
             "an error has no text");
-    require_json(ingest->errors_json.data + error->offset, error->size,
+    require_json(intake->errors_json.data + error->offset, error->size,
                  "an error is not JSON");
   }
 }
@@ -133,36 +133,36 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                                      .metadata_max_keys = 3,
                                      .metadata_max_depth = 2};
   /* Kept, so that what one body leaves behind meets the next. */
-  static au_ingest_t parser[2];
-  static au_ingest_t again[2];
+  static au_reader_t parser[2];
+  static au_reader_t again[2];
   static au_bytes_t json;
-  if (parser[0].scratch == NULL)
+  if (parser[0].json == NULL)
     for (int i = 0; i < 2; i++)
-      require(au_ingest_init(&parser[i], i == 0 ? &wide : &narrow) == AU_OK &&
-                  au_ingest_init(&again[i], i == 0 ? &wide : &narrow) == AU_OK,
+      require(au_reader_init(&parser[i], i == 0 ? &wide : &narrow) == AU_OK &&
+                  au_reader_init(&again[i], i == 0 ? &wide : &narrow) == AU_OK,
               "out of memory");
   if (size == 0)
     return 0;
   int kind = data[0] >> 1 & 1;
-  au_ingest_t *ingest = &parser[kind];
-  au_ingest_format_t format =
-      (data[0] & 1) != 0 ? AU_INGEST_NDJSON : AU_INGEST_JSON;
+  au_reader_t *reader = &parser[kind];
+  const au_intake_t *intake = &reader->intake;
+  au_format_t format = (data[0] & 1) != 0 ? AU_FORMAT_NDJSON : AU_FORMAT_JSON;
   switch (
-      au_ingest_parse(ingest, format, (const char *)data + 1, size - 1, NOW)) {
-  case AU_INGEST_DONE:
-    require(ingest->total == ingest->rows.count + ingest->errors_count,
+      au_reader_read(reader, format, (const char *)data + 1, size - 1, NOW)) {
+  case AU_INTAKE_DONE:
+    require(intake->total == intake->rows.count + intake->errors_count,
             "the counts do not agree");
-    require(ingest->total <= ingest->limits->max_batch_events,
+    require(intake->total <= intake->limits->max_batch_events,
             "too many events");
-    check_rows(ingest, &again[kind], &json);
-    check_errors(ingest);
+    check_rows(intake, &again[kind], &json);
+    check_errors(intake);
     break;
-  case AU_INGEST_MALFORMED:
-    require(ingest->message[0] != '\0', "no word of what is wrong");
+  case AU_INTAKE_MALFORMED:
+    require(intake->message[0] != '\0', "no word of what is wrong");
     break;
-  case AU_INGEST_TOO_MANY:
+  case AU_INTAKE_TOO_MANY:
     break;
-  case AU_INGEST_NOMEM:
+  case AU_INTAKE_NOMEM:
   default:
     require(false, "out of memory");
     break;

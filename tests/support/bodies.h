@@ -6,7 +6,7 @@
 #ifndef SUPPORT_BODIES_H
 #define SUPPORT_BODIES_H
 
-#include "event/ingest.h"
+#include "event/reader.h"
 #include "support/suite.h"
 
 #include <stdio.h>
@@ -16,72 +16,73 @@
 #define NOW INT64_C(1700000000123456)
 
 static au_limits_t limits;
-static au_ingest_t ingest;
+static au_reader_t reader;
+static au_intake_t *const intake = &reader.intake;
 static au_bytes_t body; /* for bodies that are put together */
 
 static inline void set_up(void) {
   limits = (au_limits_t)AU_LIMITS_DEFAULT;
   body = (au_bytes_t)AU_BYTES_INIT;
-  ck_assert_int_eq(au_ingest_init(&ingest, &limits), AU_OK);
+  ck_assert_int_eq(au_reader_init(&reader, &limits), AU_OK);
 }
 
 static inline void tear_down(void) {
   au_bytes_fini(&body);
-  au_ingest_fini(&ingest);
+  au_reader_fini(&reader);
 }
 
 /* From a copy that ends with its memory: checkers see a step too far. */
-static inline au_ingest_result_t parse_bytes(au_ingest_format_t format,
+static inline au_intake_result_t parse_bytes(au_format_t format,
                                              const void *data, size_t size) {
   char *copy = malloc(size + 1);
   ck_assert_ptr_nonnull(copy);
   if (size > 0)
     memcpy(copy + 1, data, size);
-  au_ingest_result_t result =
-      au_ingest_parse(&ingest, format, copy + 1, size, NOW);
+  au_intake_result_t result =
+      au_reader_read(&reader, format, copy + 1, size, NOW);
   free(copy);
-  if (result == AU_INGEST_DONE)
-    ck_assert_uint_eq(ingest.rows.count + ingest.errors_count, ingest.total);
+  if (result == AU_INTAKE_DONE)
+    ck_assert_uint_eq(intake->rows.count + intake->errors_count, intake->total);
   else
-    ck_assert_uint_eq(ingest.rows.count + ingest.errors_count + ingest.total,
+    ck_assert_uint_eq(intake->rows.count + intake->errors_count + intake->total,
                       0);
   return result;
 }
 
-static inline au_ingest_result_t parse(const char *json) {
-  return parse_bytes(AU_INGEST_JSON, json, strlen(json));
+static inline au_intake_result_t parse(const char *json) {
+  return parse_bytes(AU_FORMAT_JSON, json, strlen(json));
 }
 
-static inline au_ingest_result_t parse_lines(const char *lines) {
-  return parse_bytes(AU_INGEST_NDJSON, lines, strlen(lines));
+static inline au_intake_result_t parse_lines(const char *lines) {
+  return parse_bytes(AU_FORMAT_NDJSON, lines, strlen(lines));
 }
 
-static inline au_ingest_result_t parse_body(void) {
+static inline au_intake_result_t parse_body(void) {
   ck_assert(!body.failed);
-  return parse_bytes(AU_INGEST_JSON, body.data, body.size);
+  return parse_bytes(AU_FORMAT_JSON, body.data, body.size);
 }
 
 /* The errors of the n-th refused event. */
 static inline const char *errors_of(size_t n) {
   static char text[16384];
-  ck_assert_uint_lt(n, ingest.errors_count);
-  const au_ingest_error_t *error = &ingest.errors[n];
-  ck_assert_uint_le(error->offset + error->size, ingest.errors_json.size);
+  ck_assert_uint_lt(n, intake->errors_count);
+  const au_intake_error_t *error = &intake->errors[n];
+  ck_assert_uint_le(error->offset + error->size, intake->errors_json.size);
   snprintf(text, sizeof(text), "%.*s", (int)error->size,
-           (const char *)ingest.errors_json.data + error->offset);
+           (const char *)intake->errors_json.data + error->offset);
   return text;
 }
 
 static inline au_event_t event_of(size_t n) {
-  ck_assert_uint_lt(n, ingest.rows.count);
+  ck_assert_uint_lt(n, intake->rows.count);
   size_t offset = 0;
   for (size_t i = 0; i < n; i++)
-    offset += ingest.rows.length[i];
+    offset += intake->rows.length[i];
   au_event_t event;
-  ck_assert_int_eq(au_row_decode(ingest.rows.bytes.data + offset,
-                                 ingest.rows.length[n], &event),
+  ck_assert_int_eq(au_row_decode(intake->rows.bytes.data + offset,
+                                 intake->rows.length[n], &event),
                    AU_OK);
-  ck_assert_mem_eq(&event.id, &ingest.ids[n], sizeof(event.id));
+  ck_assert_mem_eq(&event.id, &intake->ids[n], sizeof(event.id));
   ck_assert_int_eq(event.ingested_at_us, NOW);
   return event;
 }
@@ -103,15 +104,15 @@ static inline const char *with(const char *fields) {
 }
 
 static inline void assert_accepted(const char *json) {
-  ck_assert_int_eq(parse(json), AU_INGEST_DONE);
-  ck_assert_msg(ingest.rows.count == 1 && ingest.errors_count == 0,
+  ck_assert_int_eq(parse(json), AU_INTAKE_DONE);
+  ck_assert_msg(intake->rows.count == 1 && intake->errors_count == 0,
                 "%.200s: %s", json,
-                ingest.errors_count > 0 ? errors_of(0) : "nothing");
+                intake->errors_count > 0 ? errors_of(0) : "nothing");
 }
 
 static inline void assert_refused(const char *json, const char *errors) {
-  ck_assert_int_eq(parse(json), AU_INGEST_DONE);
-  ck_assert_msg(ingest.errors_count == 1 && ingest.rows.count == 0,
+  ck_assert_int_eq(parse(json), AU_INTAKE_DONE);
+  ck_assert_msg(intake->errors_count == 1 && intake->rows.count == 0,
                 "not refused: %.200s", json);
   ck_assert_str_eq(errors_of(0), errors);
 }

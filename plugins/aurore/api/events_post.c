@@ -36,11 +36,11 @@ typedef struct post {
 
   /* From the body. */
   au_status_t body;    /* AU_OK: "parsed" is valid; else see answer_no_body */
-  au_ingest_t *ingest; /* borrowed from the pool; NULL: none */
-  au_ingest_result_t parsed;
+  au_reader_t *reader; /* borrowed from the pool; NULL: none */
+  au_intake_result_t parsed;
   int64_t accepted_us; /* queued_at */
 
-  /* What the ingest found; it is given back before a wait. */
+  /* What the reader found; it is given back before a wait. */
   uint64_t events;     /* that were appended */
   uint64_t refused;    /* that were not */
   au_bytes_t accepted; /* the answer, if they are stored */
@@ -187,12 +187,12 @@ static bool begin(au_request_t *request) {
 
 static au_status_t parse(post_t *post, au_api_t *api, const char *body,
                          size_t size) {
-  post->ingest = au_ingest_pool_take(&api->ingests);
-  if (post->ingest == NULL)
+  post->reader = au_reader_pool_take(&api->readers);
+  if (post->reader == NULL)
     return AU_NOMEM;
   post->accepted_us = au_clock_wall_us();
-  post->parsed = au_ingest_parse(
-      post->ingest, post->is_ndjson ? AU_INGEST_NDJSON : AU_INGEST_JSON, body,
+  post->parsed = au_reader_read(
+      post->reader, post->is_ndjson ? AU_FORMAT_NDJSON : AU_FORMAT_JSON, body,
       size, post->accepted_us);
   return AU_OK;
 }
@@ -229,33 +229,33 @@ static enum MHD_Result answer_no_body(au_request_t *request,
 static enum MHD_Result answer_malformed(au_request_t *request) {
   const post_t *post = au_request_state(request);
   switch (post->parsed) {
-  case AU_INGEST_TOO_MANY: {
+  case AU_INTAKE_TOO_MANY: {
     char message[128];
     snprintf(message, sizeof(message), "more than %zu events in one request",
              au_api_of(request)->options->limits.max_batch_events);
     return answer_too_large(request, message);
   }
-  case AU_INGEST_MALFORMED:
+  case AU_INTAKE_MALFORMED:
     reject(AU_REASON_INVALID, 0);
     return au_answer_status(request, MHD_HTTP_BAD_REQUEST,
-                            post->ingest->message, "Bad Request", NULL);
-  case AU_INGEST_NOMEM:
-  case AU_INGEST_DONE:
+                            post->reader->intake.message, "Bad Request", NULL);
+  case AU_INTAKE_NOMEM:
+  case AU_INTAKE_DONE:
     break;
   }
   return answer_unavailable(request, "out of memory", 0);
 }
 
-static void put_errors(au_bytes_t *body, const au_ingest_t *ingest) {
+static void put_errors(au_bytes_t *body, const au_intake_t *intake) {
   au_bytes_put_string(body, "\"errors\":");
-  const char *json = (const char *)ingest->errors_json.data;
-  if (ingest->is_single && ingest->errors_count == 1) {
-    au_bytes_put(body, json + ingest->errors[0].offset, ingest->errors[0].size);
+  const char *json = (const char *)intake->errors_json.data;
+  if (intake->is_single && intake->errors_count == 1) {
+    au_bytes_put(body, json + intake->errors[0].offset, intake->errors[0].size);
     return;
   }
   au_bytes_put_u8(body, '[');
-  for (size_t i = 0; i < ingest->errors_count; i++) {
-    const au_ingest_error_t *error = &ingest->errors[i];
+  for (size_t i = 0; i < intake->errors_count; i++) {
+    const au_intake_error_t *error = &intake->errors[i];
     au_bytes_printf(body, "%s{\"index\":%zu,\"errors\":", i > 0 ? "," : "",
                     error->index);
     au_bytes_put(body, json + error->offset, error->size);
@@ -266,17 +266,17 @@ static void put_errors(au_bytes_t *body, const au_ingest_t *ingest) {
 
 static enum MHD_Result answer_refused(au_request_t *request) {
   const post_t *post = au_request_state(request);
-  const au_ingest_t *ingest = post->ingest;
+  const au_intake_t *intake = &post->reader->intake;
   au_bytes_t body = AU_BYTES_INIT;
   au_bytes_put_string(&body,
                       "{\"status\":\"error\",\"message\":\"Invalid event "
                       "schema\",\"errorCode\":\"INVALID_EVENT\",");
-  if (ingest->total == 0)
+  if (intake->total == 0)
     au_bytes_put_string(&body,
                         "\"errors\":[{\"field\":\"events\",\"constraints\":{"
                         "\"isNotEmpty\":\"at least one event is required\"}}]");
   else
-    put_errors(&body, ingest);
+    put_errors(&body, intake);
   au_bytes_put_u8(&body, '}');
   return au_answer(request, MHD_HTTP_BAD_REQUEST, AU_JSON_TYPE, &body, NULL);
 }
@@ -290,18 +290,18 @@ static void put_id(au_bytes_t *body, const au_uuid_t *id) {
 }
 
 /* An event that was refused has null at its index. */
-static void put_ids(au_bytes_t *body, const au_ingest_t *ingest) {
+static void put_ids(au_bytes_t *body, const au_intake_t *intake) {
   au_bytes_put_string(body, ",\"event_ids\":[");
   size_t id = 0;
   size_t error = 0;
-  for (size_t index = 0; index < ingest->total; index++) {
+  for (size_t index = 0; index < intake->total; index++) {
     if (index > 0)
       au_bytes_put_u8(body, ',');
-    if (error < ingest->errors_count && ingest->errors[error].index == index) {
+    if (error < intake->errors_count && intake->errors[error].index == index) {
       error++;
       au_bytes_put_string(body, "null");
     } else {
-      put_id(body, &ingest->ids[id++]);
+      put_id(body, &intake->ids[id++]);
     }
   }
   au_bytes_put_u8(body, ']');
@@ -309,25 +309,25 @@ static void put_ids(au_bytes_t *body, const au_ingest_t *ingest) {
 
 /* The answer in case that the events are stored. */
 static void put_accepted(post_t *post) {
-  const au_ingest_t *ingest = post->ingest;
-  bool is_partial = ingest->errors_count > 0;
+  const au_intake_t *intake = &post->reader->intake;
+  bool is_partial = intake->errors_count > 0;
   bool has_ids = !post->is_minimal;
   au_bytes_t *body = &post->accepted;
   au_bytes_reserve(body, ACCEPTED_SIZE);
   au_bytes_put_string(body, is_partial ? "{\"status\":\"partial\""
                                        : "{\"status\":\"accepted\"");
-  if (!ingest->is_single)
+  if (!intake->is_single)
     au_bytes_printf(body, ",\"accepted\":%zu,\"rejected\":%zu",
-                    ingest->rows.count, ingest->errors_count);
-  if (has_ids && ingest->is_single) {
+                    intake->rows.count, intake->errors_count);
+  if (has_ids && intake->is_single) {
     au_bytes_put_string(body, ",\"event_id\":");
-    put_id(body, &ingest->ids[0]);
+    put_id(body, &intake->ids[0]);
   } else if (has_ids) {
-    put_ids(body, ingest);
+    put_ids(body, intake);
   }
   if (is_partial) {
     au_bytes_put_u8(body, ',');
-    put_errors(body, ingest);
+    put_errors(body, intake);
   }
   char time[AU_TIMESTAMP_TEXT_SIZE];
   au_timestamp_format(post->accepted_us, time);
@@ -355,24 +355,24 @@ static enum MHD_Result answer_appended(au_request_t *request,
              : au_answer_not_appended(request, status, post->events);
 }
 
-static void give_back_ingest(au_request_t *request) {
+static void give_back_reader(au_request_t *request) {
   post_t *post = au_request_state(request);
-  au_ingest_pool_give_back(&au_api_of(request)->ingests, post->ingest);
-  post->ingest = NULL;
+  au_reader_pool_give_back(&au_api_of(request)->readers, post->reader);
+  post->reader = NULL;
 }
 
 static enum MHD_Result append(au_request_t *request) {
   post_t *post = au_request_state(request);
-  const au_rows_t *rows = &post->ingest->rows;
+  const au_rows_t *rows = &post->reader->intake.rows;
   post->events = rows->count;
-  post->refused = post->ingest->errors_count;
+  post->refused = post->reader->intake.errors_count;
   unsigned wait_s = au_request_limit(request, post->events);
   if (wait_s > 0)
     return answer_limited(request, wait_s, post->events);
   put_accepted(post);
   enum MHD_Result result =
       au_request_append(request, &post->append, rows, answer_appended);
-  give_back_ingest(request); /* many wait at a time */
+  give_back_reader(request); /* many wait at a time */
   return result;
 }
 
@@ -380,17 +380,17 @@ static enum MHD_Result run(au_request_t *request) {
   const post_t *post = au_request_state(request);
   if (post->body != AU_OK)
     return answer_no_body(request, post->body);
-  if (post->parsed != AU_INGEST_DONE)
+  if (post->parsed != AU_INTAKE_DONE)
     return answer_malformed(request);
-  if (post->ingest->rows.count > 0)
+  if (post->reader->intake.rows.count > 0)
     return append(request);
-  reject(AU_REASON_INVALID, post->ingest->errors_count);
+  reject(AU_REASON_INVALID, post->reader->intake.errors_count);
   return answer_refused(request);
 }
 
 static void done(au_request_t *request) {
   post_t *post = au_request_state(request);
-  give_back_ingest(request);
+  give_back_reader(request);
   au_bytes_fini(&post->accepted);
 }
 

@@ -54,10 +54,10 @@ const size_t au_routes_count = sizeof(au_routes) / sizeof(au_routes[0]);
 void au_api_init(au_api_t *api, const au_options_t *options,
                  au_buffer_t *buffer, au_history_t *history) {
   *api = (au_api_t){.options = options, .buffer = buffer, .history = history};
-  au_ingest_pool_init(&api->ingests, &options->limits);
+  au_reader_pool_init(&api->readers, &options->limits);
 }
 
-void au_api_fini(au_api_t *api) { au_ingest_pool_fini(&api->ingests); }
+void au_api_fini(au_api_t *api) { au_reader_pool_fini(&api->readers); }
 
 void au_api_set_query(au_api_t *api, au_query_pool_t *query) {
   atomic_store(&api->query, query);

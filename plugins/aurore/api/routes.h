@@ -12,7 +12,7 @@
 #ifndef AURORE_API_ROUTES_H
 #define AURORE_API_ROUTES_H
 
-#include "api/ingest_pool.h"
+#include "api/reader_pool.h"
 #include "config/options.h"
 #include "database/query_pool.h"
 #include "http/answer.h"
@@ -29,7 +29,7 @@ typedef struct au_api {
   au_buffer_t *buffer;
   au_history_t *history;
   _Atomic(au_query_pool_t *) query; /* NULL: none (yet) */
-  au_ingest_pool_t ingests;
+  au_reader_pool_t readers;
 } au_api_t;
 
 /* All is borrowed until fini. "history" is NULL where no history is asked for.

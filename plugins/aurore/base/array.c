@@ -8,10 +8,7 @@
 
 #define FIRST_CAPACITY 16
 
-void *au_array_grow(void *items, size_t *capacity, size_t count,
-                    size_t item_size) {
-  if (count < *capacity)
-    return items;
+void *au_array_double(void *items, size_t *capacity, size_t item_size) {
   size_t wanted = *capacity == 0 ? FIRST_CAPACITY : *capacity * 2;
   void *moved = reallocarray(items, wanted, item_size);
   if (moved != NULL)

@@ -9,11 +9,17 @@
 
 #include <stddef.h>
 
+/* Twice the capacity, at once. */
+void *au_array_double(void *items, size_t *capacity, size_t item_size);
+
 /* Makes room for one more item after the "count" that are there. Returns the
  * array, which may have moved; "*capacity" is in items, and 0 (with NULL) at
  * first. NULL when out of memory: the array is as it was, and still the
  * caller's. */
-void *au_array_grow(void *items, size_t *capacity, size_t count,
-                    size_t item_size);
+static inline void *au_array_grow(void *items, size_t *capacity, size_t count,
+                                  size_t item_size) {
+  return count < *capacity ? items
+                           : au_array_double(items, capacity, item_size);
+}
 
 #endif

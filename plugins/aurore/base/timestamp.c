@@ -29,7 +29,7 @@
 /* Beyond any place that matters, and far from the end of int64_t. */
 #define EXPONENT_MAX INT64_C(1000000000000)
 
-static bool in_range(int64_t us) { return us >= 0 && us < END_US; }
+bool au_timestamp_is_valid(int64_t us) { return us >= 0 && us < END_US; }
 
 /* --- calendar -------------------------------------------------------------*/
 
@@ -205,7 +205,7 @@ static bool parse_iso(const char *text, size_t size, int64_t *out_us) {
       return false;
   }
   int64_t us = days * US_PER_DAY + time_us - offset_s * US_PER_S;
-  if (!in_range(us))
+  if (!au_timestamp_is_valid(us))
     return false;
   *out_us = us;
   return true;
@@ -298,7 +298,7 @@ static bool parse_epoch(const decimal_t *number, int64_t *out_us) {
     *out_us = (int64_t)millionths; /* of a second */
   else
     *out_us = (int64_t)(millionths / 1000); /* of a millisecond */
-  return in_range(*out_us);
+  return au_timestamp_is_valid(*out_us);
 }
 
 static bool is_zero(const decimal_t *number) {

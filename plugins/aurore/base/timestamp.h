@@ -10,6 +10,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Whether an event may have this time, in microseconds since 1970: that of the
+ * years 1970 to 2100 (UTC). */
+bool au_timestamp_is_valid(int64_t us);
+
 /* Reads the "timestamp" of an event given as text: an ISO 8601 date or
  * date-time, or a Unix epoch in seconds or milliseconds in decimal digits (with
  * a fraction or without).

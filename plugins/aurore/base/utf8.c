@@ -108,3 +108,17 @@ bool au_utf8_is_blank(const char *text, size_t size) {
   }
   return true;
 }
+
+void au_utf8_put_repaired(au_bytes_t *to, const char *text, size_t size,
+                          size_t max) {
+  static const char replacement[] = "\xEF\xBF\xBD"; /* U+FFFD */
+  size_t at = 0;
+  for (size_t i = 0; i < max && at < size; i++) {
+    size_t sequence = au_utf8_sequence(text + at, size - at);
+    if (sequence > 0)
+      au_bytes_put(to, text + at, sequence);
+    else
+      au_bytes_put(to, replacement, sizeof(replacement) - 1);
+    at += sequence > 0 ? sequence : 1;
+  }
+}

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
  * utf8 - what is valid UTF-8: no overlong forms, no surrogates, nothing above
- * U+10FFFF. Pure; any thread.
+ * U+10FFFF. Part of base/. Pure; any thread.
  */
 #ifndef AURORE_BASE_UTF8_H
 #define AURORE_BASE_UTF8_H
+
+#include "base/bytes.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -19,5 +21,10 @@ ptrdiff_t au_utf8_length(const char *text, size_t size);
 
 /* Whether valid UTF-8 is empty, or nothing but white space (Unicode's too). */
 bool au_utf8_is_blank(const char *text, size_t size);
+
+/* Appends the first "max" characters of the text. A byte that is not valid
+ * UTF-8 counts as one, and becomes U+FFFD. */
+void au_utf8_put_repaired(au_bytes_t *to, const char *text, size_t size,
+                          size_t max);
 
 #endif

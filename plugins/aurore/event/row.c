@@ -119,8 +119,9 @@ static void write_tuple(uint8_t *to, const au_event_t *event) {
 }
 
 /* "prefix" (NULL: none) comes before the tuple. */
-static au_status_t append(au_rows_t *rows, au_row_kind_t kind,
-                          const au_event_t *event, const au_uuid_t *prefix) {
+static inline au_status_t append(au_rows_t *rows, au_row_kind_t kind,
+                                 const au_event_t *event,
+                                 const au_uuid_t *prefix) {
   uint32_t prefix_size = prefix != NULL ? AU_ROW_PREFIX_SIZE : 0;
   uint32_t size = tuple_size(event);
   if (size == 0 || (rows->count > 0 && rows->kind != kind))

@@ -13,7 +13,7 @@
 
 #include <string.h>
 
-/* The constraints, in the order in which they are told. */
+/* The constraints, in the order in which they are reported. */
 enum {
   IS_STRING = 1U << 0,
   IS_NOT_EMPTY = 1U << 1,
@@ -42,72 +42,59 @@ static const unsigned missing[] = {IS_NOT_EMPTY | IS_PARSEABLE,
                                    IS_STRING | IS_NOT_EMPTY,
                                    IS_STRING | IS_NOT_EMPTY, 0};
 
-void au_judge_init(au_judge_t *judge, const au_limits_t *limits) {
-  *judge = (au_judge_t){.limits = limits};
-  au_metadata_init(&judge->metadata, limits);
+void au_validator_init(au_validator_t *validator, const au_limits_t *limits) {
+  *validator = (au_validator_t){.limits = limits};
+  au_metadata_init(&validator->metadata, limits);
 }
 
-void au_judge_fini(au_judge_t *judge) {
-  au_bytes_fini(&judge->service.copy);
-  au_bytes_fini(&judge->message.copy);
-  au_bytes_fini(&judge->unknown_names);
-  au_metadata_fini(&judge->metadata);
+void au_validator_fini(au_validator_t *validator) {
+  au_bytes_fini(&validator->service.copy);
+  au_bytes_fini(&validator->message.copy);
+  au_bytes_fini(&validator->unknown_names);
+  au_metadata_fini(&validator->metadata);
 }
 
-void au_judge_begin(au_judge_t *judge) {
-  memcpy(judge->failed, missing, sizeof(judge->failed));
-  memset(judge->reason, 0, sizeof(judge->reason));
-  judge->field = AU_FIELD_UNKNOWN;
-  judge->has_metadata = false;
-  judge->unknown_count = 0;
-  au_bytes_clear(&judge->unknown_names, KEEP_BYTES);
-  au_bytes_clear(&judge->service.copy, KEEP_BYTES);
-  au_bytes_clear(&judge->message.copy, KEEP_BYTES);
-  judge->metadata.json.failed = false;
+void au_validator_begin(au_validator_t *validator) {
+  memcpy(validator->failed, missing, sizeof(validator->failed));
+  memset(validator->reason, 0, sizeof(validator->reason));
+  validator->field = AU_FIELD_UNKNOWN;
+  validator->has_metadata = false;
+  validator->unknown_count = 0;
+  au_bytes_clear(&validator->unknown_names, KEEP_BYTES);
+  au_bytes_clear(&validator->service.copy, KEEP_BYTES);
+  au_bytes_clear(&validator->message.copy, KEEP_BYTES);
+  validator->metadata.json.failed = false;
 }
 
 /* --- unknown fields -------------------------------------------------------*/
 
-static au_slice_t unknown_name(const au_judge_t *judge, size_t index) {
-  size_t start = index > 0 ? judge->unknown_end[index - 1] : 0;
-  const char *names = (const char *)judge->unknown_names.data;
+static au_slice_t unknown_name(const au_validator_t *validator, size_t index) {
+  size_t start = index > 0 ? validator->unknown_end[index - 1] : 0;
+  const char *names = (const char *)validator->unknown_names.data;
   return (au_slice_t){.data = names + start,
-                      .size = judge->unknown_end[index] - start};
+                      .size = validator->unknown_end[index] - start};
 }
 
-/* The first characters of a name, valid UTF-8 whatever it was. */
-static void put_cut_name(au_bytes_t *names, const char *name, size_t size) {
-  static const char replacement[] = "\xEF\xBF\xBD"; /* U+FFFD */
-  size_t at = 0;
-  for (size_t i = 0; i < AU_UNKNOWN_NAME_MAX && at < size; i++) {
-    size_t sequence = au_utf8_sequence(name + at, size - at);
-    if (sequence > 0)
-      au_bytes_put(names, name + at, sequence);
-    else
-      au_bytes_put(names, replacement, sizeof(replacement) - 1);
-    at += sequence > 0 ? sequence : 1;
-  }
-}
-
-static void note_unknown(au_judge_t *judge, const char *name, size_t size) {
-  au_bytes_t *names = &judge->unknown_names;
-  size_t count = judge->unknown_count;
+static void note_unknown(au_validator_t *validator, const char *name,
+                         size_t size) {
+  au_bytes_t *names = &validator->unknown_names;
+  size_t count = validator->unknown_count;
   size_t start = names->size;
   if (count == AU_UNKNOWN_MAX || !au_bytes_reserve(names, 1))
     return;
-  put_cut_name(names, name, size);
+  au_utf8_put_repaired(names, name, size, AU_UNKNOWN_NAME_MAX);
   if (names->data == NULL)
     return; /* it is not, after the reserve; the analyzer cannot know */
-  judge->unknown_end[count] = names->size;
-  au_slice_t own = unknown_name(judge, count);
+  validator->unknown_end[count] = names->size;
+  au_slice_t own = unknown_name(validator, count);
   for (size_t i = 0; i < count; i++) {
-    au_slice_t known = unknown_name(judge, i);
+    au_slice_t known = unknown_name(validator, i);
     if (known.size == own.size && memcmp(known.data, own.data, own.size) == 0) {
       names->size = start; /* it came before */
       return;
     }
   }
-  judge->unknown_count++;
+  validator->unknown_count++;
 }
 
 /* --- fields ---------------------------------------------------------------*/
@@ -130,15 +117,20 @@ static au_field_t find_field(const char *name, size_t size) {
   }
 }
 
-void au_judge_key(au_judge_t *judge, const char *name, size_t size) {
-  judge->field = find_field(name, size);
-  if (judge->field == AU_FIELD_UNKNOWN)
-    note_unknown(judge, name, size);
+void au_validator_field(au_validator_t *validator, au_field_t field) {
+  validator->field = field;
 }
 
-static void judge_text(au_judge_t *judge, au_judged_text_t *to,
-                       size_t max_length, const char *text, size_t size,
-                       au_text_kind_t kind) {
+void au_validator_key(au_validator_t *validator, const char *name,
+                      size_t size) {
+  validator->field = find_field(name, size);
+  if (validator->field == AU_FIELD_UNKNOWN)
+    note_unknown(validator, name, size);
+}
+
+static void validate_text(au_validator_t *validator, au_valid_text_t *to,
+                          size_t max_length, const char *text, size_t size,
+                          au_text_kind_t kind) {
   ptrdiff_t length = 0;
   unsigned failed = 0;
   au_unstorable_t reason = au_storable_text(text, size, kind, &length);
@@ -146,11 +138,11 @@ static void judge_text(au_judge_t *judge, au_judged_text_t *to,
     failed |= IS_STORABLE;
   if (length >= 0 && (size_t)length > max_length)
     failed |= MAX_LENGTH;
-  if (judge->field == AU_FIELD_SERVICE ? au_utf8_is_blank(text, size)
-                                       : size == 0)
+  if (validator->field == AU_FIELD_SERVICE ? au_utf8_is_blank(text, size)
+                                           : size == 0)
     failed |= IS_NOT_EMPTY;
-  judge->failed[judge->field] = failed;
-  judge->reason[judge->field] = reason;
+  validator->failed[validator->field] = failed;
+  validator->reason[validator->field] = reason;
   if (failed != 0)
     return;
   to->slice = (au_slice_t){.data = text, .size = size};
@@ -162,111 +154,124 @@ static void judge_text(au_judge_t *judge, au_judged_text_t *to,
   to->slice.data = (const char *)to->copy.data;
 }
 
-static void judge_time(au_judge_t *judge, bool is_time) {
-  judge->failed[AU_FIELD_TIMESTAMP] = is_time ? 0 : IS_PARSEABLE;
+/* "is_time": occurred_at_us is that of the event. */
+static void validate_time(au_validator_t *validator, bool is_time) {
+  validator->failed[AU_FIELD_TIMESTAMP] = is_time ? 0 : IS_PARSEABLE;
 }
 
-void au_judge_string(au_judge_t *judge, const char *text, size_t size,
-                     au_text_kind_t kind) {
-  const au_limits_t *limits = judge->limits;
-  switch (judge->field) {
+void au_validator_string(au_validator_t *validator, const char *text,
+                         size_t size, au_text_kind_t kind) {
+  const au_limits_t *limits = validator->limits;
+  switch (validator->field) {
   case AU_FIELD_TIMESTAMP:
-    judge_time(judge, au_timestamp_parse(text, size, &judge->occurred_at_us));
+    validate_time(validator,
+                  au_timestamp_parse(text, size, &validator->occurred_at_us));
     if (size == 0)
-      judge->failed[AU_FIELD_TIMESTAMP] |= IS_NOT_EMPTY;
+      validator->failed[AU_FIELD_TIMESTAMP] |= IS_NOT_EMPTY;
     break;
   case AU_FIELD_SERVICE:
-    judge_text(judge, &judge->service, limits->service_max_length, text, size,
-               kind);
+    validate_text(validator, &validator->service, limits->service_max_length,
+                  text, size, kind);
     break;
   case AU_FIELD_MESSAGE:
-    judge_text(judge, &judge->message, limits->message_max_length, text, size,
-               kind);
+    validate_text(validator, &validator->message, limits->message_max_length,
+                  text, size, kind);
     break;
   case AU_FIELD_METADATA:
   case AU_FIELD_UNKNOWN:
-    au_judge_other(judge);
+    au_validator_other(validator);
     break;
   }
 }
 
-void au_judge_number(au_judge_t *judge, const char *text, size_t size) {
-  if (judge->field == AU_FIELD_TIMESTAMP)
-    judge_time(judge,
-               au_timestamp_parse_number(text, size, &judge->occurred_at_us));
+void au_validator_number(au_validator_t *validator, const char *text,
+                         size_t size) {
+  if (validator->field == AU_FIELD_TIMESTAMP)
+    validate_time(validator, au_timestamp_parse_number(
+                                 text, size, &validator->occurred_at_us));
   else
-    au_judge_other(judge);
+    au_validator_other(validator);
 }
 
-void au_judge_null(au_judge_t *judge) {
-  if (judge->field == AU_FIELD_UNKNOWN)
+void au_validator_time(au_validator_t *validator, int64_t us) {
+  if (validator->field != AU_FIELD_TIMESTAMP) {
+    au_validator_other(validator);
     return;
-  judge->failed[judge->field] = missing[judge->field];
-  judge->reason[judge->field] = AU_STORABLE;
-  if (judge->field == AU_FIELD_METADATA)
-    judge->has_metadata = false;
+  }
+  validator->occurred_at_us = us;
+  validate_time(validator, au_timestamp_is_valid(us));
 }
 
-void au_judge_other(au_judge_t *judge) {
+void au_validator_null(au_validator_t *validator) {
+  if (validator->field == AU_FIELD_UNKNOWN)
+    return;
+  validator->failed[validator->field] = missing[validator->field];
+  validator->reason[validator->field] = AU_STORABLE;
+  if (validator->field == AU_FIELD_METADATA)
+    validator->has_metadata = false;
+}
+
+void au_validator_other(au_validator_t *validator) {
   static const unsigned wrong_type[] = {IS_PARSEABLE, IS_STRING, IS_STRING,
                                         IS_OBJECT};
-  if (judge->field == AU_FIELD_UNKNOWN)
+  if (validator->field == AU_FIELD_UNKNOWN)
     return;
-  au_judge_null(judge);
-  judge->failed[judge->field] = wrong_type[judge->field];
+  au_validator_null(validator);
+  validator->failed[validator->field] = wrong_type[validator->field];
 }
 
-au_metadata_t *au_judge_object(au_judge_t *judge) {
-  if (judge->field != AU_FIELD_METADATA) {
-    au_judge_other(judge);
+au_metadata_t *au_validator_object(au_validator_t *validator) {
+  if (validator->field != AU_FIELD_METADATA) {
+    au_validator_other(validator);
     return NULL;
   }
-  judge->failed[AU_FIELD_METADATA] = 0;
-  judge->has_metadata = true;
-  au_metadata_begin(&judge->metadata);
-  return &judge->metadata;
+  validator->failed[AU_FIELD_METADATA] = 0;
+  validator->has_metadata = true;
+  au_metadata_begin(&validator->metadata);
+  return &validator->metadata;
 }
 
 /* --- the event ------------------------------------------------------------*/
 
-static void judge_metadata(au_judge_t *judge) {
-  if (!judge->has_metadata)
+static void validate_metadata(au_validator_t *validator) {
+  if (!validator->has_metadata)
     return;
-  if (judge->metadata.passed != AU_METADATA_WITHIN)
-    judge->failed[AU_FIELD_METADATA] |= IS_SIZE_VALID;
-  if (judge->metadata.unstorable != AU_STORABLE)
-    judge->failed[AU_FIELD_METADATA] |= IS_STORABLE;
-  judge->reason[AU_FIELD_METADATA] = judge->metadata.unstorable;
+  if (validator->metadata.passed != AU_METADATA_WITHIN)
+    validator->failed[AU_FIELD_METADATA] |= IS_SIZE_VALID;
+  if (validator->metadata.unstorable != AU_STORABLE)
+    validator->failed[AU_FIELD_METADATA] |= IS_STORABLE;
+  validator->reason[AU_FIELD_METADATA] = validator->metadata.unstorable;
 }
 
-au_status_t au_judge_finish(au_judge_t *judge, au_event_t *out_event) {
-  judge_metadata(judge);
-  if (judge->service.copy.failed || judge->message.copy.failed ||
-      judge->unknown_names.failed || judge->metadata.json.failed)
+au_status_t au_validator_finish(au_validator_t *validator,
+                                au_event_t *out_event) {
+  validate_metadata(validator);
+  if (validator->service.copy.failed || validator->message.copy.failed ||
+      validator->unknown_names.failed || validator->metadata.json.failed)
     return AU_NOMEM;
   unsigned failed = 0;
   for (au_field_t field = 0; field < AU_FIELD_UNKNOWN; field++)
-    failed |= judge->failed[field];
-  if (failed != 0 || judge->unknown_count > 0)
+    failed |= validator->failed[field];
+  if (failed != 0 || validator->unknown_count > 0)
     return AU_INVALID;
 
-  out_event->occurred_at_us = judge->occurred_at_us;
-  out_event->service = judge->service.slice;
-  out_event->message = judge->message.slice;
+  out_event->occurred_at_us = validator->occurred_at_us;
+  out_event->service = validator->service.slice;
+  out_event->message = validator->message.slice;
   out_event->metadata = (au_slice_t){.data = NULL, .size = 0};
-  if (judge->has_metadata)
+  if (validator->has_metadata)
     out_event->metadata =
-        (au_slice_t){.data = (const char *)judge->metadata.json.data,
-                     .size = judge->metadata.json.size};
+        (au_slice_t){.data = (const char *)validator->metadata.json.data,
+                     .size = validator->metadata.json.size};
   return AU_OK;
 }
 
 /* --- errors ---------------------------------------------------------------*/
 
-static void put_storable_text(const au_judge_t *judge, au_field_t field,
+static void put_storable_text(const au_validator_t *validator, au_field_t field,
                               au_bytes_t *json) {
   const char *name = field_name[field];
-  switch (judge->reason[field]) {
+  switch (validator->reason[field]) {
   case AU_UNSTORABLE_CHARACTER:
     au_bytes_printf(json, "%s must not contain U+0000 or half a surrogate pair",
                     name);
@@ -284,9 +289,9 @@ static void put_storable_text(const au_judge_t *judge, au_field_t field,
   }
 }
 
-static void put_size_text(const au_judge_t *judge, au_bytes_t *json) {
-  const au_limits_t *limits = judge->limits;
-  switch (judge->metadata.passed) {
+static void put_size_text(const au_validator_t *validator, au_bytes_t *json) {
+  const au_limits_t *limits = validator->limits;
+  switch (validator->metadata.passed) {
   case AU_METADATA_KEYS:
     au_bytes_printf(json, "metadata must have at most %zu keys",
                     limits->metadata_max_keys);
@@ -304,8 +309,9 @@ static void put_size_text(const au_judge_t *judge, au_bytes_t *json) {
 }
 
 /* What the value must be, for a client to read. */
-static void put_constraint_text(const au_judge_t *judge, au_field_t field,
-                                unsigned constraint, au_bytes_t *json) {
+static void put_constraint_text(const au_validator_t *validator,
+                                au_field_t field, unsigned constraint,
+                                au_bytes_t *json) {
   const char *name = field_name[field];
   switch (constraint) {
   case IS_STRING:
@@ -317,10 +323,10 @@ static void put_constraint_text(const au_judge_t *judge, au_field_t field,
   case MAX_LENGTH:
     if (field == AU_FIELD_SERVICE)
       au_bytes_printf(json, "service name must be at most %zu characters",
-                      judge->limits->service_max_length);
+                      validator->limits->service_max_length);
     else
       au_bytes_printf(json, "message must be at most %zu characters",
-                      judge->limits->message_max_length);
+                      validator->limits->message_max_length);
     break;
   case IS_PARSEABLE:
     au_bytes_put_string(json,
@@ -332,26 +338,26 @@ static void put_constraint_text(const au_judge_t *judge, au_field_t field,
     au_bytes_printf(json, "%s must be an object", name);
     break;
   case IS_SIZE_VALID:
-    put_size_text(judge, json);
+    put_size_text(validator, json);
     break;
   default:
-    put_storable_text(judge, field, json);
+    put_storable_text(validator, field, json);
     break;
   }
 }
 
-static void put_field(const au_judge_t *judge, au_field_t field,
+static void put_field(const au_validator_t *validator, au_field_t field,
                       au_bytes_t *json) {
   au_bytes_printf(json, "{\"field\":\"%s\",\"constraints\":{",
                   field_name[field]);
   bool is_first = true;
   for (unsigned i = 0; i < CONSTRAINTS; i++) {
     unsigned constraint = 1U << i;
-    if ((judge->failed[field] & constraint) == 0)
+    if ((validator->failed[field] & constraint) == 0)
       continue;
     au_bytes_printf(json, "%s\"%s\":\"", is_first ? "" : ",",
                     constraint_name[i]);
-    put_constraint_text(judge, field, constraint, json);
+    put_constraint_text(validator, field, constraint, json);
     au_bytes_put_u8(json, '"');
     is_first = false;
   }
@@ -367,24 +373,25 @@ static void put_unknown(au_slice_t name, au_bytes_t *json) {
   au_bytes_put_string(json, " should not exist\"}}");
 }
 
-void au_judge_put_errors(const au_judge_t *judge, au_bytes_t *json) {
+void au_validator_put_errors(const au_validator_t *validator,
+                             au_bytes_t *json) {
   char separator = '[';
   for (au_field_t field = 0; field < AU_FIELD_UNKNOWN; field++) {
-    if (judge->failed[field] == 0)
+    if (validator->failed[field] == 0)
       continue;
     au_bytes_put_u8(json, (uint8_t)separator);
-    put_field(judge, field, json);
+    put_field(validator, field, json);
     separator = ',';
   }
-  for (size_t i = 0; i < judge->unknown_count; i++) {
+  for (size_t i = 0; i < validator->unknown_count; i++) {
     au_bytes_put_u8(json, (uint8_t)separator);
-    put_unknown(unknown_name(judge, i), json);
+    put_unknown(unknown_name(validator, i), json);
     separator = ',';
   }
   au_bytes_put_u8(json, ']');
 }
 
-void au_judge_put_not_object(au_bytes_t *json) {
+void au_validator_put_not_object(au_bytes_t *json) {
   au_bytes_put_string(json, "[{\"field\":\"event\",\"constraints\":{"
                             "\"isObject\":\"event must be an object\"}}]");
 }

@@ -2,13 +2,15 @@
  *
  * notification - collectd's notifications as events: of the service
  * "collectd/<plugin>", with what the notification says as message, and where it
- * comes from as metadata.
+ * comes from as metadata. Part of observe/; calls event/, spool/ and those
+ * below.
  *
- * Whoever tells one may be any thread of the process, one of ours in the middle
- * of its work included, so telling only puts it into a short queue. A thread of
- * this module judges the events as those of a request are judged, and appends
- * them to the buffer. What does not fit into a limit is cut (message, service)
- * or left out (first the notification's own values, then all metadata).
+ * A notification may come from any thread of the process, also from one of ours
+ * in the middle of its work, so put only appends it to a short queue. A thread
+ * of this module validates the events as those of a request are validated, and
+ * appends them to the buffer. What does not fit into a limit is cut (message,
+ * service) or left out (first the notification's own values, then all
+ * metadata).
  *
  * Notifications that cannot be kept are counted: in events_dropped_total when
  * the buffer is full, else in events_rejected_total ("unavailable": the queue
@@ -81,7 +83,8 @@ void au_notification_stop(void);
 /* The plugins call this; all else in libaurore is hidden. */
 #pragma GCC visibility push(default)
 
-/* Takes a notification, unless it is not started. Never waits, never logs,
+/* Takes a notification; before start and after stop it does nothing. Never
+ * waits, never logs,
  * never notifies. */
 void au_notification_put(const au_notification_t *notice);
 

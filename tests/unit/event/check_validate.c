@@ -14,8 +14,8 @@
 START_TEST(an_event_becomes_a_row) {
   assert_accepted("{\"timestamp\":\"2026-01-02T12:00:00.123456Z\",\"service\":"
                   "\"auth\",\"message\":\"login\",\"metadata\":{\"a\":1}}");
-  ck_assert(ingest.is_single);
-  ck_assert_uint_eq(ingest.total, 1);
+  ck_assert(intake->is_single);
+  ck_assert_uint_eq(intake->total, 1);
   au_event_t event = event_of(0);
   ck_assert_int_eq(event.occurred_at_us, INT64_C(1767355200123456));
   assert_slice(event.service, "auth");
@@ -225,7 +225,7 @@ static const struct {
 
 START_TEST(refusals) {
   assert_refused(refused[_i].json, refused[_i].errors);
-  ck_assert(ingest.is_single);
+  ck_assert(intake->is_single);
 }
 END_TEST
 
@@ -295,15 +295,15 @@ static void put_event(const char *service, size_t service_count,
 START_TEST(lengths_count_code_points) {
   const char *character = characters[_i];
   put_event(character, 100, character, 2000);
-  ck_assert_int_eq(parse_body(), AU_INGEST_DONE);
-  ck_assert_uint_eq(ingest.rows.count, 1);
+  ck_assert_int_eq(parse_body(), AU_INTAKE_DONE);
+  ck_assert_uint_eq(intake->rows.count, 1);
   ck_assert_int_eq(
       au_utf8_length(event_of(0).service.data, event_of(0).service.size), 100);
   ck_assert_int_eq(
       au_utf8_length(event_of(0).message.data, event_of(0).message.size), 2000);
 
   put_event(character, 101, character, 2001);
-  ck_assert_int_eq(parse_body(), AU_INGEST_DONE);
+  ck_assert_int_eq(parse_body(), AU_INTAKE_DONE);
   ck_assert_str_eq(errors_of(0), "[" FIELD("service", SERVICE_LENGTH) "," FIELD(
                                      "message", MESSAGE_LENGTH) "]");
 }
@@ -313,10 +313,10 @@ START_TEST(lengths_are_those_of_the_options) {
   limits.service_max_length = 3;
   limits.message_max_length = 5;
   put_event("x", 3, "x", 5);
-  ck_assert_int_eq(parse_body(), AU_INGEST_DONE);
-  ck_assert_uint_eq(ingest.rows.count, 1);
+  ck_assert_int_eq(parse_body(), AU_INTAKE_DONE);
+  ck_assert_uint_eq(intake->rows.count, 1);
   put_event("x", 4, "x", 6);
-  ck_assert_int_eq(parse_body(), AU_INGEST_DONE);
+  ck_assert_int_eq(parse_body(), AU_INTAKE_DONE);
   ck_assert_str_eq(
       errors_of(0),
       "[" FIELD("service",
@@ -393,11 +393,11 @@ START_TEST(metadata_bytes_are_those_of_compact_json) {
                {"\\u001f", 6}, {"\\\"", 2},     {"\\ud83d\\ude00", 4}};
   const char *written = kinds[_i].written;
   put_metadata(16384, written, kinds[_i].bytes);
-  ck_assert_int_eq(parse_body(), AU_INGEST_DONE);
-  ck_assert_uint_eq(ingest.rows.count, 1);
+  ck_assert_int_eq(parse_body(), AU_INTAKE_DONE);
+  ck_assert_uint_eq(intake->rows.count, 1);
   ck_assert_uint_eq(event_of(0).metadata.size, 16384);
   put_metadata(16385, written, kinds[_i].bytes);
-  ck_assert_int_eq(parse_body(), AU_INGEST_DONE);
+  ck_assert_int_eq(parse_body(), AU_INTAKE_DONE);
   ck_assert_str_eq(errors_of(0), TOO_LARGE);
 }
 END_TEST
@@ -410,7 +410,7 @@ START_TEST(metadata_of_every_size) {
   snprintf(fields, sizeof(fields), "\"metadata\":%s", json);
   for (limits.metadata_max_bytes = 2; limits.metadata_max_bytes < 70;
        limits.metadata_max_bytes++) {
-    ck_assert_int_eq(parse(with(fields)), AU_INGEST_DONE);
+    ck_assert_int_eq(parse(with(fields)), AU_INTAKE_DONE);
     if (strlen(json) <= limits.metadata_max_bytes)
       assert_slice(event_of(0).metadata, json);
     else
@@ -456,8 +456,8 @@ START_TEST(metadata_depth_counts_objects_and_arrays) {
                   SIZE_VALID("metadata must be at most 5 levels deep")) "]");
   limits.metadata_max_depth = 0;
   assert_accepted(with("\"metadata\":{\"a\":1}"));
-  ck_assert_int_eq(parse(with("\"metadata\":{\"a\":[]}")), AU_INGEST_DONE);
-  ck_assert_uint_eq(ingest.errors_count, 1);
+  ck_assert_int_eq(parse(with("\"metadata\":{\"a\":[]}")), AU_INTAKE_DONE);
+  ck_assert_uint_eq(intake->errors_count, 1);
 }
 END_TEST
 
@@ -480,7 +480,7 @@ START_TEST(sixteen_unknown_fields_are_told) {
   for (int i = 0; i < 40; i++)
     au_bytes_printf(&body, ",\"u%02d\":[%d],\"u%02d\":0", i, i, i);
   au_bytes_put_string(&body, ",\"message\":\"m\"}");
-  ck_assert_int_eq(parse_body(), AU_INGEST_DONE);
+  ck_assert_int_eq(parse_body(), AU_INTAKE_DONE);
   size_t count = 0;
   for (const char *at = errors_of(0); (at = strstr(at, "\"field\"")) != NULL;
        at++)
@@ -499,7 +499,7 @@ START_TEST(unknown_names_are_cut_to_64_characters) {
     for (int i = 0; i < count; i++)
       au_bytes_put_string(&body, "\xF0\x9F\x98\x80");
     au_bytes_put_string(&body, "\":1}");
-    ck_assert_int_eq(parse_body(), AU_INGEST_DONE);
+    ck_assert_int_eq(parse_body(), AU_INTAKE_DONE);
     size_t shown = 0;
     for (const char *at = errors_of(0);
          (at = strstr(at, "\xF0\x9F\x98\x80")) != NULL; at++)

@@ -22,6 +22,7 @@
 #define TIME_US INT64_C(1700000000123456)
 
 static au_limits_t limits;
+static au_buffer_t *buffer;
 
 static void setup(void) {
   is_test = true;
@@ -29,7 +30,8 @@ static void setup(void) {
   au_metrics_reset();
   release_log();
   limits = (au_limits_t)AU_LIMITS_DEFAULT;
-  ck_assert_int_eq(au_notification_start(&limits, fake_buffer_open()), AU_OK);
+  buffer = fake_buffer_open();
+  ck_assert_int_eq(au_notification_start(&limits, buffer), AU_OK);
 }
 
 static void teardown(void) {
@@ -42,7 +44,8 @@ static void teardown(void) {
 static void start_again(void) {
   au_notification_stop();
   fake_buffer_close();
-  ck_assert_int_eq(au_notification_start(&limits, fake_buffer_open()), AU_OK);
+  buffer = fake_buffer_open();
+  ck_assert_int_eq(au_notification_start(&limits, buffer), AU_OK);
 }
 
 static const au_notification_t plain = {.time_us = TIME_US,
@@ -305,6 +308,8 @@ START_TEST(short_of_memory) {
   uint64_t puts = 0;
   long n = 1;
   for (bool failed = true; failed; n++) {
+    au_notification_stop(); /* and its memory with it */
+    ck_assert_int_eq(au_notification_start(&limits, buffer), AU_OK);
     fail_memory(n, 1);
     PRODUCT((au_notification_put(&notice), 0));
     puts++;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * check_ingest - request bodies: one event, arrays, NDJSON, what is not JSON,
+ * check_intake - request bodies: one event, arrays, NDJSON, what is not JSON,
  * a lot of everything, and memory that is short.
  *
  * Allocations go through wrappers (the linker's --wrap), which can fail the
@@ -38,9 +38,9 @@ void *wrap_realloc(void *data, size_t size) {
 /* --- arrays ---------------------------------------------------------------*/
 
 START_TEST(an_empty_array_has_no_events) {
-  ck_assert_int_eq(parse(" [ ] "), AU_INGEST_DONE);
-  ck_assert_uint_eq(ingest.total, 0);
-  ck_assert(!ingest.is_single);
+  ck_assert_int_eq(parse(" [ ] "), AU_INTAKE_DONE);
+  ck_assert_uint_eq(intake->total, 0);
+  ck_assert(!intake->is_single);
 }
 END_TEST
 
@@ -49,16 +49,16 @@ START_TEST(each_element_is_judged_alone) {
   au_bytes_printf(&body, ",{},1,\"x\",null,true,[],[[{}],{}]");
   au_bytes_printf(&body, ",%s", with("\"message\":\"second\""));
   au_bytes_printf(&body, ",%s]", with("\"service\":\"\""));
-  ck_assert_int_eq(parse_body(), AU_INGEST_DONE);
-  ck_assert(!ingest.is_single);
-  ck_assert_uint_eq(ingest.total, 10);
-  ck_assert_uint_eq(ingest.rows.count, 2);
+  ck_assert_int_eq(parse_body(), AU_INTAKE_DONE);
+  ck_assert(!intake->is_single);
+  ck_assert_uint_eq(intake->total, 10);
+  ck_assert_uint_eq(intake->rows.count, 2);
   assert_slice(event_of(0).message, "m");
   assert_slice(event_of(1).message, "second");
   static const size_t index[] = {1, 2, 3, 4, 5, 6, 7, 9};
-  ck_assert_uint_eq(ingest.errors_count, 8);
+  ck_assert_uint_eq(intake->errors_count, 8);
   for (size_t i = 0; i < 8; i++) {
-    ck_assert_uint_eq(ingest.errors[i].index, index[i]);
+    ck_assert_uint_eq(intake->errors[i].index, index[i]);
     if (i > 0 && i < 7)
       ck_assert_str_eq(errors_of(i), NOT_OBJECT);
   }
@@ -74,7 +74,7 @@ START_TEST(an_event_knows_nothing_of_the_one_before) {
       parse("[{\"timestamp\":0,\"service\":\"a\\n\",\"message\":\"b\\n\","
             "\"metadata\":{\"a\":1},\"x\":1},"
             "{\"timestamp\":1,\"service\":\"c\",\"message\":\"d\"},{}]"),
-      AU_INGEST_DONE);
+      AU_INTAKE_DONE);
   ck_assert_str_eq(errors_of(0), "[" UNKNOWN("x") "]");
   ck_assert_str_eq(errors_of(1), ALL_MISSING);
   assert_slice(event_of(0).service, "c");
@@ -87,10 +87,10 @@ START_TEST(the_ids_of_a_request_rise) {
   for (int i = 1; i < 1000; i++)
     au_bytes_printf(&body, ",%s", with(""));
   au_bytes_put_string(&body, "]");
-  ck_assert_int_eq(parse_body(), AU_INGEST_DONE);
-  ck_assert_uint_eq(ingest.rows.count, 1000);
+  ck_assert_int_eq(parse_body(), AU_INTAKE_DONE);
+  ck_assert_uint_eq(intake->rows.count, 1000);
   for (size_t i = 1; i < 1000; i++)
-    ck_assert_int_lt(memcmp(&ingest.ids[i - 1], &ingest.ids[i], 8), 0);
+    ck_assert_int_lt(memcmp(&intake->ids[i - 1], &intake->ids[i], 8), 0);
 }
 END_TEST
 
@@ -99,22 +99,22 @@ static const char *const scalars[] = {"1",    "-1.5e3",    "\"x\"", "true",
 
 START_TEST(a_scalar_is_an_event_that_is_not_an_object) {
   assert_refused(scalars[_i], NOT_OBJECT);
-  ck_assert(ingest.is_single);
-  ck_assert_uint_eq(ingest.total, 1);
+  ck_assert(intake->is_single);
+  ck_assert_uint_eq(intake->total, 1);
 }
 END_TEST
 
 START_TEST(no_more_than_the_limit_of_events) {
   limits.max_batch_events = 3;
-  ck_assert_int_eq(parse("[{},1,{}]"), AU_INGEST_DONE);
-  ck_assert_uint_eq(ingest.total, 3);
-  ck_assert_int_eq(parse("[{},1,{},{}]"), AU_INGEST_TOO_MANY);
-  ck_assert_int_eq(parse("[{},1,{},4]"), AU_INGEST_TOO_MANY);
-  ck_assert_int_eq(parse("[{},1,{},[]]"), AU_INGEST_TOO_MANY);
+  ck_assert_int_eq(parse("[{},1,{}]"), AU_INTAKE_DONE);
+  ck_assert_uint_eq(intake->total, 3);
+  ck_assert_int_eq(parse("[{},1,{},{}]"), AU_INTAKE_TOO_MANY);
+  ck_assert_int_eq(parse("[{},1,{},4]"), AU_INTAKE_TOO_MANY);
+  ck_assert_int_eq(parse("[{},1,{},[]]"), AU_INTAKE_TOO_MANY);
   /* At once: what follows is not even looked at. */
-  ck_assert_int_eq(parse("[{},1,{},{ nonsense"), AU_INGEST_TOO_MANY);
-  ck_assert_int_eq(parse_lines("{}\n{}\n3\n"), AU_INGEST_DONE);
-  ck_assert_int_eq(parse_lines("{}\n{}\n3\n{}"), AU_INGEST_TOO_MANY);
+  ck_assert_int_eq(parse("[{},1,{},{ nonsense"), AU_INTAKE_TOO_MANY);
+  ck_assert_int_eq(parse_lines("{}\n{}\n3\n"), AU_INTAKE_DONE);
+  ck_assert_int_eq(parse_lines("{}\n{}\n3\n{}"), AU_INTAKE_TOO_MANY);
   assert_accepted(with(""));
 }
 END_TEST
@@ -126,10 +126,10 @@ START_TEST(lines_are_events) {
   au_bytes_printf(&body, "\n \t\r\n\r\n%s\n", with("\"message\":\"\\n\""));
   au_bytes_printf(&body, "  %s  \n", with("\"message\":\"third\""));
   au_bytes_printf(&body, "%s", with("\"message\":\"last\""));
-  ck_assert_int_eq(parse_bytes(AU_INGEST_NDJSON, body.data, body.size),
-                   AU_INGEST_DONE);
-  ck_assert(!ingest.is_single);
-  ck_assert_uint_eq(ingest.rows.count, 4);
+  ck_assert_int_eq(parse_bytes(AU_FORMAT_NDJSON, body.data, body.size),
+                   AU_INTAKE_DONE);
+  ck_assert(!intake->is_single);
+  ck_assert_uint_eq(intake->rows.count, 4);
   assert_slice(event_of(1).message, "\n");
   assert_slice(event_of(2).message, "third");
   assert_slice(event_of(3).message, "last");
@@ -137,9 +137,9 @@ START_TEST(lines_are_events) {
 END_TEST
 
 START_TEST(one_line_is_not_single) {
-  ck_assert_int_eq(parse_lines(with("")), AU_INGEST_DONE);
-  ck_assert(!ingest.is_single);
-  ck_assert_uint_eq(ingest.rows.count, 1);
+  ck_assert_int_eq(parse_lines(with("")), AU_INTAKE_DONE);
+  ck_assert(!intake->is_single);
+  ck_assert_uint_eq(intake->rows.count, 1);
 }
 END_TEST
 
@@ -147,22 +147,22 @@ START_TEST(no_lines_are_no_events) {
   static const char *const empty[] = {
       "", "\n", "\r\n", " ", "\n\n \t \r\n", "\xEF\xBB\xBF", "\xEF\xBB\xBF\n"};
   for (size_t i = 0; i < sizeof(empty) / sizeof(empty[0]); i++) {
-    ck_assert_int_eq(parse_lines(empty[i]), AU_INGEST_DONE);
-    ck_assert_uint_eq(ingest.total, 0);
-    ck_assert(!ingest.is_single);
+    ck_assert_int_eq(parse_lines(empty[i]), AU_INTAKE_DONE);
+    ck_assert_uint_eq(intake->total, 0);
+    ck_assert(!intake->is_single);
   }
 }
 END_TEST
 
 START_TEST(a_line_that_is_no_object_is_refused_alone) {
   au_bytes_printf(&body, "[{},{}]\n3\n\"x\"\nnull\n%s\n[]", with(""));
-  ck_assert_int_eq(parse_bytes(AU_INGEST_NDJSON, body.data, body.size),
-                   AU_INGEST_DONE);
-  ck_assert_uint_eq(ingest.total, 6);
-  ck_assert_uint_eq(ingest.rows.count, 1);
+  ck_assert_int_eq(parse_bytes(AU_FORMAT_NDJSON, body.data, body.size),
+                   AU_INTAKE_DONE);
+  ck_assert_uint_eq(intake->total, 6);
+  ck_assert_uint_eq(intake->rows.count, 1);
   for (size_t i = 0; i < 5; i++) {
     ck_assert_str_eq(errors_of(i), NOT_OBJECT);
-    ck_assert_uint_eq(ingest.errors[i].index, i < 4 ? i : 5);
+    ck_assert_uint_eq(intake->errors[i].index, i < 4 ? i : 5);
   }
 }
 END_TEST
@@ -170,133 +170,133 @@ END_TEST
 /* --- not JSON -------------------------------------------------------------*/
 
 static const struct {
-  au_ingest_format_t format;
+  au_format_t format;
   const char *body;
   const char *message;
 } malformed[] = {
-    {AU_INGEST_JSON, "", "unexpected end of JSON at byte 0"},
-    {AU_INGEST_JSON, "  \n", "unexpected end of JSON at byte 3"},
-    {AU_INGEST_JSON, "\xEF\xBB\xBF", "unexpected end of JSON at byte 3"},
-    {AU_INGEST_JSON, "{", "unexpected end of JSON at byte 1"},
-    {AU_INGEST_JSON, "{\"a\"", "unexpected end of JSON at byte 4"},
-    {AU_INGEST_JSON, "{\"a\":", "unexpected end of JSON at byte 5"},
-    {AU_INGEST_JSON, "{\"a\":1", "unexpected end of JSON at byte 6"},
-    {AU_INGEST_JSON, "[{},", "unexpected end of JSON at byte 4"},
-    {AU_INGEST_JSON, "[1", "unexpected end of JSON at byte 2"},
-    {AU_INGEST_JSON, "\"abc", "unexpected end of JSON at byte 4"},
-    {AU_INGEST_JSON, "\"abc\\", "unexpected end of JSON at byte 5"},
-    {AU_INGEST_JSON, "\"abc\\u12", "unexpected end of JSON at byte 8"},
-    {AU_INGEST_JSON, "tru", "unexpected end of JSON at byte 3"},
-    {AU_INGEST_JSON, "-", "unexpected end of JSON at byte 1"},
-    {AU_INGEST_JSON, "1.", "unexpected end of JSON at byte 2"},
-    {AU_INGEST_JSON, "x", "unexpected character at byte 0"},
-    {AU_INGEST_JSON, "\xEF\xBB\xBFx", "unexpected character at byte 3"},
-    {AU_INGEST_JSON, "\xEF\xBB", "unexpected character at byte 0"},
-    {AU_INGEST_JSON, "\xFE\xFF", "unexpected character at byte 0"},
-    {AU_INGEST_JSON, "[\x01]", "unexpected character at byte 1"},
-    {AU_INGEST_JSON, "['a']", "unexpected character at byte 1"},
-    {AU_INGEST_JSON, "]", "unexpected character at byte 0"},
-    {AU_INGEST_JSON, "{\"a\":}", "unexpected character at byte 5"},
-    {AU_INGEST_JSON, "[1,]", "unexpected character at byte 3"},
-    {AU_INGEST_JSON, "[,1]", "unexpected character at byte 1"},
-    {AU_INGEST_JSON, "{\"a\":1,}", "expected a key in double quotes at byte 7"},
-    {AU_INGEST_JSON, "{a:1}", "unexpected character at byte 1"},
-    {AU_INGEST_JSON, "{1:2}", "expected a key in double quotes at byte 1"},
-    {AU_INGEST_JSON, "{\"a\" 1}", "expected ':' at byte 5"},
-    {AU_INGEST_JSON, "{\"a\",\"b\"}", "expected ':' at byte 4"},
-    {AU_INGEST_JSON, "{\"a\":1 \"b\\\"c\":2}", "expected ',' or '}' at byte 7"},
-    {AU_INGEST_JSON, "[1 true]", "expected ',' or ']' at byte 3"},
-    {AU_INGEST_JSON, "[\"a\" -15.0e3 ]", "expected ',' or ']' at byte 5"},
-    {AU_INGEST_JSON, "[1}", "expected ',' or ']' at byte 2"},
-    {AU_INGEST_JSON, "[nul]", "unexpected character at byte 4"},
-    {AU_INGEST_JSON, "[NaN]", "unexpected character at byte 1"},
-    {AU_INGEST_JSON, "[+1]", "unexpected character at byte 1"},
-    {AU_INGEST_JSON, "[-x]", "malformed number at byte 2"},
-    {AU_INGEST_JSON, "[1.x]", "malformed number at byte 3"},
-    {AU_INGEST_JSON, "[1e+]", "malformed number at byte 4"},
-    {AU_INGEST_JSON, "[0x10]", "unexpected character at byte 2"},
-    {AU_INGEST_JSON, "[\"a\\x\"]", "invalid escape in a string at byte 4"},
-    {AU_INGEST_JSON, "[\"\\u12g4\"]", "invalid escape in a string at byte 6"},
-    {AU_INGEST_JSON, "[\"\\ud8zz\"]", "invalid escape in a string at byte 6"},
-    {AU_INGEST_JSON, "[\"a\tb\"]", "control character in a string at byte 3"},
-    {AU_INGEST_JSON, "[1, /* no */ 2]", "unexpected character at byte 4"},
-    {AU_INGEST_JSON, "{} x", "unexpected character at byte 3"},
-    {AU_INGEST_JSON, "{}]", "unexpected character at byte 2"},
-    {AU_INGEST_JSON, "{},", "unexpected character at byte 2"},
-    {AU_INGEST_JSON, "{}{}", "more than one JSON value at byte 2"},
-    {AU_INGEST_JSON, "{}\n{}", "more than one JSON value at byte 3"},
-    {AU_INGEST_JSON, "[] []", "more than one JSON value at byte 3"},
-    {AU_INGEST_JSON, "[]{}", "more than one JSON value at byte 2"},
-    {AU_INGEST_JSON, "1 \"a\\\"b\"", "more than one JSON value at byte 2"},
-    {AU_INGEST_JSON, "nullnull", "more than one JSON value at byte 0"},
-    {AU_INGEST_JSON, "1 2", "more than one JSON value at byte 3"},
-    {AU_INGEST_JSON, "{}\f", "unexpected character at byte 2"},
-    {AU_INGEST_JSON, "[\v\f1]", "unexpected character at byte 1"},
-    {AU_INGEST_JSON, "[1\f\v]", "unexpected character at byte 2"},
-    {AU_INGEST_JSON, "{\"a\":\"\"1}", "expected ',' or '}' at byte 7"},
-    {AU_INGEST_JSON, "{\"a\": \"\" 1}", "expected ',' or '}' at byte 9"},
-    {AU_INGEST_JSON, "{\"a\":1\"\"}", "expected ',' or '}' at byte 6"},
-    {AU_INGEST_JSON, "{\"a\":1:2}", "expected ',' or '}' at byte 6"},
-    {AU_INGEST_JSON, "{\"a\":[1] 25}", "expected ',' or '}' at byte 9"},
-    {AU_INGEST_NDJSON, "{}\n{", "unexpected end of JSON at byte 4"},
-    {AU_INGEST_NDJSON, "{}\n{\n}\n", "unexpected end of JSON at byte 4"},
-    {AU_INGEST_NDJSON, "{}\r\n[\r\n", "unexpected end of JSON at byte 6"},
-    {AU_INGEST_NDJSON, "\xEF\xBB\xBF{}\nx", "unexpected character at byte 6"},
-    {AU_INGEST_NDJSON, "{}\n\"a\nb\"\n", "unexpected end of JSON at byte 5"},
-    {AU_INGEST_NDJSON, "{}\n{}{}\n",
+    {AU_FORMAT_JSON, "", "unexpected end of JSON at byte 0"},
+    {AU_FORMAT_JSON, "  \n", "unexpected end of JSON at byte 3"},
+    {AU_FORMAT_JSON, "\xEF\xBB\xBF", "unexpected end of JSON at byte 3"},
+    {AU_FORMAT_JSON, "{", "unexpected end of JSON at byte 1"},
+    {AU_FORMAT_JSON, "{\"a\"", "unexpected end of JSON at byte 4"},
+    {AU_FORMAT_JSON, "{\"a\":", "unexpected end of JSON at byte 5"},
+    {AU_FORMAT_JSON, "{\"a\":1", "unexpected end of JSON at byte 6"},
+    {AU_FORMAT_JSON, "[{},", "unexpected end of JSON at byte 4"},
+    {AU_FORMAT_JSON, "[1", "unexpected end of JSON at byte 2"},
+    {AU_FORMAT_JSON, "\"abc", "unexpected end of JSON at byte 4"},
+    {AU_FORMAT_JSON, "\"abc\\", "unexpected end of JSON at byte 5"},
+    {AU_FORMAT_JSON, "\"abc\\u12", "unexpected end of JSON at byte 8"},
+    {AU_FORMAT_JSON, "tru", "unexpected end of JSON at byte 3"},
+    {AU_FORMAT_JSON, "-", "unexpected end of JSON at byte 1"},
+    {AU_FORMAT_JSON, "1.", "unexpected end of JSON at byte 2"},
+    {AU_FORMAT_JSON, "x", "unexpected character at byte 0"},
+    {AU_FORMAT_JSON, "\xEF\xBB\xBFx", "unexpected character at byte 3"},
+    {AU_FORMAT_JSON, "\xEF\xBB", "unexpected character at byte 0"},
+    {AU_FORMAT_JSON, "\xFE\xFF", "unexpected character at byte 0"},
+    {AU_FORMAT_JSON, "[\x01]", "unexpected character at byte 1"},
+    {AU_FORMAT_JSON, "['a']", "unexpected character at byte 1"},
+    {AU_FORMAT_JSON, "]", "unexpected character at byte 0"},
+    {AU_FORMAT_JSON, "{\"a\":}", "unexpected character at byte 5"},
+    {AU_FORMAT_JSON, "[1,]", "unexpected character at byte 3"},
+    {AU_FORMAT_JSON, "[,1]", "unexpected character at byte 1"},
+    {AU_FORMAT_JSON, "{\"a\":1,}", "expected a key in double quotes at byte 7"},
+    {AU_FORMAT_JSON, "{a:1}", "unexpected character at byte 1"},
+    {AU_FORMAT_JSON, "{1:2}", "expected a key in double quotes at byte 1"},
+    {AU_FORMAT_JSON, "{\"a\" 1}", "expected ':' at byte 5"},
+    {AU_FORMAT_JSON, "{\"a\",\"b\"}", "expected ':' at byte 4"},
+    {AU_FORMAT_JSON, "{\"a\":1 \"b\\\"c\":2}", "expected ',' or '}' at byte 7"},
+    {AU_FORMAT_JSON, "[1 true]", "expected ',' or ']' at byte 3"},
+    {AU_FORMAT_JSON, "[\"a\" -15.0e3 ]", "expected ',' or ']' at byte 5"},
+    {AU_FORMAT_JSON, "[1}", "expected ',' or ']' at byte 2"},
+    {AU_FORMAT_JSON, "[nul]", "unexpected character at byte 4"},
+    {AU_FORMAT_JSON, "[NaN]", "unexpected character at byte 1"},
+    {AU_FORMAT_JSON, "[+1]", "unexpected character at byte 1"},
+    {AU_FORMAT_JSON, "[-x]", "malformed number at byte 2"},
+    {AU_FORMAT_JSON, "[1.x]", "malformed number at byte 3"},
+    {AU_FORMAT_JSON, "[1e+]", "malformed number at byte 4"},
+    {AU_FORMAT_JSON, "[0x10]", "unexpected character at byte 2"},
+    {AU_FORMAT_JSON, "[\"a\\x\"]", "invalid escape in a string at byte 4"},
+    {AU_FORMAT_JSON, "[\"\\u12g4\"]", "invalid escape in a string at byte 6"},
+    {AU_FORMAT_JSON, "[\"\\ud8zz\"]", "invalid escape in a string at byte 6"},
+    {AU_FORMAT_JSON, "[\"a\tb\"]", "control character in a string at byte 3"},
+    {AU_FORMAT_JSON, "[1, /* no */ 2]", "unexpected character at byte 4"},
+    {AU_FORMAT_JSON, "{} x", "unexpected character at byte 3"},
+    {AU_FORMAT_JSON, "{}]", "unexpected character at byte 2"},
+    {AU_FORMAT_JSON, "{},", "unexpected character at byte 2"},
+    {AU_FORMAT_JSON, "{}{}", "more than one JSON value at byte 2"},
+    {AU_FORMAT_JSON, "{}\n{}", "more than one JSON value at byte 3"},
+    {AU_FORMAT_JSON, "[] []", "more than one JSON value at byte 3"},
+    {AU_FORMAT_JSON, "[]{}", "more than one JSON value at byte 2"},
+    {AU_FORMAT_JSON, "1 \"a\\\"b\"", "more than one JSON value at byte 2"},
+    {AU_FORMAT_JSON, "nullnull", "more than one JSON value at byte 0"},
+    {AU_FORMAT_JSON, "1 2", "more than one JSON value at byte 3"},
+    {AU_FORMAT_JSON, "{}\f", "unexpected character at byte 2"},
+    {AU_FORMAT_JSON, "[\v\f1]", "unexpected character at byte 1"},
+    {AU_FORMAT_JSON, "[1\f\v]", "unexpected character at byte 2"},
+    {AU_FORMAT_JSON, "{\"a\":\"\"1}", "expected ',' or '}' at byte 7"},
+    {AU_FORMAT_JSON, "{\"a\": \"\" 1}", "expected ',' or '}' at byte 9"},
+    {AU_FORMAT_JSON, "{\"a\":1\"\"}", "expected ',' or '}' at byte 6"},
+    {AU_FORMAT_JSON, "{\"a\":1:2}", "expected ',' or '}' at byte 6"},
+    {AU_FORMAT_JSON, "{\"a\":[1] 25}", "expected ',' or '}' at byte 9"},
+    {AU_FORMAT_NDJSON, "{}\n{", "unexpected end of JSON at byte 4"},
+    {AU_FORMAT_NDJSON, "{}\n{\n}\n", "unexpected end of JSON at byte 4"},
+    {AU_FORMAT_NDJSON, "{}\r\n[\r\n", "unexpected end of JSON at byte 6"},
+    {AU_FORMAT_NDJSON, "\xEF\xBB\xBF{}\nx", "unexpected character at byte 6"},
+    {AU_FORMAT_NDJSON, "{}\n\"a\nb\"\n", "unexpected end of JSON at byte 5"},
+    {AU_FORMAT_NDJSON, "{}\n{}{}\n",
      "more than one JSON value in a line at byte 5"},
-    {AU_INGEST_NDJSON, "{} 7\n",
+    {AU_FORMAT_NDJSON, "{} 7\n",
      "more than one JSON value in a line at byte 4"},
-    {AU_INGEST_NDJSON, "{}\n{},\n{}", "unexpected character at byte 5"},
-    {AU_INGEST_NDJSON, "{}\n\f\n", "unexpected character at byte 3"},
-    {AU_INGEST_NDJSON, "{}\n\xEF\xBB\xBF{}\n",
+    {AU_FORMAT_NDJSON, "{}\n{},\n{}", "unexpected character at byte 5"},
+    {AU_FORMAT_NDJSON, "{}\n\f\n", "unexpected character at byte 3"},
+    {AU_FORMAT_NDJSON, "{}\n\xEF\xBB\xBF{}\n",
      "unexpected character at byte 3"},
 };
 
 START_TEST(malformed_bodies) {
   const char *text = malformed[_i].body;
   ck_assert_int_eq(parse_bytes(malformed[_i].format, text, strlen(text)),
-                   AU_INGEST_MALFORMED);
-  ck_assert_str_eq(ingest.message, malformed[_i].message);
+                   AU_INTAKE_MALFORMED);
+  ck_assert_str_eq(intake->message, malformed[_i].message);
   /* And it is as good as new. */
   assert_accepted(with(""));
-  ck_assert_str_eq(ingest.message, "");
+  ck_assert_str_eq(intake->message, "");
 }
 END_TEST
 
 START_TEST(a_nul_is_no_end) {
-  ck_assert_int_eq(parse_bytes(AU_INGEST_JSON, "{}\0", 3), AU_INGEST_MALFORMED);
-  ck_assert_str_eq(ingest.message, "unexpected character at byte 2");
-  ck_assert_int_eq(parse_bytes(AU_INGEST_JSON, "[\"\0\"]", 5),
-                   AU_INGEST_MALFORMED);
-  ck_assert_str_eq(ingest.message, "control character in a string at byte 2");
+  ck_assert_int_eq(parse_bytes(AU_FORMAT_JSON, "{}\0", 3), AU_INTAKE_MALFORMED);
+  ck_assert_str_eq(intake->message, "unexpected character at byte 2");
+  ck_assert_int_eq(parse_bytes(AU_FORMAT_JSON, "[\"\0\"]", 5),
+                   AU_INTAKE_MALFORMED);
+  ck_assert_str_eq(intake->message, "control character in a string at byte 2");
 }
 END_TEST
 
 START_TEST(a_body_of_no_bytes_has_no_address) {
-  ck_assert_int_eq(au_ingest_parse(&ingest, AU_INGEST_JSON, NULL, 0, NOW),
-                   AU_INGEST_MALFORMED);
-  ck_assert_int_eq(au_ingest_parse(&ingest, AU_INGEST_NDJSON, NULL, 0, NOW),
-                   AU_INGEST_DONE);
+  ck_assert_int_eq(au_reader_read(&reader, AU_FORMAT_JSON, NULL, 0, NOW),
+                   AU_INTAKE_MALFORMED);
+  ck_assert_int_eq(au_reader_read(&reader, AU_FORMAT_NDJSON, NULL, 0, NOW),
+                   AU_INTAKE_DONE);
 }
 END_TEST
 
 /* What is found wrong before the end does not count. */
 START_TEST(malformed_after_events_takes_nothing) {
   au_bytes_printf(&body, "[%s,{},%s", with(""), "x");
-  ck_assert_int_eq(parse_body(), AU_INGEST_MALFORMED);
-  ck_assert_uint_eq(ingest.rows.bytes.size, 0);
-  ck_assert_uint_eq(ingest.errors_json.size, 0);
+  ck_assert_int_eq(parse_body(), AU_INTAKE_MALFORMED);
+  ck_assert_uint_eq(intake->rows.bytes.size, 0);
+  ck_assert_uint_eq(intake->errors_json.size, 0);
 }
 END_TEST
 
 START_TEST(a_mark_of_byte_order_is_skipped) {
   au_bytes_printf(&body, "\xEF\xBB\xBF%s", with(""));
-  ck_assert_int_eq(parse_body(), AU_INGEST_DONE);
-  ck_assert_uint_eq(ingest.rows.count, 1);
-  ck_assert_int_eq(parse_bytes(AU_INGEST_NDJSON, body.data, body.size),
-                   AU_INGEST_DONE);
-  ck_assert_uint_eq(ingest.rows.count, 1);
+  ck_assert_int_eq(parse_body(), AU_INTAKE_DONE);
+  ck_assert_uint_eq(intake->rows.count, 1);
+  ck_assert_int_eq(parse_bytes(AU_FORMAT_NDJSON, body.data, body.size),
+                   AU_INTAKE_DONE);
+  ck_assert_uint_eq(intake->rows.count, 1);
 }
 END_TEST
 
@@ -322,17 +322,17 @@ static void put_million(const char *before, const char *open,
 
 START_TEST(a_million_brackets) {
   put_million("", "[", "", "", "");
-  ck_assert_int_eq(parse_body(), AU_INGEST_MALFORMED);
+  ck_assert_int_eq(parse_body(), AU_INTAKE_MALFORMED);
   put_million("", "[", "", "]", "");
-  ck_assert_int_eq(parse_body(), AU_INGEST_DONE);
+  ck_assert_int_eq(parse_body(), AU_INTAKE_DONE);
   ck_assert_str_eq(errors_of(0), NOT_OBJECT);
   put_million("", "{\"a\":", "1", "}", "");
-  ck_assert_int_eq(parse_body(), AU_INGEST_DONE);
-  ck_assert_uint_eq(ingest.errors_count, 1);
+  ck_assert_int_eq(parse_body(), AU_INTAKE_DONE);
+  ck_assert_uint_eq(intake->errors_count, 1);
   put_million("{\"timestamp\":0,\"service\":\"s\",\"message\":\"m\","
               "\"metadata\":{\"a\":",
               "[", "", "]", "}}");
-  ck_assert_int_eq(parse_body(), AU_INGEST_DONE);
+  ck_assert_int_eq(parse_body(), AU_INTAKE_DONE);
   ck_assert_str_eq(
       errors_of(0),
       "[" FIELD("metadata",
@@ -340,8 +340,8 @@ START_TEST(a_million_brackets) {
   put_million("{\"timestamp\":0,\"service\":\"s\",\"message\":\"m\","
               "\"metadata\":{\"a\":",
               "{\"a\":", "1", "}", "}}");
-  ck_assert_int_eq(parse_body(), AU_INGEST_DONE);
-  ck_assert_uint_eq(ingest.errors_count, 1);
+  ck_assert_int_eq(parse_body(), AU_INTAKE_DONE);
+  ck_assert_uint_eq(intake->errors_count, 1);
   assert_accepted(with(""));
 }
 END_TEST
@@ -351,14 +351,14 @@ END_TEST
 START_TEST(memory_is_bounded) {
   put_million("{\"timestamp\":0,\"service\":\"", "\\n", "\",\"message\":\"\\n",
               "x", "\",\"metadata\":{\"a\":\"\\n\"}}");
-  ck_assert_int_eq(parse_body(), AU_INGEST_DONE);
+  ck_assert_int_eq(parse_body(), AU_INTAKE_DONE);
   ck_assert_str_eq(
       errors_of(0),
       "[" FIELD("service", NOT_EMPTY("service") "," SERVICE_LENGTH) "," FIELD(
           "message", MESSAGE_LENGTH) "]");
   put_million("[{\"metadata\":{\"k\":[", "1,", "\"\\n", "y", "\"]}}]");
-  ck_assert_int_eq(parse_body(), AU_INGEST_DONE);
-  ck_assert_uint_eq(ingest.errors_count, 1);
+  ck_assert_int_eq(parse_body(), AU_INTAKE_DONE);
+  ck_assert_uint_eq(intake->errors_count, 1);
 
   limits.max_batch_events = MILLION;
   au_bytes_clear(&body, 0);
@@ -368,15 +368,15 @@ START_TEST(memory_is_bounded) {
   for (int i = 0; i < 10000; i++)
     au_bytes_printf(&body, ",%s", with(""));
   au_bytes_put_string(&body, "]");
-  ck_assert_int_eq(parse_body(), AU_INGEST_DONE);
-  ck_assert_uint_eq(ingest.rows.count, 10000);
-  ck_assert_uint_eq(ingest.errors_count, 20001);
+  ck_assert_int_eq(parse_body(), AU_INTAKE_DONE);
+  ck_assert_uint_eq(intake->rows.count, 10000);
+  ck_assert_uint_eq(intake->errors_count, 20001);
   assert_accepted(with(""));
-  ck_assert_uint_le(ingest.rows.bytes.capacity +
-                        ingest.rows.capacity * sizeof(uint32_t) +
-                        ingest.ids_capacity * sizeof(au_uuid_t) +
-                        ingest.errors_json.capacity +
-                        ingest.errors_capacity * sizeof(au_ingest_error_t),
+  ck_assert_uint_le(intake->rows.bytes.capacity +
+                        intake->rows.capacity * sizeof(uint32_t) +
+                        intake->ids_capacity * sizeof(au_uuid_t) +
+                        intake->errors_json.capacity +
+                        intake->errors_capacity * sizeof(au_intake_error_t),
                     256U << 10);
 }
 END_TEST
@@ -394,44 +394,44 @@ START_TEST(short_memory_is_told) {
   au_bytes_put_string(&body, "]");
   long failures = 0;
   for (long n = 0;; n++) {
-    au_ingest_fini(&ingest);
-    ck_assert_int_eq(au_ingest_init(&ingest, &limits), AU_OK);
+    au_reader_fini(&reader);
+    ck_assert_int_eq(au_reader_init(&reader, &limits), AU_OK);
     fail_in = n;
-    au_ingest_result_t result = au_ingest_parse(
-        &ingest, AU_INGEST_JSON, (const char *)body.data, body.size, NOW);
+    au_intake_result_t result = au_reader_read(
+        &reader, AU_FORMAT_JSON, (const char *)body.data, body.size, NOW);
     bool was_enough = fail_in >= 0;
     fail_in = -1;
     if (was_enough) {
-      ck_assert_int_eq(result, AU_INGEST_DONE);
+      ck_assert_int_eq(result, AU_INTAKE_DONE);
       break;
     }
     /* The pool of random bytes is the one thing that can be done without. */
-    if (result != AU_INGEST_DONE) {
-      ck_assert_int_eq(result, AU_INGEST_NOMEM);
-      ck_assert_uint_eq(ingest.total + ingest.rows.count, 0);
+    if (result != AU_INTAKE_DONE) {
+      ck_assert_int_eq(result, AU_INTAKE_NOMEM);
+      ck_assert_uint_eq(intake->total + intake->rows.count, 0);
       failures++;
     }
-    ck_assert_int_eq(parse_body(), AU_INGEST_DONE);
-    ck_assert_uint_eq(ingest.rows.count, 101);
-    ck_assert_uint_eq(ingest.errors_count, 103);
+    ck_assert_int_eq(parse_body(), AU_INTAKE_DONE);
+    ck_assert_uint_eq(intake->rows.count, 101);
+    ck_assert_uint_eq(intake->errors_count, 103);
   }
   ck_assert_int_gt(failures, 15);
 }
 END_TEST
 
 START_TEST(short_memory_at_the_start_is_told) {
-  au_ingest_t other;
+  au_reader_t other;
   long n = 0;
   for (;; n++) {
     fail_in = n;
-    au_status_t status = au_ingest_init(&other, &limits);
+    au_status_t status = au_reader_init(&other, &limits);
     fail_in = -1;
     if (status == AU_OK)
       break;
     ck_assert_int_eq(status, AU_NOMEM);
   }
   ck_assert_int_ge(n, 2);
-  au_ingest_fini(&other);
+  au_reader_fini(&other);
 }
 END_TEST
 
@@ -439,16 +439,16 @@ END_TEST
 START_TEST(short_memory_while_explaining) {
   for (long n = 0; n < 30; n++) {
     fail_in = n;
-    au_ingest_result_t result =
-        au_ingest_parse(&ingest, AU_INGEST_JSON, "[1 2]", 5, NOW);
+    au_intake_result_t result =
+        au_reader_read(&reader, AU_FORMAT_JSON, "[1 2]", 5, NOW);
     fail_in = -1;
-    if (result == AU_INGEST_MALFORMED)
-      ck_assert_ptr_nonnull(strstr(ingest.message, " at byte 3"));
+    if (result == AU_INTAKE_MALFORMED)
+      ck_assert_ptr_nonnull(strstr(intake->message, " at byte 3"));
     else
-      ck_assert_int_eq(result, AU_INGEST_NOMEM);
+      ck_assert_int_eq(result, AU_INTAKE_NOMEM);
   }
-  ck_assert_int_eq(parse("[1 2]"), AU_INGEST_MALFORMED);
-  ck_assert_str_eq(ingest.message, "expected ',' or ']' at byte 3");
+  ck_assert_int_eq(parse("[1 2]"), AU_INTAKE_MALFORMED);
+  ck_assert_str_eq(intake->message, "expected ',' or ']' at byte 3");
 }
 END_TEST
 
@@ -482,4 +482,4 @@ static void add_cases(Suite *suite) {
   tcase_add_test(memory, short_memory_while_explaining);
 }
 
-int main(void) { return run_suite("ingest", add_cases); }
+int main(void) { return run_suite("intake", add_cases); }

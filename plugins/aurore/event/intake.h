@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * intake - the events of one request: each is taken field by field, validated,
+ * and either encoded at once as a row for the spool or refused with a list of
+ * errors. Part of event/; calls base/.
+ *
+ * What reads a request (a grammar: json.h, ndjson.h; or a program that has the
+ * values already: observe/notification.c) pushes into it:
+ *
+ *   au_intake_begin
+ *     for each event:
+ *       au_intake_begin_event
+ *         au_validator_key or _field, then _string, _number, _time ... on
+ *         intake->event (validate.h); metadata goes into its recorder
+ *         (metadata.h)
+ *       au_intake_end_event
+ *     or, for something that is no event: au_intake_refuse_value
+ *
+ * To add an input format: a grammar of its own beside json.[ch], and a line in
+ * reader.[ch].
+ *
+ * Threads: one at a time per au_intake_t; reuse one per thread or request.
+ * Ownership: all memory belongs to the au_intake_t.
+ */
+#ifndef AURORE_EVENT_INTAKE_H
+#define AURORE_EVENT_INTAKE_H
+
+#include "event/event.h"
+#include "event/row.h"
+#include "event/validate.h"
+
+typedef enum au_intake_result {
+  AU_INTAKE_DONE,
+  AU_INTAKE_MALFORMED, /* not what the grammar reads; see "message" */
+  AU_INTAKE_TOO_MANY,  /* more than max_batch_events */
+  AU_INTAKE_NOMEM
+} au_intake_result_t;
+
+/* Errors of one refused event, as finished JSON: the array
+ * [{"field":"service","constraints":{"maxLength":"..."}}]. */
+typedef struct au_intake_error {
+  size_t index;  /* of the event in the request */
+  size_t offset; /* of the JSON in au_intake_t.errors_json */
+  size_t size;
+} au_intake_error_t;
+
+typedef struct au_intake {
+  const au_limits_t *limits; /* borrowed */
+  /* Results since au_intake_begin. */
+  bool is_single; /* set by the grammar: the request is one event, not a list */
+  size_t total;   /* events; accepted + refused */
+  au_rows_t rows; /* of the accepted events, in order */
+  au_uuid_t *ids; /* of the accepted events, rows.count of them */
+  size_t ids_capacity;
+  au_bytes_t errors_json;
+  au_intake_error_t *errors; /* the refused events, by rising index */
+  size_t errors_count;
+  size_t errors_capacity;
+  char message[256]; /* for AU_INTAKE_MALFORMED: valid UTF-8, no quotes of the
+                        body */
+  /* For whoever pushes. */
+  au_validator_t event;
+  int64_t now_us; /* the accept time of each event */
+} au_intake_t;
+
+/* "limits" is borrowed until fini. */
+void au_intake_init(au_intake_t *intake, const au_limits_t *limits);
+void au_intake_fini(au_intake_t *intake);
+
+/* A request begins: forgets the last one, and gives back what a huge one has
+ * grown. "now_us" (wall clock) becomes the accept time of each event. */
+void au_intake_begin(au_intake_t *intake, int64_t now_us);
+
+/* The request is refused as a whole: nothing of it may be taken. */
+void au_intake_discard(au_intake_t *intake);
+
+/* An event begins. AU_INTAKE_DONE, or AU_INTAKE_TOO_MANY. */
+AU_MUST_CHECK au_intake_result_t au_intake_begin_event(au_intake_t *intake);
+
+/* The event has ended: it is in "rows", or its errors are in "errors".
+ * AU_INTAKE_DONE, or AU_INTAKE_NOMEM. */
+AU_MUST_CHECK au_intake_result_t au_intake_end_event(au_intake_t *intake);
+
+/* Something that is no event is where an event should be: it is refused like
+ * one. AU_INTAKE_DONE, AU_INTAKE_TOO_MANY or AU_INTAKE_NOMEM. */
+AU_MUST_CHECK au_intake_result_t au_intake_refuse_value(au_intake_t *intake);
+
+/* Sets "message", "what" at that byte of the body, and returns
+ * AU_INTAKE_MALFORMED. */
+au_intake_result_t au_intake_malformed(au_intake_t *intake, const char *what,
+                                       size_t byte);
+
+#endif

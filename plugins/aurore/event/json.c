@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * json - see event/json.h. The callbacks of the parser, which know where in the
+ * text they are.
+ *
+ *   top ──{──► event ──"metadata": {──► metadata
+ *    │[          │ a value that is an object or an array where none may be
+ *    ▼           ▼
+ *   array ──[──► skipped
+ *
+ * From "skipped" the way leads back to where it came from.
+ */
+#include "event/json.h"
+
+#include "base/json_parser.h"
+#include "event/storable.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Kept from request to request. */
+#define KEEP_BYTES ((size_t)32 << 10)
+
+/* Ends a number at the end of the body, and shows a string without an end. */
+static const char END[] = "\n";
+
+static const char BOM[] = "\xEF\xBB\xBF";
+#define BOM_SIZE 3
+
+typedef enum place {
+  PLACE_TOP,      /* outside of every value */
+  PLACE_ARRAY,    /* in the array of events */
+  PLACE_EVENT,    /* in an event, not in one of its values */
+  PLACE_METADATA, /* in its metadata */
+  PLACE_SKIPPED   /* in a value that has been refused as a whole */
+} place_t;
+
+struct au_json_reader {
+  au_intake_t *intake;
+  au_validator_t *event;   /* the intake's */
+  au_metadata_t *metadata; /* the event's */
+  au_json_parser_t *parser;
+  au_bytes_t copy; /* of a body with lone surrogates */
+
+  /* The body that is open. */
+  const char *body;
+  size_t size;
+  au_json_shape_t shape;
+
+  /* The value that is being read. */
+  place_t place;
+  place_t home;              /* where events are: top or array */
+  place_t outer;             /* where "skipped" leads back to */
+  size_t skipped_level;      /* brackets open in what is skipped */
+  bool has_value;            /* of the body, or of the line */
+  au_intake_result_t result; /* why a callback has canceled */
+};
+
+/* --- places ---------------------------------------------------------------*/
+
+/* What a callback returns for the result of a push. */
+static int go_on(au_json_reader_t *reader, au_intake_result_t result) {
+  reader->result = result;
+  return result == AU_INTAKE_DONE;
+}
+
+/* A value begins outside of every event. */
+static int admit_value(au_json_reader_t *reader) {
+  if (reader->place != PLACE_TOP)
+    return 1;
+  /* One body, or one line, is one value. */
+  if (reader->has_value)
+    return go_on(reader, AU_INTAKE_MALFORMED);
+  reader->has_value = true;
+  return 1;
+}
+
+/* The same, and the value is an event, or should be. */
+static int admit_event(au_json_reader_t *reader) {
+  if (reader->place == PLACE_TOP && reader->shape == AU_JSON_BODY &&
+      !reader->has_value)
+    reader->intake->is_single = true;
+  return admit_value(reader);
+}
+
+/* A value that is not an object is where an event should be. */
+static int refuse_value(au_json_reader_t *reader) {
+  return admit_event(reader) != 0
+             ? go_on(reader, au_intake_refuse_value(reader->intake))
+             : 0;
+}
+
+static int skip(au_json_reader_t *reader) {
+  reader->outer = reader->place;
+  reader->place = PLACE_SKIPPED;
+  reader->skipped_level = 1;
+  return 1;
+}
+
+static int end_skipped(au_json_reader_t *reader) {
+  if (--reader->skipped_level == 0)
+    reader->place = reader->outer;
+  return 1;
+}
+
+/* --- callbacks ------------------------------------------------------------*/
+
+/* A string without escapes is in the body, see base/json_parser.h. */
+static au_text_kind_t kind_of(const au_json_reader_t *reader,
+                              const unsigned char *text) {
+  uintptr_t offset = (uintptr_t)text - (uintptr_t)reader->body;
+  return offset < reader->size ? AU_TEXT_PLAIN : AU_TEXT_DECODED;
+}
+
+static int on_literal(au_json_reader_t *reader, const char *text) {
+  switch (reader->place) {
+  case PLACE_TOP:
+  case PLACE_ARRAY:
+    return refuse_value(reader);
+  case PLACE_EVENT:
+    if (text[0] == 'n')
+      au_validator_null(reader->event);
+    else
+      au_validator_other(reader->event);
+    break;
+  case PLACE_METADATA:
+    au_metadata_literal(reader->metadata, text);
+    break;
+  case PLACE_SKIPPED:
+    break;
+  }
+  return 1;
+}
+
+static int on_null(void *context) { return on_literal(context, "null"); }
+
+static int on_boolean(void *context, int value) {
+  return on_literal(context, value != 0 ? "true" : "false");
+}
+
+static int on_number(void *context, const char *text, size_t size) {
+  au_json_reader_t *reader = context;
+  switch (reader->place) {
+  case PLACE_TOP:
+  case PLACE_ARRAY:
+    return refuse_value(reader);
+  case PLACE_EVENT:
+    au_validator_number(reader->event, text, size);
+    break;
+  case PLACE_METADATA:
+    au_metadata_number(reader->metadata, text, size);
+    break;
+  case PLACE_SKIPPED:
+    break;
+  }
+  return 1;
+}
+
+static int on_string(void *context, const unsigned char *data, size_t size) {
+  au_json_reader_t *reader = context;
+  const char *text = (const char *)data;
+  switch (reader->place) {
+  case PLACE_TOP:
+  case PLACE_ARRAY:
+    return refuse_value(reader);
+  case PLACE_EVENT:
+    au_validator_string(reader->event, text, size, kind_of(reader, data));
+    break;
+  case PLACE_METADATA:
+    au_metadata_string(reader->metadata, text, size, kind_of(reader, data));
+    break;
+  case PLACE_SKIPPED:
+    break;
+  }
+  return 1;
+}
+
+static int on_map_key(void *context, const unsigned char *data, size_t size) {
+  au_json_reader_t *reader = context;
+  const char *text = (const char *)data;
+  if (reader->place == PLACE_EVENT)
+    au_validator_key(reader->event, text, size);
+  else if (reader->place == PLACE_METADATA)
+    au_metadata_key(reader->metadata, text, size, kind_of(reader, data));
+  return 1;
+}
+
+static int on_start_map(void *context) {
+  au_json_reader_t *reader = context;
+  switch (reader->place) {
+  case PLACE_TOP:
+  case PLACE_ARRAY:
+    if (admit_event(reader) == 0)
+      return 0;
+    reader->place = PLACE_EVENT;
+    return go_on(reader, au_intake_begin_event(reader->intake));
+  case PLACE_EVENT:
+    if (au_validator_object(reader->event) == NULL)
+      return skip(reader);
+    reader->place = PLACE_METADATA;
+    break;
+  case PLACE_METADATA:
+    au_metadata_open(reader->metadata, '{');
+    break;
+  case PLACE_SKIPPED:
+    reader->skipped_level++;
+    break;
+  }
+  return 1;
+}
+
+static int on_end_map(void *context) {
+  au_json_reader_t *reader = context;
+  switch (reader->place) {
+  case PLACE_EVENT:
+    reader->place = reader->home;
+    return go_on(reader, au_intake_end_event(reader->intake));
+  case PLACE_METADATA:
+    if (reader->metadata->level > 0) {
+      au_metadata_close(reader->metadata, '}');
+      break;
+    }
+    au_metadata_end(reader->metadata);
+    reader->place = PLACE_EVENT;
+    break;
+  case PLACE_SKIPPED:
+    return end_skipped(reader);
+  case PLACE_TOP:
+  case PLACE_ARRAY:
+    break; /* no object is open there */
+  }
+  return 1;
+}
+
+static int on_start_array(void *context) {
+  au_json_reader_t *reader = context;
+  switch (reader->place) {
+  case PLACE_TOP:
+    if (reader->shape == AU_JSON_BODY) {
+      int is_admitted = admit_value(reader);
+      reader->home = reader->place = PLACE_ARRAY;
+      return is_admitted;
+    }
+    return refuse_value(reader) != 0 ? skip(reader) : 0;
+  case PLACE_ARRAY:
+    return refuse_value(reader) != 0 ? skip(reader) : 0;
+  case PLACE_EVENT:
+    au_validator_other(reader->event);
+    return skip(reader);
+  case PLACE_METADATA:
+    au_metadata_open(reader->metadata, '[');
+    break;
+  case PLACE_SKIPPED:
+    reader->skipped_level++;
+    break;
+  }
+  return 1;
+}
+
+static int on_end_array(void *context) {
+  au_json_reader_t *reader = context;
+  switch (reader->place) {
+  case PLACE_ARRAY:
+    reader->place = PLACE_TOP;
+    break;
+  case PLACE_METADATA:
+    au_metadata_close(reader->metadata, ']');
+    break;
+  case PLACE_SKIPPED:
+    return end_skipped(reader);
+  case PLACE_TOP:
+  case PLACE_EVENT:
+    break; /* no array is open there */
+  }
+  return 1;
+}
+
+static const yajl_callbacks callbacks = {.yajl_null = on_null,
+                                         .yajl_boolean = on_boolean,
+                                         .yajl_number = on_number,
+                                         .yajl_string = on_string,
+                                         .yajl_start_map = on_start_map,
+                                         .yajl_map_key = on_map_key,
+                                         .yajl_end_map = on_end_map,
+                                         .yajl_start_array = on_start_array,
+                                         .yajl_end_array = on_end_array};
+
+/* --- bodies ---------------------------------------------------------------*/
+
+/* What it means that the parser has stopped in the piece of the body from
+ * "start" on. */
+static au_intake_result_t explain(au_json_reader_t *reader,
+                                  au_json_result_t json, size_t start,
+                                  size_t size) {
+  if (json == AU_JSON_NOMEM)
+    return AU_INTAKE_NOMEM;
+  if (json == AU_JSON_CANCELED && reader->result != AU_INTAKE_MALFORMED)
+    return reader->result;
+  size_t offset = 0;
+  const char *what = au_json_parser_explain(
+      reader->parser, reader->body + start, size, &offset);
+  if (json == AU_JSON_CANCELED)
+    what = reader->shape == AU_JSON_BODY ? "more than one JSON value"
+                                         : "more than one JSON value in a line";
+  return au_intake_malformed(reader->intake, what, start + offset);
+}
+
+/* YAJL takes \f and \v for white space, JSON does not. Neither may be in a
+ * string. The first of them, or SIZE_MAX. */
+static size_t find_false_space(const char *body, size_t size) {
+  const char *feed = memchr(body, '\f', size);
+  size_t before = feed != NULL ? (size_t)(feed - body) : size;
+  const char *tab = memchr(body, '\v', before);
+  if (tab != NULL)
+    return (size_t)(tab - body);
+  return feed != NULL ? before : SIZE_MAX;
+}
+
+au_intake_result_t au_json_read_value(au_json_reader_t *reader, size_t start,
+                                      size_t size) {
+  reader->has_value = false;
+  reader->place = reader->home = PLACE_TOP;
+  reader->result = AU_INTAKE_DONE;
+  const char *piece = reader->body + start;
+  au_json_result_t json = au_json_parser_feed(reader->parser, piece, size);
+  if (json != AU_JSON_OK)
+    return explain(reader, json, start, size);
+  json = au_json_parser_feed(reader->parser, END, sizeof(END) - 1);
+  if (json == AU_JSON_CANCELED || json == AU_JSON_NOMEM)
+    return explain(reader, json, start + size, 0);
+  if (json != AU_JSON_OK || !reader->has_value || reader->place != PLACE_TOP)
+    return au_intake_malformed(reader->intake, "unexpected end of JSON",
+                               start + size);
+  return AU_INTAKE_DONE;
+}
+
+/* A mark of byte order is no JSON, but editors and spreadsheets put one. */
+static size_t bom_size(const char *body, size_t size) {
+  return size >= BOM_SIZE && memcmp(body, BOM, BOM_SIZE) == 0 ? BOM_SIZE : 0;
+}
+
+/* --- the interface --------------------------------------------------------*/
+
+au_json_reader_t *au_json_reader_create(au_intake_t *intake) {
+  au_json_reader_t *reader = calloc(1, sizeof(*reader));
+  if (reader == NULL)
+    return NULL;
+  reader->intake = intake;
+  reader->event = &intake->event;
+  reader->metadata = &intake->event.metadata;
+  reader->parser = au_json_parser_create(&callbacks, reader);
+  if (reader->parser == NULL) {
+    free(reader);
+    return NULL;
+  }
+  return reader;
+}
+
+void au_json_reader_destroy(au_json_reader_t *reader) {
+  if (reader == NULL)
+    return;
+  au_json_parser_destroy(reader->parser);
+  au_bytes_fini(&reader->copy);
+  free(reader);
+}
+
+au_intake_result_t au_json_open(au_json_reader_t *reader, au_json_shape_t shape,
+                                const char *body, size_t size,
+                                size_t *out_start) {
+  au_bytes_clear(&reader->copy, KEEP_BYTES);
+  if (!au_storable_mark_surrogates(body, size, &reader->copy))
+    return AU_INTAKE_NOMEM;
+  bool is_marked = reader->copy.size > 0;
+  reader->body = is_marked ? (const char *)reader->copy.data : body;
+  reader->size = size;
+  reader->shape = shape;
+  *out_start = bom_size(body, size);
+  size_t false_space = find_false_space(body, size);
+  return false_space == SIZE_MAX
+             ? AU_INTAKE_DONE
+             : au_intake_malformed(reader->intake, "unexpected character",
+                                   false_space);
+}
+
+au_intake_result_t au_json_close(au_json_reader_t *reader,
+                                 au_intake_result_t result) {
+  if (result == AU_INTAKE_DONE)
+    au_json_parser_finish(reader->parser);
+  else
+    au_json_parser_reset(reader->parser);
+  reader->body = NULL;
+  return result;
+}
+
+au_intake_result_t au_json_read(au_json_reader_t *reader, const char *body,
+                                size_t size) {
+  size_t start = 0;
+  au_intake_result_t result =
+      au_json_open(reader, AU_JSON_BODY, body, size, &start);
+  if (result == AU_INTAKE_DONE)
+    result = au_json_read_value(reader, start, size - start);
+  return au_json_close(reader, result);
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * json - the grammar of JSON: one object, or an array of objects, each of which
+ * is an event. YAJL (base/json_parser.h) reads the text once. Part of event/;
+ * calls intake and base/.
+ *
+ * Threads: one at a time per reader. Ownership: the reader owns its memory; the
+ * intake is borrowed until destroy, a body for the call.
+ */
+#ifndef AURORE_EVENT_JSON_H
+#define AURORE_EVENT_JSON_H
+
+#include "event/intake.h"
+
+typedef struct au_json_reader au_json_reader_t;
+
+/* NULL when out of memory. */
+au_json_reader_t *au_json_reader_create(au_intake_t *intake);
+void au_json_reader_destroy(au_json_reader_t *reader);
+
+/* Pushes the events of the body. After anything but AU_INTAKE_DONE the intake
+ * holds some of them. */
+AU_MUST_CHECK au_intake_result_t au_json_read(au_json_reader_t *reader,
+                                              const char *body, size_t size);
+
+/* The steps of which it is made, for grammars that are made of JSON values:
+ * open the body; read values of it; close it, whatever the result. */
+
+typedef enum au_json_shape {
+  AU_JSON_BODY, /* one event, or an array of events */
+  AU_JSON_LINE  /* one event */
+} au_json_shape_t;
+
+/* "out_start" is where the first value begins, at the earliest. */
+AU_MUST_CHECK au_intake_result_t au_json_open(au_json_reader_t *reader,
+                                              au_json_shape_t shape,
+                                              const char *body, size_t size,
+                                              size_t *out_start);
+
+/* Reads the one value that is in "size" bytes of the body from "start" on. */
+AU_MUST_CHECK au_intake_result_t au_json_read_value(au_json_reader_t *reader,
+                                                    size_t start, size_t size);
+
+/* Returns "result". */
+au_intake_result_t au_json_close(au_json_reader_t *reader,
+                                 au_intake_result_t result);
+
+#endif

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * ndjson - the grammar of NDJSON: one JSON object a line, each of which is an
+ * event; blank lines are skipped. Part of event/; calls json.
+ */
+#ifndef AURORE_EVENT_NDJSON_H
+#define AURORE_EVENT_NDJSON_H
+
+#include "event/json.h"
+
+/* As au_json_read. */
+AU_MUST_CHECK au_intake_result_t au_ndjson_read(au_json_reader_t *reader,
+                                                const char *body, size_t size);
+
+#endif

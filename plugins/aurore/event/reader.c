@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * reader - see event/reader.h.
+ */
+#include "event/reader.h"
+
+#include "event/json.h"
+#include "event/ndjson.h"
+
+au_status_t au_reader_init(au_reader_t *reader, const au_limits_t *limits) {
+  au_intake_init(&reader->intake, limits);
+  reader->json = au_json_reader_create(&reader->intake);
+  return reader->json != NULL ? AU_OK : AU_NOMEM;
+}
+
+void au_reader_fini(au_reader_t *reader) {
+  au_json_reader_destroy(reader->json);
+  reader->json = NULL;
+  au_intake_fini(&reader->intake);
+}
+
+static au_intake_result_t read_body(au_reader_t *reader, au_format_t format,
+                                    const char *body, size_t size) {
+  switch (format) {
+  case AU_FORMAT_NDJSON:
+    return au_ndjson_read(reader->json, body, size);
+  case AU_FORMAT_JSON:
+  default:
+    return au_json_read(reader->json, body, size);
+  }
+}
+
+au_intake_result_t au_reader_read(au_reader_t *reader, au_format_t format,
+                                  const char *body, size_t size,
+                                  int64_t now_us) {
+  au_intake_begin(&reader->intake, now_us);
+  au_intake_result_t result =
+      read_body(reader, format, size > 0 ? body : "", size);
+  if (result != AU_INTAKE_DONE)
+    au_intake_discard(&reader->intake);
+  return result;
+}

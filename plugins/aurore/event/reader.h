@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * reader - a request body, in one of the input formats, into validated events:
+ * an intake and the grammars that push into it. Part of event/; calls the
+ * grammars and intake.
+ *
+ * Threads: one at a time per au_reader_t; reuse one per thread or request.
+ * Ownership: all memory belongs to the au_reader_t.
+ */
+#ifndef AURORE_EVENT_READER_H
+#define AURORE_EVENT_READER_H
+
+#include "event/intake.h"
+
+typedef enum au_format {
+  AU_FORMAT_JSON,  /* one object, or an array of objects */
+  AU_FORMAT_NDJSON /* one object a line; blank lines are skipped */
+} au_format_t;
+
+typedef struct au_reader {
+  au_intake_t intake;          /* the results of the last read */
+  struct au_json_reader *json; /* private */
+} au_reader_t;
+
+/* "limits" is borrowed until fini. AU_NOMEM: nothing is held. The reader must
+ * not be moved. */
+AU_MUST_CHECK au_status_t au_reader_init(au_reader_t *reader,
+                                         const au_limits_t *limits);
+void au_reader_fini(au_reader_t *reader);
+
+/* Validates every event of the body (borrowed for the call; may be NULL when it
+ * is empty). "now_us" (wall clock) becomes the accept time of each. After
+ * anything but AU_INTAKE_DONE nothing may be taken. */
+AU_MUST_CHECK au_intake_result_t au_reader_read(au_reader_t *reader,
+                                                au_format_t format,
+                                                const char *body, size_t size,
+                                                int64_t now_us);
+
+#endif
