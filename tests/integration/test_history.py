@@ -137,7 +137,7 @@ def test_a_file_that_cannot_be_written(programs, database):
     api = programs.collectd(database, {**QUICK, "HistoryFile": nowhere}).start()
     wait_until(lambda: len(history(api)) >= 2, 30, "no snapshots are taken")
     told = [line for line in api.log().splitlines() if "history" in line]
-    assert len([line for line in told if "has gaps" in line]) == 1, told
+    assert len([line for line in told if "will have gaps" in line]) == 1, told
     api.accept(event())
     api.database.wait_stored(1)
 
@@ -153,7 +153,7 @@ def test_a_disk_that_is_full_and_empties(recorded):
         resource.RLIMIT_FSIZE,
         (recorded.path.stat().st_size, hard),
     )
-    wait_until(lambda: "has gaps" in api.log(), 30, "its recovery is not logged")
+    wait_until(lambda: "will have gaps" in api.log(), 30, "the gaps are not logged")
     size = len(history(api, limit=1000))
     wait_until(
         lambda: len(history(api, limit=1000)) > size, 30, "memory has gaps too"
@@ -162,7 +162,7 @@ def test_a_disk_that_is_full_and_empties(recorded):
     wait_until(lambda: "can be written again" in api.log(), 30, "its recovery is not logged")
     for line in filter(None, recorded.path.read_text().splitlines()):
         assert "buffer" in json.loads(line)
-    assert api.log().count("has gaps") == 1
+    assert api.log().count("will have gaps") == 1
 
 
 # --- parameters ------------------------------------------------------------------------
