@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of api/; calls every folder.
  *
  * append - a request that appends events to the buffer.
  *

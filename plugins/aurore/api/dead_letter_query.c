@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of api/; calls every folder.
  *
  * dead_letter_query - see api/dead_letter_query.h.
  *

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of api/; calls every folder.
  *
  * dead_letter_query - what the API asks the database about dead letters, and
  * does to them; api/dead_letters.c are the routes. How one is made, and what

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of api/; calls every folder.
  *
  * dead_letters - the routes of the dead letters: /dlq, /dlq/statistics,
  * /dlq/:id, /dlq/:id/reprocess.

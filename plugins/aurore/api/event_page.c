@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of api/; calls every folder.
  *
  * event_page - see api/event_page.h.
  *

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of api/; calls every folder.
  *
  * event_page - one page of events, as GET /events asks for it: from its
  * parameters to the query, and from the rows to the answer.

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of api/; calls every folder.
  *
  * events_post - POST /events: from the header to the answer.
  *

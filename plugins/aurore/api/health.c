@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of api/; calls every folder.
  *
  * health - /live, /ready, /health and /health/buffer: what is known without
  * asking the database.

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of api/; calls every folder.
  *
  * health - the parts of answers that several routes of /health and /metrics
  * have in common.

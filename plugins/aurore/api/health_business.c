@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of api/; calls every folder.
  *
  * health_business - /health/business: the last figures that were read, with
  * their time. Nothing is asked of the database here.

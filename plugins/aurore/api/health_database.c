@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of api/; calls every folder.
  *
  * health_database - /health/database, and /health/detailed, which has it
  * together with all other health: the database is asked for nothing but an

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of api/; calls every folder.
  *
  * metrics - /metrics (the shape of the service that this replaces),
  * /metrics/history and /metrics/prometheus.

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of api/; calls every folder.
  *
  * reader_pool - readers that are kept for the next requests, so that they need
  * not grow their memory again.

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of api/; calls every folder.
  *
  * routes - the table of routes; see api/routes.h.
  */

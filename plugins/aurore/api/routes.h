@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of api/; calls every folder.
  *
  * routes - the table of routes, and what their requests share. The files of
  * api/ may call everything but pipeline.c; http/ knows none of them.

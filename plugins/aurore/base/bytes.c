@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of base/; calls nothing of the project.
  *
  * bytes - a growing byte buffer. It grows by doubling, so that a buffer that
  * is reused soon stops allocating.

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of base/; calls nothing of the project.
  *
  * bytes - a growing byte buffer with a sticky failure, so that a caller can
  * chain puts and check once (the idea is that of pgbouncer's pktbuf).

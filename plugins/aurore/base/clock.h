@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of base/; calls nothing of the project.
  *
  * clock - the two clocks: wall time for what is stored, monotonic time for
  * durations and deadlines. Any thread.

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of base/; calls nothing of the project.
  *
  * crc32c - the checksum of the spool's frames: CRC-32C (Castagnoli, reflected
  * polynomial 0x82F63B78, the one of iSCSI, RFC 3720). Any thread.

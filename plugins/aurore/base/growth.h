@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of base/; calls nothing of the project.
  *
  * growth - how fast counters have grown lately, from samples taken whenever
  * somebody looks: no timer, no thread.

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of base/; calls nothing of the project.
  *
  * gzip - see gzip.h.
  */

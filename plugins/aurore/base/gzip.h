@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of base/; calls nothing of the project.
  *
  * gzip - a gzip body (RFC 1952, one member or several) into memory, with a
  * bound on what comes out. Pure; any thread.

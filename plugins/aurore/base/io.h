@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of base/; calls nothing of the project.
  *
  * io - the one table of functions through which the spool reaches the system,
  * so that a test can fail the n-th call, record every write, or lose what was

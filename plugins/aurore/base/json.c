@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of base/; calls nothing of the project.
  *
  * json - strings with the fewest escapes. Runs of plain characters are copied
  * whole; only what must be escaped or replaced interrupts a run.

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of base/; calls nothing of the project.
  *
  * json - writing JSON into a byte buffer. Any thread, one a buffer.
  */

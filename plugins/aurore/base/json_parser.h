@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of base/; calls nothing of the project.
  *
  * json_parser - YAJL, made fit for a daemon: one handle is used for many
  * texts, running out of memory is a result, and an error is one short line.

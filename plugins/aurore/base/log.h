@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of base/; calls nothing of the project.
  *
  * log - one line for the operator, through whatever the host process logs with.
  *

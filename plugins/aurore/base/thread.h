@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of base/; calls nothing of the project.
  *
  * thread - starting a thread of ours inside somebody else's process: named,
  * joinable, with every signal blocked, so that the host's signals go to the

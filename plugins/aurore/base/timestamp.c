@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of base/; calls nothing of the project.
  *
  * timestamp - all integer arithmetic: a double would round what must be cut.
  *

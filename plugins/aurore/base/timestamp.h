@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of base/; calls nothing of the project.
  *
  * timestamp - the times of an event: text or number to microseconds since
  * 1970-01-01T00:00:00Z, and back to text. Pure; any thread.

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
+ * Part of base/; calls nothing of the project.
  *
  * utf8 - what is valid UTF-8: no overlong forms, no surrogates, nothing above
- * U+10FFFF. Part of base/. Pure; any thread.
+ * U+10FFFF. Pure; any thread.
  */
 #ifndef AURORE_BASE_UTF8_H
 #define AURORE_BASE_UTF8_H

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of config/; calls metrics/, event/, base/.
  *
  * durability - what has happened to events when they are acknowledged.
  */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of config/; calls metrics/, event/, base/.
  *
  * option_value - see option_value.h.
  */

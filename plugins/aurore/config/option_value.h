@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of config/; calls metrics/, event/, base/.
  *
  * option_value - reads and judges the text of one option's value. Pure, and
  * without the locale: other plugins of the process may have set one.

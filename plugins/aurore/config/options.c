@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of config/; calls metrics/, event/, base/.
  *
  * options - sets members of au_options_t by the rows of the table. The defaults
  * are texts of the table and go the same way as what the operator writes.

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of config/; calls metrics/, event/, base/.
  *
  * options - the one table of all configuration options: name, plugin, type,
  * default, range and text. The parser, the defaults, the messages,

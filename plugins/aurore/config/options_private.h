@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of config/; calls metrics/, event/, base/.
  *
  * options_private - the rows of the table of options, for options.c alone. The
  * rows are in options_table.c.

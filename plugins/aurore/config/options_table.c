@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of config/; calls metrics/, event/, base/.
  *
  * options_table - every option: its name, where its value goes, its default and
  * range as one would write them, and what it is for. conf.d/aurore.conf and the

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of database/; calls spool/, config/, metrics/, event/, base/.
  *
  * breaker - the circuit breaker in front of the database, and the backoff
  * between attempts.

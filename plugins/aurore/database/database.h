@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of database/; calls spool/, config/, metrics/, event/, base/.
  *
  * database - one libpq connection with deadlines, and the classes of its
  * errors.

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of database/; calls spool/, config/, metrics/, event/, base/.
  *
  * database_connect - from a connection string to a session that is set up.
  *

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of database/; calls spool/, config/, metrics/, event/, base/.
  *
  * database_private - what the three files of database share:
  *   database.c          sending, waiting and reading results

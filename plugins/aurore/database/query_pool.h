@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of database/; calls spool/, config/, metrics/, event/, base/.
  *
  * query_pool - the pool of threads that ask the database for the HTTP routes:
  * QueryConnections of them, each with a connection of its own, and one more

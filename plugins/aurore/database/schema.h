@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of database/; calls spool/, config/, metrics/, event/, base/.
  *
  * schema - the tables and functions of the schema "aurore": its migrations and
  * the partitions of aurore.event.

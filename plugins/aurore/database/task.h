@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of database/; calls spool/, config/, metrics/, event/, base/.
  *
  * task - a thread with a connection of its own that does a piece of work now
  * and then. While the circuit breaker is not closed, and after work that was

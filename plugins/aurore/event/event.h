@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of event/; calls base/.
  *
  * event - what an event is: its fields, and the limits it is held to.
  */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
+ * Part of event/; calls base/.
  *
  * intake - the events of one request: each is taken field by field, validated,
  * and either encoded at once as a row for the spool or refused with a list of
- * errors. Part of event/; calls base/.
+ * errors.
  *
  * What reads a request (a grammar: json.h, ndjson.h; or a program that has the
  * values already: observe/notification.c) pushes into it:

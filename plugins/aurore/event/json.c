@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of event/; calls base/.
  *
  * json - see event/json.h. The callbacks of the parser, which know where in the
  * text they are.

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of event/; calls base/.
  *
  * json - the grammar of JSON: one object, or an array of objects, each of which
  * is an event. YAJL (base/json_parser.h) reads the text once. Part of event/;

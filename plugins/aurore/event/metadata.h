@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of event/; calls base/.
  *
  * metadata - the metadata of one event, written again as compact JSON while it
  * is read, and held to its limits. Once a limit has been passed nothing more is

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of event/; calls base/.
  *
  * ndjson - see event/ndjson.h.
  */

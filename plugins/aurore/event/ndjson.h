@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
+ * Part of event/; calls base/.
  *
  * ndjson - the grammar of NDJSON: one JSON object a line, each of which is an
- * event; blank lines are skipped. Part of event/; calls json.
+ * event; blank lines are skipped.
  */
 #ifndef AURORE_EVENT_NDJSON_H
 #define AURORE_EVENT_NDJSON_H

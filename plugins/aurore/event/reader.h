@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
+ * Part of event/; calls base/.
  *
  * reader - a request body, in one of the input formats, into validated events:
- * an intake and the grammars that push into it. Part of event/; calls the
- * grammars and intake.
+ * an intake and the grammars that push into it.
  *
  * Threads: one at a time per au_reader_t; reuse one per thread or request.
  * Ownership: all memory belongs to the au_reader_t.

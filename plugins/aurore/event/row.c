@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of event/; calls base/.
  *
  * row - see event/row.h. The layout of a tuple; each field follows its length:
  *

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
+ * Part of event/; calls base/.
  *
  * row - an event as one tuple of COPY aurore.event (...) (FORMAT binary), and
- * many of them. Part of event/; calls base/.
+ * many of them.
  *
  * A tuple is laid out as PostgreSQL defines it: int16 number of fields, then
  * for each field int32 length (-1: NULL) and that many bytes. The columns come

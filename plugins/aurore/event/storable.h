@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of event/; calls base/.
  *
  * storable - what PostgreSQL cannot store although it is JSON: the character
  * U+0000, lone surrogates, text that is not UTF-8, and numbers that numeric

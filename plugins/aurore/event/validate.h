@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
+ * Part of event/; calls base/.
  *
  * validate - one event, validated field by field as it is read: either it
  * becomes an au_event_t, or it has a list of what is wrong with each field.
- * Part of event/; calls base/.
  *
  * Of a field that comes twice the last value counts. To add a field: its name
  * here, what it must be in validate.c, its column in row.c.

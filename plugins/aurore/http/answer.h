@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of http/; calls config/, metrics/, base/.
  *
  * answer - answering a request, with the headers that every answer carries.
  *

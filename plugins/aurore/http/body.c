@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of http/; calls config/, metrics/, base/.
  *
  * body - a request's body until its route has it. One that comes in one piece
  * is given to the route where libmicrohttpd has it; pieces are put together, in

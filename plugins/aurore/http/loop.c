@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of http/; calls config/, metrics/, base/.
  *
  * loop - the request threads. Each runs a libmicrohttpd daemon that has no
  * thread of its own: it waits for the daemon's epoll descriptor, or to be

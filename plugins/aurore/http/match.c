@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of http/; calls config/, metrics/, base/.
  *
  * match - the route that a path means, in a table of routes.
  *

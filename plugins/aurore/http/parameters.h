@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of http/; calls config/, metrics/, base/.
  *
  * parameters - the query parameters of a request, sorted into those that a
  * route knows, and all that is wrong with them, in the shape in which POST

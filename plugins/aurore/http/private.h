@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of http/; calls config/, metrics/, base/.
  *
  * private - what the files of http/ share: server.c (start, stop, listeners),
  * loop.c (the request threads), request.c (from header to route), body.c,

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of http/; calls config/, metrics/, base/.
  *
  * rate_limit - token buckets, one for all and one for each client address. A
  * bucket holds one second's worth (at least one event) and fills evenly.

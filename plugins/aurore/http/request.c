@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of http/; calls config/, metrics/, base/.
  *
  * request - from libmicrohttpd's calls to a route. The first call for a
  * request has its header alone: what can be refused from it is refused there,

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of http/; calls config/, metrics/, base/.
  *
  * request - a request as its route sees it, and what a route is. With server.h
  * and answer.h this is all that the outside needs of http/.

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of http/; calls config/, metrics/, base/.
  *
  * server - starting and stopping it, and its listeners; see http/server.h. What
  * happens to a request is in http/request.c.

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of http/; calls config/, metrics/, base/.
  *
  * server - an HTTP server for a table of routes: listening sockets, the request
  * threads, tokens, TLS, limits. It may call nothing but config/, metrics/ and

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of http/; calls config/, metrics/, base/.
  *
  * socket - see socket.h.
  */

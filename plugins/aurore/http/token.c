@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of http/; calls config/, metrics/, base/.
  *
  * token - see token.h.
  */

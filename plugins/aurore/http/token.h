@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of http/; calls config/, metrics/, base/.
  *
  * token - who may do what: the TokenFile. Lines are "SCOPE sha256-of-token" (64
  * hexadecimal digits); scopes are ingest, read, admin; "#" begins a comment.

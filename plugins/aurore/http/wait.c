@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of http/; calls config/, metrics/, base/.
  *
  * wait - requests that wait for another thread, so that no request thread does.
  * They may be completed before their request thread knows that there is

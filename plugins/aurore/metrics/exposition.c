@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of metrics/; calls event/, base/.
  *
  * exposition - the two formats differ in few things: OpenMetrics names the
  * family of a counter without _total, knows units, escapes quotes in a help

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of metrics/; calls event/, base/.
  *
  * exposition - all metrics as text for Prometheus, under their plain names:
  * the text format 0.0.4 and OpenMetrics 1.0.0.

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of metrics/; calls event/, base/.
  *
  * metrics - the values of the table.
  *

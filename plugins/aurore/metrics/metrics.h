@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of metrics/; calls event/, base/.
  *
  * metrics - all that is reported, by the one table in metrics.def: name, kind,
  * component, labels and help. The values dispatched to collectd, types.db, the

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of observe/; calls database/, spool/, config/, metrics/, event/, base/.
  *
  * history - see history.h. The lines in memory are a ring; what is written to
  * the file and what an answer holds are these same bytes.

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of observe/; calls database/, spool/, config/, metrics/, event/, base/.
  *
  * history - a snapshot of the figures each HistoryInterval: the newest ones in
  * memory, for GET /metrics/history, and, with a HistoryFile, each as a line of

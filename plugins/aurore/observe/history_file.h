@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of observe/; calls database/, spool/, config/, metrics/, event/, base/.
  *
  * history_file - a file of lines, each a JSON object, that is renamed to
  * FILE.1 before it would become longer than its bound; an older FILE.1 goes.

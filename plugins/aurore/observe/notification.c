@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of observe/; calls database/, spool/, config/, metrics/, event/, base/.
  *
  * notification - see observe/notification.h.
  *

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
+ * Part of observe/; calls database/, spool/, config/, metrics/, event/, base/.
  *
  * notification - collectd's notifications as events: of the service
  * "collectd/<plugin>", with what the notification says as message, and where it
- * comes from as metadata. Part of observe/; calls event/, spool/ and those
- * below.
+ * comes from as metadata.
  *
  * A notification may come from any thread of the process, also from one of ours
  * in the middle of its work, so put only appends it to a short queue. A thread

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of spool/; calls config/, metrics/, event/, base/.
  *
  * buffer - the bounded buffer between the request threads and the writers: all
  * lanes together, and the capacity they share.

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of spool/; calls config/, metrics/, event/, base/.
  *
  * commit - writing groups: one pwritev, one fdatasync, then everybody who waits
  * for the group gets the result. While one group is synced the next one forms

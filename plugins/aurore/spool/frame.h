@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
+ * Part of spool/; calls config/, metrics/, event/, base/.
  *
  * frame - what a segment is made of: rows and group footers, each after a
- * header. Part of spool/; calls event/ and base/.
+ * header.
  *
  *   0        4        8        16       20       22         24
  *   | crc32c | size   | seq    | kind   | layout | row kind | data, padded to 8

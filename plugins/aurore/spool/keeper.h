@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of spool/; calls config/, metrics/, event/, base/.
  *
  * keeper - the thread that keeps a spool directory in order, so that neither
  * requests nor the writer wait for it: segments made ahead, trimmed ones

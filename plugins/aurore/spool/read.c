@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of spool/; calls config/, metrics/, event/, base/.
  *
  * read - reading rows back: verifying, passing damage, going from one
  * segment to the next. Everything here belongs to the one thread that reads.

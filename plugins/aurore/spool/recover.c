@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of spool/; calls config/, metrics/, event/, base/.
  *
  * recover - opening a spool directory: lock, state, segments, and where
  * the good data begins and ends.

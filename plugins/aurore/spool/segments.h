@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of spool/; calls config/, metrics/, event/, base/.
  *
  * segments - the segments of one spool, from the oldest to the active one: the
  * next one is made, the active one is left, what was trimmed is dropped.

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of spool/; calls config/, metrics/, event/, base/.
  *
  * spool - a durable FIFO of rows in segment files: append a group, wait until
  * it is durable, read a range, trim.

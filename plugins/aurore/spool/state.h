@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of spool/; calls config/, metrics/, event/, base/.
  *
  * state - the small file beside the segments: the spool's name, its
  * owners, and a hint of how far it has been trimmed.

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of spool/; calls config/, metrics/, event/, base/.
  *
  * trouble - whether the spool can be written, and why not. spool.h has the
  * question that everybody may ask: au_spool_trouble.

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of store/; calls database/, spool/, config/, metrics/, event/, base/.
  *
  * business - the business figures: a thread that folds the counters of past
  * minutes and reads the figures every BusinessInterval, on a connection of its

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of store/; calls database/, spool/, config/, metrics/, event/, base/.
  *
  * claim - see claim.h. What the functions in the database do is said in
  * schema/003_lane.sql.

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of store/; calls database/, spool/, config/, metrics/, event/, base/.
  *
  * claim - a lane says to the database who it is, and learns how far it has
  * been stored.

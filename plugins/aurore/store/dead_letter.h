@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of store/; calls database/, spool/, config/, metrics/, event/, base/.
  *
  * dead_letter - the events that the database refused: setting one aside, and
  * storing one that was put back, as statements of the transaction that stores a

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of store/; calls database/, spool/, config/, metrics/, event/, base/.
  *
  * retention - the janitor: a thread that sees to it that there is a partition
  * for every day on which events may arrive, and none for days that are older

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of store/; calls database/, spool/, config/, metrics/, event/, base/.
  *
  * tally - how many events of a batch belong to each (minute, service): the
  * rows that the batch adds to aurore.event_count in its own transaction.

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of store/; calls database/, spool/, config/, metrics/, event/, base/.
  *
  * writer - see writer.h.
  */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT
+ * Part of store/; calls database/, spool/, config/, metrics/, event/, base/.
  *
  * writer - the thread that empties one lane into the database: connect, claim
  * the lane, take a batch, store it, trim; and what to do when any of these
