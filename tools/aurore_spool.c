@@ -4,9 +4,7 @@
  * writes its events out. Reads only, so that it may be used on a spool that is
  * in use; "renew", which writes, refuses that.
  */
-#include "base/clock.h"
 #include "base/json.h"
-#include "base/log.h"
 #include "base/timestamp.h"
 #include "event/row.h"
 #include "spool/segment.h"

@@ -20,6 +20,7 @@
 #include "faults/oracle.h"
 #include "faults/recorder.h"
 #include "metrics/metrics.h"
+#include "spool/frame.h"
 
 #include <errno.h>
 #include <fcntl.h>

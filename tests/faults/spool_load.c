@@ -18,6 +18,7 @@
 #include "faults/disk.h"
 #include "faults/oracle.h"
 #include "metrics/metrics.h"
+#include "spool/frame.h"
 
 #include <errno.h>
 #include <fcntl.h>

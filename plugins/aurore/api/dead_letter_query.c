@@ -14,6 +14,7 @@
 #include "base/json_parser.h"
 #include "base/timestamp.h"
 #include "base/utf8.h"
+#include "event/row.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -15,7 +15,6 @@
 
 #include "base/bytes.h"
 #include "database/query_pool.h"
-#include "event/row.h"
 
 typedef enum au_dead_letter_state {
   AU_DEAD_LETTER_ANY,

@@ -9,13 +9,12 @@
  * mark it. Whatever happens between these, the event is stored once or can be
  * put back again (store/dead_letter.h).
  */
-#include "api/routes.h"
 
 #include "api/append.h"
 #include "api/ask.h"
 #include "api/dead_letter_query.h"
 #include "base/clock.h"
-#include "base/json.h"
+#include "http/answer.h"
 
 #include <pthread.h>
 #include <string.h>

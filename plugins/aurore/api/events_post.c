@@ -17,7 +17,6 @@
 #include "api/append.h"
 #include "base/clock.h"
 #include "base/gzip.h"
-#include "base/json.h"
 #include "base/timestamp.h"
 
 #include <inttypes.h>

@@ -4,12 +4,12 @@
  * health_business - /health/business: the last figures that were read, with
  * their time. Nothing is asked of the database here.
  */
-#include "api/routes.h"
 
 #include "api/ask.h"
 #include "api/health.h"
 #include "base/json.h"
 #include "base/timestamp.h"
+#include "http/answer.h"
 #include "store/business.h"
 
 #include <inttypes.h>

@@ -22,8 +22,6 @@
 #include "observe/history.h"
 #include "spool/buffer.h"
 
-#include <stdatomic.h>
-
 /* What the routes work with: the context of the HTTP server. */
 typedef struct au_api {
   const au_options_t *options;

@@ -11,7 +11,6 @@
 
 #include "base/status.h"
 
-#include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

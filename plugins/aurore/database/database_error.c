@@ -11,7 +11,6 @@
 
 #include "base/clock.h"
 #include "base/utf8.h"
-#include "event/event.h"
 
 #include <ctype.h>
 #include <stdarg.h>

@@ -5,12 +5,9 @@
  */
 #include "http/private.h"
 
-#include "base/clock.h"
 #include "base/json.h"
 
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 static void add_header(struct MHD_Response *response, const char *name,
                        const char *value) {

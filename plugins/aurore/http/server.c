@@ -12,7 +12,6 @@
 
 #include <errno.h>
 #include <gnutls/gnutls.h>
-#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>

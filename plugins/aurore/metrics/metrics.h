@@ -18,7 +18,6 @@
 #define AURORE_METRICS_METRICS_H
 
 #include "base/side.h"
-#include "base/status.h"
 
 #include <stdbool.h>
 #include <stddef.h>

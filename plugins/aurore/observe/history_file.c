@@ -5,7 +5,6 @@
  */
 #include "observe/history_file.h"
 
-#include "base/bytes.h"
 #include "base/json_parser.h"
 #include "base/utf8.h"
 

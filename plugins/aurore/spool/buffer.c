@@ -11,8 +11,8 @@
 
 #include "base/clock.h"
 #include "base/growth.h"
-#include "base/log.h"
 #include "metrics/metrics.h"
+#include "spool/frame.h"
 
 #include <errno.h>
 #include <fcntl.h>

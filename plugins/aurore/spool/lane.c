@@ -12,11 +12,9 @@
 #include "base/clock.h"
 #include "base/thread.h"
 
-#include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 struct au_lane {
   unsigned index;    /* immutable */

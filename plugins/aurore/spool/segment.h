@@ -16,7 +16,7 @@
 #define AURORE_SPOOL_SEGMENT_H
 
 #include "base/io.h"
-#include "event/event.h"
+#include "base/uuid.h"
 #include "spool/frame.h"
 
 #define AU_SEGMENT_HEADER_SIZE 4096

@@ -38,7 +38,6 @@
 #include "base/uuid.h"
 #include "config/durability.h"
 #include "event/row.h"
-#include "spool/frame.h"
 #include "spool/state.h"
 
 #include <stdatomic.h>

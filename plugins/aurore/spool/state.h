@@ -30,9 +30,10 @@
 
 #include "base/io.h"
 #include "base/status.h"
-#include "event/event.h"
+#include "base/uuid.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #define AU_OWNERS_MAX 64
 

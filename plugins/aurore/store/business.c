@@ -8,7 +8,6 @@
  */
 #include "store/business.h"
 
-#include "base/bytes.h"
 #include "base/clock.h"
 #include "database/database.h"
 #include "database/schema.h"

@@ -9,7 +9,7 @@
 #ifndef AURORE_STORE_TALLY_H
 #define AURORE_STORE_TALLY_H
 
-#include "base/bytes.h"
+#include "base/status.h"
 #include "event/event.h"
 
 typedef struct au_tally_entry {

@@ -6,6 +6,7 @@
  */
 #include "metrics/metrics.h"
 #include "spool/buffer.h"
+#include "spool/frame.h"
 #include "support/rows.h"
 #include "support/suite.h"
 
