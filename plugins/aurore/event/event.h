@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * event - what an event is: its fields, and the limits it is held to.
+ * event - what an event is: its fields, and the limits it is held to. Part of
+ * event/; calls base/.
  */
 #ifndef AURORE_EVENT_EVENT_H
 #define AURORE_EVENT_EVENT_H
