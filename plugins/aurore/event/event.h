@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Part of event/; calls base/.
  *
- * event - what an event is: its fields, and the limits it is held to.
+ * event - what an event is: its fields, and the limits it is held to. Part of
+ * event/; calls base/.
  */
 #ifndef AURORE_EVENT_EVENT_H
 #define AURORE_EVENT_EVENT_H

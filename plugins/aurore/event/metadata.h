@@ -3,7 +3,7 @@
  *
  * metadata - the metadata of one event, written again as compact JSON while it
  * is read, and held to its limits. Once a limit has been passed nothing more is
- * kept, whatever follows.
+ * kept, whatever follows. Part of event/; calls base/.
  *
  * The caller passes valid JSON on, token by token: begin and end for the object
  * itself, open and close for what is nested in it.
@@ -32,7 +32,7 @@ typedef struct au_metadata {
   au_bytes_t json;            /* whole when "passed" is AU_METADATA_WITHIN */
   size_t keys;                /* in all levels */
   size_t level;               /* objects and arrays that are open in it */
-  bool needs_comma;           /* a value stands before */
+  bool needs_comma;           /* a value comes before */
   au_metadata_limit_t passed; /* the first limit that was passed */
   au_unstorable_t unstorable; /* the first thing that cannot be stored */
 } au_metadata_t;

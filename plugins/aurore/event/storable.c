@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Part of event/; calls base/.
  *
- * storable - see storable.h.
+ * storable - see event/storable.h.
  *
  * A backslash outside of a string is invalid JSON, and inside of one it begins
  * an escape. So the escapes are found from left to right, without knowing where
@@ -37,7 +37,7 @@ au_unstorable_t au_storable_text(const char *text, size_t size,
 
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
-/* The exponent that "text" (behind the e) spells, held within +-EXPONENT_MAX
+/* The exponent that "text" (after the e) spells, held within +-EXPONENT_MAX
  * and one more. */
 static int64_t read_exponent(const char *text, const char *end) {
   bool is_negative = text < end && *text == '-';
@@ -126,8 +126,8 @@ static bool is_low(int code) { return code >= 0 && (code & 0xFC00) == 0xDC00; }
 
 /* Bytes of the escape at "at", which is a backslash; "out_is_lone" tells
  * whether it is a lone surrogate. */
-static ptrdiff_t judge_escape(const char *at, const char *end,
-                              bool *out_is_lone) {
+static ptrdiff_t measure_escape(const char *at, const char *end,
+                                bool *out_is_lone) {
   int code = read_escape(at, end);
   *out_is_lone = false;
   if (code < 0)
@@ -145,7 +145,7 @@ static const char *find_lone(const char *at, const char *end) {
     if (at == NULL)
       return NULL;
     bool is_lone = false;
-    ptrdiff_t size = judge_escape(at, end, &is_lone);
+    ptrdiff_t size = measure_escape(at, end, &is_lone);
     if (is_lone)
       return at;
     at += size;

@@ -3,7 +3,8 @@
  *
  * storable - what PostgreSQL cannot store although it is JSON: the character
  * U+0000, lone surrogates, text that is not UTF-8, and numbers that numeric
- * does not hold or that would be absurdly long. Pure; any thread.
+ * does not hold or that would be absurdly long. Part of event/; calls base/.
+ * Pure; any thread.
  */
 #ifndef AURORE_EVENT_STORABLE_H
 #define AURORE_EVENT_STORABLE_H
@@ -26,21 +27,21 @@ typedef enum au_text_kind {
   AU_TEXT_DECODED /* written with escapes, which have been decoded */
 } au_text_kind_t;
 
-/* A number may have so many digits when it is written out in full. */
+/* A number may have up to this many digits when it is written out in full. */
 #define AU_NUMBER_MAX_DIGITS 400
 
-/* Judges the text of a string. "out_length" is the number of its code points,
- * or -1 when it is not UTF-8. */
+/* Validates the text of a string. "out_length" is the number of its code
+ * points, or -1 when it is not UTF-8. */
 au_unstorable_t au_storable_text(const char *text, size_t size,
                                  au_text_kind_t kind, ptrdiff_t *out_length);
 
-/* Judges a number as it is written in valid JSON. */
+/* Validates a number as it is written in valid JSON. */
 au_unstorable_t au_storable_number(const char *text, size_t size);
 
 /* JSON text may spell half a surrogate pair (\ud800), which is no character and
  * which decoders replace by one thing or another. When "json" spells one, this
  * fills "out_copy" (cleared first) with the same text, of the same size, with
- * \u0000 in the place of each, so that what follows sees a character that
+ * \u0000 in place of each, so that what follows sees a character that
  * cannot be stored; else it leaves "out_copy" empty. Invalid JSON is passed on
  * as it is. false when out of memory. */
 bool au_storable_mark_surrogates(const char *json, size_t size,
