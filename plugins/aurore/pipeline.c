@@ -105,13 +105,13 @@ static au_status_t open_buffer(char *error, size_t error_size) {
 }
 
 /* Called by the history. */
-static bool snapshot(au_history_figures_t *out, void *context) {
+static bool snapshot(au_history_snapshot_t *out, void *context) {
   (void)context;
   pthread_mutex_lock(&pipeline.lock);
   bool is_there = pipeline.buffer != NULL;
-  *out = (au_history_figures_t){.breaker = {.state = AU_BREAKER_CLOSED}};
+  *out = (au_history_snapshot_t){.breaker = {.state = AU_BREAKER_CLOSED}};
   if (is_there)
-    au_buffer_figures(pipeline.buffer, &out->buffer);
+    au_buffer_usage(pipeline.buffer, &out->buffer);
   if (pipeline.breaker != NULL)
     out->breaker = au_breaker_snapshot(pipeline.breaker);
   pthread_mutex_unlock(&pipeline.lock);

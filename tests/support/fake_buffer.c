@@ -27,7 +27,7 @@ struct au_buffer {
   au_row_kind_t kind;
   uint32_t *length;
   size_t count;
-  au_buffer_figures_t figures;
+  au_buffer_usage_t usage;
   const char *trouble;
   unsigned retry_after_s;
 };
@@ -62,7 +62,7 @@ au_buffer_t *fake_buffer_open(void) {
   fake = (au_buffer_t){.answer = FAKE_OK,
                        .tell = AU_OK,
                        .retry_after_s = 7,
-                       .figures = {.capacity = 1000, .max_bytes = 1 << 20}};
+                       .usage = {.capacity = 1000, .max_bytes = 1 << 20}};
   pthread_mutex_init(&fake.lock, NULL);
   ck_assert_int_eq(au_thread_condition(&fake.changed), 0);
   ck_assert_int_eq(au_thread_start(&fake.teller, "teller", teller_main, NULL),
@@ -99,8 +99,8 @@ void fake_buffer_answer(fake_answer_t answer) {
 
 void fake_buffer_tell(au_status_t status) { LOCKED(fake.tell = status); }
 
-void fake_buffer_set_figures(uint64_t events, uint64_t capacity) {
-  LOCKED(fake.figures.events = events; fake.figures.capacity = capacity);
+void fake_buffer_set_usage(uint64_t events, uint64_t capacity) {
+  LOCKED(fake.usage.events = events; fake.usage.capacity = capacity);
 }
 
 void fake_buffer_set_trouble(const char *trouble) {
@@ -210,8 +210,8 @@ au_status_t au_buffer_append(au_buffer_t *buffer, const au_rows_t *rows,
   return status;
 }
 
-void au_buffer_figures(au_buffer_t *buffer, au_buffer_figures_t *out) {
-  LOCKED(*out = buffer->figures);
+void au_buffer_usage(au_buffer_t *buffer, au_buffer_usage_t *out) {
+  LOCKED(*out = buffer->usage);
 }
 
 unsigned au_buffer_retry_after_s(au_buffer_t *buffer) {

@@ -4,7 +4,7 @@
  * rows and says of them what the test wants. A program that is linked with it
  * gets these au_buffer_* instead of the library's.
  *
- * Threads: append and the figures from any; the rest from the test.
+ * Threads: append and the usage from any; the rest from the test.
  */
 #ifndef SUPPORT_FAKE_BUFFER_H
 #define SUPPORT_FAKE_BUFFER_H
@@ -30,7 +30,7 @@ void fake_buffer_close(void);
 void fake_buffer_answer(fake_answer_t answer);
 /* What pending requests are told in the end; AU_OK at first. */
 void fake_buffer_tell(au_status_t status);
-void fake_buffer_set_figures(uint64_t events, uint64_t capacity);
+void fake_buffer_set_usage(uint64_t events, uint64_t capacity);
 /* Static text, or NULL. */
 void fake_buffer_set_trouble(const char *trouble);
 void fake_buffer_set_retry_after(unsigned seconds);

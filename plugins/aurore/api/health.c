@@ -44,11 +44,11 @@ unsigned au_assess_ready(const au_request_t *request, const char **out_message,
   if (au_http_is_quiescing(au_request_server(request)))
     return MHD_HTTP_SERVICE_UNAVAILABLE;
   au_buffer_t *buffer = au_api_of(request)->buffer;
-  au_buffer_figures_t figures;
-  au_buffer_figures(buffer, &figures);
+  au_buffer_usage_t usage;
+  au_buffer_usage(buffer, &usage);
   *out_reason = au_buffer_trouble(buffer);
-  if (*out_reason == NULL && (figures.events >= figures.capacity ||
-                              figures.bytes >= figures.max_bytes))
+  if (*out_reason == NULL &&
+      (usage.events >= usage.capacity || usage.bytes >= usage.max_bytes))
     *out_reason = "the buffer is full";
   *out_message =
       *out_reason == NULL ? "SERVER_IS_READY" : "SERVER_IS_NOT_READY";
@@ -63,15 +63,15 @@ static enum MHD_Result answer_ready(au_request_t *request) {
 }
 
 void au_put_buffer_health(au_bytes_t *json, const au_request_t *request) {
-  au_buffer_figures_t figures;
-  au_buffer_figures(au_api_of(request)->buffer, &figures);
+  au_buffer_usage_t usage;
+  au_buffer_usage(au_api_of(request)->buffer, &usage);
   au_health_t health = (au_health_t)au_metrics_gauge(AU_M_BUFFER_HEALTH);
   au_bytes_printf(json,
                   "{\"status\":\"%s\",\"buffer\":{\"size\":%" PRIu64
                   ",\"capacity\":%" PRIu64
                   ",\"utilization_percent\":\"%.2f\"},\"metrics\":",
-                  au_health_text(health), figures.events, figures.capacity,
-                  figures.utilization_percent);
+                  au_health_text(health), usage.events, usage.capacity,
+                  usage.utilization_percent);
   au_put_buffer_metrics(json);
   au_bytes_put_u8(json, '}');
 }

@@ -20,7 +20,7 @@ unsigned au_assess_ready(const au_request_t *request, const char **out_message,
 /* health.c: the answer of /health/buffer as an object. */
 void au_put_buffer_health(au_bytes_t *json, const au_request_t *request);
 
-/* health_business.c: the last business figures as an object; false, and nothing
+/* health_business.c: the last business metrics as an object; false, and nothing
  * is appended, when there are none yet. */
 bool au_put_business(au_bytes_t *json);
 

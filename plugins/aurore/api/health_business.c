@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Part of api/; calls every folder.
  *
- * health_business - /health/business: the last figures that were read, with
+ * health_business - /health/business: the last metrics that were read, with
  * their time. Nothing is asked of the database here.
  */
 
@@ -14,49 +14,50 @@
 
 #include <inttypes.h>
 
-static void put_services(au_bytes_t *json, const au_figures_t *figures) {
-  for (size_t i = 0; i < figures->services; i++) {
+static void put_services(au_bytes_t *json,
+                         const au_business_metrics_t *metrics) {
+  for (size_t i = 0; i < metrics->services; i++) {
     if (i > 0)
       au_bytes_put_u8(json, ',');
-    au_json_put_text(json, figures->service[i].service);
-    au_bytes_printf(json, ":%" PRIu64, figures->service[i].count);
+    au_json_put_text(json, metrics->service[i].service);
+    au_bytes_printf(json, ":%" PRIu64, metrics->service[i].count);
   }
 }
 
-static void put_tops(au_bytes_t *json, const au_figures_t *figures) {
-  for (size_t i = 0; i < figures->tops; i++) {
+static void put_tops(au_bytes_t *json, const au_business_metrics_t *metrics) {
+  for (size_t i = 0; i < metrics->tops; i++) {
     au_bytes_put_string(json, i > 0 ? ",{\"service\":" : "{\"service\":");
-    au_json_put_text(json, figures->top[i].service);
-    au_bytes_printf(json, ",\"count\":%" PRIu64 "}", figures->top[i].count);
+    au_json_put_text(json, metrics->top[i].service);
+    au_bytes_printf(json, ",\"count\":%" PRIu64 "}", metrics->top[i].count);
   }
 }
 
-static void put_hours(au_bytes_t *json, const au_figures_t *figures) {
-  for (size_t i = 0; i < figures->hours; i++)
+static void put_hours(au_bytes_t *json, const au_business_metrics_t *metrics) {
+  for (size_t i = 0; i < metrics->hours; i++)
     au_bytes_printf(json, "%s{\"hour\":\"%s\",\"count\":%" PRIu64 "}",
-                    i > 0 ? "," : "", figures->hour[i].hour,
-                    figures->hour[i].count);
+                    i > 0 ? "," : "", metrics->hour[i].hour,
+                    metrics->hour[i].count);
 }
 
 bool au_put_business(au_bytes_t *json) {
-  const au_figures_t *figures = au_business_acquire();
-  if (figures == NULL)
+  const au_business_metrics_t *metrics = au_business_acquire();
+  if (metrics == NULL)
     return false;
   char as_of[AU_TIMESTAMP_TEXT_SIZE];
-  au_timestamp_format(figures->as_of_us, as_of);
+  au_timestamp_format(metrics->as_of_us, as_of);
   au_bytes_printf(json, "{\"totalEvents\":%" PRIu64 ",\"eventsByService\":{",
-                  figures->total);
-  put_services(json, figures);
+                  metrics->total);
+  put_services(json, metrics);
   au_bytes_printf(
       json,
       "},\"eventsLast24Hours\":%" PRIu64 ",\"eventsLastHour\":%" PRIu64
       ",\"averageEventsPerMinute\":%.10g,\"topServices\":[",
-      figures->last_day, figures->last_hour, au_business_per_minute(figures));
-  put_tops(json, figures);
+      metrics->last_day, metrics->last_hour, au_business_per_minute(metrics));
+  put_tops(json, metrics);
   au_bytes_put_string(json, "],\"eventsByHour\":[");
-  put_hours(json, figures);
+  put_hours(json, metrics);
   au_bytes_printf(json, "],\"asOf\":\"%s\"}", as_of);
-  au_business_release(figures);
+  au_business_release(metrics);
   return true;
 }
 

@@ -80,7 +80,7 @@ static void put_breaker(au_bytes_t *json, const au_breaker_snapshot_t *of) {
   au_bytes_put_u8(json, '}');
 }
 
-/* The figures of db_connection_pool_*, so with the connections of the writers.
+/* The values of db_connection_pool_*, so with the connections of the writers.
  */
 static void put_pool(au_bytes_t *json, au_api_t *api) {
   au_query_pool_t *query = atomic_load(&api->query);

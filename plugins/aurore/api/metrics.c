@@ -33,21 +33,21 @@ static void put_since(au_bytes_t *json, const char *name, double seconds) {
 
 static enum MHD_Result answer_metrics(au_request_t *request) {
   au_metrics_sample();
-  au_buffer_figures_t figures;
-  au_buffer_figures(au_api_of(request)->buffer, &figures);
+  au_buffer_usage_t usage;
+  au_buffer_usage(au_api_of(request)->buffer, &usage);
   au_health_t health = (au_health_t)au_metrics_gauge(AU_M_BUFFER_HEALTH);
   au_bytes_t body = AU_BYTES_INIT;
   au_bytes_printf(&body,
                   "{\"status\":\"%s\",\"buffer_size\":%" PRIu64
                   ",\"buffer_capacity\":%" PRIu64
                   ",\"buffer_utilization_percent\":\"%.2f\",\"metrics\":",
-                  au_health_text(health), figures.events, figures.capacity,
-                  figures.utilization_percent);
+                  au_health_text(health), usage.events, usage.capacity,
+                  usage.utilization_percent);
   au_put_buffer_metrics(&body);
   au_bytes_printf(&body, ",\"uptime_seconds\":%.3f",
                   au_http_uptime_s(au_request_server(request)));
-  put_since(&body, "time_since_last_enqueue_seconds", figures.since_enqueue_s);
-  put_since(&body, "time_since_last_drain_seconds", figures.since_drain_s);
+  put_since(&body, "time_since_last_enqueue_seconds", usage.since_enqueue_s);
+  put_since(&body, "time_since_last_drain_seconds", usage.since_drain_s);
   au_bytes_put_u8(&body, '}');
   return au_answer(request, MHD_HTTP_OK, AU_JSON_TYPE, &body, NULL);
 }

@@ -71,7 +71,7 @@ static bool is_stopped(const au_query_pool_t *query) {
   return poll(&fd, 1, 0) > 0;
 }
 
-/* Keeps the figures true; the pool's gauges hold the writers' connections, too.
+/* Keeps the gauges true; the pool's gauges hold the writers' connections, too.
  */
 static void count_connection(worker_t *worker) {
   bool connected = au_database_is_connected(worker->database);
@@ -303,14 +303,14 @@ au_breaker_snapshot_t au_query_pool_breaker(au_query_pool_t *query) {
 }
 
 au_query_pool_usage_t au_query_pool_usage(au_query_pool_t *query) {
-  au_query_pool_usage_t figures = {.active = atomic_load(&query->active)};
+  au_query_pool_usage_t usage = {.active = atomic_load(&query->active)};
   unsigned connected = atomic_load(&query->connected);
-  figures.idle = connected > figures.active ? connected - figures.active : 0;
+  usage.idle = connected > usage.active ? connected - usage.active : 0;
   pthread_mutex_lock(&query->lock);
   for (int i = 0; i < LANES; i++)
-    figures.waiting += query->lane[i].waiting;
+    usage.waiting += query->lane[i].waiting;
   pthread_mutex_unlock(&query->lock);
-  return figures;
+  return usage;
 }
 
 static au_status_t start_worker(worker_t *worker, const char *name) {

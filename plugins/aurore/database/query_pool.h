@@ -24,7 +24,7 @@
  * its statement_timeout). libpq's cancel request is not used: it waits for the
  * server without a bound.
  *
- * Threads: start, close, stop and destroy from one thread; submit and figures
+ * Threads: start, close, stop and destroy from one thread; submit and usage
  * from any. "run" is called on a thread of the pool, "done" there or in stop.
  */
 #ifndef AURORE_DATABASE_QUERY_POOL_H

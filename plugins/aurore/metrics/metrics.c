@@ -327,7 +327,7 @@ void au_metrics_set_services(const au_service_count_t *given, size_t count) {
   services_t *list =
       malloc(sizeof(*list) + count * sizeof(list->entry[0]) + text_size);
   if (list == NULL)
-    return; /* the figures before stay; the next call comes soon */
+    return; /* the services of before stay; the next call comes soon */
   list->references = 1;
   list->count = 0;
   char *text = (char *)&list->entry[count];

@@ -81,14 +81,14 @@ au_health_t au_health_assess(double utilization_percent,
 }
 
 static au_health_t sample_buffer(au_buffer_t *buffer, double drop_rate) {
-  au_buffer_figures_t figures;
-  au_buffer_figures(buffer, &figures);
-  au_metrics_set(AU_M_BUFFER_SIZE, (double)figures.events);
-  au_metrics_set(AU_M_BUFFER_CAPACITY, (double)figures.capacity);
-  au_metrics_set(AU_M_BUFFER_UTILIZATION, figures.utilization_percent);
-  au_metrics_set(AU_M_BUFFER_BYTES, (double)figures.bytes);
-  au_metrics_set(AU_M_BUFFER_OLDEST_AGE, figures.oldest_age_s);
-  au_health_t health = au_health_assess(figures.utilization_percent, drop_rate);
+  au_buffer_usage_t usage;
+  au_buffer_usage(buffer, &usage);
+  au_metrics_set(AU_M_BUFFER_SIZE, (double)usage.events);
+  au_metrics_set(AU_M_BUFFER_CAPACITY, (double)usage.capacity);
+  au_metrics_set(AU_M_BUFFER_UTILIZATION, usage.utilization_percent);
+  au_metrics_set(AU_M_BUFFER_BYTES, (double)usage.bytes);
+  au_metrics_set(AU_M_BUFFER_OLDEST_AGE, usage.oldest_age_s);
+  au_health_t health = au_health_assess(usage.utilization_percent, drop_rate);
   au_metrics_set(AU_M_BUFFER_HEALTH, health);
   return health;
 }

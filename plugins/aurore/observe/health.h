@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Part of observe/; calls database/, spool/, config/, metrics/, event/, base/.
  *
- * health - the figures that are looked at rather than counted: how full the
+ * health - what is sampled rather than counted: how full the
  * buffer is, the rates of the last minute, the process, and the verdicts on
  * health.
  *

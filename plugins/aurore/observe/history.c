@@ -90,7 +90,7 @@ static void put_breaker(const au_breaker_snapshot_t *breaker,
                   state[breaker->state], breaker->failures, breaker->successes);
 }
 
-static void put_snapshot(const au_history_figures_t *figures,
+static void put_snapshot(const au_history_snapshot_t *snapshot,
                          au_bytes_t *json) {
   char now[AU_TIMESTAMP_TEXT_SIZE];
   au_timestamp_format(au_clock_wall_us(), now);
@@ -101,13 +101,13 @@ static void put_snapshot(const au_history_figures_t *figures,
       ",\"total_enqueued\":%" PRIu64 ",\"total_dropped\":%" PRIu64
       ",\"drop_rate_percent\":\"%.2f\""
       ",\"throughput_events_per_second\":\"%.2f\"},\"circuitBreaker\":",
-      now, figures->buffer.events, figures->buffer.capacity,
-      figures->buffer.utilization_percent,
+      now, snapshot->buffer.events, snapshot->buffer.capacity,
+      snapshot->buffer.utilization_percent,
       au_metrics_counter(AU_M_EVENTS_ENQUEUED, 0),
       au_metrics_counter(AU_M_EVENTS_DROPPED, 0),
       au_metrics_gauge(AU_M_EVENTS_DROP_RATE),
       au_metrics_gauge(AU_M_EVENTS_THROUGHPUT));
-  put_breaker(&figures->breaker, json);
+  put_breaker(&snapshot->breaker, json);
   au_bytes_put_u8(json, '}');
 }
 
@@ -128,12 +128,12 @@ static void write_file(au_history_t *history, const au_bytes_t *line) {
 }
 
 void au_history_take(au_history_t *history) {
-  au_history_figures_t figures;
+  au_history_snapshot_t snapshot;
   au_metrics_sample();
-  if (!history->config.snapshot(&figures, history->config.context))
+  if (!history->config.snapshot(&snapshot, history->config.context))
     return;
   au_bytes_t line = AU_BYTES_INIT;
-  put_snapshot(&figures, &line);
+  put_snapshot(&snapshot, &line);
   if (!line.failed)
     keep((const char *)line.data, line.size, history);
   au_bytes_put_u8(&line, '\n');

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Part of observe/; calls database/, spool/, config/, metrics/, event/, base/.
  *
- * history - a snapshot of the figures each HistoryInterval: the newest ones in
+ * history - a snapshot of the metrics each HistoryInterval: the newest ones in
  * memory, for GET /metrics/history, and, with a HistoryFile, each as a line of
  * that file.
  *
@@ -28,19 +28,19 @@
 typedef struct au_history au_history_t;
 
 /* What a snapshot is made of, beside the metrics. */
-typedef struct au_history_figures {
-  au_buffer_figures_t buffer;
+typedef struct au_history_snapshot {
+  au_buffer_usage_t buffer;
   au_breaker_snapshot_t breaker;
-} au_history_figures_t;
+} au_history_snapshot_t;
 
 typedef struct au_history_config {
   const au_io_t *io; /* NULL: the system's */
   const char *path;  /* "": memory alone; borrowed until destroy */
   double interval_s;
   uint64_t max_bytes;
-  /* Fills in the figures as they are; false: there are none now, and no
+  /* Fills in the metrics as they are; false: there are none now, and no
    * snapshot is taken. Called by the thread of this module. */
-  bool (*snapshot)(au_history_figures_t *out, void *context);
+  bool (*snapshot)(au_history_snapshot_t *out, void *context);
   void *context; /* borrowed until destroy */
 } au_history_config_t;
 

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The figures are no secret, and nobody else's business either. */
+/* The metrics are no secret, and nobody else's business either. */
 #define FILE_MODE 0640
 
 /* --- files -----------------------------------------------------------------

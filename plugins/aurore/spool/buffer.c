@@ -245,7 +245,7 @@ static double since_s(int64_t ns, int64_t now_ns) {
   return ns < now_ns ? (double)(now_ns - ns) / (double)AU_NS_PER_S : 0;
 }
 
-void au_buffer_figures(au_buffer_t *buffer, au_buffer_figures_t *out) {
+void au_buffer_usage(au_buffer_t *buffer, au_buffer_usage_t *out) {
   out->events =
       atomic_load_explicit(&buffer->usage.events, memory_order_relaxed);
   out->bytes = atomic_load_explicit(&buffer->usage.bytes, memory_order_relaxed);

@@ -7,7 +7,7 @@
  * A request goes as one group to one lane: all of its events are taken, or
  * none. Full means: "capacity" events or "max_bytes" of frames wait.
  *
- * Threads: append from any thread; the figures from any thread; one writer
+ * Threads: append from any thread; the usage from any thread; one writer
  * thread per lane (lane.h). Lock order: none is held while another is taken.
  */
 #ifndef AURORE_SPOOL_BUFFER_H
@@ -33,7 +33,7 @@ typedef struct au_buffer_config {
   double sync_interval_s;
 } au_buffer_config_t;
 
-typedef struct au_buffer_figures {
+typedef struct au_buffer_usage {
   uint64_t events; /* waiting: accepted and not yet committed */
   uint64_t bytes;  /* of their frames */
   uint64_t capacity;
@@ -42,7 +42,7 @@ typedef struct au_buffer_figures {
   double oldest_age_s;        /* 0 when nothing waits */
   double since_enqueue_s;     /* since events were last accepted; -1: never */
   double since_drain_s;       /* since events were last committed; -1: never */
-} au_buffer_figures_t;
+} au_buffer_usage_t;
 
 /* Opens every lane (recovers what a directory holds). On error the reason is
  * in "error", and nothing is held. */
@@ -68,7 +68,7 @@ AU_MUST_CHECK au_status_t au_buffer_append(au_buffer_t *buffer,
                                            const au_rows_t *rows,
                                            au_waiter_t *waiter);
 
-void au_buffer_figures(au_buffer_t *buffer, au_buffer_figures_t *out);
+void au_buffer_usage(au_buffer_t *buffer, au_buffer_usage_t *out);
 
 /* Seconds after which a client should try again when the buffer is full: the
  * time to free a tenth of the capacity at the drain rate measured over the

@@ -24,7 +24,7 @@
  * Without a directory the segments are memory files (memfd_create): the same
  * code, never synced, gone with the process.
  *
- * Threads: append, figures and trouble from any thread; read and trim from the
+ * Threads: append, usage and trouble from any thread; read and trim from the
  * one writer of the lane. With durability "commit" or "interval" a committer
  * thread of the spool writes and syncs; with "memory" append writes itself.
  * A failed sync is never tried again on the same file: the group goes to a new

@@ -24,7 +24,7 @@
 #define FOLD_AFTER_US (INT64_C(120) * AU_US_PER_S)
 /* Counters folded in one transaction, which holds their rows for some
  * milliseconds; and transactions in one round, so that a backlog of counters
- * does not keep the figures from being read. */
+ * does not keep the metrics from being read. */
 #define FOLD_ROWS 2000
 #define FOLDS_MAX 20
 /* A reading takes milliseconds; one that takes so long is given up. */
@@ -48,20 +48,20 @@ struct au_business {
  */
 
 typedef struct holder {
-  au_figures_t figures;
+  au_business_metrics_t metrics;
   unsigned references; /* protected by current_lock */
 } holder_t;
 
 static pthread_mutex_t current_lock = PTHREAD_MUTEX_INITIALIZER;
 static holder_t *current; /* NULL: none; protected by current_lock */
 
-const au_figures_t *au_business_acquire(void) {
+const au_business_metrics_t *au_business_acquire(void) {
   pthread_mutex_lock(&current_lock);
   holder_t *holder = current;
   if (holder != NULL)
     holder->references++;
   pthread_mutex_unlock(&current_lock);
-  return holder != NULL ? &holder->figures : NULL;
+  return holder != NULL ? &holder->metrics : NULL;
 }
 
 static void release(holder_t *holder) {
@@ -74,12 +74,12 @@ static void release(holder_t *holder) {
     free(holder);
 }
 
-void au_business_release(const au_figures_t *figures) {
-  if (figures != NULL)
-    release(figures->holder);
+void au_business_release(const au_business_metrics_t *metrics) {
+  if (metrics != NULL)
+    release(metrics->holder);
 }
 
-static void publish_figures(holder_t *holder) {
+static void publish_metrics(holder_t *holder) {
   pthread_mutex_lock(&current_lock);
   holder_t *before = current;
   current = holder;
@@ -87,17 +87,17 @@ static void publish_figures(holder_t *holder) {
   release(before);
   if (holder == NULL)
     return;
-  const au_figures_t *figures = &holder->figures;
-  au_metrics_set_counter(AU_M_BUSINESS_EVENTS, figures->total);
-  au_metrics_set(AU_M_BUSINESS_LAST_24H, (double)figures->last_day);
-  au_metrics_set(AU_M_BUSINESS_LAST_HOUR, (double)figures->last_hour);
-  au_metrics_set(AU_M_BUSINESS_PER_MINUTE, au_business_per_minute(figures));
-  au_metrics_set(AU_M_DEAD_LETTERS_PENDING, (double)figures->dead_letters);
-  au_metrics_set_services(figures->service, figures->services);
+  const au_business_metrics_t *metrics = &holder->metrics;
+  au_metrics_set_counter(AU_M_BUSINESS_EVENTS, metrics->total);
+  au_metrics_set(AU_M_BUSINESS_LAST_24H, (double)metrics->last_day);
+  au_metrics_set(AU_M_BUSINESS_LAST_HOUR, (double)metrics->last_hour);
+  au_metrics_set(AU_M_BUSINESS_PER_MINUTE, au_business_per_minute(metrics));
+  au_metrics_set(AU_M_DEAD_LETTERS_PENDING, (double)metrics->dead_letters);
+  au_metrics_set_services(metrics->service, metrics->services);
 }
 
-double au_business_per_minute(const au_figures_t *figures) {
-  return (double)figures->last_day / MINUTES_A_DAY;
+double au_business_per_minute(const au_business_metrics_t *metrics) {
+  return (double)metrics->last_day / MINUTES_A_DAY;
 }
 
 /* --- from the database's answer ----------------------------------------------
@@ -115,7 +115,7 @@ static bool read_count(const au_result_t *result, size_t row, uint64_t *out) {
 
 /* Where the next entry of each list goes. */
 typedef struct filling {
-  au_figures_t *figures;
+  au_business_metrics_t *metrics;
   au_service_count_t *service;
   au_service_count_t *top;
   au_hour_count_t *hour;
@@ -131,37 +131,37 @@ static const char *keep_text(filling_t *filling, const char *text) {
 }
 
 static void take_service(filling_t *filling, const char *name, uint64_t count) {
-  au_figures_t *figures = filling->figures;
+  au_business_metrics_t *metrics = filling->metrics;
   const au_service_count_t service = {.service = keep_text(filling, name),
                                       .count = count};
-  if (figures->tops < AU_BUSINESS_TOP)
-    filling->top[figures->tops++] = service;
-  if (figures->services < filling->services_max)
-    filling->service[figures->services++] = service;
+  if (metrics->tops < AU_BUSINESS_TOP)
+    filling->top[metrics->tops++] = service;
+  if (metrics->services < filling->services_max)
+    filling->service[metrics->services++] = service;
 }
 
 /* One row of aurore.figures. What is not known is passed over: a newer schema
  * may report more. */
 static bool take_row(filling_t *filling, const au_result_t *result,
                      size_t row) {
-  au_figures_t *figures = filling->figures;
+  au_business_metrics_t *metrics = filling->metrics;
   const char *kind = au_result_text(result, row, 0);
   const char *name = au_result_text(result, row, 1);
   uint64_t count = 0;
   if (kind == NULL || !read_count(result, row, &count))
     return false;
   if (strcmp(kind, "total") == 0)
-    figures->total = count;
+    metrics->total = count;
   else if (strcmp(kind, "last_day") == 0)
-    figures->last_day = count;
+    metrics->last_day = count;
   else if (strcmp(kind, "last_hour") == 0)
-    figures->last_hour = count;
+    metrics->last_hour = count;
   else if (strcmp(kind, "dead_letters") == 0)
-    figures->dead_letters = count;
+    metrics->dead_letters = count;
   else if (strcmp(kind, "service") == 0 && name != NULL)
     take_service(filling, name, count);
   else if (strcmp(kind, "hour") == 0 && name != NULL)
-    filling->hour[figures->hours++] =
+    filling->hour[metrics->hours++] =
         (au_hour_count_t){.hour = keep_text(filling, name), .count = count};
   return true;
 }
@@ -169,25 +169,25 @@ static bool take_row(filling_t *filling, const au_result_t *result,
 /* The rest. A service may itself be called "other". */
 static void add_other(filling_t *filling) {
   static const char other[] = "other";
-  au_figures_t *figures = filling->figures;
+  au_business_metrics_t *metrics = filling->metrics;
   uint64_t named = 0;
   au_service_count_t *entry = NULL;
-  for (size_t i = 0; i < figures->services; i++) {
+  for (size_t i = 0; i < metrics->services; i++) {
     named += filling->service[i].count;
     if (strcmp(filling->service[i].service, other) == 0)
       entry = &filling->service[i];
   }
-  if (named >= figures->total)
+  if (named >= metrics->total)
     return;
   if (entry == NULL) {
-    entry = &filling->service[figures->services++];
+    entry = &filling->service[metrics->services++];
     *entry = (au_service_count_t){.service = other};
   }
-  entry->count += figures->total - named;
+  entry->count += metrics->total - named;
 }
 
 /* NULL: out of memory, or "*out_valid" is false. */
-static holder_t *make_figures(const au_result_t *result, size_t services_max,
+static holder_t *make_metrics(const au_result_t *result, size_t services_max,
                               int64_t as_of_us, bool *out_valid) {
   size_t rows = au_result_rows(result);
   size_t text_size = 0;
@@ -202,18 +202,18 @@ static holder_t *make_figures(const au_result_t *result, size_t services_max,
   holder_t *holder = calloc(1, sizeof(*holder) + 3 * list_size + text_size);
   if (holder == NULL)
     return NULL;
-  au_figures_t *figures = &holder->figures;
+  au_business_metrics_t *metrics = &holder->metrics;
   holder->references = 1;
-  figures->holder = holder;
-  figures->as_of_us = as_of_us;
-  filling_t filling = {.figures = figures, .services_max = services_max};
+  metrics->holder = holder;
+  metrics->as_of_us = as_of_us;
+  filling_t filling = {.metrics = metrics, .services_max = services_max};
   filling.service = (au_service_count_t *)(holder + 1);
   filling.top = filling.service + rows + 1;
   filling.hour = (au_hour_count_t *)(filling.top + rows + 1);
   filling.text = (char *)(filling.hour + rows + 1);
-  figures->service = filling.service;
-  figures->top = filling.top;
-  figures->hour = filling.hour;
+  metrics->service = filling.service;
+  metrics->top = filling.top;
+  metrics->hour = filling.hour;
   for (size_t row = 0; row < rows && *out_valid; row++)
     *out_valid = take_row(&filling, result, row);
   *out_valid = *out_valid && rows > 0;
@@ -284,7 +284,7 @@ static au_status_t fold(au_business_t *business, au_database_error_t *error) {
   return AU_OK;
 }
 
-static au_status_t read_figures(au_business_t *business,
+static au_status_t read_metrics(au_business_t *business,
                                 au_database_error_t *error) {
   unsigned wanted = business->options->business_services;
   int64_t now_us = au_clock_wall_us();
@@ -299,10 +299,10 @@ static au_status_t read_figures(au_business_t *business,
   if (status != AU_OK)
     return status;
   bool is_valid = true;
-  holder_t *holder = make_figures(&result, wanted, now_us, &is_valid);
+  holder_t *holder = make_metrics(&result, wanted, now_us, &is_valid);
   au_result_fini(&result);
   if (holder != NULL) {
-    publish_figures(holder);
+    publish_metrics(holder);
     return AU_OK;
   }
   *error = (au_database_error_t){.fault = AU_FAULT_DATABASE};
@@ -312,7 +312,7 @@ static au_status_t read_figures(au_business_t *business,
   return is_valid ? AU_NOMEM : AU_INVALID;
 }
 
-/* The figures are read even when nothing can be folded: they are right then,
+/* The metrics are read even when nothing can be folded: they are right then,
  * too. */
 static au_status_t work(au_business_t *business, const char **out_action,
                         au_database_error_t *error) {
@@ -324,7 +324,7 @@ static au_status_t work(au_business_t *business, const char **out_action,
   if (folded != AU_OK && folded != AU_INVALID)
     return folded;
   au_database_error_t read_error;
-  status = read_figures(business, &read_error);
+  status = read_metrics(business, &read_error);
   if (status != AU_OK) {
     *error = read_error;
     business->is_migrated = false; /* another database may answer now */
@@ -376,6 +376,6 @@ void au_business_stop(au_business_t *business) {
     return;
   au_task_stop(business->task);
   set_counted(business, false);
-  publish_figures(NULL);
+  publish_metrics(NULL);
   free(business);
 }

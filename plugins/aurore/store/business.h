@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT
  * Part of store/; calls database/, spool/, config/, metrics/, event/, base/.
  *
- * business - the business figures: a thread that folds the counters of past
- * minutes and reads the figures every BusinessInterval, on a connection of its
+ * business - the business metrics: a thread that folds the counters of past
+ * minutes and reads the metrics every BusinessInterval, on a connection of its
  * own, and publishes them, to the metrics and to whoever asks.
  *
  * The events themselves are never counted: writers add to aurore.event_count in
  * the transaction that stores them, and schema/007_business.sql says how the
- * counters are folded and read, so that the figures are count(*) exactly, at a
+ * counters are folded and read, so that the metrics are count(*) exactly, at a
  * cost that does not grow with the events.
  *
  * A failure is said once, backed off from, and never counted for the circuit
  * breaker: whether the database stores events is not for a reader to say. While
- * the breaker is not closed the database is left alone, and the last figures
+ * the breaker is not closed the database is left alone, and the last metrics
  * stay, with their time.
  *
  * Threads: start and stop from one thread; acquire and release from any, at any
@@ -35,7 +35,7 @@ typedef struct au_hour_count {
 } au_hour_count_t;
 
 /* Never changed once it was published. */
-typedef struct au_figures {
+typedef struct au_business_metrics {
   int64_t as_of_us; /* when they were asked for, by our clock */
   uint64_t total;   /* events in the database */
   uint64_t last_day;
@@ -51,7 +51,7 @@ typedef struct au_figures {
       *hour; /* of the last day, those with events, in order */
   size_t hours;
   void *holder; /* of business.c */
-} au_figures_t;
+} au_business_metrics_t;
 
 typedef struct au_business au_business_t;
 
@@ -61,16 +61,16 @@ AU_MUST_CHECK au_status_t au_business_start(const au_options_t *options,
                                             au_breaker_t *breaker,
                                             au_business_t **out_business);
 
-/* Ends the thread, whatever it waits for, frees, and forgets the figures. NULL:
+/* Ends the thread, whatever it waits for, frees, and forgets the metrics. NULL:
  * nothing. */
 void au_business_stop(au_business_t *business);
 
-/* The last figures that were read, or NULL when there are none yet; given back
+/* The last metrics that were read, or NULL when there are none yet; given back
  * with release (NULL: nothing). */
-const au_figures_t *au_business_acquire(void);
-void au_business_release(const au_figures_t *figures);
+const au_business_metrics_t *au_business_acquire(void);
+void au_business_release(const au_business_metrics_t *metrics);
 
 /* The events of the last day, a minute. */
-double au_business_per_minute(const au_figures_t *figures);
+double au_business_per_minute(const au_business_metrics_t *metrics);
 
 #endif

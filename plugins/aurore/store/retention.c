@@ -77,13 +77,13 @@ static int64_t first_day_kept(const au_retention_t *retention) {
   int64_t now_us = au_clock_wall_us();
   int64_t day = au_schema_day(now_us - time_of_day_us(retention)) -
                 retention->options->retention_days;
-  au_buffer_figures_t figures = {.events = 0};
+  au_buffer_usage_t usage = {.events = 0};
   if (retention->buffer != NULL)
-    au_buffer_figures(retention->buffer, &figures);
-  if (figures.events == 0)
+    au_buffer_usage(retention->buffer, &usage);
+  if (usage.events == 0)
     return day;
   int64_t oldest_us =
-      now_us - (int64_t)(figures.oldest_age_s * (double)AU_US_PER_S);
+      now_us - (int64_t)(usage.oldest_age_s * (double)AU_US_PER_S);
   int64_t oldest_day = au_schema_day(oldest_us);
   return oldest_day < day ? oldest_day : day;
 }

@@ -140,10 +140,10 @@ START_TEST(a_question_is_answered) {
   ck_assert_str_eq(question.answer, "42");
   ck_assert_uint_eq(question.tellings, 1);
   ck_assert_uint_eq(au_metrics_counter(AU_M_QUERIES, AU_OPERATION_QUERY), 1);
-  au_query_pool_usage_t figures = au_query_pool_usage(query);
-  ck_assert_uint_eq(figures.active, 0);
-  ck_assert_uint_eq(figures.idle, 1);
-  ck_assert_uint_eq(figures.waiting, 0);
+  au_query_pool_usage_t usage = au_query_pool_usage(query);
+  ck_assert_uint_eq(usage.active, 0);
+  ck_assert_uint_eq(usage.idle, 1);
+  ck_assert_uint_eq(usage.waiting, 0);
   ck_assert(au_metrics_gauge(AU_M_POOL_IDLE) == 1);
   ck_assert(au_metrics_gauge(AU_M_POOL_ACTIVE) == 0);
 }

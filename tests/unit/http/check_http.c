@@ -147,9 +147,9 @@ START_TEST(health_tells_what_the_buffer_says) {
          "\"the spool cannot be written\"}");
   expect(GET("/live"), 200, "{\"message\":\"SERVER_IS_NOT_SHUTTING_DOWN\"}");
   fake_buffer_set_trouble(NULL);
-  fake_buffer_set_figures(999, 1000);
+  fake_buffer_set_usage(999, 1000);
   expect(GET("/health"), 200, "{\"message\":\"SERVER_IS_READY\"}");
-  fake_buffer_set_figures(1000, 1000);
+  fake_buffer_set_usage(1000, 1000);
   expect_part(GET("/health"), 503, "SERVER_IS_NOT_READY");
 }
 END_TEST
@@ -164,7 +164,7 @@ START_TEST(quiescing_is_told_and_refused) {
   expect_part(reply, 503, "\"errorCode\":\"SERVICE_UNAVAILABLE\"");
   ck_assert_uint_eq(fake_buffer_calls(), 0);
   ck_assert_uint_eq(rejected(AU_REASON_UNAVAILABLE), 1);
-  /* figures are answered to the end */
+  /* metrics are answered to the end */
   expect_part(GET("/metrics/prometheus"), 200, "buffer_size");
 }
 END_TEST

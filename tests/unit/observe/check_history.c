@@ -352,10 +352,10 @@ END_TEST
 /* --- snapshots -------------------------------------------------------------
  */
 
-static bool look(au_history_figures_t *out, void *context) {
+static bool look(au_history_snapshot_t *out, void *context) {
   if (context != &looks)
     abort();
-  *out = (au_history_figures_t){
+  *out = (au_history_snapshot_t){
       .buffer = {.events = (uint64_t)atomic_fetch_add(&looks, 1),
                  .capacity = 50000,
                  .utilization_percent = 12.345},

@@ -55,9 +55,9 @@ static uint64_t commit(au_lane_t *lane, size_t rows) {
 }
 
 static uint64_t events(au_buffer_t *buffer) {
-  au_buffer_figures_t figures;
-  au_buffer_figures(buffer, &figures);
-  return figures.events;
+  au_buffer_usage_t usage;
+  au_buffer_usage(buffer, &usage);
+  return usage.events;
 }
 
 START_TEST(bound_on_events_is_exact) {
@@ -81,18 +81,18 @@ START_TEST(bound_on_bytes_is_kept) {
   unsigned accepted = 0;
   while (append(buffer, 1) == AU_OK)
     accepted++;
-  au_buffer_figures_t figures;
-  au_buffer_figures(buffer, &figures);
+  au_buffer_usage_t usage;
+  au_buffer_usage(buffer, &usage);
   ck_assert_uint_gt(accepted, 100);
   /* The footer of the last group may stand above the bound. */
-  ck_assert_uint_le(figures.bytes, 65536 + AU_FRAME_FOOTER_SIZE);
-  ck_assert_double_gt(figures.utilization_percent, 95);
+  ck_assert_uint_le(usage.bytes, 65536 + AU_FRAME_FOOTER_SIZE);
+  ck_assert_double_gt(usage.utilization_percent, 95);
   while (commit(au_buffer_lane(buffer, 0), 100) > 0)
     continue;
-  au_buffer_figures(buffer, &figures);
-  ck_assert_uint_eq(figures.events, 0);
-  ck_assert_uint_eq(figures.bytes, 0);
-  ck_assert_double_eq(figures.oldest_age_s, 0);
+  au_buffer_usage(buffer, &usage);
+  ck_assert_uint_eq(usage.events, 0);
+  ck_assert_uint_eq(usage.bytes, 0);
+  ck_assert_double_eq(usage.oldest_age_s, 0);
   au_buffer_destroy(buffer);
 }
 END_TEST

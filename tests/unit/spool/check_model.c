@@ -260,13 +260,13 @@ static void reopen(void) {
   }
 }
 
-static void check_figures(void) {
-  au_buffer_figures_t figures;
-  au_buffer_figures(buffer, &figures);
+static void check_usage(void) {
+  au_buffer_usage_t usage;
+  au_buffer_usage(buffer, &usage);
   uint64_t waiting = 0;
   for (unsigned i = 0; i < LANES; i++)
     waiting += au_lane_waiting(au_buffer_lane(buffer, i));
-  ck_assert_uint_eq(figures.events, waiting);
+  ck_assert_uint_eq(usage.events, waiting);
   for (unsigned i = 0; i < LANES; i++) {
     uint64_t begin =
         au_spool_begin(au_lane_spool(au_buffer_lane(buffer, i))).seq;
@@ -300,7 +300,7 @@ static void buffer_step(void) {
     ck_assert(status == AU_OK || status == AU_IO || status == AU_FULL);
   }
   }
-  check_figures();
+  check_usage();
 }
 
 static void take_rest(void) {
@@ -309,10 +309,10 @@ static void take_rest(void) {
     while (au_lane_waiting(au_buffer_lane(buffer, i)) > 0)
       take(i);
   ck_assert_uint_eq(count_fate(WAITS), 0);
-  au_buffer_figures_t figures;
-  au_buffer_figures(buffer, &figures);
-  ck_assert_uint_eq(figures.events, 0);
-  ck_assert_uint_eq(figures.bytes, 0);
+  au_buffer_usage_t usage;
+  au_buffer_usage(buffer, &usage);
+  ck_assert_uint_eq(usage.events, 0);
+  ck_assert_uint_eq(usage.bytes, 0);
 }
 
 START_TEST(buffer_does_what_the_model_does) {

@@ -47,7 +47,7 @@ static void store(au_database_t *with, const char *accepted,
 }
 
 /* "kind name n" of the rows of a kind, one a line. */
-static const char *figures_of(const char *kind, const char *now, int services) {
+static const char *metrics_of(const char *kind, const char *now, int services) {
   char sql[512];
   snprintf(sql, sizeof(sql),
            "SELECT string_agg(concat_ws(' ', f.name, f.n), ', ' ORDER BY "
@@ -64,12 +64,12 @@ static au_business_t *start(au_breaker_t *breaker) {
 }
 
 /* Waits for metrics with this total, and returns them. */
-static const au_figures_t *await_total(uint64_t total) {
+static const au_business_metrics_t *await_total(uint64_t total) {
   for (;;) {
-    const au_figures_t *figures = au_business_acquire();
-    if (figures != NULL && figures->total == total)
-      return figures;
-    au_business_release(figures);
+    const au_business_metrics_t *metrics = au_business_acquire();
+    if (metrics != NULL && metrics->total == total)
+      return metrics;
+    au_business_release(metrics);
     poll(NULL, 0, 5);
   }
 }
@@ -82,16 +82,16 @@ START_TEST(folded_counters_are_counted_once) {
   store(database, "now() - interval '5 minutes'", "a", 4);
   store(database, "now() - interval '5 minutes'", "b", 5);
   store(database, "now()", "b", 6);
-  ck_assert_str_eq(figures_of("service", "now()", 9), "b 11, a 7");
+  ck_assert_str_eq(metrics_of("service", "now()", 9), "b 11, a 7");
   ck_assert_str_eq(
       ask(database, "SELECT aurore.fold(now() - interval '2 minutes', 1)"),
       "1");
-  ck_assert_str_eq(figures_of("service", "now()", 9), "b 11, a 7");
+  ck_assert_str_eq(metrics_of("service", "now()", 9), "b 11, a 7");
   ck_assert_str_eq(
       ask(database, "SELECT aurore.fold(now() - interval '2 minutes', 100)"),
       "2");
-  ck_assert_str_eq(figures_of("service", "now()", 9), "b 11, a 7");
-  ck_assert_str_eq(figures_of("total", "now()", 0), "18");
+  ck_assert_str_eq(metrics_of("service", "now()", 9), "b 11, a 7");
+  ck_assert_str_eq(metrics_of("total", "now()", 0), "18");
   ck_assert_str_eq(ask(database, "SELECT sum(n) FROM aurore.event_count"), "6");
   ck_assert_str_eq(ask(database, "SELECT sum(n) FROM aurore.event_total"),
                    "12");
@@ -100,9 +100,9 @@ START_TEST(folded_counters_are_counted_once) {
                    "12");
   /* A writer that was late begins its minute anew; the next fold adds it. */
   store(database, "now() - interval '5 minutes'", "a", 10);
-  ck_assert_str_eq(figures_of("service", "now()", 9), "a 17, b 11");
+  ck_assert_str_eq(metrics_of("service", "now()", 9), "a 17, b 11");
   do_sql(database, "SELECT aurore.fold('infinity', 100)");
-  ck_assert_str_eq(figures_of("service", "now()", 9), "a 17, b 11");
+  ck_assert_str_eq(metrics_of("service", "now()", 9), "a 17, b 11");
   ck_assert_str_eq(ask(database, "SELECT count(*) FROM aurore.event_count"),
                    "0");
 }
@@ -124,10 +124,10 @@ START_TEST(windows_end_at_minutes) {
     store(database, text, "s", 1 << i);
   }
   for (int folded = 0; folded < 2; folded++) {
-    ck_assert_str_eq(figures_of("total", now, 1), "63");
-    ck_assert_str_eq(figures_of("last_day", now, 1), "30");
-    ck_assert_str_eq(figures_of("last_hour", now, 1), "24");
-    ck_assert_str_eq(figures_of("hour", now, 1),
+    ck_assert_str_eq(metrics_of("total", now, 1), "63");
+    ck_assert_str_eq(metrics_of("last_day", now, 1), "30");
+    ck_assert_str_eq(metrics_of("last_hour", now, 1), "24");
+    ck_assert_str_eq(metrics_of("hour", now, 1),
                      "2026-11-23 10:00 2, 2026-11-24 09:00 12, "
                      "2026-11-24 10:00 16");
     do_sql(database, "SELECT aurore.fold('infinity', 100)");
@@ -160,15 +160,15 @@ START_TEST(a_fold_waits_for_nobody) {
                         "WHERE service = 'held'");
   do_sql(database, "SET lock_timeout = 1");
   ck_assert_str_eq(ask(database, "SELECT aurore.fold('infinity', 9)"), "1");
-  ck_assert_str_eq(figures_of("service", "now()", 9), "free 2, held 1");
+  ck_assert_str_eq(metrics_of("service", "now()", 9), "free 2, held 1");
   commit(writer);
-  ck_assert_str_eq(figures_of("service", "now()", 9), "held 11, free 2");
+  ck_assert_str_eq(metrics_of("service", "now()", 9), "held 11, free 2");
   /* Another fold is under way. */
   PGconn *folder = hold("SELECT pg_advisory_xact_lock(1096110671, 3)");
   ck_assert_str_eq(ask(database, "SELECT aurore.fold('infinity', 9)"), "0");
   commit(folder);
   ck_assert_str_eq(ask(database, "SELECT aurore.fold('infinity', 9)"), "1");
-  ck_assert_str_eq(figures_of("service", "now()", 9), "held 11, free 2");
+  ck_assert_str_eq(metrics_of("service", "now()", 9), "held 11, free 2");
 }
 END_TEST
 
@@ -239,24 +239,24 @@ START_TEST(metrics_are_published) {
   ck_assert_ptr_null(au_business_acquire());
   int64_t before_us = au_clock_wall_us();
   au_business_t *business = start(NULL);
-  const au_figures_t *figures = await_total(9);
-  ck_assert_uint_eq(figures->last_day, 7);
-  ck_assert_uint_eq(figures->last_hour, 7);
-  ck_assert_uint_eq(figures->dead_letters, 2);
-  ck_assert_double_eq(au_business_per_minute(figures), 7 / 1440.0);
-  ck_assert_int_ge(figures->as_of_us, before_us);
-  ck_assert_uint_eq(figures->services, 2);
-  ck_assert_str_eq(figures->service[0].service, "a");
-  ck_assert_uint_eq(figures->service[0].count, 5);
-  ck_assert_str_eq(figures->service[1].service, "b");
-  ck_assert_uint_eq(figures->tops, 2);
-  ck_assert_uint_ge(figures->hours, 1);
+  const au_business_metrics_t *metrics = await_total(9);
+  ck_assert_uint_eq(metrics->last_day, 7);
+  ck_assert_uint_eq(metrics->last_hour, 7);
+  ck_assert_uint_eq(metrics->dead_letters, 2);
+  ck_assert_double_eq(au_business_per_minute(metrics), 7 / 1440.0);
+  ck_assert_int_ge(metrics->as_of_us, before_us);
+  ck_assert_uint_eq(metrics->services, 2);
+  ck_assert_str_eq(metrics->service[0].service, "a");
+  ck_assert_uint_eq(metrics->service[0].count, 5);
+  ck_assert_str_eq(metrics->service[1].service, "b");
+  ck_assert_uint_eq(metrics->tops, 2);
+  ck_assert_uint_ge(metrics->hours, 1);
   /* What is old enough is folded meanwhile. */
   await(database, "SELECT sum(n) FROM aurore.event_total", "5");
   store(database, "now()", "a", 1);
   au_business_release(await_total(10));
-  ck_assert_uint_eq(figures->total, 9); /* what was borrowed stays */
-  au_business_release(figures);
+  ck_assert_uint_eq(metrics->total, 9); /* what was borrowed stays */
+  au_business_release(metrics);
   ck_assert_uint_eq(au_metrics_counter(AU_M_BUSINESS_EVENTS, 0), 10);
   ck_assert_double_eq(au_metrics_gauge(AU_M_BUSINESS_LAST_24H), 8);
   ck_assert_double_eq(au_metrics_gauge(AU_M_BUSINESS_LAST_HOUR), 8);
@@ -282,32 +282,32 @@ START_TEST(the_largest_services_have_counts_of_their_own) {
   store(database, "now()", "other", 100);
   options.business_services = 3;
   au_business_t *business = start(NULL);
-  const au_figures_t *figures = await_total(274);
-  ck_assert_uint_eq(figures->services, 3);
-  ck_assert_str_eq(figures->service[0].service, "other");
-  ck_assert_uint_eq(figures->service[0].count, 274 - 20 - 19);
-  ck_assert_str_eq(figures->service[2].service, "s01");
-  ck_assert_uint_eq(figures->service[2].count, 19);
-  ck_assert_uint_eq(figures->tops, AU_BUSINESS_TOP);
-  ck_assert_uint_eq(figures->top[0].count, 100);
-  ck_assert_str_eq(figures->top[9].service, "s08");
-  au_business_release(figures);
+  const au_business_metrics_t *metrics = await_total(274);
+  ck_assert_uint_eq(metrics->services, 3);
+  ck_assert_str_eq(metrics->service[0].service, "other");
+  ck_assert_uint_eq(metrics->service[0].count, 274 - 20 - 19);
+  ck_assert_str_eq(metrics->service[2].service, "s01");
+  ck_assert_uint_eq(metrics->service[2].count, 19);
+  ck_assert_uint_eq(metrics->tops, AU_BUSINESS_TOP);
+  ck_assert_uint_eq(metrics->top[0].count, 100);
+  ck_assert_str_eq(metrics->top[9].service, "s08");
+  au_business_release(metrics);
   au_business_stop(business);
   options.business_services = 0;
   business = start(NULL);
-  figures = await_total(274);
-  ck_assert_uint_eq(figures->services, 1);
-  ck_assert_str_eq(figures->service[0].service, "other");
-  ck_assert_uint_eq(figures->service[0].count, 274);
-  au_business_release(figures);
+  metrics = await_total(274);
+  ck_assert_uint_eq(metrics->services, 1);
+  ck_assert_str_eq(metrics->service[0].service, "other");
+  ck_assert_uint_eq(metrics->service[0].count, 274);
+  au_business_release(metrics);
   au_business_stop(business);
   options.business_services = 12;
   business = start(NULL);
-  figures = await_total(274);
-  ck_assert_uint_eq(figures->services, 12);
-  ck_assert_uint_eq(figures->service[0].count, 100 + 9);
-  ck_assert_str_eq(figures->service[11].service, "s10");
-  au_business_release(figures);
+  metrics = await_total(274);
+  ck_assert_uint_eq(metrics->services, 12);
+  ck_assert_uint_eq(metrics->service[0].count, 100 + 9);
+  ck_assert_str_eq(metrics->service[11].service, "s10");
+  au_business_release(metrics);
   au_business_stop(business);
 }
 END_TEST
@@ -369,15 +369,15 @@ START_TEST(database_that_comes_late_or_goes_is_no_trouble) {
   au_business_release(await_total(0));
   make_schema(3);
   store(database, "now()", "a", 5);
-  const au_figures_t *figures = await_total(5);
-  int64_t seen_us = figures->as_of_us;
-  au_business_release(figures);
+  const au_business_metrics_t *metrics = await_total(5);
+  int64_t seen_us = metrics->as_of_us;
+  au_business_release(metrics);
   /* It goes away: the last metrics stay. */
   do_sqlf(control, "ALTER DATABASE %s ALLOW_CONNECTIONS false", own_name);
   end_sessions("collectd aurore figures");
-  figures = await_total(5);
-  ck_assert_int_ge(figures->as_of_us, seen_us);
-  au_business_release(figures);
+  metrics = await_total(5);
+  ck_assert_int_ge(metrics->as_of_us, seen_us);
+  au_business_release(metrics);
   do_sqlf(control, "ALTER DATABASE %s ALLOW_CONNECTIONS true", own_name);
   store(database, "now()", "a", 1);
   au_business_release(await_total(6));

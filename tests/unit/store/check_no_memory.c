@@ -94,9 +94,9 @@ static uint64_t use_buffer(int kind, uint64_t before) {
   ck_assert_uint_eq(accepted, 0);
   status = append(buffer, "service", 20, 3);
   accepted += status == AU_OK ? 3 : 0;
-  au_buffer_figures_t figures;
-  au_buffer_figures(buffer, &figures);
-  ck_assert_uint_eq(figures.events, accepted);
+  au_buffer_usage_t usage;
+  au_buffer_usage(buffer, &usage);
+  ck_assert_uint_eq(usage.events, accepted);
   PRODUCT((au_buffer_close_intake(buffer), au_buffer_destroy(buffer), 0));
   return kind == 0 ? 0 : accepted;
 }

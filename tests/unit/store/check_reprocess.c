@@ -124,7 +124,7 @@ static void assert_stored_once(void) {
 }
 
 /* accepted = stored + dead lettered + buffered, and stored is what is there. */
-static void assert_figures(void) {
+static void assert_usage(void) {
   uint64_t stored = au_metrics_counter(AU_M_EVENTS_PROCESSED, 0);
   uint64_t dead = au_metrics_counter(AU_M_DEAD_LETTERS, 0);
   uint64_t waiting = 0;
@@ -166,7 +166,7 @@ START_TEST(what_is_put_back_is_stored_as_it_was) {
                                  "NULL AND stored_at IS NOT NULL AND "
                                  "retry_count = 1 FROM aurore.dead_letter"),
                    "t");
-  assert_figures();
+  assert_usage();
 }
 END_TEST
 
@@ -183,7 +183,7 @@ START_TEST(second_row_is_passed_over) {
   ck_assert_uint_eq(store(1), 1);
   assert_stored_once();
   ck_assert_int_eq(number("SELECT count(*) FROM aurore.dead_letter"), 1);
-  assert_figures();
+  assert_usage();
 }
 END_TEST
 
@@ -204,12 +204,12 @@ START_TEST(refused_again_waits_again) {
   ck_assert_str_eq(ask(database, sql), "1 2 false true");
   store(1);
   ck_assert_str_eq(ask(database, sql), "1 3 false true");
-  assert_figures();
+  assert_usage();
   allow_poison();
   put_back(1, &event, id);
   store(1);
   assert_stored_once();
-  assert_figures();
+  assert_usage();
 }
 END_TEST
 
@@ -232,7 +232,7 @@ START_TEST(neighbours_are_stored_together) {
   ck_assert_int_eq(number("SELECT max(retry_count) FROM aurore.dead_letter"),
                    3);
   ck_assert_int_eq(number("SELECT sum(n) FROM aurore.event_count"), 1998);
-  assert_figures();
+  assert_usage();
   /* Without a bad row: what is between them is one transaction each. */
   allow_poison();
   au_rows_t more = {.count = 0};
@@ -244,7 +244,7 @@ START_TEST(neighbours_are_stored_together) {
   append(1, &more);
   ck_assert_uint_eq(store(1), 3);
   au_rows_fini(&more);
-  assert_figures();
+  assert_usage();
 }
 END_TEST
 
@@ -262,7 +262,7 @@ START_TEST(deleted_letter_is_stored_once_and_gone) {
   ck_assert_int_eq(number("SELECT count(*) FROM aurore.dead_letter"), 0);
   store(1);
   assert_stored_once();
-  assert_figures();
+  assert_usage();
 }
 END_TEST
 
@@ -276,7 +276,7 @@ START_TEST(deleted_letter_that_is_refused_comes_back) {
   ck_assert_str_eq(ask(database, "SELECT deleted_at IS NULL AND NOT reprocessed"
                                  " FROM aurore.dead_letter"),
                    "t");
-  assert_figures();
+  assert_usage();
 }
 END_TEST
 
@@ -289,7 +289,7 @@ START_TEST(letter_that_is_gone_is_not_stored) {
   do_sql(database, "DELETE FROM aurore.dead_letter");
   ck_assert_uint_eq(store(0), 1);
   ck_assert_int_eq(number("SELECT count(*) FROM aurore.event"), 0);
-  assert_figures();
+  assert_usage();
 }
 END_TEST
 
@@ -314,7 +314,7 @@ START_TEST(garbled_row_harms_nobody) {
   au_rows_fini(&rows);
   ck_assert_int_eq(number("SELECT count(*) FROM aurore.event"), 1);
   ck_assert_int_eq(number("SELECT retry_count FROM aurore.dead_letter"), 2);
-  assert_figures();
+  assert_usage();
 }
 END_TEST
 
@@ -334,7 +334,7 @@ START_TEST(row_that_cannot_be_decoded_is_refused) {
   ck_assert_str_eq(ask(database, "SELECT sql_state || retry_count FROM "
                                  "aurore.dead_letter"),
                    "22P032");
-  assert_figures();
+  assert_usage();
 }
 END_TEST
 
