@@ -55,12 +55,6 @@ static au_status_t ask(const au_query_job_t *job, au_database_t *database,
   return status;
 }
 
-static void put_uuid(au_bytes_t *sql, const au_uuid_t *uuid) {
-  char text[AU_UUID_TEXT_SIZE];
-  au_uuid_format(uuid, text);
-  au_bytes_printf(sql, "'%s'", text);
-}
-
 /* --- as JSON ----------------------------------------------------------- */
 
 static void put_name(au_bytes_t *json, const char *name) {
@@ -307,7 +301,7 @@ au_status_t au_dead_letter_show(const au_query_job_t *job,
   au_bytes_put_string(&sql, "SELECT " COLUMNS ", d.event, d.format"
                             " FROM aurore.dead_letter AS d"
                             " WHERE d.deleted_at IS NULL AND d.id = ");
-  put_uuid(&sql, id);
+  au_database_put_uuid(&sql, id);
   au_result_t result = {.pg = NULL};
   au_status_t status = ask(job, database, &sql, &result, error);
   if (status != AU_OK)
@@ -348,7 +342,7 @@ au_status_t au_dead_letter_read(const au_query_job_t *job,
                       " OR d.reprocessed_at > now() - " WAITS_AT_MOST ")"
                       " FROM aurore.dead_letter AS d"
                       " WHERE d.deleted_at IS NULL AND d.id = ");
-  put_uuid(&sql, &letter->id);
+  au_database_put_uuid(&sql, &letter->id);
   /* Where it could not be stored, it is refused before it is put back: a role
    * without the right to update, a database that is read-only. */
   au_bytes_put_string(&sql, " FOR UPDATE");
@@ -390,7 +384,7 @@ au_status_t au_dead_letter_mark(const au_query_job_t *job,
                                 au_database_error_t *error) {
   au_bytes_t sql = AU_BYTES_INIT;
   au_bytes_put_string(&sql, "SELECT aurore.mark_dead_letter(");
-  put_uuid(&sql, &letter->id);
+  au_database_put_uuid(&sql, &letter->id);
   au_bytes_printf(&sql, ",%d)", letter->retry_count);
   return ask_boolean(job, database, &sql, out_is_found, error);
 }
@@ -401,7 +395,7 @@ au_status_t au_dead_letter_delete(const au_query_job_t *job,
                                   au_database_error_t *error) {
   au_bytes_t sql = AU_BYTES_INIT;
   au_bytes_put_string(&sql, "SELECT aurore.delete_dead_letter(");
-  put_uuid(&sql, id);
+  au_database_put_uuid(&sql, id);
   au_bytes_put_u8(&sql, ')');
   return ask_boolean(job, database, &sql, out_is_found, error);
 }

@@ -66,13 +66,11 @@ static void put_time(au_bytes_t *json, int64_t us) {
 }
 
 static void put_breaker(au_bytes_t *json, const au_breaker_snapshot_t *of) {
-  static const char *const states[] = {[AU_BREAKER_CLOSED] = "CLOSED",
-                                       [AU_BREAKER_OPEN] = "OPEN",
-                                       [AU_BREAKER_HALF_OPEN] = "HALF_OPEN"};
   au_bytes_printf(json,
                   "{\"state\":\"%s\",\"failureCount\":%u,\"successCount\":%u,"
                   "\"lastFailureTime\":",
-                  states[of->state], of->failures, of->successes);
+                  au_breaker_state_text(of->state), of->failures,
+                  of->successes);
   if (of->last_failure_us != 0)
     put_time(json, of->last_failure_us);
   else

@@ -179,6 +179,13 @@ void au_breaker_cancel(au_breaker_t *breaker, au_permit_t permit) {
   pthread_mutex_unlock(&breaker->lock);
 }
 
+const char *au_breaker_state_text(au_breaker_state_t state) {
+  static const char *const text[] = {[AU_BREAKER_CLOSED] = "CLOSED",
+                                     [AU_BREAKER_OPEN] = "OPEN",
+                                     [AU_BREAKER_HALF_OPEN] = "HALF_OPEN"};
+  return text[state];
+}
+
 au_breaker_snapshot_t au_breaker_snapshot(au_breaker_t *breaker) {
   pthread_mutex_lock(&breaker->lock);
   au_breaker_snapshot_t snapshot = {.state = breaker->state,

@@ -12,8 +12,8 @@
  *
  * While it is open nothing is allowed; while it is half-open one attempt at a
  * time is, the probe. Whoever is allowed gets a permit and gives it back with
- * exactly one of success, failure or cancel. A permit from before the last
- * change of state has no say any more: a slow attempt that was begun while the
+ * exactly one of success, failure or cancel. A permit issued before the last
+ * change of state is ignored: a slow attempt that was begun while the
  * breaker was closed does not answer for the probe.
  *
  * Threads: the breaker from any thread; one breaker is shared by all that talk
@@ -38,9 +38,9 @@ typedef enum au_breaker_state {
 typedef struct au_breaker au_breaker_t;
 
 /* Tells a change of state. Called without a lock held, by the thread whose call
- * changed the state or by one that is telling an earlier change; never twice at
- * once, and always in the order of the changes, so that the last one delivered
- * is the state. "failures" is the number of failures in a row. */
+ * changed the state or by one that is delivering an earlier change; never twice
+ * at once, and always in the order of the changes, so that the last one
+ * delivered is the state. "failures" is the number of failures in a row. */
 typedef void (*au_breaker_change_t)(au_breaker_state_t from,
                                     au_breaker_state_t to, unsigned failures,
                                     void *context);
@@ -83,7 +83,7 @@ void au_breaker_success(au_breaker_t *breaker, au_permit_t permit);
 void au_breaker_failure(au_breaker_t *breaker, au_permit_t permit,
                         int64_t now_ns, int64_t wall_us);
 
-/* The attempt was not made, or ended without telling anything (a stop). */
+/* The attempt was not made, or ended without a result (a stop). */
 void au_breaker_cancel(au_breaker_t *breaker, au_permit_t permit);
 
 typedef struct au_breaker_snapshot {
@@ -94,6 +94,9 @@ typedef struct au_breaker_snapshot {
 } au_breaker_snapshot_t;
 
 au_breaker_snapshot_t au_breaker_snapshot(au_breaker_t *breaker);
+
+/* As the API names it: "CLOSED", "OPEN", "HALF_OPEN". */
+const char *au_breaker_state_text(au_breaker_state_t state);
 
 /* How long to wait before the next attempt: exponential with full jitter. The
  * n-th wait in a row is drawn evenly from 0 to min(max, min * 2^(n-1)), so that

@@ -507,6 +507,12 @@ void au_database_put_literal(au_bytes_t *sql, const char *text, size_t size) {
   au_bytes_put_string(sql, "'");
 }
 
+void au_database_put_uuid(au_bytes_t *sql, const au_uuid_t *uuid) {
+  char text[AU_UUID_TEXT_SIZE];
+  au_uuid_format(uuid, text);
+  au_bytes_printf(sql, "'%s'", text);
+}
+
 void au_database_put_bytea(au_bytes_t *sql, const void *data, size_t size) {
   au_bytes_put_string(sql, "E'\\\\x");
   uint8_t *text = size > SIZE_MAX / 2 ? NULL : au_bytes_extend(sql, size * 2);

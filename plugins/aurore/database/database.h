@@ -26,6 +26,7 @@
 
 #include "base/bytes.h"
 #include "base/status.h"
+#include "base/uuid.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -170,6 +171,8 @@ AU_MUST_CHECK au_status_t au_database_copy(au_database_t *database,
 /* Appends the text as a quoted SQL literal, whatever
  * standard_conforming_strings is. A text that holds NUL makes "sql" fail. */
 void au_database_put_literal(au_bytes_t *sql, const char *text, size_t size);
+/* Appends the id in quotes. */
+void au_database_put_uuid(au_bytes_t *sql, const au_uuid_t *uuid);
 /* Appends the data as a bytea literal. */
 void au_database_put_bytea(au_bytes_t *sql, const void *data, size_t size);
 

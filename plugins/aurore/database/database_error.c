@@ -174,7 +174,7 @@ static au_fault_t fault_of(const char *sqlstate, const PGresult *result) {
       strncmp(sqlstate, "54", 2) == 0)
     return AU_FAULT_ROW;
   /* "Protocol violation" is also what COPY says of a field that is too short.
-   * It counts only when the connection outlives it, see judge. */
+   * It counts only when the connection outlives it, see assess(). */
   if (strcmp(sqlstate, "08P01") == 0)
     return AU_FAULT_ROW;
   return AU_FAULT_DATABASE;

@@ -82,12 +82,10 @@ void au_history_put(au_history_t *history, size_t limit, au_bytes_t *json) {
 
 static void put_breaker(const au_breaker_snapshot_t *breaker,
                         au_bytes_t *json) {
-  static const char *const state[] = {[AU_BREAKER_CLOSED] = "CLOSED",
-                                      [AU_BREAKER_OPEN] = "OPEN",
-                                      [AU_BREAKER_HALF_OPEN] = "HALF_OPEN"};
   au_bytes_printf(json,
                   "{\"state\":\"%s\",\"failureCount\":%u,\"successCount\":%u}",
-                  state[breaker->state], breaker->failures, breaker->successes);
+                  au_breaker_state_text(breaker->state), breaker->failures,
+                  breaker->successes);
 }
 
 static void put_snapshot(const au_history_snapshot_t *snapshot,

@@ -16,18 +16,16 @@
 
 static void put_claim(au_bytes_t *sql, const au_claim_t *claim,
                       au_spool_t *spool) {
-  char text[AU_UUID_TEXT_SIZE];
-  au_uuid_format(&claim->spool_id, text);
-  au_bytes_printf(sql,
-                  "SELECT next_seq, epoch, found_seq FROM "
-                  "aurore.claim('%s',%u::smallint,ARRAY[",
-                  text, claim->lane);
+  au_bytes_put_string(sql, "SELECT next_seq, epoch, found_seq FROM "
+                           "aurore.claim(");
+  au_database_put_uuid(sql, &claim->spool_id);
+  au_bytes_printf(sql, ",%u::smallint,ARRAY[", claim->lane);
   au_uuid_t owner[AU_OWNERS_MAX];
   uint64_t end_seq[AU_OWNERS_MAX];
   uint32_t owners = au_spool_owners(spool, owner, end_seq);
   for (uint32_t i = 0; i < owners; i++) {
-    au_uuid_format(&owner[i], text);
-    au_bytes_printf(sql, "%s'%s'", i > 0 ? "," : "", text);
+    au_bytes_put_string(sql, i > 0 ? "," : "");
+    au_database_put_uuid(sql, &owner[i]);
   }
   au_bytes_put_string(sql, "]::uuid[],ARRAY[");
   for (uint32_t i = 0; i < owners; i++)

@@ -11,12 +11,6 @@
 static const au_refusal_t undecodable = {.sqlstate = "22P03",
                                          .reason = "the row cannot be decoded"};
 
-static void put_uuid(au_bytes_t *sql, const au_uuid_t *uuid) {
-  char text[AU_UUID_TEXT_SIZE];
-  au_uuid_format(uuid, text);
-  au_bytes_printf(sql, "'%s'", text);
-}
-
 static void put_reason(au_bytes_t *sql, const char *reason) {
   au_database_put_literal(sql, reason, strlen(reason));
 }
@@ -29,7 +23,7 @@ void au_dead_letter_put_new(au_bytes_t *sql, const au_claim_t *claim,
   au_bytes_put_string(sql, "INSERT INTO aurore.dead_letter (event_id, service, "
                            "event, failure_reason, sql_state, retry_count, "
                            "last_attempt_at, spool_id, lane, seq) VALUES (");
-  put_uuid(sql, &id);
+  au_database_put_uuid(sql, &id);
   au_bytes_put_u8(sql, ',');
   au_database_put_literal(sql, service.data, service.size);
   au_bytes_put_u8(sql, ',');
@@ -37,7 +31,7 @@ void au_dead_letter_put_new(au_bytes_t *sql, const au_claim_t *claim,
   au_bytes_put_u8(sql, ',');
   put_reason(sql, refusal->reason);
   au_bytes_printf(sql, ",'%s',1,now(),", refusal->sqlstate);
-  put_uuid(sql, &claim->spool_id);
+  au_database_put_uuid(sql, &claim->spool_id);
   au_bytes_printf(sql, ",%u,%" PRIu64 ");", claim->lane, seq);
 }
 
@@ -59,7 +53,7 @@ static void put_text(au_bytes_t *sql, au_slice_t text) {
 void au_dead_letter_put_refused(au_bytes_t *sql, const au_row_t *row,
                                 const au_refusal_t *refusal) {
   au_bytes_put_string(sql, "SELECT aurore.refuse_dead_letter(");
-  put_uuid(sql, &row->dead_letter_id);
+  au_database_put_uuid(sql, &row->dead_letter_id);
   au_bytes_printf(sql, ",'%s',", refusal->sqlstate);
   put_reason(sql, refusal->reason);
   au_bytes_put_string(sql, ");");
@@ -74,13 +68,13 @@ void au_dead_letter_put_store(au_bytes_t *sql, const au_claim_t *claim,
     return;
   }
   au_bytes_put_string(sql, "SELECT aurore.store_dead_letter(");
-  put_uuid(sql, &row->dead_letter_id);
+  au_database_put_uuid(sql, &row->dead_letter_id);
   au_bytes_put_u8(sql, ',');
-  put_uuid(sql, &claim->spool_id);
+  au_database_put_uuid(sql, &claim->spool_id);
   au_bytes_printf(sql, ",%u::smallint,", claim->lane);
   put_time(sql, event.ingested_at_us);
   au_bytes_put_u8(sql, ',');
-  put_uuid(sql, &event.id);
+  au_database_put_uuid(sql, &event.id);
   au_bytes_put_u8(sql, ',');
   put_time(sql, event.occurred_at_us);
   au_bytes_put_u8(sql, ',');
