@@ -59,7 +59,7 @@ static void notify(au_severity_t severity, const char *type,
                  sizeof(notification.plugin_instance), "%s",
                  component_of(type));
   (void)snprintf(notification.type, sizeof(notification.type), "%s", type);
-  /* "Nobody listens" is no failure. */
+  /* Having no listener is not a failure. */
   (void)plugin_dispatch_notification(&notification);
 }
 
@@ -90,8 +90,8 @@ static const char *find_config_argument(const char *arguments, size_t size) {
   return NULL;
 }
 
-/* Appends where to look. collectd tells a plugin neither the file nor the line
- * of an option; the file it was started with is as near as one can come. */
+/* Appends where to look. collectd gives a plugin neither the file nor the line
+ * of an option; the best we can name is the file collectd was started with. */
 static void put_place(char *error, size_t error_size) {
   char arguments[4096] = "";
   FILE *file = fopen("/proc/self/cmdline", "re");
@@ -193,7 +193,7 @@ int au_glue_init(au_side_t side) {
 
 int au_glue_read(au_side_t side) {
   au_report_dispatch(side);
-  /* A database that is away is a value, not a failed reading. */
+  /* An unreachable database is a value, not a failed read. */
   return 0;
 }
 
@@ -258,21 +258,21 @@ static au_notification_value_t value_of(const notification_meta_t *meta) {
 
 int au_glue_notification(const notification_t *notification) {
   au_notification_value_t values[AU_NOTIFICATION_VALUES];
-  au_notification_t notice = {.time_us =
-                                  (int64_t)CDTIME_T_TO_US(notification->time),
-                              .severity = severity_name(notification->severity),
-                              .host = notification->host,
-                              .plugin = notification->plugin,
-                              .plugin_instance = notification->plugin_instance,
-                              .type = notification->type,
-                              .type_instance = notification->type_instance,
-                              .message = notification->message,
-                              .values = values};
+  au_notification_t event = {.time_us =
+                                 (int64_t)CDTIME_T_TO_US(notification->time),
+                             .severity = severity_name(notification->severity),
+                             .host = notification->host,
+                             .plugin = notification->plugin,
+                             .plugin_instance = notification->plugin_instance,
+                             .type = notification->type,
+                             .type_instance = notification->type_instance,
+                             .message = notification->message,
+                             .values = values};
   for (const notification_meta_t *meta = notification->meta;
-       meta != NULL && notice.values_count < AU_NOTIFICATION_VALUES;
+       meta != NULL && event.values_count < AU_NOTIFICATION_VALUES;
        meta = meta->next)
-    values[notice.values_count++] = value_of(meta);
-  au_notification_put(&notice);
+    values[event.values_count++] = value_of(meta);
+  au_notification_put(&event);
   return 0;
 }
 

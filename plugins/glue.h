@@ -18,7 +18,7 @@
  * module_register. */
 void au_glue_register(au_side_t side);
 
-/* The callbacks, as collectd wants them: 0, or -1 (said in the log). */
+/* The callbacks, as collectd wants them: 0, or -1 (logged). */
 
 /* One <Plugin> block; several add up. Every mistake in it is logged. */
 int au_glue_config(au_side_t side, const oconfig_item_t *block);

@@ -42,7 +42,7 @@ static struct {
   int abort_fd; /* -1: none */
 
   pthread_mutex_t lock; /* protects: what flush, the sampler, the history and
-                           the writers' threads look at */
+                           the writers' threads read */
   au_retention_t *retention;
   au_buffer_t *buffer;
   au_breaker_t *breaker;
@@ -65,7 +65,7 @@ au_options_t *au_pipeline_options(void) {
 }
 
 /* Called by read callbacks and by the metrics routes. */
-static void sample(void) {
+static void sample_health(void) {
   pthread_mutex_lock(&pipeline.lock);
   au_health_input_t input = {
       .buffer = pipeline.buffer,
@@ -100,7 +100,7 @@ static au_status_t open_buffer(char *error, size_t error_size) {
   pthread_mutex_lock(&pipeline.lock);
   pipeline.buffer = buffer;
   pthread_mutex_unlock(&pipeline.lock);
-  au_metrics_set_sampler(sample);
+  au_metrics_set_sampler(sample_health);
   return AU_OK;
 }
 
@@ -160,7 +160,7 @@ static au_status_t start_buffer_side(char *error, size_t error_size) {
   return AU_OK;
 }
 
-/* The janitor looks, too: the database may be another one than before. Called
+/* Retention runs too: the database may not be the one it was before. Called
  * by the writers' threads. */
 static void wake_retention(void) {
   pthread_mutex_lock(&pipeline.lock);
@@ -238,7 +238,7 @@ static au_status_t start_writer_side(char *error, size_t error_size) {
   if (!pipeline.registered[AU_SIDE_BUFFER]) {
     au_log(AU_LOG_WARNING, "the plugin event_buffer is not loaded: there is "
                            "nothing to store");
-    au_metrics_set_sampler(sample);
+    au_metrics_set_sampler(sample_health);
     return AU_OK;
   }
   const au_options_t *options = &pipeline.options;
@@ -307,7 +307,7 @@ void au_pipeline_flush(void) {
 static bool stop_writers(int64_t deadline_ns) {
   pthread_mutex_lock(&pipeline.lock);
   unsigned writers = pipeline.writers;
-  pipeline.writers = 0; /* the sampler looks at none from now on */
+  pipeline.writers = 0; /* the sampler sees none from now on */
   pthread_mutex_unlock(&pipeline.lock);
   bool aborted = false;
   bool all_ended = true;
@@ -328,7 +328,7 @@ static bool stop_writers(int64_t deadline_ns) {
   return all_ended;
 }
 
-static uint64_t remaining(void) {
+static uint64_t events_remaining(void) {
   uint64_t events = 0;
   for (unsigned i = 0; i < au_buffer_lanes(pipeline.buffer); i++)
     events += au_lane_waiting(au_buffer_lane(pipeline.buffer, i));
@@ -340,7 +340,7 @@ static au_status_t stop_buffer(bool writers_ended) {
   if (buffer == NULL)
     return AU_OK;
   au_status_t status = AU_OK;
-  uint64_t events = remaining();
+  uint64_t events = events_remaining();
   if (events > 0 && pipeline.options.spool_directory[0] != '\0') {
     au_log(
         AU_LOG_NOTICE,

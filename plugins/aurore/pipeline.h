@@ -42,8 +42,8 @@ void au_pipeline_flush(void);
 /* From the shutdown callback: stops accepting, drains for at most
  * ShutdownTimeout, ends every thread, frees everything. Safe after a start
  * that failed or never happened, and when called twice. AU_OK when nothing
- * that was accepted stayed behind, or it stays safe in a spool directory;
- * AU_UNAVAILABLE when events in memory were lost (said in the log, with their
+ * that was accepted was left over, or it stays safe in a spool directory;
+ * AU_UNAVAILABLE when events in memory were lost (logged, with their
  * number). */
 au_status_t au_pipeline_stop(void);
 

@@ -4,7 +4,7 @@
  * clock - the two clocks.
  *
  * clock_gettime cannot fail for these two clocks with a valid pointer, so its
- * result is not looked at.
+ * result is ignored.
  */
 #include "base/clock.h"
 

@@ -2,7 +2,7 @@
  * Part of base/; calls nothing of the project.
  *
  * growth - how fast counters have grown lately, from samples taken whenever
- * somebody looks: no timer, no thread.
+ * somebody asks: no timer, no thread.
  *
  * Threads: one at a time; the owner locks.
  */

@@ -35,8 +35,8 @@ void au_log_set_sink(au_log_sink_t sink);
 
 void au_log(au_log_level_t level, const char *format, ...) AU_PRINTF(2, 3);
 
-/* Notes in "*is_bad" how it is now. true: that is a change, which is then to be
- * logged; what goes on as it was is not. Any thread. */
+/* Sets "*is_bad" to the state now. Returns whether that is a change, so that
+ * only changes are logged. Any thread. */
 static inline bool au_log_changed(_Atomic bool *is_bad, bool now) {
   return atomic_exchange(is_bad, now) != now;
 }
@@ -56,7 +56,7 @@ typedef void (*au_notify_sink_t)(au_severity_t severity, const char *type,
 /* As au_log_set_sink; NULL (the default): notifications go nowhere. */
 void au_notify_set_sink(au_notify_sink_t sink);
 
-/* Tells it; never call with a lock held: the sink runs other plugins' code. */
+/* Sends it; never call with a lock held: the sink runs other plugins' code. */
 void au_notify(au_severity_t severity, const char *type, const char *format,
                ...) AU_PRINTF(3, 4);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Part of config/; calls metrics/, event/, base/.
  *
- * option_value - reads and judges the text of one option's value. Pure, and
+ * option_value - reads and checks the text of one option's value. Pure, and
  * without the locale: other plugins of the process may have set one.
  *
  * Threads: any.

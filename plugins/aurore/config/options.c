@@ -320,7 +320,7 @@ void au_options_fini(au_options_t *options) {
 }
 
 /* NULL when the file can be read, else why not. It is opened, since that alone
- * tells what the file system really allows. */
+ * shows what the file system really allows. */
 static const char *unreadable(const char *path) {
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
   if (fd < 0)

@@ -43,8 +43,8 @@ struct au_history {
 /* --- the ring --------------------------------------------------------------
  */
 
-/* Copies a line; without memory it is left out. */
-static void keep(const char *text, size_t size, void *context) {
+/* Keeps a copy of a line; drops the line when out of memory. */
+static void keep_line(const char *text, size_t size, void *context) {
   au_history_t *history = context;
   char *copy = malloc(size);
   if (copy == NULL)
@@ -133,7 +133,7 @@ void au_history_take(au_history_t *history) {
   au_bytes_t line = AU_BYTES_INIT;
   put_snapshot(&snapshot, &line);
   if (!line.failed)
-    keep((const char *)line.data, line.size, history);
+    keep_line((const char *)line.data, line.size, history);
   au_bytes_put_u8(&line, '\n');
   if (!line.failed && history->file.path[0] != '\0')
     write_file(history, &line);
@@ -143,7 +143,7 @@ void au_history_take(au_history_t *history) {
 /* --- the thread ------------------------------------------------------------
  */
 
-static bool await(au_history_t *history, int64_t until_ns) {
+static bool wait_until(au_history_t *history, int64_t until_ns) {
   const struct timespec until = au_clock_timespec(until_ns);
   pthread_mutex_lock(&history->lock);
   while (!history->stop && au_clock_monotonic_ns() < until_ns)
@@ -157,9 +157,9 @@ static void *history_main(void *argument) {
   au_history_t *history = argument;
   int64_t interval_ns = au_clock_seconds_ns(history->config.interval_s);
   int64_t due_ns = au_clock_monotonic_ns() + interval_ns;
-  while (await(history, due_ns)) {
+  while (wait_until(history, due_ns)) {
     au_history_take(history);
-    /* Times that a slow disk has passed are left out. */
+    /* Skip the times that passed while the disk was slow. */
     int64_t now_ns = au_clock_monotonic_ns();
     due_ns += ((now_ns - due_ns) / interval_ns + 1) * interval_ns;
   }
@@ -171,16 +171,16 @@ static void *history_main(void *argument) {
 
 static void read_file(au_history_t *history) {
   char error[512] = "out of memory";
-  size_t passed = 0;
+  size_t ignored = 0;
   au_status_t status =
-      au_history_file_read(&history->file, AU_HISTORY_SNAPSHOTS, keep, history,
-                           &passed, error, sizeof(error));
+      au_history_file_read(&history->file, AU_HISTORY_SNAPSHOTS, keep_line,
+                           history, &ignored, error, sizeof(error));
   if (status != AU_OK)
     au_log(AU_LOG_WARNING, "starting a new history: %s", error);
-  if (passed > 0)
+  if (ignored > 0)
     au_log(AU_LOG_NOTICE,
            "ignored %zu lines of history file \"%s\" that are not snapshots",
-           passed, history->file.path);
+           ignored, history->file.path);
 }
 
 static void release(au_history_t *history) {

@@ -6,7 +6,7 @@
  *
  * The file is opened for each line, so that whoever moves or removes it is
  * followed. A line that was cut off (a crash, a full disk) harms no other: it
- * is ended before the next one is written, and passed over at reading.
+ * is ended before the next one is written, and ignored when the file is read.
  *
  * Threads: one at a time. Nothing is held between two calls.
  */
@@ -19,7 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Bytes of a line, its end included; a longer one is passed over at reading. */
+/* Bytes of a line, its end included; a longer one is ignored on reading. */
 #define AU_HISTORY_LINE_MAX 1024
 
 typedef struct au_history_file {
@@ -39,7 +39,7 @@ AU_MUST_CHECK au_status_t au_history_file_append(const au_history_file_t *file,
 /* Calls "take" with the newest lines, at most "lines", from the oldest to the
  * newest, without their newlines; reads no more than lines *
  * AU_HISTORY_LINE_MAX bytes of each file. A file that is not there holds
- * nothing. Lines that are no JSON object are passed over, and counted in
+ * nothing. Lines that are not a JSON object are ignored, and counted in
  * "out_passed". AU_IO: a file cannot be read ("error" says why); AU_NOMEM. */
 AU_MUST_CHECK au_status_t au_history_file_read(
     const au_history_file_t *file, size_t lines,

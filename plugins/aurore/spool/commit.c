@@ -77,7 +77,7 @@ static au_status_t write_once(au_spool_t *spool, au_group_t *group) {
 static bool publish_group(au_spool_t *spool, const au_group_t *group) {
   au_segment_t *segment = spool->active;
   spool->write_offset += group->frames.size;
-  /* Counted before anybody can read them, so that no figure ever shows more
+  /* Counted before anybody can read them, so that no metric ever shows more
    * events stored than accepted. */
   au_metrics_count(AU_M_EVENTS_ENQUEUED, 0, group->count);
   pthread_mutex_lock(&spool->lock);
@@ -109,8 +109,8 @@ au_status_t au_spool_write_group(au_spool_t *spool, au_group_t *group) {
     /* What is known to be in trouble has been logged. */
     if (au_spool_trouble(spool) == NULL)
       au_log(AU_LOG_WARNING,
-             "could not write %" PRIu64 " events to the spool: %s; trying a "
-             "new segment",
+             "could not write %" PRIu64 " events to the spool: %s; retrying in "
+             "a new segment",
              group->count, strerror(error));
     status = write_once(spool, group);
   }
@@ -134,7 +134,7 @@ static void complete_waiters(au_waiter_t *waiter, au_status_t status) {
   }
 }
 
-static void refuse(au_spool_t *spool, const au_group_t *group) {
+static void release_refused(au_spool_t *spool, const au_group_t *group) {
   atomic_fetch_sub_explicit(&spool->usage->events, group->count,
                             memory_order_relaxed);
   uint64_t bytes = 0;
@@ -167,7 +167,7 @@ static void commit_pending(au_spool_t *spool) {
   au_status_t status = au_spool_write_group(spool, &group);
   pthread_mutex_unlock(&spool->write_lock);
   if (status != AU_OK)
-    refuse(spool, &group);
+    release_refused(spool, &group);
   complete_waiters(group.first, status);
   /* Big enough for the next group of the same size, but no hoard. */
   au_bytes_clear(&group.frames, (size_t)4 << 20);

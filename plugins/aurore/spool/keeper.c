@@ -16,7 +16,8 @@
 #include <fcntl.h>
 #include <string.h>
 
-/* How often the state is written while it changes, and trouble is tried. */
+/* How often the state is written while it changes, and how often a spool
+ * in trouble is tried again. */
 #define PERIOD_NS AU_NS_PER_S
 
 static void delete_segments(au_spool_t *spool, au_segment_t *segment) {
@@ -40,7 +41,7 @@ static void delete_segments(au_spool_t *spool, au_segment_t *segment) {
            strerror(errno));
 }
 
-/* Tells once that the state cannot be written, and once that it can again. */
+/* Logs once that the state cannot be written, and once that it can again. */
 static void log_state_change(au_spool_t *spool, bool failed, int error) {
   if (!au_log_changed(&spool->state_failed, failed))
     return;
@@ -89,7 +90,7 @@ bool au_spool_tidy(au_spool_t *spool) {
 
 /* Makes the next segment while the active one still has room; in trouble, also
  * to see whether the disk works again. false: it could not. */
-static bool prepare(au_spool_t *spool) {
+static bool prepare_segment(au_spool_t *spool) {
   pthread_mutex_lock(&spool->lock);
   if (spool->prepared != NULL) {
     /* Made before the trouble, so it says nothing about it. */
@@ -160,63 +161,63 @@ static int64_t period_ns(const au_spool_t *spool) {
   return PERIOD_NS;
 }
 
-/* What there is to do now. */
-typedef struct duties {
+/* What is due now. */
+typedef struct work {
   bool sync;
   bool make;
   bool tidy;
-} duties_t;
+} work_t;
 
 /* Waits until there is something to do. What has failed, and what is only done
- * to see whether the disk works again, is not done again before "rest_ns",
+ * to see whether the disk works again, is not done again before "retry_ns",
  * however often it is asked for. Holds lock. */
-static duties_t wait_locked(au_spool_t *spool, int64_t rest_ns,
-                            int64_t tidied_ns) {
+static work_t wait_locked(au_spool_t *spool, int64_t retry_ns,
+                          int64_t tidied_ns) {
   int64_t now_ns = au_clock_monotonic_ns();
   bool is_asked = spool->want_prepared || spool->trimmed != NULL;
-  if (!is_asked || now_ns < rest_ns) {
+  if (!is_asked || now_ns < retry_ns) {
     int64_t until_ns = now_ns + period_ns(spool);
-    if (is_asked && rest_ns < until_ns)
-      until_ns = rest_ns;
+    if (is_asked && retry_ns < until_ns)
+      until_ns = retry_ns;
     struct timespec until = au_clock_timespec(until_ns);
     pthread_cond_timedwait(&spool->upkeep, &spool->lock, &until);
     now_ns = au_clock_monotonic_ns();
   }
   if (spool->stop)
-    return (duties_t){.sync = false}; /* the last sync is still due */
-  duties_t duties = {.sync = spool->durability == AU_DURABILITY_INTERVAL &&
-                             spool->synced_dirty};
+    return (work_t){.sync = false}; /* the last sync is still due */
+  work_t work = {.sync = spool->durability == AU_DURABILITY_INTERVAL &&
+                         spool->synced_dirty};
   spool->synced_dirty = false;
-  if (now_ns < rest_ns)
-    return duties;
-  duties.make = spool->want_prepared || spool->trouble != NULL;
-  duties.tidy = spool->trimmed != NULL || now_ns - tidied_ns >= PERIOD_NS;
-  return duties;
+  if (now_ns < retry_ns)
+    return work;
+  work.make = spool->want_prepared || spool->trouble != NULL;
+  work.tidy = spool->trimmed != NULL || now_ns - tidied_ns >= PERIOD_NS;
+  return work;
 }
 
 static void *keeper_main(void *argument) {
   au_spool_t *spool = argument;
   int64_t tidied_ns = au_clock_monotonic_ns();
-  int64_t rest_ns = 0;
+  int64_t retry_ns = 0;
   pthread_mutex_lock(&spool->lock);
   while (!spool->stop) {
-    duties_t duties = wait_locked(spool, rest_ns, tidied_ns);
+    work_t work = wait_locked(spool, retry_ns, tidied_ns);
     if (spool->stop)
       break;
     bool trouble = spool->trouble != NULL;
     pthread_mutex_unlock(&spool->lock);
     bool good = true;
-    if (duties.sync)
+    if (work.sync)
       sync_active(spool);
-    if (duties.make)
-      good = prepare(spool);
-    if (duties.tidy)
+    if (work.make)
+      good = prepare_segment(spool);
+    if (work.tidy)
       good = au_spool_tidy(spool) && good;
     int64_t now_ns = au_clock_monotonic_ns();
-    if (duties.tidy)
+    if (work.tidy)
       tidied_ns = now_ns;
-    if (!good || (duties.make && trouble))
-      rest_ns = now_ns + PERIOD_NS;
+    if (!good || (work.make && trouble))
+      retry_ns = now_ns + PERIOD_NS;
     pthread_mutex_lock(&spool->lock);
   }
   pthread_mutex_unlock(&spool->lock);

@@ -25,8 +25,8 @@ struct au_lane {
   pthread_mutex_t lock; /* protects: all below */
   pthread_cond_t due;
   size_t batch_size;  /* of the wait under way */
-  bool sleeping;      /* the writer waits, and wants to know ... */
-  bool timed;         /* ... only about a full batch: it has a time to wake */
+  bool sleeping;      /* the writer waits, and is woken ... */
+  bool timed;         /* ... only for a full batch: it has a time to wake */
   uint64_t flush_seq; /* events before it are due */
   bool stop;
   bool fenced;
@@ -52,7 +52,7 @@ static void on_durable(void *context) {
   pthread_mutex_unlock(&lane->lock);
 }
 
-static void learn_oldest(au_lane_t *lane);
+static void update_oldest(au_lane_t *lane);
 
 au_status_t au_lane_open(unsigned index, const au_spool_config_t *config,
                          au_lane_t **out_lane, char *error, size_t error_size) {
@@ -73,7 +73,7 @@ au_status_t au_lane_open(unsigned index, const au_spool_config_t *config,
     au_lane_close(lane);
     return status;
   }
-  learn_oldest(lane);
+  update_oldest(lane);
   *out_lane = lane;
   return AU_OK;
 }
@@ -156,8 +156,8 @@ au_status_t au_lane_take(au_lane_t *lane, size_t max_rows, size_t max_bytes,
                        max_bytes, slab);
 }
 
-/* Looks at the event that is the oldest now. */
-static void learn_oldest(au_lane_t *lane) {
+/* Sets oldest_ns from the event that is the oldest now. */
+static void update_oldest(au_lane_t *lane) {
   int64_t oldest_ns = 0;
   if (waiting(lane) > 0) {
     int64_t age_us = 0;
@@ -170,7 +170,7 @@ static void learn_oldest(au_lane_t *lane) {
   }
   pthread_mutex_lock(&lane->lock);
   if (oldest_ns == 0 && waiting(lane) > 0)
-    oldest_ns = au_clock_monotonic_ns(); /* it came a moment ago */
+    oldest_ns = au_clock_monotonic_ns(); /* it was appended a moment ago */
   lane->oldest_ns = oldest_ns;
   pthread_mutex_unlock(&lane->lock);
 }
@@ -180,7 +180,7 @@ void au_lane_commit(au_lane_t *lane, au_position_t to) {
     return;
   au_spool_trim(lane->spool, to);
   atomic_store(&lane->drained_ns, au_clock_monotonic_ns());
-  learn_oldest(lane);
+  update_oldest(lane);
 }
 
 void au_lane_flush(au_lane_t *lane) {

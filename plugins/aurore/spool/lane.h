@@ -73,10 +73,11 @@ bool au_lane_is_stopping(au_lane_t *lane);
 void au_lane_set_fenced(au_lane_t *lane, bool is_fenced);
 bool au_lane_is_fenced(au_lane_t *lane);
 
-/* Store all that waits now. */
+/* Makes every event that waits now due at once. */
 void au_lane_flush(au_lane_t *lane);
 
-/* From now on whatever waits is due, and an empty lane ends the wait. */
+/* Makes every waiting event due at once; au_lane_wait then returns AU_WAKE_STOP
+ * when none is left. */
 void au_lane_stop(au_lane_t *lane);
 
 #endif

@@ -49,8 +49,8 @@ static bool numbers_add(numbers_t *numbers, uint64_t number) {
   return true;
 }
 
-/* Notes a segment; deletes what a crash left half made. */
-static au_status_t note_file(const au_spool_t *spool, const char *name,
+/* Adds a segment to the list; deletes a file that a crash left unfinished. */
+static au_status_t list_file(const au_spool_t *spool, const char *name,
                              numbers_t *numbers) {
   uint64_t number = au_segment_parse_name(name);
   if (number != 0)
@@ -80,7 +80,7 @@ static au_status_t list_segments(const au_spool_t *spool, numbers_t *numbers) {
     const struct dirent *entry = readdir(directory);
     if (entry == NULL)
       break;
-    status = note_file(spool, entry->d_name, numbers);
+    status = list_file(spool, entry->d_name, numbers);
   }
   if (status == AU_OK && errno != 0)
     status = AU_IO;

@@ -171,7 +171,8 @@ static au_status_t append_later(au_spool_t *spool, const au_rows_t *rows,
         group->first = waiter;
       group->last = waiter;
       group->waiters++;
-      /* The committer wants to know of the first one, and of enough. */
+      /* Wake the committer for the first waiter, and again when the group is as
+       * large as it hopes for. */
       if (!spool->committing &&
           (group->waiters == 1 || group->waiters == spool->group_target))
         pthread_cond_signal(&spool->work);
@@ -257,7 +258,7 @@ void au_spool_trim(au_spool_t *spool, au_position_t to) {
   if (to.seq > spool->begin.seq) {
     events = to.seq - spool->begin.seq;
     bytes = au_spool_distance_locked(spool, spool->begin, to);
-    /* At rest nothing is in use, whatever damaged ranges were passed. */
+    /* An empty spool uses no bytes, whatever damaged ranges were skipped. */
     if (to.seq == spool->durable_seq || bytes > spool->bytes)
       bytes = spool->bytes;
     spool->bytes -= bytes;

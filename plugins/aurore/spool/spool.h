@@ -46,9 +46,10 @@
 
 typedef struct au_spool au_spool_t;
 
-/* Told once when a group that was AU_PENDING is durable (AU_OK) or refused
- * (AU_IO, AU_NOMEM), from the committer thread with no lock held; it may not
- * block. The memory is the caller's, and is not touched after "done". */
+/* Completed once, when a group that was AU_PENDING is durable (AU_OK) or
+ * refused (AU_IO, AU_NOMEM), from the committer thread with no lock held; it
+ * may not block. The memory is the caller's, and is not touched after "done".
+ */
 typedef struct au_waiter {
   void (*done)(struct au_waiter *waiter, au_status_t status);
   struct au_waiter *next; /* private to the spool while pending */
@@ -65,7 +66,8 @@ typedef struct au_usage {
 } au_usage_t;
 
 typedef struct au_spool_config {
-  const au_io_t *io; /* borrowed for ever; NULL: au_io_system */
+  /* Borrowed for the life of the process; NULL: au_io_system. */
+  const au_io_t *io;
   const char
       *directory; /* of this spool alone; made when missing; NULL: memory */
   uint64_t segment_bytes; /* 0: 64 MiB in a directory, 8 MiB in memory */
@@ -150,8 +152,8 @@ AU_MUST_CHECK au_status_t au_spool_read(au_spool_t *spool, au_position_t from,
                                         size_t max_rows, size_t max_bytes,
                                         au_slab_t *slab);
 
-/* The rows before "to" are stored for good: forgets them, and deletes the
- * segments that hold nothing else. */
+/* The rows before "to" are safely stored elsewhere: forgets them, and deletes
+ * the segments that hold nothing else. */
 void au_spool_trim(au_spool_t *spool, au_position_t to);
 
 /* The tokens of this opening and of those before it that the database may

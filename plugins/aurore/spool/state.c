@@ -58,8 +58,8 @@ static bool slot_read(const slot_t *slot, au_spool_state_t *state) {
   return true;
 }
 
-/* A read that fails is made again: the newer slot should not be passed over for
- * an error that goes away. */
+/* Retries a read that fails: a passing error should not make the older slot
+ * win. */
 static ssize_t read_slot(const au_io_t *io, int fd, int number, slot_t *slot) {
   ssize_t done = -1;
   int failures = 0;

@@ -14,7 +14,7 @@ void au_spool_set_trouble(au_spool_t *spool, const char *trouble, int error) {
   bool changed = (spool->trouble == NULL) != (trouble == NULL);
   spool->trouble = trouble;
   if (trouble != NULL)
-    pthread_cond_signal(&spool->upkeep); /* which tries to mend it */
+    pthread_cond_signal(&spool->upkeep); /* it retries the write */
   pthread_mutex_unlock(&spool->lock);
   if (!changed)
     return;
