@@ -145,9 +145,11 @@ static au_request_t *request_new(au_loop_t *loop,
   request->method = method;
   request->start_ns = au_clock_monotonic_ns();
   memcpy(request->parameter, parameter, strlen(parameter) + 1);
-  request->content_length = read_content_length(request);
   request->is_chunked =
       au_request_header(request, MHD_HTTP_HEADER_TRANSFER_ENCODING) != NULL;
+  /* Chunks say where the body ends, whatever a length beside them says. */
+  request->content_length =
+      request->is_chunked ? AU_LENGTH_UNKNOWN : read_content_length(request);
   choose_correlation_id(request);
   return request;
 }
