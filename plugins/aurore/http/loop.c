@@ -55,9 +55,6 @@
  * lingered long enough; at least twice per RequestTimeout. */
 #define CHECK_NS AU_NS_PER_S
 #define LINGER_NS (5 * AU_NS_PER_S)
-/* Of one connection at a time, so that one fast sender does not keep the others
- * waiting. */
-#define DRAIN_READS 16
 
 void au_loop_wake(au_loop_t *loop) {
   if (!atomic_exchange(&loop->is_woken, true))
@@ -132,15 +129,12 @@ void au_loop_linger(au_loop_t *loop, int fd) {
   loop->linger_until_ns[loop->lingering++] = loop->now_ns + LINGER_NS;
 }
 
-/* Throws away what has come; true when the connection is at its end. */
+/* Throws away some of what has come, and leaves the rest to the next run:
+ * requests of the same loop wait meanwhile. true when the connection is at its
+ * end; a real error shows as POLLERR. */
 static bool drain(int fd) {
   char waste[16384];
-  for (int i = 0; i < DRAIN_READS; i++) {
-    ssize_t got = recv(fd, waste, sizeof(waste), MSG_DONTWAIT);
-    if (got <= 0)
-      return got == 0; /* nothing now; a real error shows as POLLERR */
-  }
-  return false;
+  return recv(fd, waste, sizeof(waste), MSG_DONTWAIT) == 0;
 }
 
 /* After poll(). */
