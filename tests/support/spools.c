@@ -156,26 +156,44 @@ void check_values(const seen_t *seen, uint64_t first, uint64_t count) {
 
 uint64_t damaged(void) { return au_metrics_counter(AU_M_SPOOL_DAMAGED, 0); }
 
+void segment_path(uint64_t number, const char *prefix, char path[128]) {
+  snprintf(path, 128, "%s/%s%016" PRIx64 ".segment", directory, prefix, number);
+}
+
 static int open_segment(uint64_t number, int flags) {
   char path[128];
-  snprintf(path, sizeof(path), "%s/%016" PRIx64 ".segment", directory, number);
+  segment_path(number, "", path);
   int fd = open(path, flags);
   ck_assert_int_ge(fd, 0);
   return fd;
 }
 
-uint64_t newest_segment(void) {
-  uint64_t newest = 0;
+static int compare_numbers(const void *one, const void *other) {
+  uint64_t a = *(const uint64_t *)one;
+  uint64_t b = *(const uint64_t *)other;
+  return (a > b) - (a < b);
+}
+
+uint64_t nth_segment(int n) {
+  uint64_t numbers[256];
+  int count = 0;
   DIR *dir = opendir(directory);
   ck_assert_ptr_nonnull(dir);
   const struct dirent *entry;
   while ((entry = readdir(dir)) != NULL) {
     uint64_t number = au_segment_parse_name(entry->d_name);
-    newest = number > newest ? number : newest;
+    if (number == 0)
+      continue;
+    ck_assert_int_lt(count, 256);
+    numbers[count++] = number;
   }
   closedir(dir);
-  return newest;
+  qsort(numbers, (size_t)count, sizeof(*numbers), compare_numbers);
+  ck_assert_int_le(n < 0 ? -n : n, count);
+  return numbers[n < 0 ? count + n : n - 1];
 }
+
+uint64_t newest_segment(void) { return nth_segment(-1); }
 
 void overwrite(uint64_t number, uint64_t offset, uint8_t byte, size_t size) {
   uint8_t data[4096];

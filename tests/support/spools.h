@@ -63,7 +63,13 @@ void check_values(const seen_t *seen, uint64_t first, uint64_t count);
 /* Ranges that were reported. */
 uint64_t damaged(void);
 
+/* The number of the nth segment, 1 being the oldest and -1 the newest. Numbers
+ * are left out: when a rotation does not wait for the segment that is made
+ * ahead of it, that one is never used. */
+uint64_t nth_segment(int n);
 uint64_t newest_segment(void);
+/* Of the segment's file; "prefix" is "damaged-" when it was set aside. */
+void segment_path(uint64_t number, const char *prefix, char path[128]);
 void overwrite(uint64_t number, uint64_t offset, uint8_t byte, size_t size);
 void flip(uint64_t number, uint64_t offset, uint8_t bits);
 

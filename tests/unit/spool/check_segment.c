@@ -132,15 +132,11 @@ END_TEST
 /* --- files that do not fit -------------------------------------------------
  */
 
-static void path_of(uint64_t number, char path[128]) {
-  snprintf(path, 128, "%s/%016" PRIx64 ".segment", directory, number);
-}
-
 /* Changes the header and gives it a checksum that is right again. */
 static void change_header(uint64_t number, size_t at, const void *data,
                           size_t size) {
   char path[128];
-  path_of(number, path);
+  segment_path(number, "", path);
   uint8_t header[64]; /* its checksum stands last */
   int fd = open(path, O_RDWR);
   ck_assert_int_eq(pread(fd, header, sizeof(header), 0), sizeof(header));
@@ -167,7 +163,6 @@ END_TEST
  * aside, and nothing of it is stored. */
 START_TEST(segment_that_does_not_belong_here_is_set_aside) {
   make_spool(60, 500, SEGMENT_BYTES);
-  ck_assert_uint_ge(newest_segment(), 5);
   static const struct {
     size_t at;
     const char *data;
@@ -175,14 +170,17 @@ START_TEST(segment_that_does_not_belong_here_is_set_aside) {
   } changes[] = {{0, "NOSPOOL!", 8},
                  {16, "another spool's.", 16},
                  {32, "\x09\0\0\0\0\0\0\0", 8}};
-  change_header(3, changes[_i].at, changes[_i].data, changes[_i].size);
+  uint64_t third = nth_segment(3);
+  change_header(third, changes[_i].at, changes[_i].data, changes[_i].size);
   au_spool_t *spool = open_spool(NULL, SEGMENT_BYTES);
   seen_t seen;
   read_all(spool, 100, true, 0, &seen);
   ck_assert_uint_eq(seen.count + seen.passed, 60);
   ck_assert_uint_ge(seen.passed, 1);
   ck_assert_uint_ge(damaged(), 1);
-  ck_assert_int_eq(files("damaged-0000000000000003.segment", false), 1);
+  char path[128];
+  segment_path(third, "damaged-", path);
+  ck_assert_int_eq(access(path, F_OK), 0);
   au_spool_close(spool);
 }
 END_TEST
@@ -196,7 +194,7 @@ static int refused_renameat(int dir, const char *from, const char *to) {
 
 START_TEST(segment_that_cannot_be_set_aside_is_left_out) {
   make_spool(60, 500, SEGMENT_BYTES);
-  change_header(3, 0, "NOSPOOL!", 8);
+  change_header(nth_segment(3), 0, "NOSPOOL!", 8);
   au_io_t io = au_io_system;
   io.renameat = refused_renameat;
   au_spool_t *spool = open_spool(&io, SEGMENT_BYTES);
@@ -211,7 +209,7 @@ END_TEST
 START_TEST(spool_of_a_newer_release_is_left_alone) {
   const uint32_t version = 3;
   make_spool(20, 500, SEGMENT_BYTES);
-  change_header(2, 8, &version, sizeof(version));
+  change_header(nth_segment(2), 8, &version, sizeof(version));
   int before = files("", false);
   char error[256] = "";
   au_spool_t *spool = NULL;
@@ -229,7 +227,7 @@ END_TEST
 START_TEST(segment_that_was_cut_short_costs_what_was_cut) {
   make_spool(60, 500, SEGMENT_BYTES);
   char path[128];
-  path_of(_i == 0 ? 3 : newest_segment() - 1, path);
+  segment_path(nth_segment(_i == 0 ? 3 : -2), "", path);
   ck_assert_int_eq(truncate(path, HEADER_BYTES + 700), 0);
   au_spool_t *spool = open_spool(NULL, SEGMENT_BYTES);
   seen_t seen;
@@ -246,7 +244,7 @@ END_TEST
 START_TEST(empty_segment_is_set_aside) {
   make_spool(20, 500, SEGMENT_BYTES);
   char path[128];
-  path_of(2, path);
+  segment_path(nth_segment(2), "", path);
   ck_assert_int_eq(truncate(path, 0), 0);
   au_spool_t *spool = open_spool(NULL, SEGMENT_BYTES);
   seen_t seen;
@@ -301,7 +299,7 @@ START_TEST(place_ahead_of_the_files_is_kept) {
   if (_i == 0)
     files(".segment", true);
   else
-    overwrite(2, HEADER_BYTES, 'x', 600);
+    overwrite(newest_segment(), HEADER_BYTES, 'x', 600);
   spool = open_spool(NULL, 65536);
   ck_assert_uint_eq(au_spool_begin(spool).seq, 22);
   ck_assert_uint_eq(atomic_load(&usage.events), 0);
@@ -479,7 +477,7 @@ END_TEST
 START_TEST(size_of_a_segment_has_a_default) {
   make_spool(3, 100, 0);
   char path[128];
-  path_of(1, path);
+  segment_path(1, "", path);
   struct stat info;
   ck_assert_int_eq(stat(path, &info), 0);
   ck_assert_int_eq(info.st_size, 64 << 20);
