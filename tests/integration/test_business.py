@@ -169,6 +169,7 @@ def test_no_database(programs, own_postgres):
     assert answer.json() == {
         "status": "error",
         "message": "Database unavailable",
+        "error": "Service Unavailable",
         "errorCode": "DATABASE_UNAVAILABLE",
     }
     assert int(answer.headers["Retry-After"]) >= 1

@@ -176,7 +176,7 @@ def test_a_choice_that_makes_no_sense(shown, query, field, constraint):
     assert answer.status_code == 400
     body = answer.json()
     assert body["status"] == "error"
-    assert body["errorCode"] == "INVALID_EVENT"
+    assert body["errorCode"] == "INVALID_QUERY"
     [error] = body["errors"]
     assert error["field"] == field
     assert constraint in error["constraints"]
@@ -229,6 +229,7 @@ def test_nobody(shown, letter_id):
             "statusCode": 404,
             "message": f"Dead letter event not found: {told}",
             "error": "Not Found",
+            "errorCode": "DEAD_LETTER_NOT_FOUND",
         }
 
 
@@ -299,7 +300,8 @@ def test_a_row_that_cannot_be_decoded(shown, data):
     assert answer.json()["originalEvent"] is None
     answer = patch(shown, letter_id)
     assert answer.status_code == 422
-    assert answer.json()["error"] == "Unprocessable Entity"
+    assert answer.json()["error"] == answer.reason
+    assert answer.json()["errorCode"] == "DEAD_LETTER_UNREADABLE"
     assert delete(shown, letter_id).status_code == 204
 
 

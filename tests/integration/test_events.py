@@ -36,7 +36,7 @@ def constraints(answer):
     """{field: names of the constraints} of an answer to one refused event."""
     assert answer.status_code == 400, answer.text
     body = answer.json()
-    assert set(body) == {"status", "message", "errorCode", "errors"}
+    assert set(body) == {"status", "message", "error", "errorCode", "errors"}
     assert body["status"] == "error"
     assert body["message"] == "Invalid event schema"
     assert body["errorCode"] == "INVALID_EVENT"
@@ -634,9 +634,10 @@ def test_malformed(api, body):
     answer = api.post(body)
     assert answer.status_code == 400, answer.text
     found = answer.json()
-    assert set(found) == {"statusCode", "message", "error"}
+    assert set(found) == {"statusCode", "message", "error", "errorCode"}
     assert found["statusCode"] == 400
     assert found["error"] == "Bad Request"
+    assert found["errorCode"] == "MALFORMED_JSON"
     assert isinstance(found["message"], str) and found["message"]
 
 

@@ -20,6 +20,7 @@ def check_full(answer):
     assert body == {
         "status": "rate_limited",
         "message": "Buffer is full. Please retry in a few seconds.",
+        "error": "Too Many Requests",
         "errorCode": "BUFFER_SATURATED",
     }
     assert 1 <= seconds <= 60
@@ -107,6 +108,8 @@ def test_rate_limit(programs, database):
         assert answer.json() == {
             "statusCode": 429,
             "message": "Too Many Requests",
+            "error": "Too Many Requests",
+            "errorCode": "RATE_LIMITED",
         }
         assert int(answer.headers["Retry-After"]) >= 1
     accepted = len(answers) - len(refused)

@@ -84,6 +84,7 @@ def test_unknown_path(api):
         "statusCode": 404,
         "message": "Cannot GET /nope",
         "error": "Not Found",
+        "errorCode": "NOT_FOUND",
     }
 
 
@@ -212,7 +213,12 @@ def test_broken_gzip(api, cut):
 
 # --- 413 ---------------------------------------------------------------------------
 
-TOO_LARGE = {"statusCode": 413, "message": "request entity too large"}
+TOO_LARGE = {
+    "statusCode": 413,
+    "message": "request entity too large",
+    "error": "Content Too Large",
+    "errorCode": "BODY_TOO_LARGE",
+}
 
 
 def body_of(size):

@@ -21,6 +21,7 @@ from harness.events import event
 from harness.wait import wait_until
 
 DOCUMENT = yaml.safe_load((TOP / "docs/openapi.yaml").read_text())
+ERROR_CODES = (TOP / "plugins/aurore/http/error_code.def").read_text()
 ROUTES = (TOP / "plugins/aurore/api/routes.c").read_text()
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 NOBODY = "01936b6e-0f5a-4d3e-8a1b-0123456789ab"
@@ -158,6 +159,13 @@ def routes_of_the_server():
             scope = re.search(r"AU_SCOPE_(\w+)", entry)[1].lower()
             found[path, method.lower()] = None if scope == "none" else scope
     return found
+
+
+def test_the_document_has_the_error_codes_of_the_server():
+    codes = re.findall(r"^ERROR_CODE\((\w+),", ERROR_CODES, re.MULTILINE)
+    schema = DOCUMENT["components"]["schemas"]["ErrorCode"]
+    assert schema["enum"] == codes == sorted(codes)
+    assert re.findall(r"^- `(\w+)`: ", schema["description"], re.MULTILINE) == codes
 
 
 def test_the_document_has_the_routes_of_the_server():
@@ -479,6 +487,7 @@ def test_there_is_no_such_path(usual, path):
         "statusCode": 404,
         "message": f"Cannot GET {path}",
         "error": "Not Found",
+        "errorCode": "NOT_FOUND",
     }
 
 

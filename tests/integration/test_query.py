@@ -320,8 +320,9 @@ def refusals(answer):
     assert answer.status_code == 400, answer.text
     body = answer.json()
     assert body["status"] == "error"
-    assert body["errorCode"] == "INVALID_EVENT"
-    assert list(body) == ["status", "message", "errorCode", "errors"]
+    assert body["message"] == "Invalid query"
+    assert body["errorCode"] == "INVALID_QUERY"
+    assert list(body) == ["status", "message", "error", "errorCode", "errors"]
     return {e["field"]: set(e["constraints"]) for e in body["errors"]}
 
 
@@ -471,6 +472,7 @@ def test_without_the_writer(programs):
     assert answer.json() == {
         "status": "error",
         "message": "Database unavailable",
+        "error": "Service Unavailable",
         "errorCode": "DATABASE_UNAVAILABLE",
     }
     assert int(answer.headers["Retry-After"]) >= 1

@@ -18,6 +18,7 @@ PATH = "/events?service=s&from=2026-03-14&to=2026-03-15"
 UNAVAILABLE = {
     "status": "error",
     "message": "Database unavailable",
+    "error": "Service Unavailable",
     "errorCode": "DATABASE_UNAVAILABLE",
 }
 RUNNING = (

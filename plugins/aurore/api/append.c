@@ -30,13 +30,11 @@ static enum MHD_Result answer_full(au_request_t *request) {
   snprintf(text, sizeof(text), "%u", seconds);
   const char *const headers[] = {MHD_HTTP_HEADER_RETRY_AFTER, text, NULL};
   au_bytes_t body = AU_BYTES_INIT;
-  au_bytes_printf(&body,
-                  "{\"status\":\"rate_limited\",\"message\":\"Buffer is full. "
-                  "Please retry in a few seconds.\",\"retry_after\":%u,"
-                  "\"errorCode\":\"BUFFER_SATURATED\"}",
-                  seconds);
-  return au_answer(request, MHD_HTTP_TOO_MANY_REQUESTS, AU_JSON_TYPE, &body,
-                   headers);
+  au_error_put(&body, AU_ERROR_BUFFER_SATURATED,
+               "Buffer is full. Please retry in a few seconds.");
+  au_bytes_printf(&body, ",\"retry_after\":%u}", seconds);
+  return au_answer_refusal_body(request, AU_ERROR_BUFFER_SATURATED, &body,
+                                headers);
 }
 
 enum MHD_Result au_answer_not_appended(au_request_t *request,

@@ -43,5 +43,6 @@ enum MHD_Result au_answer_no_database(au_request_t *request,
     return au_answer_unavailable(request, "shutting down");
   if (status == AU_NOMEM)
     return au_answer_unavailable(request, "out of memory");
-  return au_answer_503(request, "Database unavailable", "DATABASE_UNAVAILABLE");
+  return au_answer_refusal(request, AU_ERROR_DATABASE_UNAVAILABLE,
+                           "Database unavailable", NULL);
 }

@@ -86,25 +86,25 @@ static enum MHD_Result answer_json(au_request_t *request) {
 }
 
 /* "message" and the id in the path. */
-static enum MHD_Result answer_about(au_request_t *request, unsigned status,
-                                    const char *message, const char *error) {
+static enum MHD_Result answer_about(au_request_t *request, au_error_code_t code,
+                                    const char *message) {
   au_bytes_t text = AU_BYTES_INIT;
   au_bytes_printf(&text, "%s: %s", message, au_request_parameter(request));
   const char *full = au_bytes_text(&text);
-  enum MHD_Result result = au_answer_status(
-      request, status, full != NULL ? full : message, error, NULL);
+  enum MHD_Result result =
+      au_answer_refusal(request, code, full != NULL ? full : message, NULL);
   au_bytes_fini(&text);
   return result;
 }
 
 static enum MHD_Result answer_not_found(au_request_t *request) {
-  return answer_about(request, MHD_HTTP_NOT_FOUND,
-                      "Dead letter event not found", "Not Found");
+  return answer_about(request, AU_ERROR_DEAD_LETTER_NOT_FOUND,
+                      "Dead letter event not found");
 }
 
 static enum MHD_Result answer_reprocessed(au_request_t *request) {
-  return answer_about(request, MHD_HTTP_CONFLICT,
-                      "Dead letter event already reprocessed", "Conflict");
+  return answer_about(request, AU_ERROR_ALREADY_REPROCESSED,
+                      "Dead letter event already reprocessed");
 }
 
 /* The question about the dead letter in the path; NULL: it is no id. */
@@ -285,9 +285,8 @@ static enum MHD_Result answer_read(au_request_t *request, au_status_t status) {
   if (letter->is_reprocessed)
     return answer_reprocessed(request);
   if (!letter->is_decoded)
-    return answer_about(request, MHD_HTTP_UNPROCESSABLE_CONTENT,
-                        "Dead letter event cannot be decoded",
-                        "Unprocessable Entity");
+    return answer_about(request, AU_ERROR_DEAD_LETTER_UNREADABLE,
+                        "Dead letter event cannot be decoded");
   letter->event.ingested_at_us = au_clock_wall_us();
   if (au_rows_append_reprocess(&question->rows, &letter->event, &letter->id) !=
       AU_OK)

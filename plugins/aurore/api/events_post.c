@@ -24,7 +24,6 @@
 #include <string.h>
 #include <strings.h>
 
-#define TOO_LARGE "request entity too large"
 /* The answer to one event fits. */
 #define ACCEPTED_SIZE 128
 
@@ -51,11 +50,10 @@ static void reject(au_reason_t reason, uint64_t events) {
   au_metrics_count(AU_M_EVENTS_REJECTED, reason, events > 0 ? events : 1);
 }
 
-static enum MHD_Result answer_too_large(au_request_t *request,
-                                        const char *message) {
+static enum MHD_Result answer_too_large(au_request_t *request) {
   reject(AU_REASON_TOO_LARGE, 0);
-  return au_answer_status(request, MHD_HTTP_CONTENT_TOO_LARGE, message, NULL,
-                          NULL);
+  return au_answer_refusal(request, AU_ERROR_BODY_TOO_LARGE,
+                           "request entity too large", NULL);
 }
 
 static enum MHD_Result answer_unavailable(au_request_t *request,
@@ -95,10 +93,10 @@ static bool check_type(au_request_t *request) {
       (post->is_ndjson || is_type(type, "application/json")))
     return true;
   reject(AU_REASON_INVALID, 0);
-  (void)au_answer_status(request, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE,
-                         "Content-Type must be application/json or "
-                         "application/x-ndjson, in UTF-8",
-                         "Unsupported Media Type", NULL);
+  (void)au_answer_refusal(request, AU_ERROR_UNSUPPORTED_TYPE,
+                          "Content-Type must be application/json or "
+                          "application/x-ndjson, in UTF-8",
+                          NULL);
   return false;
 }
 
@@ -113,9 +111,8 @@ static bool check_coding(au_request_t *request) {
   if (post->is_gzip)
     return true;
   reject(AU_REASON_INVALID, 0);
-  (void)au_answer_status(request, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE,
-                         "Content-Encoding must be gzip or identity",
-                         "Unsupported Media Type", NULL);
+  (void)au_answer_refusal(request, AU_ERROR_UNSUPPORTED_CODING,
+                          "Content-Encoding must be gzip or identity", NULL);
   return false;
 }
 
@@ -124,7 +121,7 @@ static bool check_length(au_request_t *request) {
   if (length == AU_LENGTH_UNKNOWN ||
       length <= au_api_of(request)->options->limits.max_body_bytes)
     return true;
-  (void)answer_too_large(request, TOO_LARGE);
+  (void)answer_too_large(request);
   return false;
 }
 
@@ -161,8 +158,8 @@ static enum MHD_Result answer_limited(au_request_t *request, unsigned seconds,
   snprintf(text, sizeof(text), "%u", seconds);
   const char *const headers[] = {MHD_HTTP_HEADER_RETRY_AFTER, text, NULL};
   reject(AU_REASON_RATE_LIMITED, events);
-  return au_answer_status(request, MHD_HTTP_TOO_MANY_REQUESTS,
-                          "Too Many Requests", NULL, headers);
+  return au_answer_refusal(request, AU_ERROR_RATE_LIMITED, "Too Many Requests",
+                           headers);
 }
 
 /* When not even one event may pass, the body is not read. */
@@ -216,14 +213,14 @@ static void take_body(au_request_t *request, au_status_t status,
 static enum MHD_Result answer_no_body(au_request_t *request,
                                       au_status_t status) {
   if (status == AU_FULL)
-    return answer_too_large(request, TOO_LARGE);
+    return answer_too_large(request);
   if (status == AU_UNAVAILABLE)
     return answer_unavailable(request, "too many large requests at a time", 0);
   if (status != AU_INVALID)
     return answer_unavailable(request, "out of memory", 0);
   reject(AU_REASON_INVALID, 0);
-  return au_answer_status(request, MHD_HTTP_BAD_REQUEST,
-                          "the body is not valid gzip", "Bad Request", NULL);
+  return au_answer_refusal(request, AU_ERROR_MALFORMED_CODING,
+                           "the body is not valid gzip", NULL);
 }
 
 static enum MHD_Result answer_malformed(au_request_t *request) {
@@ -233,12 +230,13 @@ static enum MHD_Result answer_malformed(au_request_t *request) {
     char message[128];
     snprintf(message, sizeof(message), "more than %zu events in one request",
              au_api_of(request)->options->limits.max_batch_events);
-    return answer_too_large(request, message);
+    reject(AU_REASON_TOO_LARGE, 0);
+    return au_answer_refusal(request, AU_ERROR_TOO_MANY_EVENTS, message, NULL);
   }
   case AU_INTAKE_MALFORMED:
     reject(AU_REASON_INVALID, 0);
-    return au_answer_status(request, MHD_HTTP_BAD_REQUEST,
-                            post->reader->intake.message, "Bad Request", NULL);
+    return au_answer_refusal(request, AU_ERROR_MALFORMED_JSON,
+                             post->reader->intake.message, NULL);
   case AU_INTAKE_NOMEM:
   case AU_INTAKE_DONE:
     break;
@@ -268,9 +266,8 @@ static enum MHD_Result answer_refused(au_request_t *request) {
   const post_t *post = au_request_state(request);
   const au_intake_t *intake = &post->reader->intake;
   au_bytes_t body = AU_BYTES_INIT;
-  au_bytes_put_string(&body,
-                      "{\"status\":\"error\",\"message\":\"Invalid event "
-                      "schema\",\"errorCode\":\"INVALID_EVENT\",");
+  au_error_put(&body, AU_ERROR_INVALID_EVENT, "Invalid event schema");
+  au_bytes_put_u8(&body, ',');
   if (intake->total == 0)
     au_bytes_put_string(&body,
                         "\"errors\":[{\"field\":\"events\",\"constraints\":{"
@@ -278,7 +275,7 @@ static enum MHD_Result answer_refused(au_request_t *request) {
   else
     put_errors(&body, intake);
   au_bytes_put_u8(&body, '}');
-  return au_answer(request, MHD_HTTP_BAD_REQUEST, AU_JSON_TYPE, &body, NULL);
+  return au_answer_refusal_body(request, AU_ERROR_INVALID_EVENT, &body, NULL);
 }
 
 static void put_id(au_bytes_t *body, const au_uuid_t *id) {

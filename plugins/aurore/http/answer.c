@@ -5,10 +5,6 @@
  */
 #include "http/private.h"
 
-#include "base/json.h"
-
-#include <stdio.h>
-
 static void add_header(struct MHD_Response *response, const char *name,
                        const char *value) {
   /* MHD_NO: out of memory, or a value that cannot be a header. An answer
@@ -52,35 +48,30 @@ enum MHD_Result au_answer_send_held(au_request_t *request) {
   return result;
 }
 
-enum MHD_Result au_answer_status(au_request_t *request, unsigned status,
-                                 const char *message, const char *error,
-                                 const char *const *headers) {
-  au_bytes_t body = AU_BYTES_INIT;
-  au_bytes_printf(&body, "{\"statusCode\":%u,\"message\":", status);
-  au_json_put_text(&body, message);
-  if (error != NULL) {
-    au_bytes_put_string(&body, ",\"error\":");
-    au_json_put_text(&body, error);
-  }
-  au_bytes_put_u8(&body, '}');
-  return au_answer(request, status, AU_JSON_TYPE, &body, headers);
+enum MHD_Result au_answer_refusal_body(au_request_t *request,
+                                       au_error_code_t code, au_bytes_t *body,
+                                       const char *const *headers) {
+  static const char *const later[] = {MHD_HTTP_HEADER_RETRY_AFTER,
+                                      AU_RETRY_AFTER_S, NULL};
+  unsigned status = au_error_status(code);
+  if (headers == NULL && status == MHD_HTTP_SERVICE_UNAVAILABLE)
+    headers = later;
+  return au_answer(request, status, AU_JSON_TYPE, body, headers);
 }
 
-enum MHD_Result au_answer_503(au_request_t *request, const char *message,
-                              const char *code) {
-  static const char *const headers[] = {MHD_HTTP_HEADER_RETRY_AFTER,
-                                        AU_RETRY_AFTER_S, NULL};
+enum MHD_Result au_answer_refusal(au_request_t *request, au_error_code_t code,
+                                  const char *message,
+                                  const char *const *headers) {
   au_bytes_t body = AU_BYTES_INIT;
-  au_bytes_put_string(&body, "{\"status\":\"error\",\"message\":");
-  au_json_put_text(&body, message);
-  au_bytes_printf(&body, ",\"errorCode\":\"%s\"}", code);
-  return au_answer(request, MHD_HTTP_SERVICE_UNAVAILABLE, AU_JSON_TYPE, &body,
-                   headers);
+  au_error_put(&body, code, message);
+  au_bytes_put_u8(&body, '}');
+  return au_answer_refusal_body(request, code, &body, headers);
 }
 
 enum MHD_Result au_answer_unavailable(au_request_t *request,
                                       const char *message) {
-  return au_answer_503(request, message, "SERVICE_UNAVAILABLE");
+  return au_answer_refusal(request, AU_ERROR_SERVICE_UNAVAILABLE, message,
+                           NULL);
 }
 
 enum MHD_Result au_answer_refused(au_request_t *request,
@@ -88,5 +79,5 @@ enum MHD_Result au_answer_refused(au_request_t *request,
   au_bytes_t body = AU_BYTES_INIT;
   au_refusals_put(refusals, &body);
   au_refusals_fini(refusals);
-  return au_answer(request, MHD_HTTP_BAD_REQUEST, AU_JSON_TYPE, &body, NULL);
+  return au_answer_refusal_body(request, AU_ERROR_INVALID_QUERY, &body, NULL);
 }

@@ -12,6 +12,7 @@
 #define AURORE_HTTP_ANSWER_H
 
 #include "base/bytes.h"
+#include "http/error_code.h"
 #include "http/request.h"
 
 #define AU_JSON_TYPE "application/json; charset=utf-8"
@@ -26,20 +27,23 @@ enum MHD_Result au_answer(au_request_t *request, unsigned status,
                           const char *content_type, au_bytes_t *body,
                           const char *const *headers);
 
-/* {"statusCode":...,"message":...,"error":...}; error may be NULL. */
-enum MHD_Result au_answer_status(au_request_t *request, unsigned status,
-                                 const char *message, const char *error,
-                                 const char *const *headers);
+/* Refuses the request, in the one shape and with the status of "code"
+ * (http/error_code.h). With 503 and no headers: with Retry-After. */
+enum MHD_Result au_answer_refusal(au_request_t *request, au_error_code_t code,
+                                  const char *message,
+                                  const char *const *headers);
 
-/* 503 {"status":"error","message":...,"errorCode":...} with Retry-After. */
-enum MHD_Result au_answer_503(au_request_t *request, const char *message,
-                              const char *code);
+/* The same, when the case has more to say: "body" begins with au_error_put and
+ * ends with its brace. Takes it. */
+enum MHD_Result au_answer_refusal_body(au_request_t *request,
+                                       au_error_code_t code, au_bytes_t *body,
+                                       const char *const *headers);
 
-/* The same with the code SERVICE_UNAVAILABLE. */
+/* 503 with SERVICE_UNAVAILABLE and Retry-After. */
 enum MHD_Result au_answer_unavailable(au_request_t *request,
                                       const char *message);
 
-/* 400 with all that was refused (http/parameters.h). Frees it. */
+/* 400 INVALID_QUERY with all that was refused (http/parameters.h). Frees it. */
 enum MHD_Result au_answer_refused(au_request_t *request,
                                   au_refusals_t *refusals);
 

@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/timestamp.h"
 #include "base/utf8.h"
+#include "http/error_code.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -45,9 +46,8 @@ void au_refuse(au_refusals_t *refusals, const char *field,
 }
 
 void au_refusals_put(au_refusals_t *refusals, au_bytes_t *json) {
-  au_bytes_put_string(json, "{\"status\":\"error\",\"message\":\"Invalid event "
-                            "schema\",\"errorCode\":\"INVALID_EVENT\","
-                            "\"errors\":");
+  au_error_put(json, AU_ERROR_INVALID_QUERY, "Invalid query");
+  au_bytes_put_string(json, ",\"errors\":");
   au_bytes_put(json, refusals->json.data, refusals->json.size);
   au_bytes_put_string(json, refusals->count > 0 ? "}}]}" : "[]}");
   if (refusals->json.failed)

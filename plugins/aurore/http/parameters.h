@@ -3,7 +3,7 @@
  *
  * parameters - the query parameters of a request, sorted into those that a
  * route knows, and all that is wrong with them, in the shape in which POST
- * /events reports it.
+ * /events reports what is wrong with an event.
  *
  * Pure; one thread at a time. Values are borrowed from the request.
  */
@@ -44,8 +44,7 @@ void au_refusals_fini(au_refusals_t *refusals);
 void au_refuse(au_refusals_t *refusals, const char *field,
                const char *constraint, const char *format, ...) AU_PRINTF(4, 5);
 
-/* Appends {"status":"error","message":"Invalid event schema","errorCode":
- * "INVALID_EVENT","errors":[...]}. */
+/* Appends the refusal INVALID_QUERY (http/error_code.h) with "errors":[...]. */
 void au_refusals_put(au_refusals_t *refusals, au_bytes_t *json);
 
 /* Sorts one parameter of the request in, or refuses it as unknown

@@ -161,8 +161,8 @@ static void answer_not_found(au_request_t *request, const char *url,
   au_bytes_printf(&message, "Cannot %.20s ", method);
   au_bytes_put(&message, url, size);
   const char *text = au_bytes_text(&message);
-  (void)au_answer_status(request, MHD_HTTP_NOT_FOUND,
-                         text != NULL ? text : "Not Found", "Not Found", NULL);
+  (void)au_answer_refusal(request, AU_ERROR_NOT_FOUND,
+                          text != NULL ? text : "Not Found", NULL);
   au_bytes_fini(&message);
 }
 
@@ -170,8 +170,8 @@ static void answer_not_allowed(au_request_t *request, const au_route_t *entry) {
   char allow[AU_ALLOW_SIZE];
   au_route_allow(entry, allow);
   const char *const headers[] = {MHD_HTTP_HEADER_ALLOW, allow, NULL};
-  (void)au_answer_status(request, MHD_HTTP_METHOD_NOT_ALLOWED,
-                         "Method Not Allowed", NULL, headers);
+  (void)au_answer_refusal(request, AU_ERROR_METHOD_NOT_ALLOWED,
+                          "Method Not Allowed", headers);
 }
 
 /* false: the request has been answered. */
@@ -186,15 +186,14 @@ static bool authorize(au_request_t *request) {
     return true;
   au_metrics_count(AU_M_EVENTS_REJECTED, AU_REASON_UNAUTHORIZED, 1);
   if (scopes >= 0) {
-    (void)au_answer_status(request, MHD_HTTP_FORBIDDEN,
-                           "the token does not have the scope for this",
-                           "Forbidden", NULL);
+    (void)au_answer_refusal(request, AU_ERROR_FORBIDDEN,
+                            "the token does not have the scope for this", NULL);
     return false;
   }
   static const char *const headers[] = {MHD_HTTP_HEADER_WWW_AUTHENTICATE,
                                         "Bearer", NULL};
-  (void)au_answer_status(request, MHD_HTTP_UNAUTHORIZED,
-                         "a valid token is required", "Unauthorized", headers);
+  (void)au_answer_refusal(request, AU_ERROR_UNAUTHORIZED,
+                          "a valid token is required", headers);
   return false;
 }
 

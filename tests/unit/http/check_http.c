@@ -23,17 +23,22 @@ static void stop(void) { server_stop(&server); }
 #define GET(path) ask(&server, "GET", path, "", NULL)
 #define INVALID_EVENT                                                          \
   "{\"status\":\"error\",\"message\":\"Invalid event schema\","                \
-  "\"errorCode\":\"INVALID_EVENT\",\"errors\":"
+  "\"error\":\"Bad Request\",\"errorCode\":\"INVALID_EVENT\",\"errors\":"
+
+#define TOO_LARGE                                                              \
+  "{\"statusCode\":413,\"message\":\"request entity too large\","              \
+  "\"error\":\"Content Too Large\",\"errorCode\":\"BODY_TOO_LARGE\"}"
 
 /* --- the common table ---------------------------------------------------- */
 
 START_TEST(an_unknown_path_is_404_without_its_query) {
   expect(GET("/nope?secret=1"), 404,
          "{\"statusCode\":404,\"message\":\"Cannot GET /nope\",\"error\":\"Not "
-         "Found\"}");
+         "Found\",\"errorCode\":\"NOT_FOUND\"}");
   expect(ask(&server, "DELETE", "/events/7", "", NULL), 404,
          "{\"statusCode\":404,\"message\":\"Cannot DELETE "
-         "/events/7\",\"error\":\"Not Found\"}");
+         "/events/7\",\"error\":\"Not "
+         "Found\",\"errorCode\":\"NOT_FOUND\"}");
   expect_part(GET("/"), 404, "Cannot GET /\"");
   ck_assert_uint_eq(au_metrics_counter(AU_M_EVENTS_REJECTED, 0), 0);
 }
@@ -238,8 +243,7 @@ START_TEST(a_large_body_is_refused_from_its_header) {
   client_t *client = client_connect(&server);
   send_text(client, "POST /events HTTP/1.1\r\nHost: t\r\n" JSON_TYPE
                     "Content-Length: 1048577\r\n\r\n");
-  expect(read_reply(client), 413,
-         "{\"statusCode\":413,\"message\":\"request entity too large\"}");
+  expect(read_reply(client), 413, TOO_LARGE);
   client_close(client);
   ck_assert_uint_eq(rejected(AU_REASON_TOO_LARGE), 1);
 }
@@ -273,8 +277,7 @@ START_TEST(a_large_chunked_body_is_refused) {
     send_text(client, "\r\n");
   }
   send_text(client, "0\r\n\r\n");
-  expect(read_reply(client), 413,
-         "{\"statusCode\":413,\"message\":\"request entity too large\"}");
+  expect(read_reply(client), 413, TOO_LARGE);
   client_close(client);
   ck_assert_uint_eq(rejected(AU_REASON_TOO_LARGE), 1);
 }
@@ -420,7 +423,9 @@ START_TEST(what_is_not_json_is_400_and_says_where) {
     ck_assert_msg(
         strncmp(reply.body, "{\"statusCode\":400,\"message\":\"", 28) == 0,
         "%s", reply.body);
-    expect_part(reply, 400, "\",\"error\":\"Bad Request\"}");
+    expect_part(
+        reply, 400,
+        "\",\"error\":\"Bad Request\",\"errorCode\":\"MALFORMED_JSON\"}");
   }
   ck_assert_uint_eq(fake_buffer_calls(), 0);
   ck_assert_uint_eq(rejected(AU_REASON_INVALID), 5);
@@ -520,8 +525,7 @@ START_TEST(the_limit_holds_for_the_inflated_body) {
   memset(text, ' ', large);
   memcpy(text, EVENT, sizeof(EVENT) - 1);
   size_t size = pack(packed, sizeof(packed), text, large);
-  expect(post_gzip(packed, size, "gzip"), 413,
-         "{\"statusCode\":413,\"message\":\"request entity too large\"}");
+  expect(post_gzip(packed, size, "gzip"), 413, TOO_LARGE);
   size = pack(packed, sizeof(packed), text, large - 1);
   expect_part(post_gzip(packed, size, "gzip"), 202, "accepted");
   free(text);
@@ -537,8 +541,8 @@ START_TEST(a_full_buffer_is_429_with_the_time_to_wait) {
   ck_assert_str_eq(header_of(&reply, "Retry-After"), "13");
   expect(reply, 429,
          "{\"status\":\"rate_limited\",\"message\":\"Buffer is full. Please "
-         "retry in a few seconds.\",\"retry_after\":13,\"errorCode\":"
-         "\"BUFFER_SATURATED\"}");
+         "retry in a few seconds.\",\"error\":\"Too Many Requests\","
+         "\"errorCode\":\"BUFFER_SATURATED\",\"retry_after\":13}");
 }
 END_TEST
 

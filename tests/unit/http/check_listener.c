@@ -297,7 +297,10 @@ START_TEST(a_rate_limit_is_429_with_the_time_to_wait) {
   int wait_s = atoi(header_of(&reply, "Retry-After"));
   ck_assert_int_ge(wait_s, 50);
   ck_assert_int_le(wait_s, 101);
-  expect(reply, 429, "{\"statusCode\":429,\"message\":\"Too Many Requests\"}");
+  expect(reply, 429,
+         "{\"statusCode\":429,\"message\":\"Too Many Requests\","
+         "\"error\":\"Too Many Requests\",\"errorCode\":"
+         "\"RATE_LIMITED\"}");
   ck_assert_uint_eq(fake_buffer_calls(), 1);
   /* A request, not its events: its body is not parsed, nor read when it is
    * large. */

@@ -29,8 +29,9 @@ static void expect_errors(const char *errors) {
   au_refusals_put(&refusals, &json);
   char expected[2048];
   snprintf(expected, sizeof(expected),
-           "{\"status\":\"error\",\"message\":\"Invalid event "
-           "schema\",\"errorCode\":\"INVALID_EVENT\",\"errors\":%s}",
+           "{\"status\":\"error\",\"message\":\"Invalid query\","
+           "\"error\":\"Bad Request\",\"errorCode\":\"INVALID_QUERY\","
+           "\"errors\":%s}",
            errors);
   ck_assert_str_eq(au_bytes_text(&json), expected);
   au_bytes_fini(&json);
