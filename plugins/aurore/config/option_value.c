@@ -6,6 +6,7 @@
 #include "config/option_value.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <net/if.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -142,4 +143,60 @@ bool au_option_is_listen(const char *text) {
   memcpy(host, text, (size_t)(colon - text));
   host[colon - text] = '\0';
   return is_host(host) && is_port(colon + 1);
+}
+
+/* Where a value of "key = value" ends: at a space, or at its closing quote. */
+static const char *end_of_value(const char *text) {
+  bool is_quoted = *text == '\'';
+  if (is_quoted)
+    text++;
+  for (; *text != '\0'; text++) {
+    if (*text == '\\' && text[1] != '\0')
+      text++;
+    else if (is_quoted ? *text == '\'' : isspace((unsigned char)*text))
+      return is_quoted ? text + 1 : text;
+  }
+  return text;
+}
+
+static size_t put(char *out_text, size_t size, size_t used, const char *text,
+                  size_t length) {
+  if (length > size - 1 - used)
+    length = size - 1 - used;
+  memcpy(out_text + used, text, length);
+  out_text[used + length] = '\0';
+  return used + length;
+}
+
+void au_option_redact(const char *conninfo, char *out_text, size_t size) {
+  size_t used = put(out_text, size, 0, "", 0);
+  if (strstr(conninfo, "://") != NULL) { /* "scheme://user:password@host" */
+    const char *host = strrchr(conninfo, '@');
+    const char *begin = strstr(conninfo, "://") + 3;
+    used = put(out_text, size, used, conninfo, (size_t)(begin - conninfo));
+    if (host != NULL && host > begin)
+      used = put(out_text, size, used, "...@", 4);
+    begin = host != NULL && host > begin ? host + 1 : begin;
+    (void)put(out_text, size, used, begin, strcspn(begin, "?"));
+    return;
+  }
+  if (strchr(conninfo, '=') == NULL) /* the name of a database */
+    (void)put(out_text, size, used, conninfo, strlen(conninfo));
+  while (*conninfo != '\0') {
+    size_t name = strspn(conninfo, " \t\r\n\f\v");
+    size_t length = name + strcspn(conninfo + name, "= \t\r\n\f\v");
+    const char *value = conninfo + length;
+    value += strspn(value, " \t\r\n\f\v");
+    if (*value != '=')
+      return;
+    value++;
+    value += strspn(value, " \t\r\n\f\v");
+    const char *end = end_of_value(value);
+    bool is_secret =
+        length - name >= 8 && memcmp(conninfo + length - 8, "password", 8) == 0;
+    used = put(out_text, size, used, conninfo, (size_t)(value - conninfo));
+    used = is_secret ? put(out_text, size, used, "...", 3)
+                     : put(out_text, size, used, value, (size_t)(end - value));
+    conninfo = end;
+  }
 }

@@ -10,6 +10,7 @@
 #define AURORE_CONFIG_OPTION_VALUE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 /* A decimal number, "10" or "0.25", with a sign at most before it. At most
  * fifteen significant digits, so that the result is what the compiler would
@@ -30,5 +31,9 @@ bool au_option_is_time_of_day(const char *text);
  * "unix:/path" with an absolute path that fits into a socket address. Ports
  * are 1 to 65535. */
 bool au_option_is_listen(const char *text);
+
+/* A libpq connection string for the eyes of whoever reads the log: with "..."
+ * in the place of a password. What cannot be read is left out altogether. */
+void au_option_redact(const char *conninfo, char *out_text, size_t size);
 
 #endif

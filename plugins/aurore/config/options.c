@@ -265,13 +265,54 @@ static au_status_t set_option(au_options_t *options, const au_option_t *option,
   return set_string(options, option, value->string);
 }
 
+/* Whether a text was set before to something else. */
+static bool is_contradicted(const au_options_t *options,
+                            const au_option_t *option,
+                            const au_value_t *value) {
+  if ((option->kind != AU_OPTION_TEXT && option->kind != AU_OPTION_FILE) ||
+      value->type != AU_VALUE_STRING ||
+      !options->is_set[option - au_option_table])
+    return false;
+  const char *const *before =
+      (const void *)((const char *)options + option->offset);
+  return strcmp(*before, value->string) != 0;
+}
+
+static au_status_t refuse_second(const au_options_t *options,
+                                 const au_option_t *option,
+                                 const au_value_t *value, char *error,
+                                 size_t error_size) {
+  const char *const *before =
+      (const void *)((const char *)options + option->offset);
+  char first[SHOWN_MAX + 1];
+  char second[SHOWN_MAX + 1];
+  bool is_conninfo = *before == options->conninfo;
+  if (is_conninfo) {
+    au_option_redact(*before, first, sizeof(first));
+    au_option_redact(value->string, second, sizeof(second));
+  } else {
+    (void)snprintf(first, sizeof(first), "%s", *before);
+    (void)snprintf(second, sizeof(second), "%s", value->string);
+  }
+  (void)snprintf(error, error_size,
+                 "option \"%s\" of the plugin %s is set twice, to \"%s\" and "
+                 "to \"%s\"; it may have one value: remove the other line",
+                 option->info.name, side_name(option->info.side), first,
+                 second);
+  return AU_INVALID;
+}
+
 au_status_t au_options_set(au_options_t *options, au_side_t side,
                            const char *name, const au_value_t *value,
                            char *error, size_t error_size) {
   const au_option_t *option = find(side, name);
   if (option == NULL)
     return refuse_name(side, name, error, error_size);
+  if (is_contradicted(options, option, value))
+    return refuse_second(options, option, value, error, error_size);
   au_status_t status = set_option(options, option, value);
+  if (status == AU_OK)
+    options->is_set[option - au_option_table] = true;
   if (status == AU_NOMEM)
     return out_of_memory(error, error_size);
   if (status == AU_FULL) {

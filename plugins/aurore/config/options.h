@@ -24,6 +24,7 @@
 #pragma GCC visibility push(default)
 
 #define AU_LISTEN_MAX 16
+#define AU_OPTIONS_MAX 128
 
 typedef struct au_options {
   /* event_buffer */
@@ -73,6 +74,8 @@ typedef struct au_options {
   /* Not an option: the version of the program that has loaded the plugins, for
    * /health/detailed; static, or NULL. */
   const char *host_version;
+  /* By the row of the table: whether the option was set. */
+  bool is_set[AU_OPTIONS_MAX];
 } au_options_t;
 
 /* A value as the configuration file writes it. */
@@ -96,9 +99,11 @@ void au_options_fini(au_options_t *options);
 /* Sets one option of one side; the name is matched without case, as collectd
  * does. AU_INVALID: "error" names the option, the value and what is allowed;
  * for an option that does not exist it names the nearest ones or all. A size
- * ("64KiB", "1MiB", "1GiB") may also be a number of bytes. An option that is
- * set again replaces the earlier value; Listen adds, and the same address
- * twice counts once. */
+ * ("64KiB", "1MiB", "1GiB") may also be a number of bytes. A number
+ * that is set again replaces the earlier one. A text (where to store, what to
+ * read) with two different values is an error that names both, without
+ * passwords: one of the two would go unnoticed. Listen adds, and the same
+ * address twice counts once. */
 AU_MUST_CHECK au_status_t au_options_set(au_options_t *options, au_side_t side,
                                          const char *name,
                                          const au_value_t *value, char *error,

@@ -226,20 +226,21 @@ const au_option_t au_option_table[] = {
 
     NUMBER("BreakerFailures", WRITER, WHOLE, breaker_failures, "5", "1", "1000",
            "Number of consecutive failures after which the circuit breaker "
-           "opens: the database is then left alone for BreakerTimeout seconds.",
+           "opens: from then on the database is only probed.",
            .group = "When the database fails"),
     NUMBER("BreakerSuccesses", WRITER, WHOLE, breaker_successes, "2", "1",
            "1000",
            "Number of consecutive successful probes after which the circuit "
            "breaker closes again."),
-    NUMBER("BreakerTimeout", WRITER, SECONDS, breaker_timeout_s, "30", "0.1",
+    NUMBER("BreakerTimeout", WRITER, SECONDS, breaker_timeout_s, "1", "0.1",
            "3600",
-           "Seconds after which an open circuit breaker lets a probe through."),
+           "Seconds between two probes of an open circuit breaker. A probe is "
+           "one attempt to connect and to store, by one lane."),
     NUMBER("BackoffMin", WRITER, SECONDS, backoff_min_s, "0.1", "0.001", "3600",
            "Upper limit, in seconds, of the random delay before the first "
            "retry; it doubles with each further one.",
            .details = "Must not be above BackoffMax."),
-    NUMBER("BackoffMax", WRITER, SECONDS, backoff_max_s, "30", "0.001", "3600",
+    NUMBER("BackoffMax", WRITER, SECONDS, backoff_max_s, "2", "0.001", "3600",
            "Upper limit, in seconds, of the delay before any retry."),
 
     NUMBER("RetentionDays", WRITER, WHOLE, retention_days, "30", "0", "36500",
@@ -279,6 +280,10 @@ const au_option_t au_option_table[] = {
           .details = "They are checked and buffered like all events; those "
                      "that cannot be kept are counted in events_dropped_total "
                      "and events_rejected_total.")};
+
+_Static_assert(sizeof(au_option_table) / sizeof(au_option_table[0]) <=
+                   AU_OPTIONS_MAX,
+               "au_options_t has no room for this many options");
 
 const size_t au_option_count =
     sizeof(au_option_table) / sizeof(au_option_table[0]);

@@ -48,6 +48,7 @@ au_status_t au_database_create(const au_database_config_t *config,
   database->statement_timeout_ns =
       au_clock_seconds_ns(config->statement_timeout_s);
   database->stop_fd = config->stop_fd;
+  database->yield_fd = au_slots_fd(config->slots);
   database->peer_fd = -1;
   *out_database = database;
   return AU_OK;
@@ -115,17 +116,18 @@ au_ready_t au_database_wait(au_database_t *database, short events,
     return AU_READY_LOST;
   for (;;) {
     /* A descriptor of -1 is passed over. */
-    struct pollfd fds[3] = {{.fd = fd, .events = events},
+    struct pollfd fds[4] = {{.fd = fd, .events = events},
                             {.fd = database->stop_fd, .events = POLLIN},
+                            {.fd = database->yield_fd, .events = POLLIN},
                             {.fd = database->peer_fd, .events = POLLRDHUP}};
     int64_t until_ns = earlier(deadline_ns, database->bound_ns);
     int count =
-        poll(fds, 3, au_clock_poll_ms(until_ns - au_clock_monotonic_ns()));
+        poll(fds, 4, au_clock_poll_ms(until_ns - au_clock_monotonic_ns()));
     if (count < 0 && errno != EINTR)
       return AU_READY_LOST;
-    if (count > 0 && fds[1].revents != 0)
+    if (count > 0 && (fds[1].revents != 0 || fds[2].revents != 0))
       return AU_READY_STOP;
-    if (count > 0 && has_peer_gone(database, fds[2].revents))
+    if (count > 0 && has_peer_gone(database, fds[3].revents))
       return AU_READY_STOP;
     /* Also when there is something to read: an answer that never ends is as
      * late as one that never begins. */

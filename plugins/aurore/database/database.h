@@ -27,6 +27,7 @@
 #include "base/bytes.h"
 #include "base/status.h"
 #include "base/uuid.h"
+#include "database/slots.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -39,6 +40,9 @@ typedef struct au_database_config {
   double connect_timeout_s; /* for each of the hosts */
   double statement_timeout_s;
   int stop_fd; /* eventfd: readable means give up now; -1: none. Borrowed */
+  /* For who only reads: while they are short every wait ends as at a stop.
+   * Borrowed; NULL: never. */
+  const au_slots_t *slots;
   const char *application_name; /* "collectd aurore writer 0"; copied */
 } au_database_config_t;
 
@@ -54,11 +58,13 @@ typedef enum au_fault {
 } au_fault_t;
 
 #define AU_SQLSTATE_FENCED "AU001"
+#define AU_DATABASE_MESSAGE_SIZE 512
 
 typedef struct au_database_error {
   au_fault_t fault;
-  char sqlstate[6];  /* "" when there is none: the connection itself failed */
-  char message[512]; /* one line of UTF-8, without password, SQL or row data */
+  char sqlstate[6]; /* "" when there is none: the connection itself failed */
+  char message[AU_DATABASE_MESSAGE_SIZE]; /* one line of UTF-8, without
+                                             password, SQL or row data */
 } au_database_error_t;
 
 /* No connection is made yet. AU_NOMEM or AU_OK. */

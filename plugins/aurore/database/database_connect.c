@@ -196,6 +196,8 @@ static au_status_t reach(au_database_t *database, au_database_error_t *error) {
       return AU_NOMEM;
     }
     (void)PQsetNoticeReceiver(database->conn, take_notice, database);
+    /* The only way to see the SQLSTATE of a refused connection: in the text. */
+    (void)PQsetErrorVerbosity(database->conn, PQERRORS_VERBOSE);
     if (PQstatus(database->conn) == CONNECTION_BAD) {
       /* Before anything was sent: an option, or a name that is not found. */
       au_database_error_connect(error, database->conn, true);

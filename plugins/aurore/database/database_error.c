@@ -111,17 +111,56 @@ static void put_careful(line_t *line, const char *text, const char *end,
   }
 }
 
-/* libpq's message has a line for each host or address it tried, and hints on
- * lines that begin with a tab. The hints are left out, the lines joined. */
-static void put_libpq(line_t *line, const char *message, bool secret) {
+/* In a line of libpq's verbose form, "...: FATAL:  53300: too many ...": where
+ * the SQLSTATE begins; NULL: there is none. The words are in the server's
+ * language. */
+static const char *find_sqlstate(const char *text, const char *end) {
+  for (; end - text >= 9; text++)
+    if (memcmp(text, ":  ", 3) == 0 && memcmp(text + 8, ": ", 2) == 0 &&
+        strspn(text + 3, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") == 5)
+      return text + 3;
+  return NULL;
+}
+
+/* A line of what libpq said; "sqlstate" (NULL: not wanted) is taken out of it.
+ */
+static void put_libpq_line(line_t *line, const char *text, const char *end,
+                           bool secret, char *sqlstate) {
+  const char *code = sqlstate != NULL ? find_sqlstate(text, end) : NULL;
+  if (line->length > 0)
+    put_text(line, "; ");
+  if (code != NULL) {
+    memcpy(sqlstate, code, 5);
+    sqlstate[5] = '\0';
+    put_careful(line, text, code, secret);
+    text = code + 7;
+  }
+  put_careful(line, text, end, secret);
+}
+
+/* "LOCATION:  InitPostgres, postinit.c:818", in the server's language. */
+static bool is_in_source(const char *text, const char *end) {
+  for (; end - text >= 3; text++)
+    if (memcmp(text, ".c:", 3) == 0)
+      return true;
+  return false;
+}
+
+/* libpq's message has a line for each host or address it tried, hints on lines
+ * that begin with a tab, and in its verbose form the place in the server's
+ * source. Hints and places are left out, the lines joined. */
+static void put_libpq(line_t *line, const char *message, bool secret,
+                      char *sqlstate) {
+  bool after_error = false; /* the next line is the place */
   while (*message != '\0') {
     size_t length = strcspn(message, "\n");
-    if (length > 0 && message[0] != '\t') {
-      if (line->length > 0)
-        put_text(line, "; ");
-      put_careful(line, message, message + length, secret);
-    }
-    message += length + (message[length] == '\n' ? 1 : 0);
+    const char *end = message + length;
+    bool is_place = after_error && find_sqlstate(message, end) == NULL &&
+                    is_in_source(message, end);
+    if (length > 0 && message[0] != '\t' && !is_place)
+      put_libpq_line(line, message, end, secret, sqlstate);
+    after_error = sqlstate != NULL && find_sqlstate(message, end) != NULL;
+    message = end + (*end == '\n' ? 1 : 0);
   }
 }
 
@@ -155,7 +194,7 @@ void au_database_error_connect(au_database_error_t *error, const PGconn *conn,
                                bool secret) {
   *error = (au_database_error_t){.fault = AU_FAULT_DATABASE};
   line_t line = line_of(error);
-  put_libpq(&line, PQerrorMessage(conn), secret);
+  put_libpq(&line, PQerrorMessage(conn), secret, error->sqlstate);
   if (line.length == 0)
     put_text(&line, "the connection was lost");
 }
@@ -201,7 +240,7 @@ void au_database_error_result(au_database_error_t *error,
   if (sqlstate == NULL || strlen(sqlstate) != sizeof(error->sqlstate) - 1) {
     /* libpq's own: the connection broke. */
     put_libpq(&line, primary != NULL ? primary : PQresultErrorMessage(result),
-              false);
+              false, NULL);
     if (line.length == 0)
       put_text(&line, "the connection was lost");
     return;

@@ -26,6 +26,7 @@ struct au_database {
   int64_t connect_timeout_ns;
   int64_t statement_timeout_ns;
   int stop_fd;
+  int yield_fd;
   int64_t bound_ns; /* of every wait; 0: none */
   int peer_fd;      /* -1: none */
 

@@ -52,6 +52,7 @@ struct au_query_pool {
   /* Immutable after start. */
   const au_options_t *options;
   au_breaker_t *breaker;
+  const au_slots_t *slots;
   int stop_fd;
   unsigned workers;
   worker_t *worker;
@@ -98,6 +99,7 @@ static bool is_connection_fault(const worker_t *worker,
     bool is_over = job->lane == AU_QUERY_SHORT &&
                    au_clock_monotonic_ns() >= job->deadline_ns;
     return !is_over && !is_stopped(worker->query) &&
+           !au_slots_are_short(worker->query->slots) &&
            !au_database_is_peer_gone(job->peer_fd);
   }
   if (status != AU_INVALID || strcmp(error->sqlstate, "57014") == 0)
@@ -117,7 +119,7 @@ static void report_outcome(const worker_t *worker, const au_query_job_t *job,
     au_breaker_success(breaker, permit);
   else if (is_connection_fault(worker, job, status, error))
     au_breaker_failure(breaker, permit, au_clock_monotonic_ns(),
-                       au_clock_wall_us());
+                       au_clock_wall_us(), error);
   else
     au_breaker_cancel(breaker, permit);
 }
@@ -175,6 +177,10 @@ static au_status_t run_job(worker_t *worker, au_query_job_t *job) {
   int64_t now_ns = au_clock_monotonic_ns();
   au_permit_t permit;
   int64_t retry_ns = 0;
+  if (au_slots_are_short(query->slots)) {
+    drop_connection(worker);
+    return AU_UNAVAILABLE;
+  }
   if (is_stale(job, now_ns) ||
       !au_breaker_allow(query->breaker, now_ns, &permit, &retry_ns))
     return AU_UNAVAILABLE;
@@ -206,7 +212,8 @@ static void serve(worker_t *worker, au_query_job_t *job) {
 
 /* Looks at a connection that has nothing to do. */
 static void check_idle(worker_t *worker) {
-  if (au_clock_monotonic_ns() - worker->used_ns >= KEEP_NS)
+  if (au_clock_monotonic_ns() - worker->used_ns >= KEEP_NS ||
+      au_slots_are_short(worker->query->slots))
     au_database_disconnect(worker->database);
   else
     (void)au_database_check(worker->database);
@@ -298,10 +305,6 @@ au_status_t au_query_rows(const au_query_job_t *job, au_database_t *database,
   return au_database_rows(database, left_s(job), sql, take, context, error);
 }
 
-au_breaker_snapshot_t au_query_pool_breaker(au_query_pool_t *query) {
-  return au_breaker_snapshot(query->breaker);
-}
-
 au_query_pool_usage_t au_query_pool_usage(au_query_pool_t *query) {
   au_query_pool_usage_t usage = {.active = atomic_load(&query->active)};
   unsigned connected = atomic_load(&query->connected);
@@ -320,6 +323,7 @@ static au_status_t start_worker(worker_t *worker, const char *name) {
       .connect_timeout_s = options->connect_timeout_s,
       .statement_timeout_s = options->query_timeout_s,
       .stop_fd = worker->query->stop_fd,
+      .slots = worker->query->slots,
       .application_name = "collectd aurore query"};
   au_status_t status = au_database_create(&config, &worker->database);
   if (status != AU_OK)
@@ -348,7 +352,7 @@ static au_status_t start_workers(au_query_pool_t *query) {
 }
 
 au_status_t au_query_pool_start(const au_options_t *options,
-                                au_breaker_t *breaker,
+                                au_breaker_t *breaker, const au_slots_t *slots,
                                 au_query_pool_t **out_query) {
   *out_query = NULL;
   au_query_pool_t *query = calloc(1, sizeof(*query));
@@ -356,6 +360,7 @@ au_status_t au_query_pool_start(const au_options_t *options,
     return AU_NOMEM;
   query->options = options;
   query->breaker = breaker;
+  query->slots = slots;
   pthread_mutex_init(&query->lock, NULL);
   bool good = true;
   for (int i = 0; i < LANES; i++) {

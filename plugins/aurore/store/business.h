@@ -24,6 +24,7 @@
 #include "base/status.h"
 #include "config/options.h"
 #include "database/breaker.h"
+#include "database/slots.h"
 #include "metrics/metrics.h"
 
 /* So many services are the "top" ones. */
@@ -59,6 +60,7 @@ typedef struct au_business au_business_t;
  * that is away is no error. AU_NOMEM: not started. */
 AU_MUST_CHECK au_status_t au_business_start(const au_options_t *options,
                                             au_breaker_t *breaker,
+                                            const au_slots_t *slots,
                                             au_business_t **out_business);
 
 /* Ends the thread, whatever it waits for, frees, and forgets the metrics. NULL:

@@ -231,7 +231,8 @@ static bool run(void *context, au_database_t *database, int64_t *out_wait_ns) {
 }
 
 au_status_t au_retention_start(const au_options_t *options,
-                               au_breaker_t *breaker, au_buffer_t *buffer,
+                               au_breaker_t *breaker, const au_slots_t *slots,
+                               au_buffer_t *buffer,
                                au_retention_t **out_retention) {
   *out_retention = NULL;
   au_retention_t *retention = calloc(1, sizeof(*retention));
@@ -246,6 +247,7 @@ au_status_t au_retention_start(const au_options_t *options,
                                        "collectd aurore janitor",
                                    .options = options,
                                    .breaker = breaker,
+                                   .slots = slots,
                                    .run = run,
                                    .context = retention};
   au_status_t status = au_task_start(&config, &retention->task);

@@ -29,6 +29,7 @@
 #include "base/status.h"
 #include "config/options.h"
 #include "database/breaker.h"
+#include "database/slots.h"
 #include "spool/buffer.h"
 
 typedef struct au_retention au_retention_t;
@@ -38,6 +39,7 @@ typedef struct au_retention au_retention_t;
  * database that is away is no error. AU_NOMEM: not started. */
 AU_MUST_CHECK au_status_t au_retention_start(const au_options_t *options,
                                              au_breaker_t *breaker,
+                                             const au_slots_t *slots,
                                              au_buffer_t *buffer,
                                              au_retention_t **out_retention);
 

@@ -109,10 +109,10 @@ static const number_option_t numbers[] = {
     {"ConnectTimeout", WRITER, FRACTION, AT(connect_timeout_s), 5, 0.1, 300, 0},
     {"BreakerFailures", WRITER, WHOLE32, AT(breaker_failures), 5, 1, 1000, 0},
     {"BreakerSuccesses", WRITER, WHOLE32, AT(breaker_successes), 2, 1, 1000, 0},
-    {"BreakerTimeout", WRITER, FRACTION, AT(breaker_timeout_s), 30, 0.1, 3600,
+    {"BreakerTimeout", WRITER, FRACTION, AT(breaker_timeout_s), 1, 0.1, 3600,
      0},
     {"BackoffMin", WRITER, FRACTION, AT(backoff_min_s), 0.1, 0.001, 3600, 0},
-    {"BackoffMax", WRITER, FRACTION, AT(backoff_max_s), 30, 0.001, 3600, 0},
+    {"BackoffMax", WRITER, FRACTION, AT(backoff_max_s), 2, 0.001, 3600, 0},
     {"RetentionDays", WRITER, WHOLE32, AT(retention_days), 30, 0, 36500, 0},
     {"BusinessInterval", WRITER, FRACTION, AT(business_interval_s), 10, 0.1,
      86400, 0},
@@ -263,7 +263,7 @@ START_TEST(texts_have_their_defaults) {
 }
 END_TEST
 
-START_TEST(texts_are_copied_and_replaced) {
+START_TEST(texts_are_copied_and_have_one_value) {
   static const struct {
     const char *name;
     au_side_t side;
@@ -278,8 +278,10 @@ START_TEST(texts_are_copied_and_replaced) {
   for (int i = 0; i < COUNT_OF(row); i++) {
     char text[] = "/some/where";
     char *member = NULL;
-    ck_assert_int_eq(set_string(row[i].side, row[i].name, "/else"), AU_OK);
     ck_assert_int_eq(set_string(row[i].side, row[i].name, text), AU_OK);
+    ck_assert_int_eq(set_string(row[i].side, row[i].name, text), AU_OK);
+    ck_assert_int_eq(set_string(row[i].side, row[i].name, "/else"), AU_INVALID);
+    check_says("is set twice, to \"/some/where\" and to \"/else\"");
     text[0] = 'X';
     memcpy(&member, (const char *)&options + row[i].offset, sizeof(member));
     ck_assert_str_eq(member, "/some/where");
@@ -477,16 +479,38 @@ START_TEST(safety_needs_a_directory) {
 }
 END_TEST
 
+/* As if the option had never been set. */
+static void forget(const char *name) {
+  memset(options.is_set, 0, sizeof(options.is_set));
+  ck_assert_int_eq(set_string(BUFFER, name, ""), AU_OK);
+  memset(options.is_set, 0, sizeof(options.is_set));
+}
+
+/* Neither shows its password. */
+START_TEST(two_databases_are_an_error_that_names_both) {
+  ck_assert_int_eq(
+      set_string(WRITER, "ConnInfo",
+                 "host=one password = 'it\\'s a secret' dbname=events"),
+      AU_OK);
+  ck_assert_int_eq(set_string(WRITER, "ConnInfo",
+                              "postgresql://me:s@cret@two/events?password=x"),
+                   AU_INVALID);
+  check_says("option \"ConnInfo\" of the plugin event_writer is set twice, to "
+             "\"host=one password = ... dbname=events\" and to "
+             "\"postgresql://...@two/events\"");
+}
+END_TEST
+
 START_TEST(certificate_and_key_come_together) {
   ck_assert_int_eq(set_string(BUFFER, "TLSKey", path), AU_OK);
   ck_assert_int_eq(finish(BUFFER), AU_INVALID);
   check_says("needs the option \"TLSCertificate\" for TLSKey");
   ck_assert_int_eq(set_string(BUFFER, "TLSCertificate", path), AU_OK);
   ck_assert_int_eq(finish(BUFFER), AU_OK);
-  ck_assert_int_eq(set_string(BUFFER, "TLSKey", ""), AU_OK);
+  forget("TLSKey");
   ck_assert_int_eq(finish(BUFFER), AU_INVALID);
   check_says("needs the option \"TLSKey\" for TLSCertificate");
-  ck_assert_int_eq(set_string(BUFFER, "TLSCertificate", ""), AU_OK);
+  forget("TLSCertificate");
   ck_assert_int_eq(set_string(BUFFER, "TLSClientCA", path), AU_OK);
   ck_assert_int_eq(finish(BUFFER), AU_INVALID);
   check_says("needs the option \"TLSCertificate\" for TLSClientCA");
@@ -496,10 +520,12 @@ END_TEST
 START_TEST(files_must_be_readable) {
   ck_assert_int_eq(set_string(BUFFER, "TokenFile", path), AU_OK);
   ck_assert_int_eq(finish(BUFFER), AU_OK);
+  forget("TokenFile");
   ck_assert_int_eq(set_string(BUFFER, "TokenFile", "/nonexistent/t"), AU_OK);
   ck_assert_int_eq(finish(BUFFER), AU_INVALID);
   check_says("option \"TokenFile\"");
   check_says("\"/nonexistent/t\": No such file or directory");
+  forget("TokenFile");
   ck_assert_int_eq(set_string(BUFFER, "TokenFile", "/tmp"), AU_OK);
   ck_assert_int_eq(finish(BUFFER), AU_INVALID);
   check_says("Is a directory");
@@ -538,7 +564,7 @@ static void add_cases(Suite *suite) {
   tcase_add_test(each, a_part_of_a_byte_is_no_size);
   TCase *others = add_case(suite, "others", setup, teardown);
   tcase_add_test(others, texts_have_their_defaults);
-  tcase_add_test(others, texts_are_copied_and_replaced);
+  tcase_add_test(others, texts_are_copied_and_have_one_value);
   tcase_add_test(others, a_text_is_bounded);
   tcase_add_test(others, booleans);
   tcase_add_test(others, durabilities);
@@ -555,6 +581,7 @@ static void add_cases(Suite *suite) {
   tcase_add_test(whole, without_a_directory_events_wait_in_memory);
   tcase_add_test(whole, with_a_directory_they_are_safe);
   tcase_add_test(whole, safety_needs_a_directory);
+  tcase_add_test(whole, two_databases_are_an_error_that_names_both);
   tcase_add_test(whole, certificate_and_key_come_together);
   tcase_add_test(whole, files_must_be_readable);
   tcase_add_test(whole, backoff_has_its_bounds_in_order);

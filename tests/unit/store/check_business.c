@@ -59,7 +59,8 @@ static const char *metrics_of(const char *kind, const char *now, int services) {
 
 static au_business_t *start(au_breaker_t *breaker) {
   au_business_t *business = NULL;
-  ck_assert_int_eq(au_business_start(&options, breaker, &business), AU_OK);
+  ck_assert_int_eq(au_business_start(&options, breaker, NULL, &business),
+                   AU_OK);
   return business;
 }
 
@@ -396,7 +397,7 @@ START_TEST(open_breaker_is_waited_for) {
   au_permit_t permit;
   int64_t retry;
   ck_assert(au_breaker_allow(breaker, 0, &permit, &retry));
-  au_breaker_failure(breaker, permit, 0, 1);
+  au_breaker_failure(breaker, permit, 0, 1, NULL);
   au_business_t *business = start(breaker);
   for (int i = 0; i < 20; i++) {
     ck_assert_ptr_null(au_business_acquire());
