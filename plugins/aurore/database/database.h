@@ -62,6 +62,7 @@ typedef enum au_fault {
 
 typedef struct au_database_error {
   au_fault_t fault;
+  bool is_connect;  /* there never was a connection */
   char sqlstate[6]; /* "" when there is none: the connection itself failed */
   char message[AU_DATABASE_MESSAGE_SIZE]; /* one line of UTF-8, without
                                              password, SQL or row data */

@@ -192,7 +192,8 @@ void au_database_error_wait(au_database_error_t *error, au_ready_t ready,
 
 void au_database_error_connect(au_database_error_t *error, const PGconn *conn,
                                bool secret) {
-  *error = (au_database_error_t){.fault = AU_FAULT_DATABASE};
+  *error =
+      (au_database_error_t){.fault = AU_FAULT_DATABASE, .is_connect = true};
   line_t line = line_of(error);
   put_libpq(&line, PQerrorMessage(conn), secret, error->sqlstate);
   if (line.length == 0)

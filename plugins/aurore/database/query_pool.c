@@ -182,8 +182,11 @@ static au_status_t run_job(worker_t *worker, au_query_job_t *job) {
     return AU_UNAVAILABLE;
   }
   if (is_stale(job, now_ns) ||
-      !au_breaker_allow(query->breaker, now_ns, &permit, &retry_ns))
+      !au_breaker_allow(query->breaker, now_ns, &permit, &retry_ns)) {
+    /* Jobs may come so often that the connection is never idle. */
+    (void)au_database_check(worker->database);
     return AU_UNAVAILABLE;
+  }
   au_database_bound(worker->database,
                     job->lane == AU_QUERY_SHORT ? job->deadline_ns
                                                 : job->deadline_ns + GRACE_NS,

@@ -135,7 +135,8 @@ static void back_off(au_writer_t *writer, au_permit_t permit, const char *what,
     return;
   }
   log_trouble(writer, what, error);
-  au_metrics_count_failure(error->sqlstate[0] != '\0' ? error->sqlstate : NULL);
+  bool has_class = error->sqlstate[0] != '\0' && !error->is_connect;
+  au_metrics_count_failure(has_class ? error->sqlstate : NULL);
   if (is_being_dropped(error))
     au_breaker_success(writer->breaker, permit);
   else
