@@ -1,7 +1,4 @@
-/* SPDX-License-Identifier: MIT
- *
- * glue - see glue.h.
- */
+/* SPDX-License-Identifier: MIT */
 #include "glue.h"
 
 #include "report.h"
@@ -18,8 +15,7 @@ static const char *side_name(au_side_t side) {
   return side == AU_SIDE_BUFFER ? "event_buffer" : "event_writer";
 }
 
-/* --- sinks -----------------------------------------------------------------
- */
+/* --- sinks -----------------------------------------------------------------*/
 
 /* The prefix is written out: collectd knows no name of a plugin in threads that
  * it has not made. */
@@ -63,8 +59,7 @@ static void notify(au_severity_t severity, const char *type,
   (void)plugin_dispatch_notification(&notification);
 }
 
-/* --- configuration ---------------------------------------------------------
- */
+/* --- configuration ---------------------------------------------------------*/
 
 /* Finds "-C FILE" among the NUL-terminated arguments of collectd; NULL when it
  * is not there. The byte after "size" must be a NUL too. */
@@ -166,8 +161,7 @@ int au_glue_config(au_side_t side, const oconfig_item_t *block) {
   return result;
 }
 
-/* --- callbacks -------------------------------------------------------------
- */
+/* --- callbacks -------------------------------------------------------------*/
 
 void au_glue_register(au_side_t side) {
   au_log_set_sink(log_line);

@@ -1,7 +1,4 @@
-/* SPDX-License-Identifier: MIT
- *
- * report - see report.h.
- */
+/* SPDX-License-Identifier: MIT */
 #include "collectd.h"
 
 #include "plugin.h"
@@ -15,8 +12,7 @@
 /* "~" and eight hexadecimal digits. */
 #define MARK_LENGTH 9
 
-/* --- types -----------------------------------------------------------------
- */
+/* --- types -----------------------------------------------------------------*/
 
 static data_source_t source_of(const au_type_t *type) {
   data_source_t source = {
@@ -50,8 +46,7 @@ void au_report_register_types(au_side_t side) {
   au_types_visit(&side, register_type, NULL);
 }
 
-/* --- names -----------------------------------------------------------------
- */
+/* --- names -----------------------------------------------------------------*/
 
 static uint32_t checksum(const char *text) { /* FNV-1a */
   uint32_t hash = UINT32_C(2166136261);
@@ -110,8 +105,7 @@ void au_report_name(const char *name, char *instance, size_t size) {
                  checksum(name));
 }
 
-/* --- values ----------------------------------------------------------------
- */
+/* --- values ----------------------------------------------------------------*/
 
 /* Names, owned, in the order in which they came. */
 typedef struct names {

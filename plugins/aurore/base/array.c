@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Part of base/; calls nothing of the project.
- *
- * array - see base/array.h.
- */
+ * Part of base/; calls nothing of the project. */
 #include "base/array.h"
 
 #include <stdlib.h>

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Part of base/; calls nothing of the project.
- *
- * crc32c - see crc32c.h.
- */
+ * Part of base/; calls nothing of the project. */
 #include "base/crc32c.h"
 
 #include <pthread.h>

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Part of base/; calls nothing of the project.
- *
- * growth - see base/growth.h.
- */
+ * Part of base/; calls nothing of the project. */
 #include "base/growth.h"
 
 #include "base/clock.h"

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Part of base/; calls nothing of the project.
  *
- * json_parser - see json_parser.h.
- *
  * YAJL trusts its allocator never to return NULL, and has no other way to hear
  * of a failure. So the allocator here leaves YAJL by longjmp; all blocks that
  * YAJL holds are on a list, and are freed from there. YAJL is plain C and holds

@@ -34,8 +34,7 @@ static void *member_of(au_options_t *options, const au_option_t *option) {
   return (char *)options + option->offset;
 }
 
-/* --- messages --------------------------------------------------------------
- */
+/* --- messages --------------------------------------------------------------*/
 
 static void describe(const au_value_t *value, char *text, size_t size) {
   switch (value->type) {
@@ -148,8 +147,7 @@ static au_status_t refuse_name(au_side_t side, const char *name, char *error,
   return AU_INVALID;
 }
 
-/* --- one value -------------------------------------------------------------
- */
+/* --- one value -------------------------------------------------------------*/
 
 static bool read_number(const au_option_t *option, const char *text,
                         double *out_number) {
@@ -285,8 +283,7 @@ au_status_t au_options_set(au_options_t *options, au_side_t side,
   return status == AU_OK ? AU_OK : refuse(option, value, error, error_size);
 }
 
-/* --- all of them -----------------------------------------------------------
- */
+/* --- all of them -----------------------------------------------------------*/
 
 au_status_t au_options_init(au_options_t *options) {
   memset(options, 0, sizeof(*options));

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Part of database/; calls spool/, config/, metrics/, event/, base/.
- *
- * query_pool - see database/query_pool.h.
- */
+ * Part of database/; calls spool/, config/, metrics/, event/, base/. */
 #include "database/query_pool.h"
 
 #include "base/clock.h"

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Part of database/; calls spool/, config/, metrics/, event/, base/.
  *
- * task - see database/task.h.
- *
  * Two eventfds: "stop" ends every wait for good, those for the database
  * included; "wake" ends the present wait between two runs.
  */

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Part of event/; calls base/.
  *
- * json - see event/json.h. The callbacks of the parser, which know where in the
- * text they are.
+ * The callbacks of the parser know where in the text they are:
  *
  *   top ──{──► event ──"metadata": {──► metadata
  *    │[          │ a value that is an object or an array where none may be

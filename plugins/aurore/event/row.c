@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Part of event/; calls base/.
  *
- * row - see event/row.h. The layout of a tuple; each field follows its length:
+ * The layout of a tuple; each field follows its length:
  *
  *   0     2              14           34             46      50
  *   | 6   | 8, accept    | 16, event  | 8, event     | n,     | service ...

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Part of event/; calls base/.
  *
- * storable - see event/storable.h.
- *
  * A backslash outside of a string is invalid JSON, and inside of one it begins
  * an escape. So the escapes are found from left to right, without knowing where
  * strings begin.

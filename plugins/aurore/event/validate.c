@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Part of event/; calls base/.
  *
- * validate - see event/validate.h.
- *
  * What is wrong with a field is a set of bits; the texts are made only when
  * they are asked for.
  */

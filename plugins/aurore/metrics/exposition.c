@@ -18,8 +18,7 @@
 
 #define TOTAL "_total"
 
-/* --- which of the two ------------------------------------------------------
- */
+/* --- which of the two ------------------------------------------------------*/
 
 /* One range of an Accept header: "text/plain;version=0.0.4;q=0.5". */
 typedef struct range {
@@ -88,8 +87,7 @@ au_exposition_t au_exposition_choose(const char *accept) {
                                                   : AU_EXPOSITION_TEXT;
 }
 
-/* --- the text --------------------------------------------------------------
- */
+/* --- the text --------------------------------------------------------------*/
 
 typedef struct target {
   au_bytes_t *text;

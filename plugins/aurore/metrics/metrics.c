@@ -264,8 +264,7 @@ void au_metrics_observe_many(au_metric_t metric, unsigned label, double ms,
   add(&series[SUM_CELL], n * (uint64_t)(ms * US_PER_MS + 0.5));
 }
 
-/* --- the services ----------------------------------------------------------
- */
+/* --- the services ----------------------------------------------------------*/
 
 typedef struct services {
   unsigned references; /* protected by services_lock */
@@ -336,8 +335,7 @@ void au_metrics_set_services(const au_service_count_t *given, size_t count) {
   replace_services(list);
 }
 
-/* --- reading ---------------------------------------------------------------
- */
+/* --- reading ---------------------------------------------------------------*/
 
 uint64_t au_metrics_counter(au_metric_t metric, unsigned label) {
   const _Atomic uint64_t *counter = find(metric, AU_COUNTER, label, 0);

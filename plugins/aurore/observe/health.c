@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT
  * Part of observe/; calls database/, spool/, config/, metrics/, event/, base/.
- *
- * health - see observe/health.h.
  */
 #include "observe/health.h"
 

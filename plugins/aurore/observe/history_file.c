@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT
  * Part of observe/; calls database/, spool/, config/, metrics/, event/, base/.
- *
- * history_file - see history_file.h.
  */
 #include "observe/history_file.h"
 
@@ -18,8 +16,7 @@
 /* The metrics are no secret, and nobody else's business either. */
 #define FILE_MODE 0640
 
-/* --- files -----------------------------------------------------------------
- */
+/* --- files -----------------------------------------------------------------*/
 
 static char *old_path(const char *path) {
   size_t size = strlen(path) + sizeof(".1");
@@ -57,8 +54,7 @@ static au_status_t failed(char *error, size_t error_size, const char *what,
   return AU_IO;
 }
 
-/* --- writing ---------------------------------------------------------------
- */
+/* --- writing ---------------------------------------------------------------*/
 
 /* Writes after the last byte; leaves the file as it was when it cannot. */
 static bool write_line(const au_io_t *io, int fd, uint64_t size, char *line,
@@ -109,8 +105,7 @@ au_status_t au_history_file_append(const au_history_file_t *file, char *line,
   return status;
 }
 
-/* --- reading ---------------------------------------------------------------
- */
+/* --- reading ---------------------------------------------------------------*/
 
 /* Whether a text is one JSON object, by what its parser reports. */
 typedef struct shape {

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Part of spool/; calls config/, metrics/, event/, base/.
  *
- * buffer - see buffer.h.
- *
  * The room is two counters (au_usage_t). A request first takes what it needs
  * and gives it back when that was too much, so the bound on events holds
  * exactly, without a lock.

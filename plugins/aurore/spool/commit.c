@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Part of spool/; calls config/, metrics/, event/, base/.
- *
- * commit - see spool/commit.h.
- */
+ * Part of spool/; calls config/, metrics/, event/, base/. */
 #include "spool/commit.h"
 
 #include "base/clock.h"

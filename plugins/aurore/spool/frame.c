@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Part of spool/; calls config/, metrics/, event/, base/.
- *
- * frame - see spool/frame.h.
- */
+ * Part of spool/; calls config/, metrics/, event/, base/. */
 #include "spool/frame.h"
 
 #include "base/crc32c.h"

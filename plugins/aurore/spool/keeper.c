@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Part of spool/; calls config/, metrics/, event/, base/.
- *
- * keeper - see spool/keeper.h.
- */
+ * Part of spool/; calls config/, metrics/, event/, base/. */
 #include "spool/keeper.h"
 
 #include "base/clock.h"

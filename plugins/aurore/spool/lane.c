@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Part of spool/; calls config/, metrics/, event/, base/.
  *
- * lane - see lane.h.
- *
  * Ages are kept on the monotonic clock: the accept time of the oldest event
  * (wall clock) is turned into a monotonic time once, when that event becomes
  * the oldest, so a step of the wall clock cannot hold a batch back.

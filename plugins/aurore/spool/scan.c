@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Part of spool/; calls config/, metrics/, event/, base/.
- *
- * scan - see spool/scan.h.
- */
+ * Part of spool/; calls config/, metrics/, event/, base/. */
 #include "spool/scan.h"
 
 #include <errno.h>

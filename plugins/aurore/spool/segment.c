@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Part of spool/; calls config/, metrics/, event/, base/.
- *
- * segment - see segment.h.
- */
+ * Part of spool/; calls config/, metrics/, event/, base/. */
 #include "spool/segment.h"
 
 #include "base/clock.h"

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Part of spool/; calls config/, metrics/, event/, base/.
- *
- * state - see spool/state.h.
- */
+ * Part of spool/; calls config/, metrics/, event/, base/. */
 #include "spool/state.h"
 
 #include "base/crc32c.h"

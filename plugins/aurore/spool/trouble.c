@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Part of spool/; calls config/, metrics/, event/, base/.
- *
- * trouble - see spool/trouble.h.
- */
+ * Part of spool/; calls config/, metrics/, event/, base/. */
 #include "spool/trouble.h"
 
 #include "base/log.h"

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Part of store/; calls database/, spool/, config/, metrics/, event/, base/.
- *
- * batch - see batch.h.
- */
+ * Part of store/; calls database/, spool/, config/, metrics/, event/, base/. */
 #include "store/batch.h"
 
 #include "base/clock.h"

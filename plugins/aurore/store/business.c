@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Part of store/; calls database/, spool/, config/, metrics/, event/, base/.
  *
- * business - see business.h.
- *
  * Figures are one block of memory each: the struct, its three lists, and after
  * them the names.
  */
@@ -44,8 +42,7 @@ struct au_business {
   au_task_trouble_t trouble;
 };
 
-/* --- what is published -------------------------------------------------------
- */
+/* --- what is published -----------------------------------------------------*/
 
 typedef struct holder {
   au_business_metrics_t metrics;
@@ -100,8 +97,7 @@ double au_business_per_minute(const au_business_metrics_t *metrics) {
   return (double)metrics->last_day / MINUTES_A_DAY;
 }
 
-/* --- from the database's answer ----------------------------------------------
- */
+/* --- from the database's answer --------------------------------------------*/
 
 static bool read_count(const au_result_t *result, size_t row, uint64_t *out) {
   const char *text = au_result_text(result, row, 2);
@@ -225,8 +221,7 @@ static holder_t *make_metrics(const au_result_t *result, size_t services_max,
   return holder;
 }
 
-/* --- the thread --------------------------------------------------------------
- */
+/* --- the thread ------------------------------------------------------------*/
 
 static void set_counted(au_business_t *business, bool is_counted) {
   if (business->is_counted != is_counted)

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Part of store/; calls database/, spool/, config/, metrics/, event/, base/.
  *
- * claim - see claim.h. What the functions in the database do is said in
- * schema/003_lane.sql.
+ * What the functions in the database do is said in schema/003_lane.sql.
  */
 #include "store/claim.h"
 

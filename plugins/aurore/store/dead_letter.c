@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Part of store/; calls database/, spool/, config/, metrics/, event/, base/.
- *
- * dead_letter - see dead_letter.h.
- */
+ * Part of store/; calls database/, spool/, config/, metrics/, event/, base/. */
 #include "store/dead_letter.h"
 
 #include <inttypes.h>

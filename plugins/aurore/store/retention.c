@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Part of store/; calls database/, spool/, config/, metrics/, event/, base/.
- *
- * retention - see store/retention.h.
- */
+ * Part of store/; calls database/, spool/, config/, metrics/, event/, base/. */
 #include "store/retention.h"
 
 #include "base/clock.h"
@@ -60,8 +57,7 @@ static au_status_t make_partitions(au_retention_t *retention,
   return status;
 }
 
-/* --- dropping --------------------------------------------------------------
- */
+/* --- dropping --------------------------------------------------------------*/
 
 /* RetentionTime; it has been checked to be "HH:MM". */
 static int64_t time_of_day_us(const au_retention_t *retention) {
@@ -184,8 +180,7 @@ static au_status_t drop_partitions(au_retention_t *retention,
   return status;
 }
 
-/* --- the task --------------------------------------------------------------
- */
+/* --- the task --------------------------------------------------------------*/
 
 /* AU_OK: everything that was due is done. */
 static au_status_t work(au_retention_t *retention) {

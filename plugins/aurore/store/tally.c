@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Part of store/; calls database/, spool/, config/, metrics/, event/, base/.
- *
- * tally - see tally.h.
- */
+ * Part of store/; calls database/, spool/, config/, metrics/, event/, base/. */
 #include "store/tally.h"
 
 #include "base/clock.h"

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Part of store/; calls database/, spool/, config/, metrics/, event/, base/.
- *
- * writer - see writer.h.
- */
+ * Part of store/; calls database/, spool/, config/, metrics/, event/, base/. */
 #include "store/writer.h"
 
 #include "base/clock.h"
