@@ -6,7 +6,6 @@
  */
 #include "base/json.h"
 
-#include "base/hex.h"
 #include "base/utf8.h"
 
 #include <string.h>
@@ -19,33 +18,14 @@ static bool needs_escape(unsigned char c) {
 }
 
 static void put_escape(au_bytes_t *json, unsigned char c) {
-  char escape[6] = {'\\', 'u', '0', '0'};
-  au_hex_write(&escape[4], &c, 1);
-  switch (c) {
-  case '"':
-  case '\\':
-    escape[1] = (char)c;
-    break;
-  case '\b':
-    escape[1] = 'b';
-    break;
-  case '\f':
-    escape[1] = 'f';
-    break;
-  case '\n':
-    escape[1] = 'n';
-    break;
-  case '\r':
-    escape[1] = 'r';
-    break;
-  case '\t':
-    escape[1] = 't';
-    break;
-  default:
-    au_bytes_put(json, escape, 6);
-    return;
-  }
-  au_bytes_put(json, escape, 2);
+  static const char short_form[] = "\"\"\\\\\bb\ff\nn\rr\tt";
+  for (size_t i = 0; i + 1 < sizeof(short_form); i += 2)
+    if (c == (unsigned char)short_form[i]) {
+      au_bytes_put_u8(json, '\\');
+      au_bytes_put_u8(json, (uint8_t)short_form[i + 1]);
+      return;
+    }
+  au_bytes_printf(json, "\\u00%02x", c);
 }
 
 void au_json_put_escaped(au_bytes_t *json, const char *text, size_t size) {

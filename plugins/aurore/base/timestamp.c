@@ -355,20 +355,20 @@ void au_timestamp_format(int64_t us, char text[AU_TIMESTAMP_TEXT_SIZE]) {
   int day = 0;
   date_of_days(days, &year, &month, &day);
   int ms = (int)(rest_us / 1000);
-
-  char *to = put_digits(text, year, 4);
-  *to++ = '-';
-  to = put_digits(to, month, 2);
-  *to++ = '-';
-  to = put_digits(to, day, 2);
-  *to++ = 'T';
-  to = put_digits(to, ms / 3600000, 2);
-  *to++ = ':';
-  to = put_digits(to, ms / 60000 % 60, 2);
-  *to++ = ':';
-  to = put_digits(to, ms / 1000 % 60, 2);
-  *to++ = '.';
-  to = put_digits(to, ms % 1000, 3);
-  *to++ = 'Z';
-  *to = '\0';
+  const struct {
+    int value;
+    int digits;
+    char after;
+  } part[] = {{year, 4, '-'},
+              {month, 2, '-'},
+              {day, 2, 'T'},
+              {ms / 3600000, 2, ':'},
+              {ms / 60000 % 60, 2, ':'},
+              {ms / 1000 % 60, 2, '.'},
+              {ms % 1000, 3, 'Z'}};
+  for (size_t i = 0; i < sizeof(part) / sizeof(part[0]); i++) {
+    text = put_digits(text, part[i].value, part[i].digits);
+    *text++ = part[i].after;
+  }
+  *text = '\0';
 }

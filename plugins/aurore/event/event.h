@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Part of event/; calls base/.
  *
- * event - what an event is: its fields, and the limits it is held to. Part of
- * event/; calls base/.
+ * event - what an event is: its fields, and the limits it is held to.
  */
 #ifndef AURORE_EVENT_EVENT_H
 #define AURORE_EVENT_EVENT_H

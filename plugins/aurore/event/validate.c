@@ -99,21 +99,12 @@ static void note_unknown(au_validator_t *validator, const char *name,
 /* --- fields ---------------------------------------------------------------*/
 
 static au_field_t find_field(const char *name, size_t size) {
-  switch (size) {
-  case 7:
-    if (memcmp(name, "service", size) == 0)
-      return AU_FIELD_SERVICE;
-    return memcmp(name, "message", size) == 0 ? AU_FIELD_MESSAGE
-                                              : AU_FIELD_UNKNOWN;
-  case 8:
-    return memcmp(name, "metadata", size) == 0 ? AU_FIELD_METADATA
-                                               : AU_FIELD_UNKNOWN;
-  case 9:
-    return memcmp(name, "timestamp", size) == 0 ? AU_FIELD_TIMESTAMP
-                                                : AU_FIELD_UNKNOWN;
-  default:
-    return AU_FIELD_UNKNOWN;
-  }
+  au_field_t field = 0;
+  while (field < AU_FIELD_UNKNOWN &&
+         (strlen(field_name[field]) != size ||
+          memcmp(field_name[field], name, size) != 0))
+    field++;
+  return field;
 }
 
 void au_validator_field(au_validator_t *validator, au_field_t field) {
