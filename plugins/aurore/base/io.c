@@ -57,15 +57,36 @@ const au_io_t au_io_system = {
     .flock = flock,
 };
 
-int au_io_sync_parent(const au_io_t *io, int directory) {
+void au_io_close(const au_io_t *io, int fd) {
+  int error = errno;
+  if (fd >= 0)
+    io->close(fd);
+  errno = error;
+}
+
+static int sync_parent(const au_io_t *io, int directory) {
   int parent = io->openat(directory, "..", O_RDONLY | O_DIRECTORY, 0);
   if (parent < 0)
     return errno == EACCES ? 0 : -1;
   int status = io->fsync(parent);
   if (status != 0 && (errno == EINVAL || errno == EROFS))
     status = 0;
-  int error = errno;
-  io->close(parent);
-  errno = error;
+  au_io_close(io, parent);
   return status;
+}
+
+int au_io_make_directory(const au_io_t *io, const char *path,
+                         const char **out_action) {
+  *out_action = "make";
+  if (io->mkdirat(AT_FDCWD, path, 0700) != 0 && errno != EEXIST)
+    return -1;
+  *out_action = "open";
+  int directory = io->openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
+  if (directory < 0)
+    return -1;
+  *out_action = "sync the parent of";
+  if (sync_parent(io, directory) == 0)
+    return directory;
+  au_io_close(io, directory);
+  return -1;
 }

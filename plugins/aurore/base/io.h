@@ -35,8 +35,14 @@ typedef struct au_io {
 /* The system's own. */
 extern const au_io_t au_io_system;
 
-/* Makes the directory's own name durable: somebody made it, maybe us. A parent
- * that may not be opened, or that cannot be synced, is not ours: no error. */
-int au_io_sync_parent(const au_io_t *io, int directory);
+/* Closes the file, unless it is -1; errno stays. */
+void au_io_close(const au_io_t *io, int fd);
+
+/* Makes the directory if it is missing, opens it, and makes its own name
+ * durable. A parent that may not be opened, or that cannot be synced, is not
+ * ours: no error. -1: see errno; "out_action" is what failed ("make", "open",
+ * "sync the parent of"). */
+int au_io_make_directory(const au_io_t *io, const char *path,
+                         const char **out_action);
 
 #endif

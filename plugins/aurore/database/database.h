@@ -156,8 +156,7 @@ bool au_database_is_pooled(const au_database_t *database);
 
 /* As au_database_exec with one COPY ... FROM STDIN in the string: when the
  * server asks for it, the pieces are sent in order. The server's verdict on all
- * statements decides. Sending ends early when the server has already said no.
- */
+ * statements decides. Sending ends early if the server has already refused. */
 typedef struct au_piece {
   const void *data; /* borrowed for the call */
   size_t size;

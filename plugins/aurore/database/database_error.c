@@ -164,8 +164,7 @@ static au_fault_t fault_of(const char *sqlstate, const PGresult *result) {
   if (strcmp(sqlstate, AU_SQLSTATE_FENCED) == 0)
     return AU_FAULT_FENCED;
   /* A row that no partition takes names the table; a check constraint names
-   * itself as well. The text would say so, too, but in the server's language.
-   */
+   * itself as well. The text says so too, but in the server's language. */
   if (strcmp(sqlstate, "23514") == 0 &&
       PQresultErrorField(result, PG_DIAG_TABLE_NAME) != NULL &&
       PQresultErrorField(result, PG_DIAG_CONSTRAINT_NAME) == NULL)

@@ -68,8 +68,7 @@ static bool is_stopped(const au_query_pool_t *query) {
   return poll(&fd, 1, 0) > 0;
 }
 
-/* Keeps the gauges true; the pool's gauges hold the writers' connections, too.
- */
+/* Keeps the gauges true; those of the pool include the writers' connections. */
 static void count_connection(worker_t *worker) {
   bool connected = au_database_is_connected(worker->database);
   if (connected == worker->connected)

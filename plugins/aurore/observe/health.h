@@ -30,11 +30,6 @@ typedef struct au_health_input {
 /* Sets the sampled gauges in the metrics. */
 void au_health_sample(const au_health_input_t *input);
 
-/* critical: utilization >= 90 % or drop rate > 5 %; warning: >= 70 % or > 1 %.
- */
-au_health_t au_health_assess(double utilization_percent,
-                             double drop_rate_percent);
-
 /* "healthy", "warning", "critical". */
 const char *au_health_text(au_health_t health);
 

@@ -89,23 +89,12 @@ static au_status_t open_lane(au_buffer_t *buffer,
 /* Makes the directory of the lanes, and its name durable. */
 static au_status_t make_directory(const au_io_t *io, const char *path,
                                   char *error, size_t error_size) {
-  const char *what = "make";
-  int status = io->mkdirat(AT_FDCWD, path, 0700);
-  if (status == 0 || errno == EEXIST) {
-    what = "open";
-    int directory = io->openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
-    status = directory;
-    if (directory >= 0) {
-      what = "sync the parent of";
-      status = au_io_sync_parent(io, directory);
-      int number = errno;
-      io->close(directory);
-      errno = number;
-    }
-  }
-  if (status >= 0)
+  const char *action;
+  int directory = au_io_make_directory(io, path, &action);
+  au_io_close(io, directory);
+  if (directory >= 0)
     return AU_OK;
-  snprintf(error, error_size, "could not %s spool directory \"%s\": %s", what,
+  snprintf(error, error_size, "could not %s spool directory \"%s\": %s", action,
            path, strerror(errno));
   return AU_IO;
 }

@@ -199,17 +199,13 @@ static void *committer_main(void *argument) {
 au_status_t au_spool_start_committer(au_spool_t *spool) {
   if (spool->durability != AU_DURABILITY_COMMIT)
     return AU_OK;
-  int error =
+  errno =
       au_thread_start(&spool->committer, "au-commit", committer_main, spool);
-  if (error != 0) {
-    errno = error;
-    return AU_NOMEM;
-  }
-  spool->has_committer = true;
-  return AU_OK;
+  spool->has_committer = errno == 0;
+  return spool->has_committer ? AU_OK : AU_NOMEM;
 }
 
-void au_spool_stop_committer(au_spool_t *spool) {
+void au_spool_close_intake(au_spool_t *spool) {
   pthread_mutex_lock(&spool->lock);
   spool->closed = true;
   while (spool->has_committer &&

@@ -68,10 +68,7 @@ static au_status_t list_segments(const au_spool_t *spool, numbers_t *numbers) {
                                    O_RDONLY | O_DIRECTORY, 0);
   DIR *directory = fd < 0 ? NULL : fdopendir(fd);
   if (directory == NULL) {
-    int error = errno;
-    if (fd >= 0)
-      spool->store.io->close(fd);
-    errno = error;
+    au_io_close(spool->store.io, fd);
     return AU_IO;
   }
   au_status_t status = AU_OK;
@@ -231,29 +228,18 @@ static void find_begin(au_spool_t *spool) {
 static au_status_t lock_directory(au_spool_t *spool, const char *path,
                                   char *error, size_t error_size) {
   const au_io_t *io = spool->store.io;
-  if (io->mkdirat(AT_FDCWD, path, 0700) != 0 && errno != EEXIST) {
-    snprintf(error, error_size, "could not make spool directory \"%s\": %s",
-             path, strerror(errno));
-    return AU_IO;
+  const char *action;
+  spool->store.directory = au_io_make_directory(io, path, &action);
+  if (spool->store.directory >= 0) {
+    action = "lock";
+    spool->lock_fd =
+        io->openat(spool->store.directory, "lock", O_RDWR | O_CREAT, 0600);
+    if (spool->lock_fd >= 0 &&
+        io->flock(spool->lock_fd, LOCK_EX | LOCK_NB) == 0)
+      return AU_OK;
   }
-  spool->store.directory =
-      io->openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
-  if (spool->store.directory < 0) {
-    snprintf(error, error_size, "could not open spool directory \"%s\": %s",
-             path, strerror(errno));
-    return AU_IO;
-  }
-  if (au_io_sync_parent(io, spool->store.directory) != 0) {
-    snprintf(error, error_size,
-             "could not sync the parent of spool directory \"%s\": %s", path,
-             strerror(errno));
-    return AU_IO;
-  }
-  spool->lock_fd =
-      io->openat(spool->store.directory, "lock", O_RDWR | O_CREAT, 0600);
-  if (spool->lock_fd >= 0 && io->flock(spool->lock_fd, LOCK_EX | LOCK_NB) == 0)
-    return AU_OK;
-  snprintf(error, error_size, "could not lock spool directory \"%s\": %s", path,
+  snprintf(error, error_size, "could not %s spool directory \"%s\": %s", action,
+           path,
            errno == EWOULDBLOCK ? "another process uses it" : strerror(errno));
   return AU_IO;
 }

@@ -88,9 +88,7 @@ au_status_t au_spool_settle_tail(au_spool_t *spool, au_segment_t *segment,
     status = write_again(io, fd, out_tail->start, out_tail->end);
   if (status == AU_OK && io->fdatasync(fd) != 0)
     status = AU_IO;
-  int error = errno;
-  io->close(fd);
-  errno = error;
+  au_io_close(io, fd);
   if (status == AU_OK)
     segment->end = out_tail->end;
   return status;

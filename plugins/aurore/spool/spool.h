@@ -48,8 +48,7 @@ typedef struct au_spool au_spool_t;
 
 /* Completed once, when a group that was AU_PENDING is durable (AU_OK) or
  * refused (AU_IO, AU_NOMEM), from the committer thread with no lock held; it
- * may not block. The memory is the caller's, and is not touched after "done".
- */
+ * may not block. The memory is the caller's; it is not touched after "done". */
 typedef struct au_waiter {
   void (*done)(struct au_waiter *waiter, au_status_t status);
   struct au_waiter *next; /* private to the spool while pending */

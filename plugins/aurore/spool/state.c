@@ -85,9 +85,7 @@ au_status_t au_spool_state_load(const au_io_t *io, int directory,
         state.generation > out_state->generation)
       *out_state = state;
   }
-  int error = errno;
-  io->close(fd);
-  errno = error;
+  au_io_close(io, fd);
   /* One good slot is enough, whatever happened to the other. */
   return out_state->generation > 0 ? AU_OK : status;
 }
@@ -96,18 +94,11 @@ static int write_slot(const au_io_t *io, int fd, slot_t *slot,
                       uint64_t generation) {
   struct iovec iov = {.iov_base = slot, .iov_len = sizeof(*slot)};
   ssize_t done = io->pwritev(fd, &iov, 1, (off_t)(generation % 2) * SLOT_SIZE);
-  if (done < 0)
-    return -1;
-  if (done != (ssize_t)sizeof(*slot)) {
+  if (done >= 0 && done != (ssize_t)sizeof(*slot))
     errno = EIO;
+  if (done != (ssize_t)sizeof(*slot))
     return -1;
-  }
   return io->fdatasync(fd);
-}
-
-/* Room for both slots, so that a full disk stops none of them later. */
-static int make_room(const au_io_t *io, int fd) {
-  return io->fallocate(fd, 0, (off_t)2 * SLOT_SIZE);
 }
 
 static int write_file(const au_io_t *io, int directory, slot_t *slot,
@@ -116,15 +107,13 @@ static int write_file(const au_io_t *io, int directory, slot_t *slot,
   if (fd < 0)
     return -1;
   int status = 0;
-  if (is_new)
-    status = make_room(io, fd);
+  if (is_new) /* room for both slots, so that a full disk stops neither later */
+    status = io->fallocate(fd, 0, (off_t)2 * SLOT_SIZE);
   if (status == 0)
     status = write_slot(io, fd, slot, generation);
   if (status == 0 && generation == 1)
     status = io->fsync(directory); /* the file's name must be durable too */
-  int error = errno;
-  io->close(fd);
-  errno = error;
+  au_io_close(io, fd);
   return status;
 }
 

@@ -233,8 +233,7 @@ static void observe_latencies(const au_batch_t *batch) {
                             (double)(now_us - run_us) / 1000.0, run);
 }
 
-/* The range [done, hi) is in the database, with "dead" of its rows set aside.
- */
+/* The range [done, hi) is in the database; "dead" of its rows are set aside. */
 static void finish_range(au_batch_t *batch, size_t dead) {
   if (batch->is_gap) {
     batch->is_gap = false;

@@ -55,8 +55,7 @@ static au_status_t ask(au_claim_t *claim, au_database_t *database,
   return status;
 }
 
-/* Says it when the database and the spool did not agree about what is stored.
- */
+/* The database and the spool did not agree about what is stored. */
 static void log_difference(const au_claim_t *claim, uint64_t found_seq) {
   if (found_seq < claim->next_seq)
     au_log(AU_LOG_ERROR,

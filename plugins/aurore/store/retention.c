@@ -25,8 +25,7 @@
 #define US_PER_MINUTE (INT64_C(60) * AU_US_PER_S)
 
 /* How long a detach may wait for the queries that still use the partition,
- * until that is logged. Then it is half-done, and is finished in the same way.
- */
+ * until that is logged. Then it is half-done, and is finished the same way. */
 #define DETACH_TIMEOUT_S 600.0
 
 struct au_retention {
