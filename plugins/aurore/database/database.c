@@ -18,8 +18,10 @@
 
 #include "base/clock.h"
 #include "base/hex.h"
+#include "event/row.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdio.h>
@@ -104,10 +106,6 @@ static bool has_peer_gone(au_database_t *database, short events) {
   return false;
 }
 
-static int64_t earlier(int64_t deadline_ns, int64_t bound_ns) {
-  return bound_ns != 0 && bound_ns < deadline_ns ? bound_ns : deadline_ns;
-}
-
 au_ready_t au_database_wait(au_database_t *database, short events,
                             int64_t deadline_ns, short *out_events) {
   int fd = PQsocket(database->conn);
@@ -118,7 +116,9 @@ au_ready_t au_database_wait(au_database_t *database, short events,
     struct pollfd fds[3] = {{.fd = fd, .events = events},
                             {.fd = database->stop_fd, .events = POLLIN},
                             {.fd = database->peer_fd, .events = POLLRDHUP}};
-    int64_t until_ns = earlier(deadline_ns, database->bound_ns);
+    int64_t until_ns = deadline_ns;
+    if (database->bound_ns != 0 && database->bound_ns < deadline_ns)
+      until_ns = database->bound_ns;
     int count =
         poll(fds, 3, au_clock_poll_ms(until_ns - au_clock_monotonic_ns()));
     if (count < 0 && errno != EINTR)
@@ -403,12 +403,9 @@ static au_status_t run_with(run_t *run, const char *extra, const char *sql,
   au_bytes_put_string(&whole, database->prelude);
   au_bytes_put_string(&whole, extra);
   au_bytes_put_string(&whole, sql);
-  const char *text = au_bytes_text(&whole);
-  au_status_t status = AU_NOMEM;
-  if (text == NULL)
-    au_database_error_set(error, "out of memory");
-  else
-    status = run_string(run, text, out_result, error);
+  const char *text = au_database_text(&whole, error);
+  au_status_t status =
+      text != NULL ? run_string(run, text, out_result, error) : AU_NOMEM;
   au_bytes_fini(&whole);
   return status;
 }
@@ -511,6 +508,14 @@ void au_database_put_uuid(au_bytes_t *sql, const au_uuid_t *uuid) {
   char text[AU_UUID_TEXT_SIZE];
   au_uuid_format(uuid, text);
   au_bytes_printf(sql, "'%s'", text);
+}
+
+void au_database_put_time(au_bytes_t *sql, int64_t us) {
+  /* Unsigned, since a dead letter may hold any time. */
+  au_bytes_printf(sql,
+                  "timestamptz '2000-01-01 00:00:00+00' + "
+                  "interval '1 microsecond' * (%" PRId64 ")",
+                  (int64_t)((uint64_t)us - (uint64_t)AU_POSTGRES_EPOCH_US));
 }
 
 void au_database_put_bytea(au_bytes_t *sql, const void *data, size_t size) {

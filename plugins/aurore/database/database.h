@@ -61,6 +61,13 @@ typedef struct au_database_error {
   char message[512]; /* one line of UTF-8, without password, SQL or row data */
 } au_database_error_t;
 
+/* Fills in an error without a SQLSTATE: the database's fault. */
+void au_database_error_set(au_database_error_t *error, const char *format, ...)
+    AU_PRINTF(2, 3);
+
+/* The text of an SQL string; NULL when it has failed, and the error says so. */
+const char *au_database_text(au_bytes_t *sql, au_database_error_t *error);
+
 /* No connection is made yet. AU_NOMEM or AU_OK. */
 AU_MUST_CHECK au_status_t au_database_create(const au_database_config_t *config,
                                              au_database_t **out_database);
@@ -172,6 +179,8 @@ AU_MUST_CHECK au_status_t au_database_copy(au_database_t *database,
 void au_database_put_literal(au_bytes_t *sql, const char *text, size_t size);
 /* Appends the id in quotes. */
 void au_database_put_uuid(au_bytes_t *sql, const au_uuid_t *uuid);
+/* Appends the time (microseconds since 1970) as an expression, exactly. */
+void au_database_put_time(au_bytes_t *sql, int64_t us);
 /* Appends the data as a bytea literal. */
 void au_database_put_bytea(au_bytes_t *sql, const void *data, size_t size);
 

@@ -25,23 +25,16 @@ typedef struct line {
   size_t length;
 } line_t;
 
+/* Of an error that begins, and is the database's fault so far. */
 static line_t line_of(au_database_error_t *error) {
-  error->message[0] = '\0';
+  *error = (au_database_error_t){.fault = AU_FAULT_DATABASE};
   return (line_t){.text = error->message, .size = sizeof(error->message)};
 }
 
 /* The length of the UTF-8 character at "text", or 0 when it is none. The text
  * comes from a server whose locale nobody promised. */
 static size_t character_length(const char *text) {
-  unsigned char lead = (unsigned char)text[0];
-  size_t length = lead < 0x80                    ? 1
-                  : lead >= 0xC2 && lead <= 0xDF ? 2
-                  : lead >= 0xE0 && lead <= 0xEF ? 3
-                  : lead >= 0xF0 && lead <= 0xF4 ? 4
-                                                 : 0;
-  if (length > 1 && au_utf8_length(text, strnlen(text, length)) != 1)
-    return 0;
-  return length;
+  return au_utf8_sequence(text, strnlen(text, 4));
 }
 
 static void put_character(line_t *line, const char *text, size_t length) {
@@ -134,6 +127,13 @@ void au_database_error_set(au_database_error_t *error, const char *format,
   va_end(arguments);
 }
 
+const char *au_database_text(au_bytes_t *sql, au_database_error_t *error) {
+  const char *text = au_bytes_text(sql);
+  if (text == NULL)
+    au_database_error_set(error, "out of memory");
+  return text;
+}
+
 void au_database_error_wait(au_database_error_t *error, au_ready_t ready,
                             int64_t timeout_ns) {
   switch (ready) {
@@ -153,7 +153,6 @@ void au_database_error_wait(au_database_error_t *error, au_ready_t ready,
 
 void au_database_error_connect(au_database_error_t *error, const PGconn *conn,
                                bool secret) {
-  *error = (au_database_error_t){.fault = AU_FAULT_DATABASE};
   line_t line = line_of(error);
   put_libpq(&line, PQerrorMessage(conn), secret);
   if (line.length == 0)
@@ -193,7 +192,6 @@ static void put_name(line_t *line, const PGresult *result, int field,
 
 void au_database_error_result(au_database_error_t *error,
                               const PGresult *result) {
-  *error = (au_database_error_t){.fault = AU_FAULT_DATABASE};
   line_t line = line_of(error);
   const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
   const char *primary = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);

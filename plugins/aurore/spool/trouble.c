@@ -16,8 +16,8 @@ void au_spool_set_trouble(au_spool_t *spool, const char *trouble, int error) {
   if (!changed)
     return;
   if (trouble == NULL) {
-    au_log(AU_LOG_NOTICE, "the spool can be written again");
-    au_notify(AU_SEVERITY_OKAY, "spool", "the spool can be written again");
+    au_log(AU_LOG_NOTICE, "the spool works again");
+    au_notify(AU_SEVERITY_OKAY, "spool", "the spool works again");
     return;
   }
   au_log(AU_LOG_ERROR,

@@ -300,10 +300,9 @@ static au_status_t read_metrics(au_business_t *business,
     publish_metrics(holder);
     return AU_OK;
   }
-  *error = (au_database_error_t){.fault = AU_FAULT_DATABASE};
-  (void)snprintf(error->message, sizeof(error->message), "%s",
-                 is_valid ? "out of memory"
-                          : "unexpected result of aurore.figures()");
+  au_database_error_set(error, "%s",
+                        is_valid ? "out of memory"
+                                 : "unexpected result of aurore.figures()");
   return is_valid ? AU_NOMEM : AU_INVALID;
 }
 

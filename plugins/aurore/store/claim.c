@@ -43,14 +43,9 @@ static au_status_t ask(au_claim_t *claim, au_database_t *database,
                        au_database_error_t *error) {
   au_bytes_t sql = AU_BYTES_INIT;
   put_claim(&sql, claim, spool);
-  const char *text = au_bytes_text(&sql);
-  au_status_t status = AU_NOMEM;
-  if (text != NULL) {
-    status = au_database_exec(database, text, result, error);
-  } else {
-    *error = (au_database_error_t){.fault = AU_FAULT_DATABASE};
-    snprintf(error->message, sizeof(error->message), "out of memory");
-  }
+  const char *text = au_database_text(&sql, error);
+  au_status_t status =
+      text == NULL ? AU_NOMEM : au_database_exec(database, text, result, error);
   au_bytes_fini(&sql);
   return status;
 }
@@ -82,9 +77,7 @@ au_status_t au_claim_make(au_claim_t *claim, au_database_t *database,
     answer[i] = au_result_text(&result, 0, i);
   if (answer[0] == NULL || answer[1] == NULL || answer[2] == NULL) {
     au_result_fini(&result);
-    *error = (au_database_error_t){.fault = AU_FAULT_DATABASE};
-    snprintf(error->message, sizeof(error->message),
-             "unexpected result of aurore.claim()");
+    au_database_error_set(error, "unexpected result of aurore.claim()");
     return AU_INVALID;
   }
   claim->next_seq = strtoull(answer[0], NULL, 10);
