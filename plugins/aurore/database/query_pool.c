@@ -79,11 +79,6 @@ static void count_connection(worker_t *worker) {
   au_metrics_add(AU_M_POOL_IDLE, change);
 }
 
-static void drop_connection(worker_t *worker) {
-  au_database_disconnect(worker->database);
-  count_connection(worker);
-}
-
 /* Whether the failure says something about the database, rather than about the
  * query or its time. */
 static bool is_connection_fault(const worker_t *worker,
@@ -135,11 +130,9 @@ static au_status_t run(worker_t *worker, au_query_job_t *job,
                        au_database_error_t *error) {
   int64_t start_ns = au_clock_monotonic_ns();
   atomic_fetch_add(&worker->query->active, 1);
-  au_metrics_add(AU_M_POOL_ACTIVE, 1);
-  au_metrics_add(AU_M_POOL_IDLE, -1);
+  au_metrics_use_connection(true);
   au_status_t status = job->run(job, worker->database, error);
-  au_metrics_add(AU_M_POOL_IDLE, 1);
-  au_metrics_add(AU_M_POOL_ACTIVE, -1);
+  au_metrics_use_connection(false);
   atomic_fetch_sub(&worker->query->active, 1);
   if (job->operation != AU_OPERATION_COUNT)
     au_metrics_count_query(job->operation, au_clock_elapsed_ms(start_ns),
@@ -148,12 +141,12 @@ static au_status_t run(worker_t *worker, au_query_job_t *job,
 }
 
 /* An error of a query is one of ours, of the schema or of a right. */
-static void say(au_query_pool_t *query, au_status_t status,
-                const au_database_error_t *error) {
-  if (status == AU_OK && atomic_exchange(&query->in_trouble, false))
+static void log_change(au_query_pool_t *query, au_status_t status,
+                       const au_database_error_t *error) {
+  if (status == AU_OK && au_log_changed(&query->in_trouble, false))
     au_log(AU_LOG_NOTICE, "queries work again");
   if (status == AU_INVALID && strcmp(error->sqlstate, "57014") != 0 &&
-      !atomic_exchange(&query->in_trouble, true))
+      au_log_changed(&query->in_trouble, true))
     au_log(AU_LOG_WARNING,
            "could not run a query: %s; answering 503 until queries work again",
            error->message);
@@ -187,7 +180,7 @@ static au_status_t run_job(worker_t *worker, au_query_job_t *job) {
     status = run(worker, job, &error);
     if (!is_settled)
       report_outcome(worker, job, permit, status, &error);
-    say(query, status, &error);
+    log_change(query, status, &error);
   }
   au_database_bound(worker->database, 0, -1);
   return status == AU_UNAVAILABLE && is_stopped(query) ? AU_CLOSED : status;
@@ -225,13 +218,11 @@ static au_query_job_t *next_job(worker_t *worker, bool *out_stop) {
   au_query_pool_t *query = worker->query;
   lane_t *lane = worker->lane;
   pthread_mutex_lock(&query->lock);
-  if (!query->stop && lane->first == NULL && worker->connected) {
-    struct timespec until =
-        au_clock_timespec(au_clock_monotonic_ns() + LOOK_NS);
+  struct timespec until = au_clock_timespec(au_clock_monotonic_ns() + LOOK_NS);
+  if (!query->stop && lane->first == NULL && worker->connected)
     pthread_cond_timedwait(&lane->wake, &query->lock, &until);
-  } else if (!query->stop && lane->first == NULL) {
+  else if (!query->stop && lane->first == NULL)
     pthread_cond_wait(&lane->wake, &query->lock);
-  }
   *out_stop = query->stop;
   au_query_job_t *job = query->stop ? NULL : pop_locked(lane);
   pthread_mutex_unlock(&query->lock);
@@ -248,7 +239,8 @@ static void *worker_main(void *argument) {
     else if (!stop)
       check_idle(worker);
   }
-  drop_connection(worker);
+  au_database_disconnect(worker->database);
+  count_connection(worker);
   return NULL;
 }
 
@@ -376,17 +368,15 @@ void au_query_pool_close(au_query_pool_t *query) {
 }
 
 /* Those that nobody will run any more. */
-static void complete_waiting(au_query_pool_t *query) {
-  for (int i = 0; i < LANES; i++) {
-    for (;;) {
-      pthread_mutex_lock(&query->lock);
-      au_query_job_t *job = pop_locked(&query->lane[i]);
-      pthread_mutex_unlock(&query->lock);
-      if (job == NULL)
-        break;
+static void complete_waiting(au_query_pool_t *query, lane_t *lane) {
+  au_query_job_t *job;
+  do {
+    pthread_mutex_lock(&query->lock);
+    job = pop_locked(lane);
+    pthread_mutex_unlock(&query->lock);
+    if (job != NULL)
       job->done(job, AU_CLOSED);
-    }
-  }
+  } while (job != NULL);
 }
 
 void au_query_pool_stop(au_query_pool_t *query) {
@@ -406,7 +396,8 @@ void au_query_pool_stop(au_query_pool_t *query) {
       pthread_join(worker->thread, NULL);
     worker->started = false;
   }
-  complete_waiting(query);
+  for (int i = 0; i < LANES; i++)
+    complete_waiting(query, &query->lane[i]);
 }
 
 void au_query_pool_destroy(au_query_pool_t *query) {

@@ -123,26 +123,17 @@ static const row_t table[AU_METRIC_COUNT] = {
 #undef METRIC
 };
 
-const double au_bucket_bounds_ms[AU_BUCKET_COUNT] = {0.1,
-                                                     0.25,
-                                                     0.5,
-                                                     1,
-                                                     2.5,
-                                                     5,
-                                                     10,
-                                                     25,
-                                                     50,
-                                                     100,
-                                                     250,
-                                                     500,
-                                                     1000,
-                                                     2500,
-                                                     5000,
-                                                     10000,
-                                                     (double)INFINITY};
-const char *const au_bucket_labels[AU_BUCKET_COUNT] = {
-    "0.1", "0.25", "0.5", "1",    "2.5",  "5",    "10",    "25",  "50",
-    "100", "250",  "500", "1000", "2500", "5000", "10000", "+Inf"};
+/* Each as a number and as its text. */
+#define BUCKETS(X)                                                             \
+  X(0.1)                                                                       \
+  X(0.25) X(0.5) X(1) X(2.5) X(5) X(10) X(25) X(50) X(100) X(250) X(500)       \
+      X(1000) X(2500) X(5000) X(10000)
+#define BOUND(ms) (ms),
+#define LABEL(ms) #ms,
+
+const double au_bucket_bounds_ms[AU_BUCKET_COUNT] = {BUCKETS(BOUND)(double)
+                                                         INFINITY};
+const char *const au_bucket_labels[AU_BUCKET_COUNT] = {BUCKETS(LABEL) "+Inf"};
 
 /* --- writing ---------------------------------------------------------------
  *
@@ -206,6 +197,11 @@ void au_metrics_count_query(au_operation_t operation, double duration_ms,
   au_metrics_count(AU_M_QUERIES, operation, 1);
   if (duration_ms > slow_ms)
     au_metrics_count(AU_M_SLOW_QUERIES, operation, 1);
+}
+
+void au_metrics_use_connection(bool is_used) {
+  au_metrics_add(AU_M_POOL_IDLE, is_used ? -1 : 1);
+  au_metrics_add(AU_M_POOL_ACTIVE, is_used ? 1 : -1);
 }
 
 void au_metrics_set_counter(au_metric_t metric, uint64_t value) {

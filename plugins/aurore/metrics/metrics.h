@@ -87,6 +87,8 @@ void au_metrics_count_failure(const char *sqlstate); /* NULL: "connection" */
 void au_metrics_count_request(au_route_label_t route, unsigned http_status);
 void au_metrics_count_query(au_operation_t operation, double duration_ms,
                             double slow_ms); /* duration, total and slow */
+/* A connection of ours begins to work, or has ended. */
+void au_metrics_use_connection(bool is_used);
 
 /* Sets a counter that is kept elsewhere (business_events_total). */
 void au_metrics_set_counter(au_metric_t metric, uint64_t value);

@@ -237,12 +237,10 @@ static au_status_t ask(au_business_t *business, const char *sql,
                          ? options->statement_timeout_s
                          : DEADLINE_S;
   int64_t start_ns = au_clock_monotonic_ns();
-  au_metrics_add(AU_M_POOL_IDLE, -1);
-  au_metrics_add(AU_M_POOL_ACTIVE, 1);
+  au_metrics_use_connection(true);
   au_status_t status = au_database_exec_within(business->database, timeout_s,
                                                sql, out_result, error);
-  au_metrics_add(AU_M_POOL_ACTIVE, -1);
-  au_metrics_add(AU_M_POOL_IDLE, 1);
+  au_metrics_use_connection(false);
   au_metrics_count_query(AU_OPERATION_BUSINESS, au_clock_elapsed_ms(start_ns),
                          options->slow_query_s * 1000.0);
   return status;
@@ -357,12 +355,11 @@ au_status_t au_business_start(const au_options_t *options,
                                    .run = run,
                                    .context = business};
   au_status_t status = au_task_start(&config, &business->task);
-  if (status != AU_OK) {
+  if (status == AU_OK)
+    *out_business = business;
+  else
     free(business);
-    return status;
-  }
-  *out_business = business;
-  return AU_OK;
+  return status;
 }
 
 void au_business_stop(au_business_t *business) {

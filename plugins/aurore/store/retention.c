@@ -243,12 +243,11 @@ au_status_t au_retention_start(const au_options_t *options,
                                    .run = run,
                                    .context = retention};
   au_status_t status = au_task_start(&config, &retention->task);
-  if (status != AU_OK) {
+  if (status == AU_OK)
+    *out_retention = retention;
+  else
     free(retention);
-    return status;
-  }
-  *out_retention = retention;
-  return AU_OK;
+  return status;
 }
 
 void au_retention_stop(au_retention_t *retention) {

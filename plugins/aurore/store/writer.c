@@ -40,8 +40,8 @@ struct au_writer {
   au_batch_t batch;
   au_claim_t claim;
   au_backoff_t backoff;
-  bool claimed;    /* since the last doubt */
-  bool in_trouble; /* logged; cleared when a batch is stored */
+  bool claimed;            /* since the last doubt */
+  _Atomic bool in_trouble; /* logged; cleared when a batch is stored */
 
   _Atomic bool connected;
 
@@ -84,12 +84,6 @@ static bool may_try(au_writer_t *writer, au_permit_t *permit) {
   return false;
 }
 
-/* The day of an event is being dropped: it cannot be made until that is done.
- * The database works, and has spoken. */
-static bool is_being_dropped(const au_database_error_t *error) {
-  return strcmp(error->sqlstate, AU_SQLSTATE_IN_USE) == 0;
-}
-
 /* The database's fault: count it, say it once, wait. */
 static void back_off(au_writer_t *writer, au_permit_t permit, const char *what,
                      const au_database_error_t *error) {
@@ -98,14 +92,15 @@ static void back_off(au_writer_t *writer, au_permit_t permit, const char *what,
     au_breaker_cancel(writer->breaker, permit);
     return;
   }
-  if (!writer->in_trouble)
+  if (au_log_changed(&writer->in_trouble, true))
     au_log(AU_LOG_WARNING,
            "could not %s: %s; %" PRIu64 " events wait in lane %u, trying again",
            what, error->message, au_lane_waiting(writer->lane),
            writer->claim.lane);
-  writer->in_trouble = true;
-  au_metrics_count_failure(error->sqlstate[0] != '\0' ? error->sqlstate : NULL);
-  if (is_being_dropped(error))
+  au_metrics_count_failure(error->sqlstate);
+  /* The day of an event is being dropped: its partition cannot be made until
+   * that is done. The database works, and has spoken. */
+  if (strcmp(error->sqlstate, AU_SQLSTATE_IN_USE) == 0)
     au_breaker_success(writer->breaker, permit);
   else
     au_breaker_failure(writer->breaker, permit, au_clock_monotonic_ns(),
@@ -116,11 +111,9 @@ static void back_off(au_writer_t *writer, au_permit_t permit, const char *what,
 static void recovered(au_writer_t *writer, au_permit_t permit) {
   au_breaker_success(writer->breaker, permit);
   au_backoff_reset(&writer->backoff);
-  if (!writer->in_trouble)
-    return;
-  writer->in_trouble = false;
-  au_log(AU_LOG_NOTICE, "lane %u: the database is reachable again",
-         writer->claim.lane);
+  if (au_log_changed(&writer->in_trouble, false))
+    au_log(AU_LOG_NOTICE, "lane %u: the database is reachable again",
+           writer->claim.lane);
 }
 
 static void fence(au_writer_t *writer, const au_database_error_t *error) {
@@ -249,12 +242,10 @@ static bool handle_failure(au_writer_t *writer, au_permit_t permit,
 static au_status_t store_batch(au_writer_t *writer,
                                au_database_error_t *error) {
   int64_t start_ns = au_clock_monotonic_ns();
-  au_metrics_add(AU_M_POOL_IDLE, -1);
-  au_metrics_add(AU_M_POOL_ACTIVE, 1);
+  au_metrics_use_connection(true);
   au_status_t status =
       au_batch_store(&writer->batch, writer->database, &writer->claim, error);
-  au_metrics_add(AU_M_POOL_ACTIVE, -1);
-  au_metrics_add(AU_M_POOL_IDLE, 1);
+  au_metrics_use_connection(false);
   au_metrics_count_query(AU_OPERATION_STORE, au_clock_elapsed_ms(start_ns),
                          writer->options->slow_query_s * 1000.0);
   return status;
