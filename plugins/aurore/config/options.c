@@ -26,10 +26,6 @@
 #define TYPO_DISTANCE 3
 #define NAME_MAX_LENGTH 32
 
-static const char *side_name(au_side_t side) {
-  return side == AU_SIDE_BUFFER ? "event_buffer" : "event_writer";
-}
-
 static void *member_of(au_options_t *options, const au_option_t *option) {
   return (char *)options + option->offset;
 }
@@ -60,7 +56,7 @@ static au_status_t refuse(const au_option_t *option, const au_value_t *value,
   describe(value, given, sizeof(given));
   (void)snprintf(error, error_size,
                  "option \"%s\" of the plugin %s must be %s (%s), not %s",
-                 option->info.name, side_name(option->info.side),
+                 option->info.name, au_side_name(option->info.side),
                  option->info.type_text, option->info.range_text, given);
   return AU_INVALID;
 }
@@ -133,7 +129,7 @@ static au_status_t refuse_name(au_side_t side, const char *name, char *error,
   const au_option_t *nearest = find_nearest(side, name);
   if (find(other, name) != NULL) {
     (void)snprintf(hint, sizeof(hint), "it is an option of %s",
-                   side_name(other));
+                   au_side_name(other));
   } else if (nearest != NULL) {
     (void)snprintf(hint, sizeof(hint), "the nearest is \"%s\"",
                    nearest->info.name);
@@ -143,7 +139,7 @@ static au_status_t refuse_name(au_side_t side, const char *name, char *error,
     (void)snprintf(hint, sizeof(hint), "its options are %s", names);
   }
   (void)snprintf(error, error_size, "the plugin %s has no option \"%.*s\"; %s",
-                 side_name(side), SHOWN_MAX, name, hint);
+                 au_side_name(side), SHOWN_MAX, name, hint);
   return AU_INVALID;
 }
 
@@ -276,7 +272,7 @@ au_status_t au_options_set(au_options_t *options, au_side_t side,
     (void)snprintf(error, error_size,
                    "option \"%s\" of the plugin %s may be given at most %d "
                    "times; \"%s\" is one too many",
-                   option->info.name, side_name(side), AU_LISTEN_MAX,
+                   option->info.name, au_side_name(side), AU_LISTEN_MAX,
                    value->string);
     return AU_INVALID;
   }
@@ -340,7 +336,7 @@ static au_status_t check_files(au_options_t *options, au_side_t side,
       (void)snprintf(error, error_size,
                      "option \"%s\" of the plugin %s: could not read the file "
                      "\"%s\": %s",
-                     option->info.name, side_name(side), *path, reason);
+                     option->info.name, au_side_name(side), *path, reason);
       return AU_INVALID;
     }
   }

@@ -126,13 +126,14 @@ static const row_t table[AU_METRIC_COUNT] = {
 /* Each as a number and as its text. */
 #define BUCKETS(X)                                                             \
   X(0.1)                                                                       \
-  X(0.25) X(0.5) X(1) X(2.5) X(5) X(10) X(25) X(50) X(100) X(250) X(500)       \
-      X(1000) X(2500) X(5000) X(10000)
-#define BOUND(ms) (ms),
+  X(0.25)                                                                      \
+  X(0.5) X(1) X(2.5) X(5) X(10) X(25) X(50) X(100) X(250) X(500) X(1000)       \
+      X(2500) X(5000) X(10000)
+#define BOUND(ms) (double)(ms),
 #define LABEL(ms) #ms,
 
-const double au_bucket_bounds_ms[AU_BUCKET_COUNT] = {BUCKETS(BOUND)(double)
-                                                         INFINITY};
+const double au_bucket_bounds_ms[AU_BUCKET_COUNT] = {BUCKETS(BOUND)
+                                                         BOUND(INFINITY)};
 const char *const au_bucket_labels[AU_BUCKET_COUNT] = {BUCKETS(LABEL) "+Inf"};
 
 /* --- writing ---------------------------------------------------------------
