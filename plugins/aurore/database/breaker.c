@@ -51,10 +51,7 @@ au_status_t au_breaker_create(const au_breaker_config_t *config,
   au_breaker_t *breaker = calloc(1, sizeof(*breaker));
   if (breaker == NULL)
     return AU_NOMEM;
-  if (pthread_mutex_init(&breaker->lock, NULL) != 0) {
-    free(breaker);
-    return AU_NOMEM;
-  }
+  pthread_mutex_init(&breaker->lock, NULL);
   breaker->config = *config;
   *out_breaker = breaker;
   return AU_OK;

@@ -22,7 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ensure_partitions relies on 12, gen_random_uuid on 13. */
+/* The first that can detach a partition concurrently. */
 #define SERVER_VERSION_MIN 140000
 #define SERVER_VERSION_TEXT "14"
 
@@ -40,7 +40,6 @@ static void hosts_fini(hosts_t *hosts) {
   free(hosts->host);
   free(hosts->hostaddr);
   free(hosts->port);
-  *hosts = (hosts_t){NULL, NULL, NULL};
 }
 
 typedef struct options {
@@ -224,31 +223,30 @@ static au_status_t reach(au_database_t *database, au_database_error_t *error) {
 typedef struct setting {
   const char *name;
   const char *value; /* NULL: the statement timeout */
-  int version_min;
-  bool direct; /* only on a direct connection */
+  bool direct;       /* only on a direct connection */
 } setting_t;
 
 /* What each session, or each transaction, is to have. */
 static const setting_t settings[] = {
-    {"statement_timeout", NULL, 0, false},
+    {"statement_timeout", NULL, false},
     /* A transaction that we left behind must not keep the lane's row lock. */
-    {"idle_in_transaction_session_timeout", NULL, 0, false},
+    {"idle_in_transaction_session_timeout", NULL, false},
     /* A server that waits for the rest of a COPY from a peer that vanished
      * would keep it, too. */
-    {"tcp_keepalives_idle", "10", 0, true},
-    {"tcp_keepalives_interval", "5", 0, true},
-    {"tcp_keepalives_count", "3", 0, true},
+    {"tcp_keepalives_idle", "10", true},
+    {"tcp_keepalives_interval", "5", true},
+    {"tcp_keepalives_count", "3", true},
     /* A statement whose connection we have dropped ends within a second. */
-    {"client_connection_check_interval", "1000", 140000, false},
+    {"client_connection_check_interval", "1000", false},
     /* Nothing but an error comes while a COPY is sent: see copy_in. */
-    {"client_min_messages", "error", 0, false},
+    {"client_min_messages", "error", false},
     /* Compiling takes longer than any statement of ours should. */
-    {"jit", "off", 0, false},
-    {"datestyle", "'ISO, YMD'", 0, false},
-    {"timezone", "'UTC'", 0, false},
-    {"bytea_output", "hex", 0, false},
-    {"standard_conforming_strings", "on", 0, false},
-    {"search_path", "pg_catalog, pg_temp", 0, false},
+    {"jit", "off", false},
+    {"datestyle", "'ISO, YMD'", false},
+    {"timezone", "'UTC'", false},
+    {"bytea_output", "hex", false},
+    {"standard_conforming_strings", "on", false},
+    {"search_path", "pg_catalog, pg_temp", false},
 };
 
 static void put_settings(const au_database_t *database, bool sync,
@@ -261,10 +259,9 @@ static void put_settings(const au_database_t *database, bool sync,
                                  "COMMITTED; "
                                : "SET default_transaction_isolation = "
                                  "'read committed'; ");
-  int version = PQserverVersion(database->conn);
   for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
     const setting_t *setting = &settings[i];
-    if (version < setting->version_min || (setting->direct && database->pooled))
+    if (setting->direct && database->pooled)
       continue;
     au_bytes_printf(sql, "%s %s = ", set, setting->name);
     if (setting->value != NULL)

@@ -111,13 +111,8 @@ void au_health_sample(const au_health_input_t *input) {
 }
 
 const char *au_health_text(au_health_t health) {
-  switch (health) {
-  case AU_WARNING:
-    return "warning";
-  case AU_CRITICAL:
-    return "critical";
-  case AU_HEALTHY:
-    break;
-  }
-  return "healthy";
+  /* The first is before anything was sampled. */
+  static const char *const text[] = {"healthy", "healthy", "warning",
+                                     "critical"};
+  return text[health];
 }
