@@ -5,7 +5,6 @@
 
 #include "report.h"
 
-#include "base/array.h"
 #include "types.h"
 
 #include <math.h>
@@ -123,11 +122,14 @@ typedef struct reading {
 
 /* Out of memory: the name is not remembered, so its series is not ended. */
 static void names_add(names_t *names, const char *name) {
-  char **grown = au_array_grow(names->name, &names->capacity, names->count,
-                               sizeof(*grown));
-  if (grown == NULL)
-    return;
-  names->name = grown;
+  if (names->count == names->capacity) {
+    size_t capacity = names->capacity == 0 ? 64 : names->capacity * 2;
+    char **more = realloc(names->name, capacity * sizeof(*more));
+    if (more == NULL)
+      return;
+    names->name = more;
+    names->capacity = capacity;
+  }
   char *copy = strdup(name);
   if (copy != NULL)
     names->name[names->count++] = copy;

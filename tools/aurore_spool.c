@@ -105,11 +105,6 @@ static int open_lane(lane_t *lane, const char *path) {
   return EXIT_GOOD;
 }
 
-static void close_lane(lane_t *lane) {
-  if (lane->store.directory >= 0)
-    close(lane->store.directory);
-}
-
 typedef int (*row_visitor_t)(const au_frame_t *frame, const void *context);
 
 /* The rows of a group are only good once its footer has been seen. */
@@ -239,7 +234,7 @@ static int walk(lane_t *lane, bool all, findings_t *findings,
   find_stops(lane);
   for (size_t i = 0; i < lane->count; i++) {
     if (lane->stop_seq[i] == NO_ROWS ||
-        (!all && lane->number[i] < lane->state.begin_segment))
+        (!all && lane->number[i] < lane->state.begin.segment))
       continue;
     au_segment_t *segment = au_segment_open(&lane->store, lane->number[i]);
     if (segment == NULL && errno == ENOENT) {
@@ -291,7 +286,7 @@ static int stat_lane(lane_t *lane, const request_t *request) {
     return status;
   char id[AU_UUID_TEXT_SIZE];
   au_uuid_format(&lane->state.name, id);
-  uint64_t begin = lane->state.begin_seq;
+  uint64_t begin = lane->state.begin.seq;
   uint64_t end = findings.next_seq > begin ? findings.next_seq : begin;
   printf("directory        %s\n"
          "spool            %s\n"
@@ -369,8 +364,8 @@ static int print_row(const au_frame_t *frame, const void *context) {
 
 static int export_lane(lane_t *lane, const request_t *request) {
   request_t own = *request;
-  if (!own.all && own.from < lane->state.begin_seq)
-    own.from = lane->state.begin_seq;
+  if (!own.all && own.from < lane->state.begin.seq)
+    own.from = lane->state.begin.seq;
   findings_t findings;
   int status = walk(lane, own.all, &findings, print_row, &own);
   if (status == EXIT_GOOD && fflush(stdout) != 0)
@@ -421,7 +416,7 @@ static int run_on_lane(const char *path, command_t command,
   int status = open_lane(&lane, path);
   if (status == EXIT_GOOD)
     status = command(&lane, request);
-  close_lane(&lane);
+  au_io_close(&au_io_system, lane.store.directory);
   return status;
 }
 

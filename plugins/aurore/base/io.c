@@ -3,10 +3,6 @@
  *
  * io - the system's own functions for the table.
  */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* memfd_create */
-#endif
-
 #include "base/io.h"
 
 #include <errno.h>

@@ -1,9 +1,5 @@
 /* SPDX-License-Identifier: MIT
  * Part of base/; calls nothing of the project. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* pthread_setname_np */
-#endif
-
 #include "base/thread.h"
 
 #include <signal.h>

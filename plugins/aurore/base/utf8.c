@@ -77,6 +77,17 @@ ptrdiff_t au_utf8_length(const char *text, size_t size) {
   return (ptrdiff_t)length;
 }
 
+size_t au_utf8_whole(const char *text, size_t length) {
+  size_t start = length;
+  while (start > 0 && length - start < 3 &&
+         is_continuation((unsigned char)text[start - 1]))
+    start--;
+  if (start == 0 || (unsigned char)text[start - 1] < 0xC2)
+    return length;
+  size_t sequence = au_utf8_sequence(text + start - 1, length - start + 1);
+  return sequence == 0 ? start - 1 : length;
+}
+
 /* The code point of a valid sequence. */
 static unsigned code_point(const char *text, size_t sequence) {
   const unsigned char *byte = (const unsigned char *)text;

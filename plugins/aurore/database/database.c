@@ -10,10 +10,6 @@
  * no longer wait for is ended by the server itself (statement_timeout, or its
  * look at the connection): libpq's cancel request would block.
  */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* POLLRDHUP */
-#endif
-
 #include "database/database_private.h"
 
 #include "base/clock.h"

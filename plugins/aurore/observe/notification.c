@@ -361,6 +361,17 @@ static void *notice_main(void *argument) {
 
 /* --- start and stop --------------------------------------------------------*/
 
+/* Returns whether it was open before. */
+static bool set_open(bool is_open) {
+  pthread_mutex_lock(&queue.lock);
+  bool was_open = queue.is_open;
+  queue.is_open = is_open;
+  if (was_open)
+    pthread_cond_broadcast(&queue.wake);
+  pthread_mutex_unlock(&queue.lock);
+  return was_open;
+}
+
 static void free_worker(void) {
   au_intake_fini(&worker.intake);
   au_bytes_fini(&worker.texts);
@@ -374,26 +385,16 @@ au_status_t au_notification_start(const au_limits_t *limits,
   au_intake_init(&worker.intake, limits);
   worker.buffer = buffer;
   worker.is_losing = false;
-  pthread_mutex_lock(&queue.lock);
-  queue.is_open = true;
-  pthread_mutex_unlock(&queue.lock);
+  (void)set_open(true);
   if (au_thread_start(&worker.thread, "au-notices", notice_main, NULL) == 0)
     return AU_OK;
-  pthread_mutex_lock(&queue.lock);
-  queue.is_open = false;
-  pthread_mutex_unlock(&queue.lock);
+  (void)set_open(false);
   free_worker();
   return AU_NOMEM;
 }
 
 void au_notification_stop(void) {
-  pthread_mutex_lock(&queue.lock);
-  bool was_open = queue.is_open;
-  queue.is_open = false;
-  if (was_open)
-    pthread_cond_broadcast(&queue.wake);
-  pthread_mutex_unlock(&queue.lock);
-  if (!was_open)
+  if (!set_open(false))
     return;
   pthread_join(worker.thread, NULL);
   free_worker();

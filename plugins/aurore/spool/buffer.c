@@ -13,7 +13,6 @@
 #include "spool/frame.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -160,12 +159,6 @@ static uint64_t frame_bytes(const au_rows_t *rows) {
   return bytes;
 }
 
-static void give_back(au_buffer_t *buffer, uint64_t events, uint64_t bytes) {
-  atomic_fetch_sub_explicit(&buffer->usage.events, events,
-                            memory_order_relaxed);
-  atomic_fetch_sub_explicit(&buffer->usage.bytes, bytes, memory_order_relaxed);
-}
-
 /* Takes a part of one bound; false, and nothing taken, when it does not fit. */
 static bool reserve(_Atomic uint64_t *used, uint64_t amount, uint64_t bound) {
   uint64_t before = atomic_load_explicit(used, memory_order_relaxed);
@@ -207,7 +200,7 @@ au_status_t au_buffer_append(au_buffer_t *buffer, const au_rows_t *rows,
   uint64_t bytes = frame_bytes(rows);
   bool fits = reserve(&buffer->usage.events, rows->count, buffer->capacity);
   if (fits && !reserve(&buffer->usage.bytes, bytes, buffer->max_bytes)) {
-    give_back(buffer, rows->count, 0);
+    au_usage_give_back(&buffer->usage, rows->count, 0);
     fits = false;
   }
   if (!fits) {
@@ -219,7 +212,7 @@ au_status_t au_buffer_append(au_buffer_t *buffer, const au_rows_t *rows,
   au_status_t status =
       spool != NULL ? au_spool_append(spool, rows, waiter) : AU_IO;
   if (status != AU_OK && status != AU_PENDING)
-    give_back(buffer, count, bytes);
+    au_usage_give_back(&buffer->usage, count, bytes);
   else
     atomic_store_explicit(&buffer->enqueued_ns, au_clock_monotonic_ns(),
                           memory_order_relaxed);

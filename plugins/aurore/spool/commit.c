@@ -132,12 +132,10 @@ static void complete_waiters(au_waiter_t *waiter, au_status_t status) {
 }
 
 static void release_refused(au_spool_t *spool, const au_group_t *group) {
-  atomic_fetch_sub_explicit(&spool->usage->events, group->count,
-                            memory_order_relaxed);
   uint64_t bytes = 0;
   for (const au_waiter_t *w = group->first; w != NULL; w = w->next)
     bytes += w->bytes;
-  atomic_fetch_sub_explicit(&spool->usage->bytes, bytes, memory_order_relaxed);
+  au_usage_give_back(spool->usage, group->count, bytes);
 }
 
 /* A sync costs the same for one request as for a hundred. Under load, when many

@@ -54,9 +54,7 @@ bool au_spool_tidy(au_spool_t *spool) {
   pthread_mutex_lock(&spool->lock);
   au_segment_t *trimmed = spool->trimmed;
   spool->trimmed = NULL;
-  spool->state.begin_seq = spool->begin.seq;
-  spool->state.begin_segment = spool->begin.segment;
-  spool->state.begin_offset = spool->begin.offset;
+  spool->state.begin = spool->begin;
   bool dirty = spool->state_dirty;
   spool->state_dirty = false;
   au_spool_state_t state = spool->state;

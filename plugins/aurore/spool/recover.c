@@ -116,7 +116,7 @@ static au_status_t open_segments(au_spool_t *spool, const numbers_t *numbers) {
   for (size_t i = 0; i < numbers->count; i++) {
     uint64_t number = numbers->number[i];
     spool->next_number = number + 1;
-    if (number < spool->state.begin_segment) {
+    if (number < spool->state.begin.segment) {
       delete_segment(spool, number); /* trimmed, and left over by a crash */
       continue;
     }
@@ -196,9 +196,7 @@ static void find_begin(au_spool_t *spool) {
   while (first != NULL && first->first_seq == 0)
     first = first->next;
   if (state->generation > 0)
-    spool->begin = (au_position_t){.seq = state->begin_seq,
-                                   .segment = state->begin_segment,
-                                   .offset = state->begin_offset};
+    spool->begin = state->begin;
   else if (first != NULL)
     spool->begin = (au_position_t){.seq = first->first_seq,
                                    .segment = first->number,
@@ -275,9 +273,7 @@ static au_status_t read_directory(au_spool_t *spool) {
   spool->state.id = spool->store.id;
   if (memcmp(&spool->state.name, &nil, sizeof(nil)) == 0)
     spool->state.name = spool->store.id;
-  spool->state.begin_seq = spool->begin.seq;
-  spool->state.begin_segment = spool->begin.segment;
-  spool->state.begin_offset = spool->begin.offset;
+  spool->state.begin = spool->begin;
   au_spool_state_add_owner(&spool->state, spool->durable_seq);
   return au_spool_state_save(spool->store.io, spool->store.directory,
                              &spool->state);

@@ -255,8 +255,6 @@ void au_spool_trim(au_spool_t *spool, au_position_t to) {
   }
   au_segment_t *dropped = au_spool_drop_trimmed_locked(spool);
   pthread_mutex_unlock(&spool->lock);
-  atomic_fetch_sub_explicit(&spool->usage->events, events,
-                            memory_order_relaxed);
-  atomic_fetch_sub_explicit(&spool->usage->bytes, bytes, memory_order_relaxed);
+  au_usage_give_back(spool->usage, events, bytes);
   au_spool_close_segments(spool, dropped);
 }

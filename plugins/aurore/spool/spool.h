@@ -64,6 +64,12 @@ typedef struct au_usage {
   _Atomic uint64_t bytes;
 } au_usage_t;
 
+static inline void au_usage_give_back(au_usage_t *usage, uint64_t events,
+                                      uint64_t bytes) {
+  atomic_fetch_sub_explicit(&usage->events, events, memory_order_relaxed);
+  atomic_fetch_sub_explicit(&usage->bytes, bytes, memory_order_relaxed);
+}
+
 typedef struct au_spool_config {
   /* Borrowed for the life of the process; NULL: au_io_system. */
   const au_io_t *io;
@@ -78,13 +84,6 @@ typedef struct au_spool_config {
   void (*on_durable)(void *context);
   void *context;
 } au_spool_config_t;
-
-/* A place between two rows. */
-typedef struct au_position {
-  uint64_t seq;     /* of the next row */
-  uint64_t segment; /* private: which segment (its number) */
-  uint64_t offset;  /* private: byte in the segment */
-} au_position_t;
 
 typedef struct au_slab_row {
   au_row_kind_t kind;

@@ -43,9 +43,9 @@ static bool slot_read(const slot_t *slot, au_spool_state_t *state) {
     return false;
   state->owners = le32toh(slot->owners);
   state->generation = le64toh(slot->generation);
-  state->begin_seq = le64toh(slot->begin_seq);
-  state->begin_segment = le64toh(slot->begin_segment);
-  state->begin_offset = le64toh(slot->begin_offset);
+  state->begin.seq = le64toh(slot->begin_seq);
+  state->begin.segment = le64toh(slot->begin_segment);
+  state->begin.offset = le64toh(slot->begin_offset);
   state->tail_lost = slot->tail_lost != 0;
   memcpy(state->id.byte, slot->id, sizeof(slot->id));
   memcpy(state->name.byte, slot->name, sizeof(slot->name));
@@ -126,9 +126,9 @@ static au_status_t save(const au_io_t *io, int directory,
   slot.version = htole32(VERSION);
   slot.owners = htole32(state->owners);
   slot.generation = htole64(generation);
-  slot.begin_seq = htole64(state->begin_seq);
-  slot.begin_segment = htole64(state->begin_segment);
-  slot.begin_offset = htole64(state->begin_offset);
+  slot.begin_seq = htole64(state->begin.seq);
+  slot.begin_segment = htole64(state->begin.segment);
+  slot.begin_offset = htole64(state->begin.offset);
   slot.tail_lost = htole32(state->tail_lost ? 1 : 0);
   memcpy(slot.id, state->id.byte, sizeof(slot.id));
   memcpy(slot.name, state->name.byte, sizeof(slot.name));

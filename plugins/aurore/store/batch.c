@@ -210,9 +210,11 @@ static void observe_latencies(const au_batch_t *batch) {
   int64_t now_us = au_clock_wall_us();
   int64_t run_us = 0;
   uint64_t run = 0;
-  for (size_t row = batch->done; row < batch->hi; row++) {
-    int64_t us = au_row_ingested_at_us(au_slab_row(&batch->slab, row).tuple);
-    if (run > 0 && us != run_us) {
+  for (size_t row = batch->done; row <= batch->hi; row++) {
+    int64_t us = INT64_MIN; /* after the last */
+    if (row < batch->hi)
+      us = au_row_ingested_at_us(au_slab_row(&batch->slab, row).tuple);
+    if (us != run_us) {
       au_metrics_observe_many(AU_M_EVENT_COMMIT_LATENCY, 0,
                               (double)(now_us - run_us) / 1000.0, run);
       run = 0;
@@ -220,9 +222,6 @@ static void observe_latencies(const au_batch_t *batch) {
     run_us = us;
     run++;
   }
-  if (run > 0)
-    au_metrics_observe_many(AU_M_EVENT_COMMIT_LATENCY, 0,
-                            (double)(now_us - run_us) / 1000.0, run);
 }
 
 /* The range [done, hi) is in the database; "dead" of its rows are set aside. */
@@ -297,15 +296,6 @@ void au_batch_skip(au_batch_t *batch, uint64_t next_seq) {
   set_limit(batch, batch->slab.count);
 }
 
-/* Cut between two characters: the database takes valid UTF-8 only. */
-static void copy_reason(char *reason, size_t size, const char *message) {
-  size_t length = strnlen(message, size - 1);
-  memcpy(reason, message, length);
-  while (length > 0 && au_utf8_length(reason, length) < 0)
-    length--;
-  reason[length] = '\0';
-}
-
 bool au_batch_blame_row(au_batch_t *batch, const au_database_error_t *error) {
   size_t rows = batch->hi - batch->done;
   if (rows <= dead_in_range(batch))
@@ -323,7 +313,10 @@ bool au_batch_blame_row(au_batch_t *batch, const au_database_error_t *error) {
   au_refusal_t *refusal = &dead->refusal;
   dead->row = batch->done;
   snprintf(refusal->sqlstate, sizeof(refusal->sqlstate), "%s", error->sqlstate);
-  copy_reason(refusal->reason, sizeof(refusal->reason), error->message);
+  /* Cut between two characters: the database takes valid UTF-8 only. */
+  size_t length = strnlen(error->message, sizeof(refusal->reason) - 1);
+  memcpy(refusal->reason, error->message, length);
+  refusal->reason[au_utf8_whole(refusal->reason, length)] = '\0';
   /* Its neighbours go into the same transaction. */
   set_limit(batch, 2);
   return true;

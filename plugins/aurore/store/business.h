@@ -10,10 +10,8 @@
  * counters are folded and read, so that the metrics are count(*) exactly, at a
  * cost that does not grow with the events.
  *
- * A failure is said once, backed off from, and never counted for the circuit
- * breaker: whether the database stores events is not for a reader to say. While
- * the breaker is not closed the database is left alone, and the last metrics
- * stay, with their time.
+ * It is a task (database/task.h). When the metrics cannot be read, the last
+ * ones stay, with their time.
  *
  * Threads: start and stop from one thread; acquire and release from any, at any
  * time. They take a lock for the counting of references only.
