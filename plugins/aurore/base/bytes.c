@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Part of base/; calls nothing of the project.
  *
- * bytes - a growing byte buffer. It grows by doubling, so that a buffer that
- * is reused soon stops allocating.
+ * It grows by doubling, so that a buffer that is reused soon stops allocating.
  */
 #include "base/bytes.h"
 

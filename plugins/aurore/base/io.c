@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Part of base/; calls nothing of the project.
- *
- * io - the system's own functions for the table.
- */
+ * Part of base/; calls nothing of the project. */
 #include "base/io.h"
 
 #include <errno.h>

@@ -1,17 +1,13 @@
 /* SPDX-License-Identifier: MIT
  * Part of base/; calls nothing of the project.
  *
- * json - strings with the fewest escapes. Runs of plain characters are copied
- * whole; only what must be escaped or replaced interrupts a run.
+ * Runs of plain characters are copied whole; only an escape interrupts a run.
  */
 #include "base/json.h"
 
 #include "base/utf8.h"
 
 #include <string.h>
-
-/* U+FFFD. */
-static const char REPLACEMENT[] = "\xEF\xBF\xBD";
 
 static bool needs_escape(unsigned char c) {
   return c < 0x20 || c == '"' || c == '\\';
@@ -44,19 +40,11 @@ void au_json_put_escaped(au_bytes_t *json, const char *text, size_t size) {
 
 /* As au_json_put_escaped, for text that is known not to be valid UTF-8. */
 static void put_repaired(au_bytes_t *json, const char *text, size_t size) {
-  size_t run = 0;
-  size_t at = 0;
-  while (at < size) {
-    size_t sequence = au_utf8_sequence(text + at, size - at);
-    if (sequence != 0) {
-      at += sequence;
-      continue;
-    }
-    au_json_put_escaped(json, text + run, at - run);
-    au_bytes_put(json, REPLACEMENT, sizeof(REPLACEMENT) - 1);
-    run = ++at;
-  }
-  au_json_put_escaped(json, text + run, at - run);
+  au_bytes_t valid = AU_BYTES_INIT;
+  au_utf8_put_repaired(&valid, text, size, SIZE_MAX);
+  au_json_put_escaped(json, (const char *)valid.data, valid.size);
+  json->failed |= valid.failed;
+  au_bytes_fini(&valid);
 }
 
 void au_json_put_string(au_bytes_t *json, const char *text, size_t size) {

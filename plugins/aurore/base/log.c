@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Part of base/; calls nothing of the project.
- *
- * log - formats a line and hands it to the sink.
- *
- * The sinks are atomic pointers: a sink that is set late is still seen whole.
- */
+ * Part of base/; calls nothing of the project. */
 #include "base/log.h"
 
 #include "base/utf8.h"
@@ -17,6 +12,7 @@
 #define LINE_SIZE 1001  /* 1000 bytes and a NUL */
 #define NOTICE_SIZE 251 /* 250 bytes and a NUL */
 
+/* Atomic, so that a sink that is set late is still seen whole. */
 static _Atomic(au_log_sink_t) log_sink;
 static _Atomic(au_notify_sink_t) notify_sink;
 
@@ -28,9 +24,7 @@ void au_notify_set_sink(au_notify_sink_t sink) {
 
 /* One line in the literal sense: a reason that came from elsewhere (libpq ends
  * its messages with a newline) loses its control characters. */
-static void format_line(char *line, size_t size, const char *format,
-                        va_list arguments) AU_PRINTF(3, 0);
-
+AU_PRINTF(3, 0)
 static void format_line(char *line, size_t size, const char *format,
                         va_list arguments) {
   int wanted = vsnprintf(line, size, format, arguments);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Part of base/; calls nothing of the project.
  *
- * timestamp - all integer arithmetic: a double would round what must be cut.
+ * All of it is integer arithmetic: a double would round what must be cut.
  *
  * The calendar is the proleptic Gregorian one. Its conversions count in years
  * that begin in March, so that the leap day is the last of a year, and in eras
@@ -95,7 +95,7 @@ static bool take_digits(cursor_t *cursor, int count, int *out_value) {
   return true;
 }
 
-/* Reads "c" when it comes next. */
+/* Reads "c" if it comes next. */
 static bool take_char(cursor_t *cursor, char c) {
   if (cursor->at == cursor->end || *cursor->at != c)
     return false;
@@ -117,8 +117,8 @@ static bool take_date(cursor_t *cursor, int64_t *out_days) {
   return true;
 }
 
-/* One to nine digits after "." or ",", cut to microseconds; "out_rest" tells
- * whether any of them was not zero. */
+/* One to nine digits after "." or ",", cut to microseconds; "out_rest": whether
+ * any of them was not zero. */
 static bool take_fraction(cursor_t *cursor, int64_t *out_us, bool *out_rest) {
   int count = 0;
   int64_t us = 0;
@@ -231,7 +231,7 @@ static size_t count_digits(const cursor_t *cursor) {
   return (size_t)(at - cursor->at);
 }
 
-/* Digits, and a fraction perhaps. */
+/* Digits, perhaps with a fraction. */
 static bool take_plain(cursor_t *cursor, decimal_t *out) {
   out->digits = cursor->at;
   size_t count = count_digits(cursor);
@@ -249,7 +249,7 @@ static bool take_plain(cursor_t *cursor, decimal_t *out) {
   return true;
 }
 
-/* Nothing, or e and digits with a sign perhaps. */
+/* Nothing, or an e and digits, perhaps with a sign. */
 static bool take_exponent(cursor_t *cursor, int64_t *out_exponent) {
   *out_exponent = 0;
   if (!take_char(cursor, 'e') && !take_char(cursor, 'E'))

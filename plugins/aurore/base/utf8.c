@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Part of base/; calls nothing of the project.
  *
- * utf8 - validation by the table of well-formed sequences (Unicode, table
- * 3-7); ASCII, which is nearly everything, goes eight bytes a step.
+ * Validation is by the table of well-formed sequences (Unicode, table 3-7).
+ * ASCII, which is nearly everything, goes eight bytes a step.
  */
 #include "base/utf8.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Part of config/; calls metrics/, event/, base/.
  *
- * options - sets members of au_options_t by the rows of the table. The defaults
- * are texts of the table and go the same way as what the operator writes.
+ * The defaults are texts of the table, and are read as what the operator
+ * writes.
  */
 #include "config/options.h"
 
@@ -22,7 +22,7 @@
 #define TEXT_MAX 4096
 /* A longer text is not repeated in a message. */
 #define SHOWN_MAX 100
-/* So many edits away, a name may be a slip of the pen. */
+/* At this many edits from it, a name may be a slip of the pen. */
 #define TYPO_DISTANCE 3
 #define NAME_MAX_LENGTH 32
 
@@ -245,12 +245,10 @@ static au_status_t set_string(au_options_t *options, const au_option_t *option,
   return set_text(member_of(options, option), text);
 }
 
-static bool is_number(const au_option_t *option) { return option->min != NULL; }
-
 static au_status_t set_option(au_options_t *options, const au_option_t *option,
                               const au_value_t *value) {
   void *member = member_of(options, option);
-  if (is_number(option))
+  if (option->min != NULL) /* it has a range: a number */
     return set_number(member, option, value) ? AU_OK : AU_INVALID;
   if (option->kind == AU_OPTION_BOOLEAN)
     return set_boolean(member, value) ? AU_OK : AU_INVALID;

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Part of database/; calls spool/, config/, metrics/, event/, base/.
  *
- * breaker - circuit breaker and backoff.
- *
- * Telling changes in order without a lock held: a change is put into a short
+ * Changes are told in order and without a lock held: each is put into a short
  * queue under the lock, and the thread that finds nobody delivering takes that
  * part and delivers until the queue is empty. The queue cannot grow without
  * end: when it is full its newest entry is extended to the newest state, which

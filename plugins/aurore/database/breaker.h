@@ -48,7 +48,7 @@ typedef void (*au_breaker_change_t)(au_breaker_state_t from,
 typedef struct au_breaker_config {
   unsigned failures;          /* at least 1 */
   unsigned successes;         /* at least 1 */
-  int64_t timeout_ns;         /* open for so long */
+  int64_t timeout_ns;         /* how long it is open */
   au_breaker_change_t change; /* may be NULL */
   void *context;              /* of "change"; borrowed */
 } au_breaker_config_t;

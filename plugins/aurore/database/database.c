@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Part of database/; calls spool/, config/, metrics/, event/, base/.
  *
- * database - sending a string to the server and reading its verdict.
- *
  * libpq is used in its nonblocking form only; every wait is a poll of its
  * socket and of "stop". A verdict is one only when all results have been read,
  * the connection is still up, and the transaction has ended; in any other case

@@ -31,12 +31,6 @@ static line_t line_of(au_database_error_t *error) {
   return (line_t){.text = error->message, .size = sizeof(error->message)};
 }
 
-/* The length of the UTF-8 character at "text", or 0 when it is none. The text
- * comes from a server whose locale nobody promised. */
-static size_t character_length(const char *text) {
-  return au_utf8_sequence(text, strnlen(text, 4));
-}
-
 static void put_character(line_t *line, const char *text, size_t length) {
   if (line->size - line->length <= length) {
     line->size = line->length + 1; /* nothing more after the first cut */
@@ -47,17 +41,22 @@ static void put_character(line_t *line, const char *text, size_t length) {
   line->text[line->length] = '\0';
 }
 
-static void put_text(line_t *line, const char *text) {
-  while (*text != '\0') {
-    size_t length = character_length(text);
-    bool plain = length > 1 ||
-                 (length == 1 && (unsigned char)*text >= 0x20 && *text != 0x7F);
-    if (plain)
-      put_character(line, text, length);
+/* What is no UTF-8 becomes a question mark (the text comes from a server whose
+ * locale nobody promised), and control characters become blanks. */
+static void put_bytes(line_t *line, const char *text, size_t size) {
+  for (size_t at = 0; at < size;) {
+    size_t length = au_utf8_sequence(text + at, size - at);
+    unsigned char first = (unsigned char)text[at];
+    if (length > 1 || (length == 1 && first >= 0x20 && first != 0x7F))
+      put_character(line, text + at, length);
     else
       put_character(line, length == 0 ? "?" : " ", 1);
-    text += length == 0 ? 1 : length;
+    at += length == 0 ? 1 : length;
   }
+}
+
+static void put_text(line_t *line, const char *text) {
+  put_bytes(line, text, strlen(text));
 }
 
 /* What may be quoted in a message about a connection: the characters of
@@ -69,15 +68,6 @@ static bool is_name(const char *text, size_t size) {
     if (!isalnum((unsigned char)text[i]) && strchr("._-/:", text[i]) == NULL)
       return false;
   return true;
-}
-
-static void put_bytes(line_t *line, const char *text, size_t size) {
-  char piece[256];
-  if (size >= sizeof(piece))
-    size = sizeof(piece) - 1;
-  memcpy(piece, text, size);
-  piece[size] = '\0';
-  put_text(line, piece);
 }
 
 /* Puts "text" up to "end", names in quotes judged one by one. */

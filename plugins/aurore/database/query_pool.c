@@ -20,7 +20,7 @@
 #define LOOK_NS AU_NS_PER_S
 /* A query's time is over on the server first; then its silence is a fault. */
 #define GRACE_NS (5 * AU_NS_PER_S)
-/* A client that seems to be gone may still wait for its answer for so long (see
+/* A client that seems to be gone may still wait for its answer this long (see
  * au_database_bound). */
 #define PEER_GRACE_NS AU_NS_PER_S
 #define LANES 2

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Part of database/; calls spool/, config/, metrics/, event/, base/.
  *
- * schema - migrations and partitions.
- *
  * A migration is one string, so one transaction: it takes the lock, looks
  * whether another process has been faster, and if not applies the SQL and
  * records the version. All of it is in one DO block, because a string of

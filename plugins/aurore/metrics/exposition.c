@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * Part of metrics/; calls event/, base/.
  *
- * exposition - the two formats differ in few things: OpenMetrics names the
- * family of a counter without _total, knows units, escapes quotes in a help
- * text too, and says where it ends.
+ * The two formats differ little: OpenMetrics names the family of a counter
+ * without _total, knows units, escapes quotes in help texts, too, and marks its
+ * end.
  */
 #include "metrics/exposition.h"
 

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Part of metrics/; calls event/, base/.
  *
- * metrics - the values of the table.
- *
  * All values of all series are in one array of 64-bit atomics, whose length
  * is known at build time. A metric has a run of cells:
  *
@@ -127,8 +125,10 @@ static const row_t table[AU_METRIC_COUNT] = {
 #define BUCKETS(X)                                                             \
   X(0.1)                                                                       \
   X(0.25)                                                                      \
-  X(0.5) X(1) X(2.5) X(5) X(10) X(25) X(50) X(100) X(250) X(500) X(1000)       \
-      X(2500) X(5000) X(10000)
+  X(0.5)                                                                       \
+  X(1)                                                                         \
+  X(2.5) X(5) X(10) X(25) X(50) X(100) X(250) X(500) X(1000) X(2500) X(5000)   \
+      X(10000)
 #define BOUND(ms) (double)(ms),
 #define LABEL(ms) #ms,
 
@@ -374,16 +374,6 @@ const char *au_metric_unit(au_metric_t metric) {
   return "";
 }
 
-static void read_histogram(au_series_t *series, const _Atomic uint64_t *from) {
-  uint64_t count = 0;
-  for (unsigned i = 0; i < AU_BUCKET_COUNT; i++) {
-    count += load(&from[i]);
-    series->bucket[i] = count;
-  }
-  series->count = count;
-  series->sum = (double)load(&from[SUM_CELL]) / US_PER_MS;
-}
-
 static void read_cells(au_series_t *series, const _Atomic uint64_t *from) {
   switch (table[series->metric].info.kind) {
   case AU_COUNTER:
@@ -393,7 +383,11 @@ static void read_cells(au_series_t *series, const _Atomic uint64_t *from) {
     series->value = value_of(load(from));
     break;
   case AU_HISTOGRAM:
-    read_histogram(series, from);
+    for (unsigned i = 0; i < AU_BUCKET_COUNT; i++) {
+      series->count += load(&from[i]);
+      series->bucket[i] = series->count;
+    }
+    series->sum = (double)load(&from[SUM_CELL]) / US_PER_MS;
     break;
   }
 }

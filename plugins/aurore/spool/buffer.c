@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Part of spool/; calls config/, metrics/, event/, base/.
  *
- * The room is two counters (au_usage_t). A request first takes what it needs
- * and gives it back when that was too much, so the bound on events holds
- * exactly, without a lock.
+ * The room is two counters (au_usage_t). A request takes what it needs of both
+ * or of neither, so that the bounds hold exactly, without a lock.
  */
 #include "spool/buffer.h"
 
@@ -159,7 +158,7 @@ static uint64_t frame_bytes(const au_rows_t *rows) {
   return bytes;
 }
 
-/* Takes a part of one bound; false, and nothing taken, when it does not fit. */
+/* Takes some of what one bound leaves. false: not enough; nothing was taken. */
 static bool reserve(_Atomic uint64_t *used, uint64_t amount, uint64_t bound) {
   uint64_t before = atomic_load_explicit(used, memory_order_relaxed);
   do {

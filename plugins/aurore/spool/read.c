@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Part of spool/; calls config/, metrics/, event/, base/.
  *
- * read - reading rows back: verifying, passing damage, going from one
- * segment to the next. Everything here belongs to the one thread that reads.
+ * read - reading rows back: verifying, passing damage, going from one segment
+ * to the next. Everything here belongs to the one thread that reads.
  */
 #include "spool/private.h"
 

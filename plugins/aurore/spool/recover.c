@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Part of spool/; calls config/, metrics/, event/, base/.
  *
- * recover - opening a spool directory: lock, state, segments, and where
- * the good data begins and ends.
- *
  * Bounded: of all segments but the newest with rows only the header and the
  * first row are read; what is damaged within them is found when they are read.
  * The newest is scanned (spool/scan.h). After recovery a new segment is begun,
@@ -39,25 +36,21 @@ static int compare_numbers(const void *left, const void *right) {
   return a < b ? -1 : a > b;
 }
 
-static bool numbers_add(numbers_t *numbers, uint64_t number) {
-  uint64_t *more = au_array_grow(numbers->number, &numbers->capacity,
-                                 numbers->count, sizeof(*more));
-  if (more == NULL)
-    return false;
-  numbers->number = more;
-  numbers->number[numbers->count++] = number;
-  return true;
-}
-
 /* Adds a segment to the list; deletes a file that a crash left unfinished. */
 static au_status_t list_file(const au_spool_t *spool, const char *name,
                              numbers_t *numbers) {
   uint64_t number = au_segment_parse_name(name);
-  if (number != 0)
-    return numbers_add(numbers, number) ? AU_OK : AU_NOMEM;
   size_t size = strlen(name);
   if (size > 4 && strcmp(name + size - 4, ".new") == 0)
     spool->store.io->unlinkat(spool->store.directory, name);
+  if (number == 0)
+    return AU_OK;
+  uint64_t *grown = au_array_grow(numbers->number, &numbers->capacity,
+                                  numbers->count, sizeof(*grown));
+  if (grown == NULL)
+    return AU_NOMEM;
+  numbers->number = grown;
+  grown[numbers->count++] = number;
   return AU_OK;
 }
 

@@ -307,7 +307,7 @@ static au_frame_result_t peek_frame(au_cursor_t *cursor, au_frame_t *out_frame,
         at < cursor->window.size ? cursor->window.size - (size_t)at : 0;
     if (available > left)
       available = (size_t)left;
-    /* Behind the last group there may be less room than a header needs. */
+    /* After the last group there may be less room than a header needs. */
     au_frame_result_t result = AU_FRAME_SHORT;
     out_frame->total = AU_FRAME_MARK_SIZE;
     if (available > 0)

@@ -1,9 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Part of spool/; calls config/, metrics/, event/, base/.
- *
- * spool - opening and closing, append, read, trim; see spool.h for the
- * contract and spool/private.h for how the work is cut.
- */
+ * Part of spool/; calls config/, metrics/, event/, base/. */
 #include "spool/spool.h"
 
 #include "base/clock.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Part of store/; calls database/, spool/, config/, metrics/, event/, base/.
  *
- * Figures are one block of memory each: the struct, its three lists, and after
- * them the names.
+ * Metrics are one block of memory: the struct, its three lists, and their
+ * names.
  */
 #include "store/business.h"
 
@@ -18,14 +18,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A minute that ended so long ago is folded: few batches still belong to it. */
+/* A minute is folded when it ended this long ago: few batches still belong to
+ * it. */
 #define FOLD_AFTER_US (INT64_C(120) * AU_US_PER_S)
 /* Counters folded in one transaction, which holds their rows for some
  * milliseconds; and transactions in one round, so that a backlog of counters
  * does not keep the metrics from being read. */
 #define FOLD_ROWS 2000
 #define FOLDS_MAX 20
-/* A reading takes milliseconds; one that takes so long is given up. */
+/* A reading takes milliseconds; one that takes this long is given up. */
 #define DEADLINE_S 10.0
 
 #define MINUTES_A_DAY 1440.0

@@ -24,7 +24,7 @@
 #include "database/breaker.h"
 #include "metrics/metrics.h"
 
-/* So many services are the "top" ones. */
+/* The number of "top" services. */
 #define AU_BUSINESS_TOP 10
 
 typedef struct au_hour_count {
