@@ -46,13 +46,12 @@ static void notify(au_severity_t severity, const char *type,
       [AU_SEVERITY_WARNING] = NOTIF_WARNING,
       [AU_SEVERITY_OKAY] = NOTIF_OKAY};
   notification_t notification = {.severity = notification_severity[severity],
-                                 .time = cdtime()};
+                                 .time = cdtime(),
+                                 .plugin = AU_REPORT_PLUGIN};
   (void)snprintf(notification.message, sizeof(notification.message), "%s",
                  message);
   (void)snprintf(notification.host, sizeof(notification.host), "%s",
                  hostname_g);
-  (void)snprintf(notification.plugin, sizeof(notification.plugin),
-                 AU_REPORT_PLUGIN);
   (void)snprintf(notification.plugin_instance,
                  sizeof(notification.plugin_instance), "%s",
                  component_of(type));
@@ -189,16 +188,10 @@ static int on_flush(cdtime_t timeout, const char *identifier,
 }
 
 static const char *severity_name(int severity) {
-  switch (severity) {
-  case NOTIF_FAILURE:
-    return "failure";
-  case NOTIF_WARNING:
-    return "warning";
-  case NOTIF_OKAY:
-    return "okay";
-  default:
-    return "unknown";
-  }
+  return severity == NOTIF_FAILURE   ? "failure"
+         : severity == NOTIF_WARNING ? "warning"
+         : severity == NOTIF_OKAY    ? "okay"
+                                     : "unknown";
 }
 
 static au_notification_value_t value_of(const notification_meta_t *meta) {

@@ -33,8 +33,7 @@ typedef enum au_type_part {
 
 au_type_t au_type(au_metric_t metric, au_type_part_t part);
 
-/* Calls "visit" for every type of the side (or of both), in the order of the
- * table. */
+/* Calls "visit" for each type of the side (or both), in the table's order. */
 void au_types_visit(const au_side_t *side_or_null,
                     void (*visit)(const au_type_t *type, void *context),
                     void *context);

@@ -63,7 +63,6 @@ typedef struct lane {
 typedef struct findings {
   uint64_t rows;
   uint64_t bytes;
-  uint64_t first_seq;
   uint64_t next_seq;
   uint64_t damaged; /* ranges */
 } findings_t;
@@ -190,8 +189,6 @@ static int walk_segment(const lane_t *lane, const au_segment_t *segment,
     } else if (frame.kind == AU_FRAME_ROW) {
       if (frame.seq < stop_seq)
         group.rows++;
-      if (findings->first_seq == 0)
-        findings->first_seq = frame.seq;
     } else {
       /* A complete footer after a bad range: it was acknowledged. */
       if (bad_from != 0)

@@ -21,8 +21,7 @@ typedef struct au_io {
   int (*close)(int fd);
   ssize_t (*pread)(int fd, void *data, size_t size, off_t offset);
   ssize_t (*pwritev)(int fd, const struct iovec *iov, int count, off_t offset);
-  int (*fallocate)(int fd, off_t offset,
-                   off_t size); /* posix_fallocate, errno set */
+  int (*fallocate)(int fd, off_t offset, off_t size); /* posix_, and errno */
   int (*ftruncate)(int fd, off_t size);
   int (*fdatasync)(int fd);
   int (*fsync)(int fd);

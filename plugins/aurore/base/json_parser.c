@@ -151,15 +151,11 @@ au_json_result_t au_json_parser_feed(au_json_parser_t *parser, const char *text,
   }
   if (parser->handle == NULL)
     make_handle(parser);
-  switch (yajl_parse(parser->handle, (const unsigned char *)text, size)) {
-  case yajl_status_ok:
-    return AU_JSON_OK;
-  case yajl_status_client_canceled:
+  yajl_status status =
+      yajl_parse(parser->handle, (const unsigned char *)text, size);
+  if (status == yajl_status_client_canceled)
     return AU_JSON_CANCELED;
-  case yajl_status_error:
-  default:
-    return AU_JSON_INVALID;
-  }
+  return status == yajl_status_ok ? AU_JSON_OK : AU_JSON_INVALID;
 }
 
 /* --- errors ---------------------------------------------------------------*/

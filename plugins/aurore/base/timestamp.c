@@ -9,9 +9,7 @@
  */
 #include "base/timestamp.h"
 
-#define US_PER_S INT64_C(1000000)
-#define S_PER_DAY INT64_C(86400)
-#define US_PER_DAY (S_PER_DAY * US_PER_S)
+#include "base/clock.h"
 
 #define DAYS_PER_ERA 146097 /* 400 years */
 #define EPOCH_DAYS 719468   /* 0000-03-01 to 1970-01-01 */
@@ -19,7 +17,7 @@
 #define LAST_DAY 2932896    /* 9999-12-31 */
 
 /* 2101-01-01T00:00:00Z, the first instant that is too late. */
-#define END_US (INT64_C(4133980800) * US_PER_S)
+#define END_US (INT64_C(4133980800) * AU_US_PER_S)
 
 /* An epoch of this many seconds or more is in milliseconds. */
 #define EPOCH_MS_FROM UINT64_C(100000000000)
@@ -161,8 +159,9 @@ static bool take_time(cursor_t *cursor, int64_t *out_us) {
     return false;
   if (hour == 24 && (minute != 0 || second != 0 || rest))
     return false;
-  *out_us = (hour * INT64_C(3600) + minute * INT64_C(60) + second) * US_PER_S +
-            fraction_us;
+  *out_us =
+      (hour * INT64_C(3600) + minute * INT64_C(60) + second) * AU_US_PER_S +
+      fraction_us;
   return true;
 }
 
@@ -205,7 +204,7 @@ static bool parse_iso(const char *text, size_t size, int64_t *out_us) {
         cursor.at != cursor.end)
       return false;
   }
-  int64_t us = days * US_PER_DAY + time_us - offset_s * US_PER_S;
+  int64_t us = days * AU_US_PER_DAY + time_us - offset_s * AU_US_PER_S;
   if (!au_timestamp_is_valid(us))
     return false;
   *out_us = us;
@@ -295,7 +294,7 @@ static bool parse_epoch(const decimal_t *number, int64_t *out_us) {
   uint64_t millionths = 0;
   if (!scale_to_millionths(number, &millionths))
     return false;
-  if (millionths < EPOCH_MS_FROM * (uint64_t)US_PER_S)
+  if (millionths < EPOCH_MS_FROM * (uint64_t)AU_US_PER_S)
     *out_us = (int64_t)millionths; /* of a second */
   else
     *out_us = (int64_t)(millionths / 1000); /* of a millisecond */
@@ -340,14 +339,14 @@ static char *put_digits(char *to, int value, int count) {
 }
 
 void au_timestamp_format(int64_t us, char text[AU_TIMESTAMP_TEXT_SIZE]) {
-  if (us < FIRST_DAY * US_PER_DAY)
-    us = FIRST_DAY * US_PER_DAY;
-  if (us >= (LAST_DAY + 1) * US_PER_DAY)
-    us = (LAST_DAY + 1) * US_PER_DAY - 1;
-  int64_t days = us / US_PER_DAY;
-  int64_t rest_us = us % US_PER_DAY;
+  if (us < FIRST_DAY * AU_US_PER_DAY)
+    us = FIRST_DAY * AU_US_PER_DAY;
+  if (us >= (LAST_DAY + 1) * AU_US_PER_DAY)
+    us = (LAST_DAY + 1) * AU_US_PER_DAY - 1;
+  int64_t days = us / AU_US_PER_DAY;
+  int64_t rest_us = us % AU_US_PER_DAY;
   if (rest_us < 0) { /* before 1970: down, not towards it */
-    rest_us += US_PER_DAY;
+    rest_us += AU_US_PER_DAY;
     days--;
   }
   int year = 0;

@@ -169,19 +169,14 @@ typedef struct run {
   au_database_error_t *error;
 } run_t;
 
-/* The wait has ended without an answer. */
+/* The wait has ended without an answer; AU_READY: libpq has refused, and its
+ * reason is in the connection. */
 static void give_up(run_t *run, au_ready_t ready) {
   run->doubt = true;
-  if (!run->failed)
-    au_database_error_wait(run->error, ready, run->timeout_ns);
-  run->failed = true;
-}
-
-/* libpq has refused; its reason is in the connection. */
-static void give_up_libpq(run_t *run) {
-  run->doubt = true;
-  if (!run->failed)
+  if (!run->failed && ready == AU_READY)
     au_database_error_connect(run->error, run->database->conn, false);
+  else if (!run->failed)
+    au_database_error_wait(run->error, ready, run->timeout_ns);
   run->failed = true;
 }
 
@@ -278,7 +273,7 @@ static void copy_in(run_t *run) {
     if (put == 1)
       return;
     if (put < 0)
-      give_up_libpq(run);
+      give_up(run, AU_READY);
     else
       (void)send_copied(run);
   }
@@ -327,25 +322,20 @@ static void read_results(run_t *run) {
 static au_status_t assess(run_t *run, au_result_t *out_result) {
   au_database_t *database = run->database;
   PGTransactionStatusType status = PQtransactionStatus(database->conn);
-  if (!run->doubt && status == PQTRANS_IDLE &&
-      au_database_is_connected(database)) {
-    if (!run->failed) {
-      if (out_result != NULL)
-        out_result->pg = run->rows;
-      else
-        PQclear(run->rows);
-      return AU_OK;
-    }
-    if (run->error->sqlstate[0] != '\0') {
-      PQclear(run->rows);
-      return run->error->fault == AU_FAULT_FENCED ? AU_FENCED : AU_INVALID;
-    }
-  }
+  bool is_verdict = !run->doubt && status == PQTRANS_IDLE &&
+                    au_database_is_connected(database);
+  if (is_verdict && !run->failed && out_result != NULL)
+    out_result->pg = run->rows;
+  else
+    PQclear(run->rows);
+  if (is_verdict && !run->failed)
+    return AU_OK;
+  if (is_verdict && run->error->sqlstate[0] != '\0')
+    return run->error->fault == AU_FAULT_FENCED ? AU_FENCED : AU_INVALID;
   if (!run->failed)
-    give_up_libpq(run);
+    give_up(run, AU_READY);
   /* Whatever the server said last, there is no verdict on a row. */
   run->error->fault = AU_FAULT_DATABASE;
-  PQclear(run->rows);
   au_database_disconnect(database);
   return AU_UNAVAILABLE;
 }
@@ -374,7 +364,7 @@ static au_status_t run_string(run_t *run, const char *sql,
     return AU_UNAVAILABLE;
   if (PQsendQuery(run->database->conn, sql) == 0 ||
       (run->take != NULL && PQsetSingleRowMode(run->database->conn) == 0))
-    give_up_libpq(run);
+    give_up(run, AU_READY);
   read_results(run);
   return assess(run, out_result);
 }

@@ -81,8 +81,8 @@ static PGconn *start_connection(const au_database_t *database,
   return PQconnectStartParams(options.keyword, options.value, 1);
 }
 
-/* Connects until it is done, has failed, or the wait ended. AU_READY: look at
- * PQstatus. */
+/* Connects until done, failed, or the wait has ended. AU_READY: see PQstatus.
+ */
 static au_ready_t poll_connection(au_database_t *database,
                                   int64_t deadline_ns) {
   PostgresPollingStatusType next = PGRES_POLLING_WRITING;
@@ -140,8 +140,7 @@ static const char *option_value(const PQconninfoOption *options,
   return NULL;
 }
 
-/* Cuts the hosts up to the one that libpq is waiting for. false: none is
- * left. */
+/* Cuts the hosts up to the one that libpq waits for. false: none is left. */
 static bool next_hosts(PGconn *conn, hosts_t *hosts) {
   PQconninfoOption *options = PQconninfo(conn);
   if (options == NULL)

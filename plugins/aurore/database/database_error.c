@@ -126,19 +126,13 @@ const char *au_database_text(au_bytes_t *sql, au_database_error_t *error) {
 
 void au_database_error_wait(au_database_error_t *error, au_ready_t ready,
                             int64_t timeout_ns) {
-  switch (ready) {
-  case AU_READY_TIMEOUT:
+  if (ready == AU_READY_TIMEOUT)
     au_database_error_set(error, "no answer within %.3g s",
                           (double)timeout_ns / (double)AU_NS_PER_S);
-    return;
-  case AU_READY_STOP:
+  else if (ready == AU_READY_STOP)
     au_database_error_set(error, "stopped while waiting for the database");
-    return;
-  case AU_READY:
-  case AU_READY_LOST:
+  else
     au_database_error_set(error, "the connection was lost");
-    return;
-  }
 }
 
 void au_database_error_connect(au_database_error_t *error, const PGconn *conn,

@@ -113,8 +113,7 @@ static void report_outcome(const worker_t *worker, const au_query_job_t *job,
     au_breaker_cancel(breaker, permit);
 }
 
-/* Connects; a connection that is the breaker's probe is asked whether it
- * works. */
+/* Connects; the breaker's probe also asks whether the connection works. */
 static au_status_t reach(worker_t *worker, bool probe,
                          au_database_error_t *error) {
   au_status_t status = au_database_connect(worker->database, error);

@@ -24,8 +24,6 @@
 
 #define PARTITION_DAYS_MAX 1000
 
-#define US_PER_DAY (INT64_C(86400) * AU_US_PER_S)
-
 unsigned au_schema_version(void) { return (unsigned)VERSION; }
 
 static bool is_state(const au_database_error_t *error, const char *sqlstate) {
@@ -183,6 +181,6 @@ au_status_t au_schema_ensure_partitions(au_database_t *database,
 }
 
 int64_t au_schema_day(int64_t us) {
-  int64_t day = us / US_PER_DAY;
-  return us % US_PER_DAY < 0 ? day - 1 : day;
+  int64_t day = us / AU_US_PER_DAY;
+  return us % AU_US_PER_DAY < 0 ? day - 1 : day;
 }

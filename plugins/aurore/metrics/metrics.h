@@ -93,8 +93,8 @@ void au_metrics_use_connection(bool is_used);
 /* Sets a counter that is kept elsewhere (business_events_total). */
 void au_metrics_set_counter(au_metric_t metric, uint64_t value);
 void au_metrics_set(au_metric_t metric, double value);
-void au_metrics_add(au_metric_t metric,
-                    int64_t delta); /* gauges that count things */
+/* For gauges that count things. */
+void au_metrics_add(au_metric_t metric, int64_t delta);
 void au_metrics_observe(au_metric_t metric, unsigned label, double ms);
 /* "n" observations of the same value. */
 void au_metrics_observe_many(au_metric_t metric, unsigned label, double ms,

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Part of observe/; calls database/, spool/, config/, metrics/, event/, base/.
  *
- * health - what is sampled rather than counted: how full the
- * buffer is, the rates of the last minute, the process, and the verdicts on
- * health.
+ * health - what is sampled rather than counted: how full the buffer is, the
+ * rates of the last minute, the process, and the verdicts on health.
  *
  * Threads: any; two at once take turns. Never waits for the disk or the
  * database.

@@ -78,14 +78,6 @@ void au_history_put(au_history_t *history, size_t limit, au_bytes_t *json) {
 
 /* --- a snapshot ------------------------------------------------------------*/
 
-static void put_breaker(const au_breaker_snapshot_t *breaker,
-                        au_bytes_t *json) {
-  au_bytes_printf(json,
-                  "{\"state\":\"%s\",\"failureCount\":%u,\"successCount\":%u}",
-                  au_breaker_state_text(breaker->state), breaker->failures,
-                  breaker->successes);
-}
-
 static void put_snapshot(const au_history_snapshot_t *snapshot,
                          au_bytes_t *json) {
   char now[AU_TIMESTAMP_TEXT_SIZE];
@@ -96,15 +88,16 @@ static void put_snapshot(const au_history_snapshot_t *snapshot,
       ",\"capacity\":%" PRIu64 ",\"utilization_percent\":\"%.2f\""
       ",\"total_enqueued\":%" PRIu64 ",\"total_dropped\":%" PRIu64
       ",\"drop_rate_percent\":\"%.2f\""
-      ",\"throughput_events_per_second\":\"%.2f\"},\"circuitBreaker\":",
+      ",\"throughput_events_per_second\":\"%.2f\"},\"circuitBreaker\":"
+      "{\"state\":\"%s\",\"failureCount\":%u,\"successCount\":%u}}",
       now, snapshot->buffer.events, snapshot->buffer.capacity,
       snapshot->buffer.utilization_percent,
       au_metrics_counter(AU_M_EVENTS_ENQUEUED, 0),
       au_metrics_counter(AU_M_EVENTS_DROPPED, 0),
       au_metrics_gauge(AU_M_EVENTS_DROP_RATE),
-      au_metrics_gauge(AU_M_EVENTS_THROUGHPUT));
-  put_breaker(&snapshot->breaker, json);
-  au_bytes_put_u8(json, '}');
+      au_metrics_gauge(AU_M_EVENTS_THROUGHPUT),
+      au_breaker_state_text(snapshot->breaker.state),
+      snapshot->breaker.failures, snapshot->breaker.successes);
 }
 
 /* A change for the worse or the better is logged, not every attempt. */

@@ -29,8 +29,7 @@ typedef struct au_history_file {
 } au_history_file_t;
 
 /* Appends a line, which must end with a newline, and is not changed (writev
- * knows no const). AU_IO: it was not written, and
- * "error" says why; AU_NOMEM. */
+ * knows no const). AU_IO: it was not written, "error" says why; AU_NOMEM. */
 AU_MUST_CHECK au_status_t au_history_file_append(const au_history_file_t *file,
                                                  char *line, size_t size,
                                                  char *error,

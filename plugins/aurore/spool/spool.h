@@ -73,8 +73,7 @@ static inline void au_usage_give_back(au_usage_t *usage, uint64_t events,
 typedef struct au_spool_config {
   /* Borrowed for the life of the process; NULL: au_io_system. */
   const au_io_t *io;
-  const char
-      *directory; /* of this spool alone; made when missing; NULL: memory */
+  const char *directory;  /* its own; made if missing; NULL: memory */
   uint64_t segment_bytes; /* 0: 64 MiB in a directory, 8 MiB in memory */
   au_durability_t durability;
   double sync_interval_s;

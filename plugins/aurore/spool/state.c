@@ -55,8 +55,7 @@ static bool slot_read(const slot_t *slot, au_spool_state_t *state) {
   return true;
 }
 
-/* Retries a read that fails: a passing error should not make the older slot
- * win. */
+/* Retries a failed read: a passing error should not let the older slot win. */
 static ssize_t read_slot(const au_io_t *io, int fd, int number, slot_t *slot) {
   ssize_t done = -1;
   int failures = 0;
@@ -119,7 +118,6 @@ static int write_file(const au_io_t *io, int directory, slot_t *slot,
 
 static au_status_t save(const au_io_t *io, int directory,
                         const au_spool_state_t *state, uint64_t generation) {
-  bool is_new = state->generation == 0;
   slot_t slot;
   memset(&slot, 0, sizeof(slot));
   memcpy(slot.magic, MAGIC, sizeof(slot.magic));
@@ -136,8 +134,10 @@ static au_status_t save(const au_io_t *io, int directory,
   for (int i = 0; i < AU_OWNERS_MAX; i++)
     slot.owner_seq[i] = htole64(state->owner_seq[i]);
   slot.crc = htole32(au_crc32c(0, &slot, offsetof(slot_t, crc)));
-  return write_file(io, directory, &slot, generation, is_new) == 0 ? AU_OK
-                                                                   : AU_IO;
+  return write_file(io, directory, &slot, generation, state->generation == 0) ==
+                 0
+             ? AU_OK
+             : AU_IO;
 }
 
 au_status_t au_spool_state_save(const au_io_t *io, int directory,

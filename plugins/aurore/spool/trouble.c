@@ -27,9 +27,4 @@ void au_spool_set_trouble(au_spool_t *spool, const char *trouble, int error) {
   au_notify(AU_SEVERITY_FAILURE, "spool", "%s: %s", trouble, strerror(error));
 }
 
-const char *au_spool_trouble(au_spool_t *spool) {
-  pthread_mutex_lock(&spool->lock);
-  const char *trouble = spool->trouble;
-  pthread_mutex_unlock(&spool->lock);
-  return trouble;
-}
+const char *au_spool_trouble(au_spool_t *spool) { return spool->trouble; }

@@ -18,8 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A minute is folded when it ended this long ago: few batches still belong to
- * it. */
+/* A minute that ended this long ago is folded: it gets few batches any more. */
 #define FOLD_AFTER_US (INT64_C(120) * AU_US_PER_S)
 /* Counters folded in one transaction, which holds their rows for some
  * milliseconds; and transactions in one round, so that a backlog of counters
@@ -305,8 +304,7 @@ static au_status_t read_metrics(au_business_t *business,
   return is_valid ? AU_NOMEM : AU_INVALID;
 }
 
-/* The metrics are read even when nothing can be folded: they are right then,
- * too. */
+/* The metrics are read even if nothing can be folded: they are right anyway. */
 static au_status_t work(au_business_t *business, const char **out_action,
                         au_database_error_t *error) {
   *out_action = "read the business metrics";

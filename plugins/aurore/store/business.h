@@ -45,8 +45,7 @@ typedef struct au_business_metrics {
   size_t services;
   const au_service_count_t *top; /* at most AU_BUSINESS_TOP */
   size_t tops;
-  const au_hour_count_t
-      *hour; /* of the last day, those with events, in order */
+  const au_hour_count_t *hour; /* of the last day, in order; none is empty */
   size_t hours;
   void *holder; /* of business.c */
 } au_business_metrics_t;
@@ -59,8 +58,7 @@ AU_MUST_CHECK au_status_t au_business_start(const au_options_t *options,
                                             au_breaker_t *breaker,
                                             au_business_t **out_business);
 
-/* Ends the thread, whatever it waits for, frees, and forgets the metrics. NULL:
- * nothing. */
+/* Ends every wait and the thread, frees, forgets the metrics. NULL: nothing. */
 void au_business_stop(au_business_t *business);
 
 /* The last metrics that were read, or NULL when there are none yet; given back

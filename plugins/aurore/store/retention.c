@@ -21,9 +21,6 @@
 /* The days ahead are many, so that looking seldom is enough. */
 #define PERIOD_NS (INT64_C(3600) * AU_NS_PER_S)
 
-#define US_PER_DAY (INT64_C(86400) * AU_US_PER_S)
-#define US_PER_MINUTE (INT64_C(60) * AU_US_PER_S)
-
 /* How long a detach may wait for the queries that still use the partition,
  * until that is logged. Then it is half-done, and is finished the same way. */
 #define DETACH_TIMEOUT_S 600.0
@@ -62,7 +59,7 @@ static au_status_t make_partitions(au_retention_t *retention,
 static int64_t time_of_day_us(const au_retention_t *retention) {
   const char *text = retention->options->retention_time;
   return (strtol(text, NULL, 10) * 60 + strtol(text + 3, NULL, 10)) *
-         US_PER_MINUTE;
+         AU_US_PER_MINUTE;
 }
 
 /* Days before this one are dropped. A day that an event in our buffer belongs
@@ -206,11 +203,11 @@ static au_status_t work(au_retention_t *retention) {
 /* The wait when all is well: until soon after RetentionTime, or less. */
 static int64_t until_next(const au_retention_t *retention) {
   int64_t since_us =
-      (au_clock_wall_us() - time_of_day_us(retention)) % US_PER_DAY;
+      (au_clock_wall_us() - time_of_day_us(retention)) % AU_US_PER_DAY;
   if (since_us < 0)
-    since_us += US_PER_DAY;
+    since_us += AU_US_PER_DAY;
   int64_t until_ns =
-      (US_PER_DAY - since_us) * (AU_NS_PER_S / AU_US_PER_S) + AU_NS_PER_S;
+      (AU_US_PER_DAY - since_us) * (AU_NS_PER_S / AU_US_PER_S) + AU_NS_PER_S;
   return until_ns < PERIOD_NS ? until_ns : PERIOD_NS;
 }
 

@@ -140,8 +140,7 @@ static void unfence(au_writer_t *writer) {
             writer->claim.lane);
 }
 
-/* Connects, brings the schema up to date, claims the lane. "out_what": what
- * failed. */
+/* Connects, migrates, claims the lane. "out_what" is what failed. */
 static au_status_t reach_database(au_writer_t *writer, const char **out_what,
                                   au_database_error_t *error) {
   *out_what = "connect to the database";
