@@ -83,3 +83,26 @@ int au_io_make_directory(const au_io_t *io, const char *path,
   au_io_close(io, directory);
   return -1;
 }
+
+int au_io_write_all(const au_io_t *io, int fd, const void *data, size_t size,
+                    uint64_t offset) {
+  const uint8_t *byte = data;
+  while (size > 0) {
+    union {
+      const void *in;
+      void *out;
+    } base = {.in = byte}; /* iovec has no const; pwritev only reads */
+    struct iovec iov = {.iov_base = base.out, .iov_len = size};
+    ssize_t done = io->pwritev(fd, &iov, 1, (off_t)offset);
+    if (done < 0 && errno == EINTR)
+      continue;
+    if (done == 0)
+      errno = EIO;
+    if (done <= 0)
+      return -1;
+    byte += done;
+    size -= (size_t)done;
+    offset += (uint64_t)done;
+  }
+  return 0;
+}

@@ -11,6 +11,7 @@
 #define AURORE_BASE_IO_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -36,6 +37,10 @@ extern const au_io_t au_io_system;
 
 /* Closes the file, unless it is -1; errno stays. */
 void au_io_close(const au_io_t *io, int fd);
+
+/* Writes all of it, in as many calls as it takes. -1: see errno. */
+int au_io_write_all(const au_io_t *io, int fd, const void *data, size_t size,
+                    uint64_t offset);
 
 /* Makes the directory if it is missing, opens it, and makes its own name
  * durable. A parent that may not be opened, or that cannot be synced, is not

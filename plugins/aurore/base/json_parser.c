@@ -91,7 +91,7 @@ static void yajl_release(void *context, void *data) {
   free(block);
 }
 
-static void release_all(au_json_parser_t *parser) {
+void au_json_parser_reset(au_json_parser_t *parser) {
   block_t *block = parser->blocks.next;
   while (block != &parser->blocks) {
     block_t *next = block->next;
@@ -125,15 +125,13 @@ au_json_parser_t *au_json_parser_create(const yajl_callbacks *callbacks,
 void au_json_parser_destroy(au_json_parser_t *parser) {
   if (parser == NULL)
     return;
-  release_all(parser);
+  au_json_parser_reset(parser);
   free(parser);
 }
 
-void au_json_parser_reset(au_json_parser_t *parser) { release_all(parser); }
-
 void au_json_parser_finish(au_json_parser_t *parser) {
   if (parser->held > KEEP_BYTES)
-    release_all(parser);
+    au_json_parser_reset(parser);
 }
 
 static void make_handle(au_json_parser_t *parser) {
@@ -146,7 +144,7 @@ static void make_handle(au_json_parser_t *parser) {
 au_json_result_t au_json_parser_feed(au_json_parser_t *parser, const char *text,
                                      size_t size) {
   if (setjmp(parser->no_memory) != 0) {
-    release_all(parser);
+    au_json_parser_reset(parser);
     return AU_JSON_NOMEM;
   }
   if (parser->handle == NULL)

@@ -33,21 +33,14 @@ static void *member_of(au_options_t *options, const au_option_t *option) {
 /* --- messages --------------------------------------------------------------*/
 
 static void describe(const au_value_t *value, char *text, size_t size) {
-  switch (value->type) {
-  case AU_VALUE_STRING:
-    if (strlen(value->string) > SHOWN_MAX)
-      (void)snprintf(text, size, "a string of %zu bytes",
-                     strlen(value->string));
-    else
-      (void)snprintf(text, size, "\"%s\"", value->string);
-    break;
-  case AU_VALUE_NUMBER:
+  if (value->type == AU_VALUE_NUMBER)
     (void)snprintf(text, size, "%.15g", value->number);
-    break;
-  case AU_VALUE_BOOLEAN:
+  else if (value->type == AU_VALUE_BOOLEAN)
     (void)snprintf(text, size, "%s", value->boolean ? "true" : "false");
-    break;
-  }
+  else if (strlen(value->string) > SHOWN_MAX)
+    (void)snprintf(text, size, "a string of %zu bytes", strlen(value->string));
+  else
+    (void)snprintf(text, size, "\"%s\"", value->string);
 }
 
 static au_status_t refuse(const au_option_t *option, const au_value_t *value,

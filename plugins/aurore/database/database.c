@@ -142,9 +142,8 @@ size_t au_result_rows(const au_result_t *result) {
 const char *au_result_text(const au_result_t *result, size_t row,
                            unsigned column) {
   if (row >= au_result_rows(result) ||
-      column >= (unsigned)PQnfields(result->pg))
-    return NULL;
-  if (PQgetisnull(result->pg, (int)row, (int)column))
+      column >= (unsigned)PQnfields(result->pg) ||
+      PQgetisnull(result->pg, (int)row, (int)column))
     return NULL;
   return PQgetvalue(result->pg, (int)row, (int)column);
 }

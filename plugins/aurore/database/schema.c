@@ -24,8 +24,6 @@
 
 #define PARTITION_DAYS_MAX 1000
 
-unsigned au_schema_version(void) { return (unsigned)VERSION; }
-
 static bool is_state(const au_database_error_t *error, const char *sqlstate) {
   return strcmp(error->sqlstate, sqlstate) == 0;
 }

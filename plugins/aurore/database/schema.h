@@ -11,9 +11,6 @@
 
 #include "database/database.h"
 
-/* The version that this program makes and needs. */
-unsigned au_schema_version(void);
-
 /* Brings the schema "aurore" to this program's version, under an advisory lock
  * (several processes may start at once), each migration in a transaction of its
  * own. Costs one small query when there is nothing to do. Needs a connection.

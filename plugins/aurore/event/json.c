@@ -292,11 +292,6 @@ au_intake_result_t au_json_read_value(au_json_reader_t *reader, size_t start,
   return AU_INTAKE_DONE;
 }
 
-/* A mark of byte order is no JSON, but editors and spreadsheets put one. */
-static size_t bom_size(const char *body, size_t size) {
-  return size >= BOM_SIZE && memcmp(body, BOM, BOM_SIZE) == 0 ? BOM_SIZE : 0;
-}
-
 /* --- the interface --------------------------------------------------------*/
 
 au_json_reader_t *au_json_reader_create(au_intake_t *intake) {
@@ -332,7 +327,9 @@ au_intake_result_t au_json_open(au_json_reader_t *reader, au_json_shape_t shape,
   reader->body = is_marked ? (const char *)reader->copy.data : body;
   reader->size = size;
   reader->shape = shape;
-  *out_start = bom_size(body, size);
+  /* A mark of byte order is no JSON, but editors and spreadsheets put one. */
+  bool has_bom = size >= BOM_SIZE && memcmp(body, BOM, BOM_SIZE) == 0;
+  *out_start = has_bom ? BOM_SIZE : 0;
   size_t false_space = find_false_space(body, size);
   return false_space == SIZE_MAX
              ? AU_INTAKE_DONE

@@ -127,8 +127,8 @@ static const row_t table[AU_METRIC_COUNT] = {
   X(0.25)                                                                      \
   X(0.5)                                                                       \
   X(1)                                                                         \
-  X(2.5) X(5) X(10) X(25) X(50) X(100) X(250) X(500) X(1000) X(2500) X(5000)   \
-      X(10000)
+  X(2.5)                                                                       \
+  X(5) X(10) X(25) X(50) X(100) X(250) X(500) X(1000) X(2500) X(5000) X(10000)
 #define BOUND(ms) (double)(ms),
 #define LABEL(ms) #ms,
 
@@ -392,8 +392,7 @@ static void read_cells(au_series_t *series, const _Atomic uint64_t *from) {
   }
 }
 
-static void visit_cells(au_metric_t metric,
-                        void (*visit)(const au_series_t *, void *),
+static void visit_cells(au_metric_t metric, au_series_visitor_t visit,
                         void *context) {
   const row_t *row = &table[metric];
   const char *const *first = label_values[row->info.label[0]];
@@ -409,8 +408,7 @@ static void visit_cells(au_metric_t metric,
     }
 }
 
-static void visit_services(au_metric_t metric,
-                           void (*visit)(const au_series_t *, void *),
+static void visit_services(au_metric_t metric, au_series_visitor_t visit,
                            void *context) {
   services_t *list = acquire_services();
   for (size_t i = 0; list != NULL && i < list->count; i++) {
@@ -422,8 +420,7 @@ static void visit_services(au_metric_t metric,
   release_services(list);
 }
 
-void au_metrics_visit(const au_side_t *side_or_null,
-                      void (*visit)(const au_series_t *series, void *context),
+void au_metrics_visit(const au_side_t *side_or_null, au_series_visitor_t visit,
                       void *context) {
   for (unsigned i = 0; i < AU_METRIC_COUNT; i++) {
     const au_metric_info_t *info = &table[i].info;

@@ -149,10 +149,11 @@ typedef struct au_series {
   double sum;                       /* ms */
 } au_series_t;
 
+typedef void (*au_series_visitor_t)(const au_series_t *series, void *context);
+
 /* Calls "visit" for every series of every metric of the side (or of both), in
  * the order of the table; zeros too. No lock is held during a call. */
-void au_metrics_visit(const au_side_t *side_or_null,
-                      void (*visit)(const au_series_t *series, void *context),
+void au_metrics_visit(const au_side_t *side_or_null, au_series_visitor_t visit,
                       void *context);
 
 /* Forgets every value (for tests). */

@@ -201,9 +201,7 @@ static size_t count_lines(const tail_t *tail) {
 }
 
 /* Takes the last "lines" lines. */
-static size_t take_lines(const tail_t *tail, size_t lines,
-                         void (*take)(const char *line, size_t size,
-                                      void *context),
+static size_t take_lines(const tail_t *tail, size_t lines, au_line_taker_t take,
                          void *context) {
   size_t count = count_lines(tail);
   size_t skip = count > lines ? count - lines : 0;
@@ -225,9 +223,8 @@ static size_t take_lines(const tail_t *tail, size_t lines,
 }
 
 au_status_t au_history_file_read(const au_history_file_t *file, size_t lines,
-                                 void (*take)(const char *line, size_t size,
-                                              void *context),
-                                 void *context, size_t *out_passed, char *error,
+                                 au_line_taker_t take, void *context,
+                                 size_t *out_passed, char *error,
                                  size_t error_size) {
   size_t max = lines * AU_HISTORY_LINE_MAX;
   tail_t now = {.text = NULL};

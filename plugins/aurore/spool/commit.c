@@ -16,28 +16,6 @@
 /* No group waits longer than this for others to join it. */
 #define WAIT_FOR_MORE_NS (AU_NS_PER_MS / 2)
 
-static int write_all(const au_io_t *io, int fd, const uint8_t *data,
-                     size_t size, uint64_t offset) {
-  while (size > 0) {
-    union {
-      const void *in;
-      void *out;
-    } base = {.in = data}; /* iovec has no const; pwritev only reads */
-    struct iovec iov = {.iov_base = base.out, .iov_len = size};
-    ssize_t done = io->pwritev(fd, &iov, 1, (off_t)offset);
-    if (done < 0 && errno == EINTR)
-      continue;
-    if (done == 0)
-      errno = EIO;
-    if (done <= 0)
-      return -1;
-    data += done;
-    size -= (size_t)done;
-    offset += (uint64_t)done;
-  }
-  return 0;
-}
-
 /* Writes the group into the active segment. After a failure the segment is
  * never written again: what the kernel did with the pages is not known. */
 static au_status_t write_once(au_spool_t *spool, au_group_t *group) {
@@ -52,8 +30,8 @@ static au_status_t write_once(au_spool_t *spool, au_group_t *group) {
   au_segment_t *segment = spool->active;
   au_frame_seal(group->frames.data, group->frames.size, spool->durable_seq,
                 segment->salt);
-  int status =
-      write_all(io, segment->fd, group->frames.data, size, spool->write_offset);
+  int status = au_io_write_all(io, segment->fd, group->frames.data, size,
+                               spool->write_offset);
   if (status == 0 && spool->durability == AU_DURABILITY_COMMIT) {
     int64_t start = au_clock_monotonic_ns();
     status = io->fdatasync(segment->fd);

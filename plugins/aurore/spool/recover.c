@@ -204,15 +204,9 @@ static au_status_t write_again(const au_io_t *io, int fd, uint64_t from,
       errno = EIO;
     if (got <= 0)
       return AU_IO;
-    struct iovec iov = {.iov_base = part, .iov_len = (size_t)got};
-    ssize_t done = io->pwritev(fd, &iov, 1, (off_t)from);
-    if (done < 0 && errno == EINTR)
-      continue;
-    if (done == 0)
-      errno = EIO;
-    if (done <= 0)
+    if (au_io_write_all(io, fd, part, (size_t)got, from) != 0)
       return AU_IO;
-    from += (uint64_t)done;
+    from += (uint64_t)got;
   }
   return AU_OK;
 }

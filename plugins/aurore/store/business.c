@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A minute that ended this long ago is folded: it gets few batches any more. */
+/* Minutes are folded this long after their end: few batches still need them. */
 #define FOLD_AFTER_US (INT64_C(120) * AU_US_PER_S)
 /* Counters folded in one transaction, which holds their rows for some
  * milliseconds; and transactions in one round, so that a backlog of counters
