@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Part of api/; calls every folder.
  *
- * event_page - see api/event_page.h.
- *
  * The page and the total come from one statement, so from one snapshot: the
  * total is in each row, and alone in one when the page has none. The index
  * (service, occurred_at, event_id) answers both: the total by an index-only
