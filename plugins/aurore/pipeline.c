@@ -1,7 +1,4 @@
-/* SPDX-License-Identifier: MIT
- *
- * pipeline - see pipeline.h.
- */
+/* SPDX-License-Identifier: MIT */
 #include "pipeline.h"
 
 #include "api/routes.h"

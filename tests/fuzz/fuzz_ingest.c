@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "base/utf8.h"
 #include "event/reader.h"
+#include "support/limits.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -124,7 +125,7 @@ static void check_errors(const au_intake_t *intake) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-  static const au_limits_t wide = AU_LIMITS_DEFAULT;
+  static const au_limits_t wide = DEFAULT_LIMITS;
   static const au_limits_t narrow = {.max_body_bytes = 1048576,
                                      .max_batch_events = 3,
                                      .service_max_length = 4,

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Part of api/; calls every folder.
- *
- * ask - see api/ask.h.
- */
+ * Part of api/; calls every folder. */
 #include "api/ask.h"
 
 #include "api/routes.h"

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Part of api/; calls every folder.
  *
- * dead_letter_query - see api/dead_letter_query.h.
- *
  * A dead letter that was deleted while its event waited is shown to nobody.
  * Every question is bounded by the query's timeout; there is an index that
  * holds all that counting needs, so that the events need not be read for it.

@@ -9,9 +9,7 @@
 #define AURORE_BASE_ARRAY_H
 
 #include <stddef.h>
-
-/* Twice the capacity, at once. */
-void *au_array_double(void *items, size_t *capacity, size_t item_size);
+#include <stdlib.h>
 
 /* Makes room for one more item after the "count" that are there. Returns the
  * array, which may have moved; "*capacity" is in items, and 0 (with NULL) at
@@ -19,8 +17,13 @@ void *au_array_double(void *items, size_t *capacity, size_t item_size);
  * caller's. */
 static inline void *au_array_grow(void *items, size_t *capacity, size_t count,
                                   size_t item_size) {
-  return count < *capacity ? items
-                           : au_array_double(items, capacity, item_size);
+  if (count < *capacity)
+    return items;
+  size_t wanted = *capacity == 0 ? 16 : *capacity * 2;
+  void *moved = reallocarray(items, wanted, item_size);
+  if (moved != NULL)
+    *capacity = wanted;
+  return moved;
 }
 
 #endif

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Part of base/; calls nothing of the project.
- *
- * gzip - see gzip.h.
- */
+ * Part of base/; calls nothing of the project. */
 #include "base/gzip.h"
 
 #include <string.h>

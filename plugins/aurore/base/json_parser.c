@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Part of base/; calls nothing of the project.
  *
- * json_parser - see json_parser.h.
- *
  * YAJL trusts its allocator never to return NULL, and has no other way to hear
  * of a failure. So the allocator here leaves YAJL by longjmp; all blocks that
  * YAJL holds are on a list, and are freed from there. YAJL is plain C and holds
@@ -93,7 +91,7 @@ static void yajl_release(void *context, void *data) {
   free(block);
 }
 
-static void release_all(au_json_parser_t *parser) {
+void au_json_parser_reset(au_json_parser_t *parser) {
   block_t *block = parser->blocks.next;
   while (block != &parser->blocks) {
     block_t *next = block->next;
@@ -127,15 +125,13 @@ au_json_parser_t *au_json_parser_create(const yajl_callbacks *callbacks,
 void au_json_parser_destroy(au_json_parser_t *parser) {
   if (parser == NULL)
     return;
-  release_all(parser);
+  au_json_parser_reset(parser);
   free(parser);
 }
 
-void au_json_parser_reset(au_json_parser_t *parser) { release_all(parser); }
-
 void au_json_parser_finish(au_json_parser_t *parser) {
   if (parser->held > KEEP_BYTES)
-    release_all(parser);
+    au_json_parser_reset(parser);
 }
 
 static void make_handle(au_json_parser_t *parser) {
@@ -148,20 +144,16 @@ static void make_handle(au_json_parser_t *parser) {
 au_json_result_t au_json_parser_feed(au_json_parser_t *parser, const char *text,
                                      size_t size) {
   if (setjmp(parser->no_memory) != 0) {
-    release_all(parser);
+    au_json_parser_reset(parser);
     return AU_JSON_NOMEM;
   }
   if (parser->handle == NULL)
     make_handle(parser);
-  switch (yajl_parse(parser->handle, (const unsigned char *)text, size)) {
-  case yajl_status_ok:
-    return AU_JSON_OK;
-  case yajl_status_client_canceled:
+  yajl_status status =
+      yajl_parse(parser->handle, (const unsigned char *)text, size);
+  if (status == yajl_status_client_canceled)
     return AU_JSON_CANCELED;
-  case yajl_status_error:
-  default:
-    return AU_JSON_INVALID;
-  }
+  return status == yajl_status_ok ? AU_JSON_OK : AU_JSON_INVALID;
 }
 
 /* --- errors ---------------------------------------------------------------*/

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Part of config/; calls metrics/, event/, base/.
- *
- * option_value - see option_value.h.
- */
+ * Part of config/; calls metrics/, event/, base/. */
 #include "config/option_value.h"
 
 #include <arpa/inet.h>

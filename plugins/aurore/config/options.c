@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Part of config/; calls metrics/, event/, base/.
  *
- * options - sets members of au_options_t by the rows of the table. The defaults
- * are texts of the table and go the same way as what the operator writes.
+ * The defaults are texts of the table, and are read as what the operator
+ * writes.
  */
 #include "config/options.h"
 
@@ -22,37 +22,25 @@
 #define TEXT_MAX 4096
 /* A longer text is not repeated in a message. */
 #define SHOWN_MAX 100
-/* So many edits away, a name may be a slip of the pen. */
+/* At this many edits from it, a name may be a slip of the pen. */
 #define TYPO_DISTANCE 3
 #define NAME_MAX_LENGTH 32
-
-static const char *side_name(au_side_t side) {
-  return side == AU_SIDE_BUFFER ? "event_buffer" : "event_writer";
-}
 
 static void *member_of(au_options_t *options, const au_option_t *option) {
   return (char *)options + option->offset;
 }
 
-/* --- messages --------------------------------------------------------------
- */
+/* --- messages --------------------------------------------------------------*/
 
 static void describe(const au_value_t *value, char *text, size_t size) {
-  switch (value->type) {
-  case AU_VALUE_STRING:
-    if (strlen(value->string) > SHOWN_MAX)
-      (void)snprintf(text, size, "a string of %zu bytes",
-                     strlen(value->string));
-    else
-      (void)snprintf(text, size, "\"%s\"", value->string);
-    break;
-  case AU_VALUE_NUMBER:
+  if (value->type == AU_VALUE_NUMBER)
     (void)snprintf(text, size, "%.15g", value->number);
-    break;
-  case AU_VALUE_BOOLEAN:
+  else if (value->type == AU_VALUE_BOOLEAN)
     (void)snprintf(text, size, "%s", value->boolean ? "true" : "false");
-    break;
-  }
+  else if (strlen(value->string) > SHOWN_MAX)
+    (void)snprintf(text, size, "a string of %zu bytes", strlen(value->string));
+  else
+    (void)snprintf(text, size, "\"%s\"", value->string);
 }
 
 static au_status_t refuse(const au_option_t *option, const au_value_t *value,
@@ -61,7 +49,7 @@ static au_status_t refuse(const au_option_t *option, const au_value_t *value,
   describe(value, given, sizeof(given));
   (void)snprintf(error, error_size,
                  "option \"%s\" of the plugin %s must be %s (%s), not %s",
-                 option->info.name, side_name(option->info.side),
+                 option->info.name, au_side_name(option->info.side),
                  option->info.type_text, option->info.range_text, given);
   return AU_INVALID;
 }
@@ -134,7 +122,7 @@ static au_status_t refuse_name(au_side_t side, const char *name, char *error,
   const au_option_t *nearest = find_nearest(side, name);
   if (find(other, name) != NULL) {
     (void)snprintf(hint, sizeof(hint), "it is an option of %s",
-                   side_name(other));
+                   au_side_name(other));
   } else if (nearest != NULL) {
     (void)snprintf(hint, sizeof(hint), "the nearest is \"%s\"",
                    nearest->info.name);
@@ -144,12 +132,11 @@ static au_status_t refuse_name(au_side_t side, const char *name, char *error,
     (void)snprintf(hint, sizeof(hint), "its options are %s", names);
   }
   (void)snprintf(error, error_size, "the plugin %s has no option \"%.*s\"; %s",
-                 side_name(side), SHOWN_MAX, name, hint);
+                 au_side_name(side), SHOWN_MAX, name, hint);
   return AU_INVALID;
 }
 
-/* --- one value -------------------------------------------------------------
- */
+/* --- one value -------------------------------------------------------------*/
 
 static bool read_number(const au_option_t *option, const char *text,
                         double *out_number) {
@@ -251,12 +238,10 @@ static au_status_t set_string(au_options_t *options, const au_option_t *option,
   return set_text(member_of(options, option), text);
 }
 
-static bool is_number(const au_option_t *option) { return option->min != NULL; }
-
 static au_status_t set_option(au_options_t *options, const au_option_t *option,
                               const au_value_t *value) {
   void *member = member_of(options, option);
-  if (is_number(option))
+  if (option->min != NULL) /* it has a range: a number */
     return set_number(member, option, value) ? AU_OK : AU_INVALID;
   if (option->kind == AU_OPTION_BOOLEAN)
     return set_boolean(member, value) ? AU_OK : AU_INVALID;
@@ -297,7 +282,7 @@ static au_status_t refuse_second(const au_options_t *options,
   (void)snprintf(error, error_size,
                  "option \"%s\" of the plugin %s is set twice, to \"%s\" and "
                  "to \"%s\"; it may have one value: remove the other line",
-                 option->info.name, side_name(option->info.side), first,
+                 option->info.name, au_side_name(option->info.side), first,
                  second);
   return AU_INVALID;
 }
@@ -319,15 +304,14 @@ au_status_t au_options_set(au_options_t *options, au_side_t side,
     (void)snprintf(error, error_size,
                    "option \"%s\" of the plugin %s may be given at most %d "
                    "times; \"%s\" is one too many",
-                   option->info.name, side_name(side), AU_LISTEN_MAX,
+                   option->info.name, au_side_name(side), AU_LISTEN_MAX,
                    value->string);
     return AU_INVALID;
   }
   return status == AU_OK ? AU_OK : refuse(option, value, error, error_size);
 }
 
-/* --- all of them -----------------------------------------------------------
- */
+/* --- all of them -----------------------------------------------------------*/
 
 au_status_t au_options_init(au_options_t *options) {
   memset(options, 0, sizeof(*options));
@@ -384,7 +368,7 @@ static au_status_t check_files(au_options_t *options, au_side_t side,
       (void)snprintf(error, error_size,
                      "option \"%s\" of the plugin %s: could not read the file "
                      "\"%s\": %s",
-                     option->info.name, side_name(side), *path, reason);
+                     option->info.name, au_side_name(side), *path, reason);
       return AU_INVALID;
     }
   }

@@ -131,8 +131,7 @@ typedef struct au_option_info {
                             none, it shows the default in a comment */
 } au_option_info_t;
 
-/* The row at "index", in the order of the manual page. Returns false past the
- * end. */
+/* The row at "index", in the order of the manual page. false: past the end. */
 bool au_option_info(size_t index, au_option_info_t *out_info);
 
 #pragma GCC visibility pop

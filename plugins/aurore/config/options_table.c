@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * Part of config/; calls metrics/, event/, base/.
  *
- * options_table - every option: its name, where its value goes, its default and
- * range as one would write them, and what it is for. conf.d/aurore.conf and the
- * manual page collectd-aurore(5) are made from it, in this order, by
- * "make tables".
- *
- * A new option needs a row here and a member in options.h; then "make tables".
- * What may follow a row's help is in options.h: ".group" begins a new group,
+ * A new option needs a row here and a member in options.h; then "make tables",
+ * which makes conf.d/aurore.conf and collectd-aurore(5) from the rows, in
+ * order. What may follow a row's help is in options.h: ".group" begins a new
+ * group,
  * ".details" is for the manual page alone, and ".installed" is the value that
  * the installed file sets. The help names the unit of a number, and is made of
  * whole sentences, the first of which may lack its verb.

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Part of database/; calls spool/, config/, metrics/, event/, base/.
  *
- * breaker - circuit breaker and backoff.
- *
- * Telling changes in order without a lock held: a change is put into a short
+ * Changes are told in order and without a lock held: each is put into a short
  * queue under the lock, and the thread that finds nobody delivering takes that
  * part and delivers until the queue is empty. The queue cannot grow without
  * end: when it is full its newest entry is extended to the newest state, which
@@ -53,10 +51,7 @@ au_status_t au_breaker_create(const au_breaker_config_t *config,
   au_breaker_t *breaker = calloc(1, sizeof(*breaker));
   if (breaker == NULL)
     return AU_NOMEM;
-  if (pthread_mutex_init(&breaker->lock, NULL) != 0) {
-    free(breaker);
-    return AU_NOMEM;
-  }
+  pthread_mutex_init(&breaker->lock, NULL);
   breaker->config = *config;
   breaker->random = config->jitter_seed;
   *out_breaker = breaker;

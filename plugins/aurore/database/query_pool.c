@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Part of database/; calls spool/, config/, metrics/, event/, base/.
- *
- * query_pool - see database/query_pool.h.
- */
+ * Part of database/; calls spool/, config/, metrics/, event/, base/. */
 #include "database/query_pool.h"
 
 #include "base/clock.h"
@@ -23,7 +20,7 @@
 #define LOOK_NS AU_NS_PER_S
 /* A query's time is over on the server first; then its silence is a fault. */
 #define GRACE_NS (5 * AU_NS_PER_S)
-/* A client that seems to be gone may still wait for its answer for so long (see
+/* A client that seems to be gone may still wait for its answer this long (see
  * au_database_bound). */
 #define PEER_GRACE_NS AU_NS_PER_S
 #define LANES 2
@@ -72,21 +69,13 @@ static bool is_stopped(const au_query_pool_t *query) {
   return poll(&fd, 1, 0) > 0;
 }
 
-/* Keeps the gauges true; the pool's gauges hold the writers' connections, too.
- */
+/* Keeps the number of connections true. */
 static void count_connection(worker_t *worker) {
   bool connected = au_database_is_connected(worker->database);
   if (connected == worker->connected)
     return;
   worker->connected = connected;
-  int change = connected ? 1 : -1;
-  atomic_fetch_add(&worker->query->connected, (unsigned)change);
-  au_metrics_add(AU_M_POOL_IDLE, change);
-}
-
-static void drop_connection(worker_t *worker) {
-  au_database_disconnect(worker->database);
-  count_connection(worker);
+  atomic_fetch_add(&worker->query->connected, connected ? 1U : -1U);
 }
 
 /* Whether the failure says something about the database, rather than about the
@@ -124,8 +113,7 @@ static void report_outcome(const worker_t *worker, const au_query_job_t *job,
     au_breaker_cancel(breaker, permit);
 }
 
-/* Connects; a connection that is the breaker's probe is asked whether it
- * works. */
+/* Connects; the breaker's probe also asks whether the connection works. */
 static au_status_t reach(worker_t *worker, bool probe,
                          au_database_error_t *error) {
   au_status_t status = au_database_connect(worker->database, error);
@@ -141,11 +129,9 @@ static au_status_t run(worker_t *worker, au_query_job_t *job,
                        au_database_error_t *error) {
   int64_t start_ns = au_clock_monotonic_ns();
   atomic_fetch_add(&worker->query->active, 1);
-  au_metrics_add(AU_M_POOL_ACTIVE, 1);
-  au_metrics_add(AU_M_POOL_IDLE, -1);
+  au_metrics_use_connection(true);
   au_status_t status = job->run(job, worker->database, error);
-  au_metrics_add(AU_M_POOL_IDLE, 1);
-  au_metrics_add(AU_M_POOL_ACTIVE, -1);
+  au_metrics_use_connection(false);
   atomic_fetch_sub(&worker->query->active, 1);
   if (job->operation != AU_OPERATION_COUNT)
     au_metrics_count_query(job->operation, au_clock_elapsed_ms(start_ns),
@@ -154,12 +140,12 @@ static au_status_t run(worker_t *worker, au_query_job_t *job,
 }
 
 /* An error of a query is one of ours, of the schema or of a right. */
-static void say(au_query_pool_t *query, au_status_t status,
-                const au_database_error_t *error) {
-  if (status == AU_OK && atomic_exchange(&query->in_trouble, false))
+static void log_change(au_query_pool_t *query, au_status_t status,
+                       const au_database_error_t *error) {
+  if (status == AU_OK && au_log_changed(&query->in_trouble, false))
     au_log(AU_LOG_NOTICE, "queries work again");
   if (status == AU_INVALID && strcmp(error->sqlstate, "57014") != 0 &&
-      !atomic_exchange(&query->in_trouble, true))
+      au_log_changed(&query->in_trouble, true))
     au_log(AU_LOG_WARNING,
            "could not run a query: %s; answering 503 until queries work again",
            error->message);
@@ -178,7 +164,7 @@ static au_status_t run_job(worker_t *worker, au_query_job_t *job) {
   au_permit_t permit;
   int64_t retry_ns = 0;
   if (au_slots_are_short(query->slots)) {
-    drop_connection(worker);
+    au_database_disconnect(worker->database);
     return AU_UNAVAILABLE;
   }
   if (is_stale(job, now_ns) ||
@@ -200,7 +186,7 @@ static au_status_t run_job(worker_t *worker, au_query_job_t *job) {
     status = run(worker, job, &error);
     if (!is_settled)
       report_outcome(worker, job, permit, status, &error);
-    say(query, status, &error);
+    log_change(query, status, &error);
   }
   au_database_bound(worker->database, 0, -1);
   return status == AU_UNAVAILABLE && is_stopped(query) ? AU_CLOSED : status;
@@ -239,13 +225,11 @@ static au_query_job_t *next_job(worker_t *worker, bool *out_stop) {
   au_query_pool_t *query = worker->query;
   lane_t *lane = worker->lane;
   pthread_mutex_lock(&query->lock);
-  if (!query->stop && lane->first == NULL && worker->connected) {
-    struct timespec until =
-        au_clock_timespec(au_clock_monotonic_ns() + LOOK_NS);
+  struct timespec until = au_clock_timespec(au_clock_monotonic_ns() + LOOK_NS);
+  if (!query->stop && lane->first == NULL && worker->connected)
     pthread_cond_timedwait(&lane->wake, &query->lock, &until);
-  } else if (!query->stop && lane->first == NULL) {
+  else if (!query->stop && lane->first == NULL)
     pthread_cond_wait(&lane->wake, &query->lock);
-  }
   *out_stop = query->stop;
   au_query_job_t *job = query->stop ? NULL : pop_locked(lane);
   pthread_mutex_unlock(&query->lock);
@@ -262,7 +246,8 @@ static void *worker_main(void *argument) {
     else if (!stop)
       check_idle(worker);
   }
-  drop_connection(worker);
+  au_database_disconnect(worker->database);
+  count_connection(worker);
   return NULL;
 }
 
@@ -388,17 +373,15 @@ void au_query_pool_close(au_query_pool_t *query) {
 }
 
 /* Those that nobody will run any more. */
-static void complete_waiting(au_query_pool_t *query) {
-  for (int i = 0; i < LANES; i++) {
-    for (;;) {
-      pthread_mutex_lock(&query->lock);
-      au_query_job_t *job = pop_locked(&query->lane[i]);
-      pthread_mutex_unlock(&query->lock);
-      if (job == NULL)
-        break;
+static void complete_waiting(au_query_pool_t *query, lane_t *lane) {
+  au_query_job_t *job;
+  do {
+    pthread_mutex_lock(&query->lock);
+    job = pop_locked(lane);
+    pthread_mutex_unlock(&query->lock);
+    if (job != NULL)
       job->done(job, AU_CLOSED);
-    }
-  }
+  } while (job != NULL);
 }
 
 void au_query_pool_stop(au_query_pool_t *query) {
@@ -418,7 +401,8 @@ void au_query_pool_stop(au_query_pool_t *query) {
       pthread_join(worker->thread, NULL);
     worker->started = false;
   }
-  complete_waiting(query);
+  for (int i = 0; i < LANES; i++)
+    complete_waiting(query, &query->lane[i]);
 }
 
 void au_query_pool_destroy(au_query_pool_t *query) {

@@ -21,9 +21,8 @@
  * A job ends early when its time is over (the server's statement_timeout speaks
  * first, and keeps the connection), when its client has gone, and when the pool
  * is stopped. The connection is dropped then, and the server ends the statement
- * within a second (client_connection_check_interval; before PostgreSQL 14 at
- * its statement_timeout). libpq's cancel request is not used: it waits for the
- * server without a bound.
+ * within a second (client_connection_check_interval). libpq's cancel request is
+ * not used: it waits for the server without a bound.
  *
  * Threads: start, close, stop and destroy from one thread; submit and usage
  * from any. "run" is called on a thread of the pool, "done" there or in stop.

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Part of database/; calls spool/, config/, metrics/, event/, base/.
  *
- * task - see database/task.h.
- *
  * Two eventfds: "stop" ends every wait for good, those for the database
  * included; "wake" ends the present wait between two runs.
  */
@@ -20,8 +18,9 @@
 #include <unistd.h>
 
 #define SQLSTATE_DEADLOCK "40P01"
-/* How often an idle connection is asked for by the writers. */
-#define YIELD_NS AU_NS_PER_S
+/* How often an idle connection is looked at: it may be lost, or the writers may
+ * be in need of it. */
+#define LOOK_NS AU_NS_PER_S
 
 struct au_task {
   au_task_config_t config;
@@ -58,8 +57,8 @@ static bool wait_for_work(au_task_t *task, int64_t wait_ns) {
        left_ns = deadline_ns - au_clock_monotonic_ns()) {
     if (au_slots_are_short(task->config.slots))
       au_database_disconnect(task->database);
-    if (left_ns > YIELD_NS && au_database_is_connected(task->database))
-      left_ns = YIELD_NS;
+    if (left_ns > LOOK_NS && au_database_check(task->database))
+      left_ns = LOOK_NS;
     count = poll(fds, 2, au_clock_poll_ms(left_ns));
   }
   eventfd_t wakes;

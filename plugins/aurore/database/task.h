@@ -2,8 +2,10 @@
  * Part of database/; calls spool/, config/, metrics/, event/, base/.
  *
  * task - a thread with a connection of its own that does a piece of work now
- * and then. While the circuit breaker is not closed, and after work that was
- * not done, it backs off; while the slots are short it has no connection.
+ * and then. While the circuit breaker is not closed it leaves the database
+ * alone; after work that was not done it backs off; while the slots are short
+ * it has no connection. A failure never counts for the breaker: whether the
+ * database stores events is for the writers to say.
  *
  * Threads: start and stop from one thread; wake from any. "run" is called on
  * the task's own thread, which is the only one that uses the database.
@@ -17,7 +19,6 @@
 #include "database/database.h"
 #include "database/slots.h"
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Part of event/; calls base/.
- *
- * intake - see event/intake.h.
- */
+ * Part of event/; calls base/. */
 #include "event/intake.h"
 
 #include "base/array.h"
@@ -78,8 +75,7 @@ static bool accept(au_intake_t *intake, au_event_t *event) {
   return au_rows_append(&intake->rows, event) == AU_OK;
 }
 
-/* The newest event is refused for what was put into errors_json from "offset"
- * on. */
+/* Refuses the newest event for what errors_json holds from "offset" on. */
 static bool refuse(au_intake_t *intake, size_t offset) {
   if (intake->errors_json.failed)
     return false;

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Part of http/; calls config/, metrics/, base/.
- *
- * answer - see http/answer.h.
- */
+ * Part of http/; calls config/, metrics/, base/. */
 #include "http/private.h"
 
 static void add_header(struct MHD_Response *response, const char *name,

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Part of http/; calls config/, metrics/, base/.
- *
- * socket - see socket.h.
- */
+ * Part of http/; calls config/, metrics/, base/. */
 #include "http/socket.h"
 
 #include <errno.h>

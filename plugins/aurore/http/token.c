@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Part of http/; calls config/, metrics/, base/.
- *
- * token - see token.h.
- */
+ * Part of http/; calls config/, metrics/, base/. */
 #include "http/token.h"
 
 #include "base/hex.h"

@@ -87,12 +87,14 @@ void au_metrics_count_failure(const char *sqlstate); /* NULL: "connection" */
 void au_metrics_count_request(au_route_label_t route, unsigned http_status);
 void au_metrics_count_query(au_operation_t operation, double duration_ms,
                             double slow_ms); /* duration, total and slow */
+/* A connection of ours begins to work, or has ended. */
+void au_metrics_use_connection(bool is_used);
 
 /* Sets a counter that is kept elsewhere (business_events_total). */
 void au_metrics_set_counter(au_metric_t metric, uint64_t value);
 void au_metrics_set(au_metric_t metric, double value);
-void au_metrics_add(au_metric_t metric,
-                    int64_t delta); /* gauges that count things */
+/* For gauges that count things. */
+void au_metrics_add(au_metric_t metric, int64_t delta);
 void au_metrics_observe(au_metric_t metric, unsigned label, double ms);
 /* "n" observations of the same value. */
 void au_metrics_observe_many(au_metric_t metric, unsigned label, double ms,
@@ -147,10 +149,11 @@ typedef struct au_series {
   double sum;                       /* ms */
 } au_series_t;
 
+typedef void (*au_series_visitor_t)(const au_series_t *series, void *context);
+
 /* Calls "visit" for every series of every metric of the side (or of both), in
  * the order of the table; zeros too. No lock is held during a call. */
-void au_metrics_visit(const au_side_t *side_or_null,
-                      void (*visit)(const au_series_t *series, void *context),
+void au_metrics_visit(const au_side_t *side_or_null, au_series_visitor_t visit,
                       void *context);
 
 /* Forgets every value (for tests). */

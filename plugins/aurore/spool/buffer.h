@@ -18,7 +18,6 @@
 #include "spool/lane.h"
 #include "spool/spool.h"
 
-#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct au_buffer au_buffer_t;

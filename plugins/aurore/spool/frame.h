@@ -4,9 +4,8 @@
  * frame - what a segment is made of: rows and group footers, each after a
  * header.
  *
- *   0        4        8        16       20       22         24
- *   | crc32c | size   | seq    | kind   | layout | row kind | data, padded to 8
- * |
+ *   0        4      8     16     20       22         24
+ *   | crc32c | size | seq | kind | layout | row kind | data, padded to 8 |
  *
  * All numbers are little endian. The checksum covers all of the frame after
  * itself, padding included, and starts from the segment's salt. A row's frame

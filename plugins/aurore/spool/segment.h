@@ -56,7 +56,7 @@ au_segment_t *au_segment_open(au_store_t *store, uint64_t number);
  * the spool does not read it any more. -1 and errno on error. */
 int au_segment_set_aside(const au_store_t *store, uint64_t number);
 
-/* Closes the file and frees. */
+/* Closes the file and frees; errno stays. */
 void au_segment_close(const au_store_t *store, au_segment_t *segment);
 
 /* "0000000000000001.segment" */

@@ -25,13 +25,13 @@
 #include "database/database.h"
 #include "spool/lane.h"
 #include "store/claim.h"
+#include "store/dead_letter.h"
 #include "store/tally.h"
 
 /* A row that cannot be stored, and what the database said of it. */
 typedef struct au_batch_dead {
   size_t row;
-  char sqlstate[6];
-  char reason[256];
+  au_refusal_t refusal;
 } au_batch_dead_t;
 
 typedef struct au_batch {

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Part of store/; calls database/, spool/, config/, metrics/, event/, base/.
  *
- * claim - see claim.h. What the functions in the database do is said in
- * schema/003_lane.sql.
+ * What the functions in the database do is said in schema/003_lane.sql.
  */
 #include "store/claim.h"
 
@@ -44,20 +43,14 @@ static au_status_t ask(au_claim_t *claim, au_database_t *database,
                        au_database_error_t *error) {
   au_bytes_t sql = AU_BYTES_INIT;
   put_claim(&sql, claim, spool);
-  const char *text = au_bytes_text(&sql);
-  au_status_t status = AU_NOMEM;
-  if (text != NULL) {
-    status = au_database_exec(database, text, result, error);
-  } else {
-    *error = (au_database_error_t){.fault = AU_FAULT_DATABASE};
-    snprintf(error->message, sizeof(error->message), "out of memory");
-  }
+  const char *text = au_database_text(&sql, error);
+  au_status_t status =
+      text == NULL ? AU_NOMEM : au_database_exec(database, text, result, error);
   au_bytes_fini(&sql);
   return status;
 }
 
-/* Says it when the database and the spool did not agree about what is stored.
- */
+/* The database and the spool did not agree about what is stored. */
 static void log_difference(const au_claim_t *claim, uint64_t found_seq) {
   if (found_seq < claim->next_seq)
     au_log(AU_LOG_ERROR,
@@ -84,9 +77,7 @@ au_status_t au_claim_make(au_claim_t *claim, au_database_t *database,
     answer[i] = au_result_text(&result, 0, i);
   if (answer[0] == NULL || answer[1] == NULL || answer[2] == NULL) {
     au_result_fini(&result);
-    *error = (au_database_error_t){.fault = AU_FAULT_DATABASE};
-    snprintf(error->message, sizeof(error->message),
-             "unexpected result of aurore.claim()");
+    au_database_error_set(error, "unexpected result of aurore.claim()");
     return AU_INVALID;
   }
   claim->next_seq = strtoull(answer[0], NULL, 10);

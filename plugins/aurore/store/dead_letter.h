@@ -28,8 +28,8 @@
 
 /* What the database said of a row. */
 typedef struct au_refusal {
-  const char *sqlstate;
-  const char *reason; /* UTF-8 */
+  char sqlstate[6];
+  char reason[256]; /* UTF-8 */
 } au_refusal_t;
 
 /* Each appends one statement of a batch's transaction; "row" is that with the

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * Part of store/; calls database/, spool/, config/, metrics/, event/, base/.
  *
- * retention - the janitor: a thread that sees to it that there is a partition
- * for every day on which events may arrive, and none for days that are older
- * than RetentionDays.
+ * retention - the janitor: a task (database/task.h) that sees to it that there
+ * is a partition for every day on which events may arrive, and none for days
+ * that are older than RetentionDays.
  *
  * It looks at its start, every hour, at RetentionTime, and when it is woken,
  * and makes what is missing from yesterday (events that waited in the spool) to
@@ -16,10 +16,6 @@
  * inserts nor queries wait for it; it waits for the queries that still use the
  * partition. schema/009_retention.sql has the steps, and what the counters do
  * meanwhile. Several processes may share a database: one of them drops.
- *
- * A failure is said once, backed off from, and never counted for the circuit
- * breaker: whether the database stores events is not for the janitor to say.
- * While the breaker is not closed it leaves the database alone.
  *
  * Threads: start and stop from one thread; wake from any, between the two.
  */

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Part of store/; calls database/, spool/, config/, metrics/, event/, base/.
- *
- * writer - see writer.h.
- */
+ * Part of store/; calls database/, spool/, config/, metrics/, event/, base/. */
 #include "store/writer.h"
 
 #include "base/clock.h"
@@ -70,9 +67,7 @@ static bool is_aborted(const au_writer_t *writer) {
 }
 
 static void set_connected(au_writer_t *writer, bool connected) {
-  bool before = atomic_exchange(&writer->connected, connected);
-  if (before != connected)
-    au_metrics_add(AU_M_POOL_IDLE, connected ? 1 : -1);
+  atomic_store(&writer->connected, connected);
 }
 
 /* Waits without the database. While the lane is being drained only the abort
@@ -96,12 +91,6 @@ static bool may_try(au_writer_t *writer, au_permit_t *permit) {
   set_connected(writer, au_database_is_connected(writer->database));
   wait_or_abort(writer, retry_ns - now_ns);
   return false;
-}
-
-/* The day of an event is being dropped: it cannot be made until that is done.
- * The database works, and has spoken. */
-static bool is_being_dropped(const au_database_error_t *error) {
-  return strcmp(error->sqlstate, AU_SQLSTATE_IN_USE) == 0;
 }
 
 /* Logs trouble when it begins, and again when its cause is another one: an
@@ -135,9 +124,10 @@ static void back_off(au_writer_t *writer, au_permit_t permit, const char *what,
     return;
   }
   log_trouble(writer, what, error);
-  bool has_class = error->sqlstate[0] != '\0' && !error->is_connect;
-  au_metrics_count_failure(has_class ? error->sqlstate : NULL);
-  if (is_being_dropped(error))
+  au_metrics_count_failure(error->is_connect ? "" : error->sqlstate);
+  /* The day of an event is being dropped: its partition cannot be made until
+   * that is done. The database works, and has spoken. */
+  if (strcmp(error->sqlstate, AU_SQLSTATE_IN_USE) == 0)
     au_breaker_success(writer->breaker, permit);
   else
     au_breaker_failure(writer->breaker, permit, au_clock_monotonic_ns(),
@@ -180,8 +170,7 @@ static void unfence(au_writer_t *writer) {
             writer->claim.lane);
 }
 
-/* Connects, brings the schema up to date, claims the lane. "out_what": what
- * failed. */
+/* Connects, migrates, claims the lane. "out_what" is what failed. */
 static au_status_t reach_database(au_writer_t *writer, const char **out_what,
                                   au_database_error_t *error) {
   *out_what = "connect to the database";
@@ -285,12 +274,10 @@ static bool handle_failure(au_writer_t *writer, au_permit_t permit,
 static au_status_t store_batch(au_writer_t *writer,
                                au_database_error_t *error) {
   int64_t start_ns = au_clock_monotonic_ns();
-  au_metrics_add(AU_M_POOL_IDLE, -1);
-  au_metrics_add(AU_M_POOL_ACTIVE, 1);
+  au_metrics_use_connection(true);
   au_status_t status =
       au_batch_store(&writer->batch, writer->database, &writer->claim, error);
-  au_metrics_add(AU_M_POOL_ACTIVE, -1);
-  au_metrics_add(AU_M_POOL_IDLE, 1);
+  au_metrics_use_connection(false);
   au_metrics_count_query(AU_OPERATION_STORE, au_clock_elapsed_ms(start_ns),
                          writer->options->slow_query_s * 1000.0);
   return status;
