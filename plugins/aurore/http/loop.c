@@ -44,10 +44,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* For each connection: the header (some 7 KiB of short lines, or one line of
- * 15 KiB) and a piece of the body. libmicrohttpd clears all of it at each
- * request. */
-#define CONNECTION_MEMORY ((size_t)16 << 10)
 /* How long the loop waits at most while requests wait: libmicrohttpd may have
  * work that it does not show, such as the next part of a large answer. */
 #define WAITING_MS 1
@@ -230,7 +226,9 @@ static struct MHD_Daemon *start_daemon(au_loop_t *loop, int fd,
       flags, 0, NULL, NULL, au_http_handle, loop, MHD_OPTION_EXTERNAL_LOGGER,
       au_http_log, listener, MHD_OPTION_LISTEN_SOCKET, fd,
       MHD_OPTION_CONNECTION_LIMIT, connections, MHD_OPTION_CONNECTION_TIMEOUT,
-      timeout_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY,
+      timeout_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, AU_CONNECTION_MEMORY,
+      MHD_OPTION_STRICT_FOR_CLIENT, listener->http->is_library_lenient ? 0 : 1,
+      MHD_OPTION_URI_LOG_CALLBACK, au_http_target, loop,
       MHD_OPTION_NOTIFY_COMPLETED, au_http_completed, loop,
       MHD_OPTION_UNESCAPE_CALLBACK, au_http_unescape, NULL,
       MHD_OPTION_NOTIFY_CONNECTION, au_http_connection, loop, MHD_OPTION_ARRAY,

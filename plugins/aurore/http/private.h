@@ -3,13 +3,14 @@
  *
  * private - what the files of http/ share: server.c (start, stop, listeners),
  * loop.c (the request threads), request.c (from header to route), body.c,
- * wait.c (requests that wait), match.c (finding a route), answer.c.
+ * wait.c (requests that wait), match.c (finding a route), answer.c, direct.c.
  */
 #ifndef AURORE_HTTP_PRIVATE_H
 #define AURORE_HTTP_PRIVATE_H
 
 #include "base/bytes.h"
 #include "http/answer.h"
+#include "http/framing.h"
 #include "http/rate_limit.h"
 #include "http/request.h"
 #include "http/server.h"
@@ -33,7 +34,8 @@ typedef struct au_connection {
   struct au_connection *next;
   struct au_connection *previous;
   int fd;
-  int64_t header_due_ns; /* monotonic; 0: no header is waited for */
+  int64_t header_due_ns;      /* monotonic; 0: no header is waited for */
+  au_framing_target_t target; /* of the request line that came last */
 } au_connection_t;
 
 /* A request thread and the libmicrohttpd daemon that it runs. */
@@ -76,6 +78,7 @@ struct au_http {
   int64_t request_timeout_ns;
   int64_t started_ns;
   uint64_t body_bytes_max; /* of "body_bytes" */
+  bool is_library_lenient; /* http/framing.h */
   char *certificate;       /* PEM; NULL: plain HTTP */
   char *key;
   char *client_ca;
@@ -116,7 +119,7 @@ struct au_request {
 
   /* The answer. */
   bool is_answered;
-  bool is_body_refused; /* answered before its body was read */
+  bool is_body_refused; /* answered while the client may still send */
   /* The answer waits in "held" for the last call: libmicrohttpd closes a
    * connection that is answered at the first one. */
   bool is_held;
@@ -162,6 +165,12 @@ bool au_body_is_late(const au_request_t *request);
 /* http/answer.c: sends the answer that was held. */
 enum MHD_Result au_answer_send_held(au_request_t *request);
 
+/* http/direct.c: refuses a request for whose answer libmicrohttpd may have no
+ * memory: writes it to the connection, and MHD_NO, which is returned, closes
+ * that. */
+enum MHD_Result au_direct_refusal(au_request_t *request, au_error_code_t code,
+                                  const char *message, bool has_body);
+
 /* http/wait.c: libmicrohttpd asks again for a request that waits in its loop.
  */
 enum MHD_Result au_request_check(au_request_t *request);
@@ -202,6 +211,8 @@ enum MHD_Result au_http_handle(void *cls, struct MHD_Connection *connection,
                                const char *url, const char *method,
                                const char *version, const char *upload_data,
                                size_t *upload_data_size, void **con_cls);
+void *au_http_target(void *cls, const char *target,
+                     struct MHD_Connection *connection);
 void au_http_completed(void *cls, struct MHD_Connection *connection,
                        void **con_cls, enum MHD_RequestTerminationCode code);
 /* As libmicrohttpd's own, but "%00", which would end the text there and make

@@ -107,8 +107,7 @@ void au_request_parameters(au_request_t *request, au_parameter_t *known,
 /* --- from the header to the end ---------------------------------------- */
 
 /* The client's own when it is 1 to 128 visible ASCII characters. */
-static void choose_correlation_id(au_request_t *request) {
-  const char *given = au_request_header(request, "X-Correlation-Id");
+static void choose_correlation_id(au_request_t *request, const char *given) {
   size_t size = given != NULL ? strlen(given) : 0;
   bool good = size >= 1 && size <= AU_CORRELATION_ID_MAX;
   for (size_t i = 0; good && i < size; i++)
@@ -121,19 +120,12 @@ static void choose_correlation_id(au_request_t *request) {
   au_uuid_format(&id, request->correlation_id);
 }
 
-static uint64_t read_content_length(const au_request_t *request) {
-  const char *text = au_request_header(request, MHD_HTTP_HEADER_CONTENT_LENGTH);
-  if (text == NULL)
-    return AU_LENGTH_UNKNOWN;
-  uint64_t length = strtoull(text, NULL, 10);
-  return length != AU_LENGTH_UNKNOWN ? length : AU_LENGTH_UNKNOWN - 1;
-}
-
 /* With the state of its route. */
 static au_request_t *request_new(au_loop_t *loop,
                                  struct MHD_Connection *connection,
                                  const au_route_method_t *method,
-                                 const char *parameter) {
+                                 const char *parameter,
+                                 const au_framing_t *framing) {
   size_t state_size = method != NULL ? method->handler->state_size : 0;
   au_request_t *request = calloc(1, sizeof(*request) + state_size);
   if (request == NULL)
@@ -145,12 +137,9 @@ static au_request_t *request_new(au_loop_t *loop,
   request->method = method;
   request->start_ns = au_clock_monotonic_ns();
   memcpy(request->parameter, parameter, strlen(parameter) + 1);
-  request->is_chunked =
-      au_request_header(request, MHD_HTTP_HEADER_TRANSFER_ENCODING) != NULL;
-  /* Chunks say where the body ends, whatever a length beside them says. */
-  request->content_length =
-      request->is_chunked ? AU_LENGTH_UNKNOWN : read_content_length(request);
-  choose_correlation_id(request);
+  request->is_chunked = framing->is_chunked;
+  request->content_length = framing->content_length;
+  choose_correlation_id(request, framing->correlation_id);
   return request;
 }
 
@@ -197,15 +186,18 @@ static bool authorize(au_request_t *request) {
   return false;
 }
 
+static bool has_body(const au_request_t *request) {
+  return request->is_chunked || (request->content_length != AU_LENGTH_UNKNOWN &&
+                                 request->content_length > 0);
+}
+
 /* Whether to drop the body when the request is refused, so that the connection
  * can go on; the rest of a larger one is not waited for. */
-static bool has_small_body(const au_request_t *request) {
-  if (request->is_chunked)
-    return false;
-  if (request->content_length == AU_LENGTH_UNKNOWN)
-    return true;
-  return request->content_length <= DROP_MAX &&
-         au_request_header(request, MHD_HTTP_HEADER_EXPECT) == NULL;
+static bool has_small_body(const au_request_t *request,
+                           const au_framing_t *framing) {
+  return !has_body(request) ||
+         (!request->is_chunked && request->content_length <= DROP_MAX &&
+          !framing->has_expectation);
 }
 
 /* What the loop knows of the connection; NULL: nothing. */
@@ -215,51 +207,105 @@ static au_connection_t *connection_of(struct MHD_Connection *connection) {
   return info != NULL ? info->socket_context : NULL;
 }
 
-/* What the header alone decides. */
-static enum MHD_Result begin_request(au_loop_t *loop,
-                                     struct MHD_Connection *connection,
-                                     const char *url, const char *method,
-                                     void **con_cls) {
-  const au_http_config_t *config = &loop->listener->http->config;
-  char parameter[AU_PARAMETER_MAX + 1];
-  const au_route_t *route =
-      au_route_find(config->routes, config->routes_count, url, parameter);
-  au_method_t kind = au_route_method_of(method);
-  bool is_allowed = route != NULL && kind != AU_METHOD_OTHER &&
-                    route->method[kind].handler != NULL;
-  au_request_t *request = request_new(
-      loop, connection, is_allowed ? &route->method[kind] : NULL, parameter);
-  *con_cls = request;
-  if (request == NULL)
-    return MHD_NO;
-  au_loop_header_came(connection_of(connection));
-  request->is_held = has_small_body(request);
+void *au_http_target(void *cls, const char *target,
+                     struct MHD_Connection *connection) {
+  (void)cls;
+  au_connection_t *known = connection_of(connection);
+  if (known != NULL)
+    au_framing_read_target(target, &known->target);
+  return NULL; /* there is no request yet */
+}
+
+/* Nothing that follows is read, so that none of it is run as a request. */
+static enum MHD_Result refuse_framing(au_request_t *request,
+                                      const au_framing_fault_t *fault,
+                                      const char *method) {
+  static const char *const headers[] = {MHD_HTTP_HEADER_CONNECTION, "close",
+                                        NULL};
+  request->is_body_refused = true;
+  if (fault->fills_memory)
+    return au_direct_refusal(request, fault->code, fault->message,
+                             strcmp(method, MHD_HTTP_METHOD_HEAD) != 0);
+  return au_answer_refusal(request, fault->code, fault->message, headers);
+}
+
+/* What the header alone decides; "route" is NULL when there is none. */
+static enum MHD_Result judge_header(au_request_t *request,
+                                    const au_route_t *route,
+                                    const au_framing_t *framing,
+                                    const char *method) {
+  request->is_held = has_small_body(request, framing);
   bool goes_on = false;
   if (route == NULL)
-    answer_not_found(request, url, method);
-  else if (!is_allowed)
+    answer_not_found(request, framing->path, method);
+  else if (request->method == NULL)
     answer_not_allowed(request, route);
   else
     goes_on = authorize(request) && (request->method->handler->begin == NULL ||
                                      request->method->handler->begin(request));
   request->is_held = false;
-  request->is_body_refused = request->is_answered && request->held == NULL;
+  request->is_body_refused =
+      request->is_answered && request->held == NULL && has_body(request);
   /* If neither, there was no memory for the answer. */
   return goes_on || request->is_answered ? MHD_YES : MHD_NO;
+}
+
+static enum MHD_Result
+begin_request(au_loop_t *loop, const au_framing_head_t *head, void **con_cls) {
+  const au_http_config_t *config = &loop->listener->http->config;
+  au_connection_t *known = connection_of(head->connection);
+  if (known == NULL) /* there was no memory for it */
+    return MHD_NO;
+  char parameter[AU_PARAMETER_MAX + 1] = "";
+  au_framing_t framing;
+  const au_framing_fault_t *fault =
+      au_framing_read(head, &known->target, &framing);
+  const au_route_t *route =
+      fault == NULL ? au_route_find(config->routes, config->routes_count,
+                                    framing.path, parameter)
+                    : NULL;
+  au_method_t kind = au_route_method_of(head->method);
+  bool is_allowed = route != NULL && kind != AU_METHOD_OTHER &&
+                    route->method[kind].handler != NULL;
+  au_request_t *request = request_new(loop, head->connection,
+                                      is_allowed ? &route->method[kind] : NULL,
+                                      parameter, &framing);
+  *con_cls = request;
+  if (request == NULL)
+    return MHD_NO;
+  au_loop_header_came(known);
+  return fault != NULL ? refuse_framing(request, fault, head->method)
+                       : judge_header(request, route, &framing, head->method);
+}
+
+/* The last call before the answer. */
+static enum MHD_Result finish_request(au_request_t *request,
+                                      const au_framing_head_t *head) {
+  const au_framing_fault_t *fault =
+      request->is_chunked ? au_framing_read_trailer(head->connection) : NULL;
+  if (fault != NULL)
+    return refuse_framing(request, fault, head->method);
+  au_body_finish(request);
+  return request->method->handler->run(request);
 }
 
 enum MHD_Result au_http_handle(void *cls, struct MHD_Connection *connection,
                                const char *url, const char *method,
                                const char *version, const char *upload_data,
                                size_t *upload_data_size, void **con_cls) {
-  (void)version;
   au_loop_t *loop = cls;
   au_request_t *request = *con_cls;
   if (request != NULL && request->is_waiting)
     return au_request_check(request);
   loop->has_worked = true;
+  const au_framing_head_t head = {.connection = connection,
+                                  .method = method,
+                                  .url = url,
+                                  .version = version,
+                                  .is_library_lenient =
+                                      loop->listener->http->is_library_lenient};
   if (request == NULL)
-    return begin_request(loop, connection, url, method, con_cls);
+    return begin_request(loop, &head, con_cls);
   size_t size = *upload_data_size;
   *upload_data_size = 0;
   if (request->is_answered) {
@@ -272,8 +318,7 @@ enum MHD_Result au_http_handle(void *cls, struct MHD_Connection *connection,
     return au_body_take(request, upload_data, size) ? MHD_YES : MHD_NO;
   if (atomic_load(&request->pending) == AU_PENDING_COMPLETED)
     return request->resume(request, request->outcome);
-  au_body_finish(request);
-  return request->method->handler->run(request);
+  return finish_request(request, &head);
 }
 
 void au_http_completed(void *cls, struct MHD_Connection *connection,
@@ -295,9 +340,7 @@ void au_http_completed(void *cls, struct MHD_Connection *connection,
     au_metrics_count_request(label, request->status);
   }
   /* The client may still be sending what nobody will read. */
-  if (request->is_body_refused &&
-      (request->is_chunked || (request->content_length != AU_LENGTH_UNKNOWN &&
-                               request->content_length > 0)))
+  if (request->is_body_refused)
     au_loop_linger(loop, au_request_socket(request));
   au_loop_header_due(loop, connection_of(connection));
   /* If the client went away while the request was suspended, nobody has checked

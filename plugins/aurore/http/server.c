@@ -192,6 +192,7 @@ au_status_t au_http_start(const au_http_config_t *config, au_http_t **out_http,
   const au_options_t *options = config->options;
   http->config = *config;
   http->options = options;
+  http->is_library_lenient = au_framing_is_library_lenient();
   http->started_ns = au_clock_monotonic_ns();
   http->body_bytes_max = 4 * (uint64_t)options->limits.max_body_bytes;
   if (http->body_bytes_max < BODY_BYTES_MAX)

@@ -228,7 +228,7 @@ END_TEST
 START_TEST(a_long_header_is_read) {
   static char headers[16000];
   size_t size = (size_t)snprintf(headers, sizeof(headers), "%s", JSON_TYPE);
-  for (int i = 0; size < 6144; i++)
+  for (int i = 0; i < 96; i++)
     size += (size_t)snprintf(headers + size, sizeof(headers) - size,
                              "X-Line-%04d: %040d\r\n", i, i);
   expect_part(ask(&server, "POST", "/events", headers, EVENT), 202, "event_id");
