@@ -203,9 +203,9 @@ def test_the_metrics(shown):
 @pytest.mark.parametrize(
     "method, path, allowed",
     [
-        ("POST", "/dlq", "GET, HEAD"),
-        ("DELETE", "/dlq/statistics", "GET, HEAD"),
-        ("PATCH", f"/dlq/{NOBODY}", "GET, HEAD, DELETE"),
+        ("POST", "/dlq", "GET, HEAD, OPTIONS"),
+        ("DELETE", "/dlq/statistics", "GET, HEAD, OPTIONS"),
+        ("PATCH", f"/dlq/{NOBODY}", "GET, HEAD, DELETE, OPTIONS"),
         ("GET", f"/dlq/{NOBODY}/reprocess", "PATCH"),
     ],
 )

@@ -11,6 +11,9 @@
 
 #include <stdbool.h>
 
+/* Of an origin, with the NUL. */
+#define AU_ORIGIN_SIZE 300
+
 /* A decimal number, "10" or "0.25", with a sign at most before it. At most
  * fifteen significant digits, so that the result is what the compiler would
  * make of the same text. */
@@ -30,5 +33,11 @@ bool au_option_is_time_of_day(const char *text);
  * "unix:/path" with an absolute path that fits into a socket address. Ports
  * are 1 to 65535. */
 bool au_option_is_listen(const char *text);
+
+/* "*", or "scheme://host" or "scheme://host:port" without anything after it;
+ * the host is a name in ASCII or an address. Written to "out_origin" as a
+ * browser writes it: in lower case, without the port that http and https have
+ * anyway. */
+bool au_option_origin(const char *text, char out_origin[AU_ORIGIN_SIZE]);
 
 #endif

@@ -3,6 +3,7 @@
  *
  * answer - see http/answer.h.
  */
+#include "http/cors.h"
 #include "http/private.h"
 
 static void add_header(struct MHD_Response *response, const char *name,
@@ -29,6 +30,7 @@ enum MHD_Result au_answer(au_request_t *request, unsigned status,
   add_header(response, "X-Correlation-Id", request->correlation_id);
   add_header(response, "X-Content-Type-Options", "nosniff");
   add_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+  au_cors_add(request, response);
   for (size_t i = 0; headers != NULL && headers[i] != NULL; i += 2)
     add_header(response, headers[i], headers[i + 1]);
   request->is_answered = true;

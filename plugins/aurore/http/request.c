@@ -6,6 +6,7 @@
  * and the body is not read. Then the body comes in pieces, and a last call asks
  * for the answer. The body is body.c's, waiting wait.c's.
  */
+#include "http/cors.h"
 #include "http/private.h"
 
 #include "base/clock.h"
@@ -143,6 +144,7 @@ static au_request_t *request_new(au_loop_t *loop,
   atomic_fetch_add(&request->http->requests, 1);
   request->connection = connection;
   request->method = method;
+  request->takes_credentials = method != NULL && method->takes_credentials;
   request->start_ns = au_clock_monotonic_ns();
   memcpy(request->parameter, parameter, strlen(parameter) + 1);
   request->is_chunked =
@@ -235,7 +237,10 @@ static enum MHD_Result begin_request(au_loop_t *loop,
   au_loop_header_came(connection_of(connection));
   request->is_held = has_small_body(request);
   bool goes_on = false;
-  if (route == NULL)
+  bool is_options = strcmp(method, MHD_HTTP_METHOD_OPTIONS) == 0;
+  if (is_options && (route != NULL || strcmp(url, "*") == 0))
+    (void)au_cors_answer_options(request, route);
+  else if (route == NULL)
     answer_not_found(request, url, method);
   else if (!is_allowed)
     answer_not_allowed(request, route);

@@ -74,6 +74,8 @@ typedef struct au_route_method {
   const au_handler_t *handler; /* NULL: the method is not allowed */
   au_scope_t scope;
   au_route_label_t label; /* of its metrics */
+  /* A page of a listed origin may use it with its visitor's credentials. */
+  bool takes_credentials;
 } au_route_method_t;
 
 /* "/dlq/:id/reprocess": ":id" stands for one segment, which is not empty. */
