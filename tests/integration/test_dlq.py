@@ -206,7 +206,7 @@ def test_the_metrics(shown):
         ("POST", "/dlq", "GET, HEAD, OPTIONS"),
         ("DELETE", "/dlq/statistics", "GET, HEAD, OPTIONS"),
         ("PATCH", f"/dlq/{NOBODY}", "GET, HEAD, DELETE, OPTIONS"),
-        ("GET", f"/dlq/{NOBODY}/reprocess", "PATCH"),
+        ("GET", f"/dlq/{NOBODY}/reprocess", "PATCH, OPTIONS"),
     ],
 )
 def test_another_method(shown, method, path, allowed):
