@@ -42,7 +42,6 @@ void au_cors_add(const au_request_t *request, struct MHD_Response *response) {
   const au_options_t *options = request->http->options;
   if (options->allow_origins == 0)
     return;
-  add(response, MHD_HTTP_HEADER_VARY, MHD_HTTP_HEADER_ORIGIN);
   bool is_listed = au_cors_is_listed(request);
   if (!is_listed && !is_allowed(options, "*"))
     return;

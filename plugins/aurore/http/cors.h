@@ -18,7 +18,8 @@
  * all are allowed ("*") does not count. */
 bool au_cors_is_listed(const au_request_t *request);
 
-/* Adds to an answer what its page may do with it. */
+/* Adds to an answer what its page may do with it, but for Vary: an answer
+ * depends on the origin whenever there is an AllowOrigin. */
 void au_cors_add(const au_request_t *request, struct MHD_Response *response);
 
 /* Answers OPTIONS with 204, Allow and, when it is a preflight from an origin

@@ -3,7 +3,8 @@
  *
  * private - what the files of http/ share: server.c (start, stop, listeners),
  * loop.c (the request threads), request.c (from header to route), body.c,
- * wait.c (requests that wait), match.c (finding a route), cors.c, answer.c.
+ * wait.c (requests that wait), match.c (finding a route), cors.c, coding.c,
+ * answer.c.
  */
 #ifndef AURORE_HTTP_PRIVATE_H
 #define AURORE_HTTP_PRIVATE_H
@@ -114,6 +115,8 @@ struct au_request {
   char correlation_id[AU_CORRELATION_ID_MAX + 1];
   char parameter[AU_PARAMETER_MAX + 1];
   bool takes_credentials; /* what it is, or asks leave for (http/cors.h) */
+  bool is_get;            /* or HEAD */
+  bool takes_gzip;
 
   /* The answer. */
   bool is_answered;
@@ -122,6 +125,7 @@ struct au_request {
    * connection that is answered at the first one. */
   bool is_held;
   struct MHD_Response *held;
+  const uint8_t *packed; /* the body that is in gzip; NULL: none */
   unsigned status;
 
   /* The body. */

@@ -6,6 +6,7 @@
  * and the body is not read. Then the body comes in pieces, and a last call asks
  * for the answer. The body is body.c's, waiting wait.c's.
  */
+#include "http/coding.h"
 #include "http/cors.h"
 #include "http/private.h"
 
@@ -18,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 
 #define PATH_SHOWN_MAX 200
@@ -130,6 +132,22 @@ static uint64_t read_content_length(const au_request_t *request) {
   return length != AU_LENGTH_UNKNOWN ? length : AU_LENGTH_UNKNOWN - 1;
 }
 
+static enum MHD_Result read_coding(void *cls, enum MHD_ValueKind kind,
+                                   const char *name, const char *value) {
+  (void)kind;
+  if (value != NULL && strcasecmp(name, MHD_HTTP_HEADER_ACCEPT_ENCODING) == 0)
+    au_coding_read(cls, value);
+  return MHD_YES;
+}
+
+/* There may be several of these headers. */
+static bool takes_gzip(const au_request_t *request) {
+  au_coding_t coding = AU_CODING_INIT;
+  (void)MHD_get_connection_values(request->connection, MHD_HEADER_KIND,
+                                  read_coding, &coding);
+  return au_coding_is_gzip(&coding);
+}
+
 /* With the state of its route. */
 static au_request_t *request_new(au_loop_t *loop,
                                  struct MHD_Connection *connection,
@@ -235,6 +253,8 @@ static enum MHD_Result begin_request(au_loop_t *loop,
   if (request == NULL)
     return MHD_NO;
   au_loop_header_came(connection_of(connection));
+  request->is_get = kind == AU_METHOD_GET;
+  request->takes_gzip = request->is_get && takes_gzip(request);
   request->is_held = has_small_body(request);
   bool goes_on = false;
   bool is_options = strcmp(method, MHD_HTTP_METHOD_OPTIONS) == 0;
