@@ -371,4 +371,5 @@ const au_handler_t au_route_events_post = {.begin = begin,
                                            .body = take_body,
                                            .run = run,
                                            .done = done,
-                                           .state_size = sizeof(post_t)};
+                                           .state_size = sizeof(post_t),
+                                           .takes_credentials = true};

@@ -10,7 +10,7 @@ const au_route_t au_routes[] = {
      {[AU_METHOD_GET] = {&au_route_events_get, AU_SCOPE_READ,
                          AU_ROUTE_EVENTS_GET},
       [AU_METHOD_POST] = {&au_route_events_post, AU_SCOPE_INGEST,
-                          AU_ROUTE_EVENTS_POST, .takes_credentials = true}}},
+                          AU_ROUTE_EVENTS_POST}}},
     {"/live",
      {[AU_METHOD_GET] = {&au_route_live, AU_SCOPE_NONE, AU_ROUTE_HEALTH}}},
     {"/ready",

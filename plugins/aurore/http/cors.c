@@ -100,8 +100,10 @@ enum MHD_Result au_cors_answer_options(au_request_t *request,
   if (asked != NULL &&
       (au_cors_is_listed(request) || is_allowed(request->http->options, "*"))) {
     au_method_t method = au_route_method_of(asked);
-    request->takes_credentials = route != NULL && method != AU_METHOD_OTHER &&
-                                 route->method[method].takes_credentials;
+    const au_handler_t *handler = route != NULL && method != AU_METHOD_OTHER
+                                      ? route->method[method].handler
+                                      : NULL;
+    request->takes_credentials = handler != NULL && handler->takes_credentials;
     headers[count++] = MHD_HTTP_HEADER_ACCESS_CONTROL_ALLOW_METHODS;
     headers[count++] = allow;
     headers[count++] = MHD_HTTP_HEADER_ACCESS_CONTROL_MAX_AGE;

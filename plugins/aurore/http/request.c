@@ -162,7 +162,8 @@ static au_request_t *request_new(au_loop_t *loop,
   atomic_fetch_add(&request->http->requests, 1);
   request->connection = connection;
   request->method = method;
-  request->takes_credentials = method != NULL && method->takes_credentials;
+  request->takes_credentials =
+      method != NULL && method->handler->takes_credentials;
   request->start_ns = au_clock_monotonic_ns();
   memcpy(request->parameter, parameter, strlen(parameter) + 1);
   request->is_chunked =

@@ -68,14 +68,15 @@ typedef struct au_handler {
   void (*done)(au_request_t *request);
 
   size_t state_size; /* of au_request_state(); it is zero at first */
+
+  /* A page of a listed origin may use it with its visitor's credentials. */
+  bool takes_credentials;
 } au_handler_t;
 
 typedef struct au_route_method {
   const au_handler_t *handler; /* NULL: the method is not allowed */
   au_scope_t scope;
   au_route_label_t label; /* of its metrics */
-  /* A page of a listed origin may use it with its visitor's credentials. */
-  bool takes_credentials;
 } au_route_method_t;
 
 /* "/dlq/:id/reprocess": ":id" stands for one segment, which is not empty. */
