@@ -202,10 +202,10 @@ bool au_option_origin(const char *text, char out_origin[AU_ORIGIN_SIZE]) {
   size_t length = strlen(text);
   if (length >= AU_ORIGIN_SIZE)
     return false;
-  for (size_t i = 0; i <= length; i++)
-    out_origin[i] = text[i] >= 'A' && text[i] <= 'Z'
-                        ? (char)(text[i] - 'A' + 'a')
-                        : text[i];
+  memcpy(out_origin, text, length + 1);
+  for (char *c = out_origin; *c != '\0'; c++)
+    if (*c >= 'A' && *c <= 'Z')
+      *c |= 0x20;
   if (strcmp(out_origin, "*") == 0)
     return true;
   if (!is_origin(out_origin))

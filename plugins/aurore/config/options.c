@@ -255,6 +255,11 @@ static au_status_t add_text(list_t list, const char *text) {
   return status;
 }
 
+static void free_list(list_t list) {
+  while (*list.count > 0)
+    free(list.text[--*list.count]);
+}
+
 static au_status_t add_listen(au_options_t *options, const char *address) {
   return au_option_is_listen(address)
              ? add_text(list_of(options, AU_OPTION_LISTEN), address)
@@ -342,11 +347,8 @@ au_status_t au_options_init(au_options_t *options) {
 void au_options_fini(au_options_t *options) {
   for (size_t i = 0; i < au_option_count; i++) {
     const au_option_t *option = &au_option_table[i];
-    if (is_list(option)) {
-      list_t list = list_of(options, option->kind);
-      for (size_t j = 0; j < *list.count; j++)
-        free(list.text[j]);
-    }
+    if (is_list(option))
+      free_list(list_of(options, option->kind));
     if (option->kind == AU_OPTION_TEXT || option->kind == AU_OPTION_FILE ||
         option->kind == AU_OPTION_TIME_OF_DAY) {
       char **member = member_of(options, option);
