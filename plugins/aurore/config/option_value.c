@@ -197,3 +197,72 @@ void au_option_redact(const char *conninfo, char *out_text, size_t size) {
     conninfo = end;
   }
 }
+/* --- origins ---------------------------------------------------------------
+ */
+
+#define LETTERS "abcdefghijklmnopqrstuvwxyz"
+#define DIGITS "0123456789"
+
+static bool is_made_of(const char *text, const char *characters) {
+  return *text != '\0' && text[strspn(text, characters)] == '\0';
+}
+
+/* A host in lower case; it may be changed. */
+static bool is_origin_host(char *host) {
+  size_t length = strlen(host);
+  struct in6_addr parsed;
+  if (host[0] != '[')
+    return is_made_of(host, LETTERS DIGITS "-._");
+  if (host[length - 1] != ']')
+    return false;
+  host[length - 1] = '\0';
+  return inet_pton(AF_INET6, host + 1, &parsed) == 1;
+}
+
+static bool is_origin(const char *origin) {
+  char text[AU_ORIGIN_SIZE];
+  memcpy(text, origin, strlen(origin) + 1);
+  char *host = strstr(text, "://");
+  if (host == NULL)
+    return false;
+  *host = '\0';
+  host += strlen("://");
+  char *port = strrchr(host, ':');
+  if (port != NULL && strchr(port, ']') == NULL) {
+    *port++ = '\0';
+    if (!is_port(port) || *port == '0')
+      return false;
+  }
+  return text[0] >= 'a' && text[0] <= 'z' &&
+         is_made_of(text, LETTERS DIGITS "+-.") && is_origin_host(host);
+}
+
+/* A browser leaves it out. */
+static void drop_default_port(char *origin) {
+  static const char *const defaults[][2] = {{"http://", ":80"},
+                                            {"https://", ":443"}};
+  size_t length = strlen(origin);
+  for (size_t i = 0; i < sizeof(defaults) / sizeof(defaults[0]); i++) {
+    size_t port = strlen(defaults[i][1]);
+    if (length > port &&
+        strncmp(origin, defaults[i][0], strlen(defaults[i][0])) == 0 &&
+        strcmp(origin + length - port, defaults[i][1]) == 0)
+      origin[length - port] = '\0';
+  }
+}
+
+bool au_option_origin(const char *text, char out_origin[AU_ORIGIN_SIZE]) {
+  size_t length = strlen(text);
+  if (length >= AU_ORIGIN_SIZE)
+    return false;
+  memcpy(out_origin, text, length + 1);
+  for (char *c = out_origin; *c != '\0'; c++)
+    if (*c >= 'A' && *c <= 'Z')
+      *c |= 0x20;
+  if (strcmp(out_origin, "*") == 0)
+    return true;
+  if (!is_origin(out_origin))
+    return false;
+  drop_default_port(out_origin);
+  return true;
+}

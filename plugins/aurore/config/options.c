@@ -212,24 +212,63 @@ static au_status_t set_text(char **member, const char *text) {
   return AU_OK;
 }
 
-static au_status_t add_listen(au_options_t *options, const char *address) {
-  for (size_t i = 0; i < options->listen_count; i++)
-    if (strcmp(options->listen[i], address) == 0)
+/* What may be given several times. */
+typedef struct list {
+  char **text;
+  size_t *count;
+  size_t max;
+} list_t;
+
+static list_t list_of(au_options_t *options, au_option_kind_t kind) {
+  return kind == AU_OPTION_LISTEN
+             ? (list_t){options->listen, &options->listen_count, AU_LISTEN_MAX}
+             : (list_t){options->allow_origin, &options->allow_origins,
+                        AU_ORIGINS_MAX};
+}
+
+static bool is_list(const au_option_t *option) {
+  return option->kind == AU_OPTION_LISTEN || option->kind == AU_OPTION_ORIGIN;
+}
+
+static au_status_t add_text(list_t list, const char *text) {
+  for (size_t i = 0; i < *list.count; i++)
+    if (strcmp(list.text[i], text) == 0)
       return AU_OK;
-  if (options->listen_count == AU_LISTEN_MAX)
+  if (*list.count == list.max)
     return AU_FULL;
-  au_status_t status =
-      set_text(&options->listen[options->listen_count], address);
+  au_status_t status = set_text(&list.text[*list.count], text);
   if (status == AU_OK)
-    options->listen_count++;
+    ++*list.count;
   return status;
+}
+
+static void free_list(list_t list) {
+  while (*list.count > 0)
+    free(list.text[--*list.count]);
+}
+
+static au_status_t add_listen(au_options_t *options, const char *address) {
+  return au_option_is_listen(address)
+             ? add_text(list_of(options, AU_OPTION_LISTEN), address)
+             : AU_INVALID;
+}
+
+static au_status_t add_origin(au_options_t *options, const char *text) {
+  char origin[AU_ORIGIN_SIZE];
+  if (*text == '\0')
+    return AU_OK; /* none */
+  return au_option_origin(text, origin)
+             ? add_text(list_of(options, AU_OPTION_ORIGIN), origin)
+             : AU_INVALID;
 }
 
 /* What can only be given as a text. */
 static au_status_t set_string(au_options_t *options, const au_option_t *option,
                               const char *text) {
   if (option->kind == AU_OPTION_LISTEN)
-    return au_option_is_listen(text) ? add_listen(options, text) : AU_INVALID;
+    return add_listen(options, text);
+  if (option->kind == AU_OPTION_ORIGIN)
+    return add_origin(options, text);
   if (option->kind == AU_OPTION_DURABILITY)
     return set_durability(options, text) ? AU_OK : AU_INVALID;
   if (strlen(text) > TEXT_MAX || (option->kind == AU_OPTION_TIME_OF_DAY &&
@@ -302,10 +341,10 @@ au_status_t au_options_set(au_options_t *options, au_side_t side,
     return out_of_memory(error, error_size);
   if (status == AU_FULL) {
     (void)snprintf(error, error_size,
-                   "option \"%s\" of the plugin %s may be given at most %d "
+                   "option \"%s\" of the plugin %s may be given at most %zu "
                    "times; \"%s\" is one too many",
-                   option->info.name, au_side_name(side), AU_LISTEN_MAX,
-                   value->string);
+                   option->info.name, au_side_name(side),
+                   list_of(options, option->kind).max, value->string);
     return AU_INVALID;
   }
   return status == AU_OK ? AU_OK : refuse(option, value, error, error_size);
@@ -333,14 +372,14 @@ au_status_t au_options_init(au_options_t *options) {
 void au_options_fini(au_options_t *options) {
   for (size_t i = 0; i < au_option_count; i++) {
     const au_option_t *option = &au_option_table[i];
+    if (is_list(option))
+      free_list(list_of(options, option->kind));
     if (option->kind == AU_OPTION_TEXT || option->kind == AU_OPTION_FILE ||
         option->kind == AU_OPTION_TIME_OF_DAY) {
       char **member = member_of(options, option);
       free(*member);
     }
   }
-  for (size_t i = 0; i < options->listen_count; i++)
-    free(options->listen[i]);
   memset(options, 0, sizeof(*options));
 }
 

@@ -24,6 +24,7 @@
 #pragma GCC visibility push(default)
 
 #define AU_LISTEN_MAX 16
+#define AU_ORIGINS_MAX 64
 #define AU_OPTIONS_MAX 128
 
 typedef struct au_options {
@@ -47,6 +48,9 @@ typedef struct au_options {
   char *tls_certificate;
   char *tls_key;
   char *tls_client_ca;
+  char *allow_origin[AU_ORIGINS_MAX]; /* "scheme://host[:port]" as a browser
+                                         writes it, or "*" */
+  size_t allow_origins;               /* 0: no CORS */
   char *history_file;
   double history_interval_s;
   uint64_t history_max_bytes;
@@ -99,11 +103,11 @@ void au_options_fini(au_options_t *options);
 /* Sets one option of one side; the name is matched without case, as collectd
  * does. AU_INVALID: "error" names the option, the value and what is allowed;
  * for an option that does not exist it names the nearest ones or all. A size
- * ("64KiB", "1MiB", "1GiB") may also be a number of bytes. A number
- * that is set again replaces the earlier one. A text (where to store, what to
- * read) with two different values is an error that names both, without
- * passwords: one of the two would go unnoticed. Listen adds, and the same
- * address twice counts once. */
+ * ("64KiB", "1MiB", "1GiB") may also be a number of bytes. A number that is set
+ * again replaces the earlier one. A text (where to store, what to read) with
+ * two different values is an error that names both, without passwords: one of
+ * the two would go unnoticed. Listen and AllowOrigin add, and the same one
+ * twice counts once. */
 AU_MUST_CHECK au_status_t au_options_set(au_options_t *options, au_side_t side,
                                          const char *name,
                                          const au_value_t *value, char *error,

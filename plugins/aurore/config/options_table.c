@@ -45,6 +45,7 @@
 #define TYPE_TIME_OF_DAY "a time of day"
 #define TYPE_DURABILITY "a word"
 #define TYPE_LISTEN "an address"
+#define TYPE_ORIGIN "an origin"
 
 #define RANGE_BOOLEAN "true or false"
 #define RANGE_TEXT "at most 4096 bytes"
@@ -54,6 +55,10 @@
 #define RANGE_LISTEN                                                           \
   "\"ADDRESS:PORT\", \"[ADDRESS]:PORT\" or \"unix:/PATH\", where ADDRESS is "  \
   "numeric, \"localhost\" or \"*\", and PORT 1 to 65535"
+#define RANGE_ORIGIN                                                           \
+  "\"*\", or \"SCHEME://HOST\" or \"SCHEME://HOST:PORT\" without a path; "     \
+  "\"\" "                                                                      \
+  "for none"
 
 const au_option_t au_option_table[] = {
     OTHER("Listen", BUFFER, LISTEN, listen, AU_LISTEN_DEFAULT,
@@ -176,6 +181,18 @@ const au_option_t au_option_table[] = {
     OTHER("TLSClientCA", BUFFER, FILE, tls_client_ca, "",
           "PEM file of certificate authorities. If it is set, a client must "
           "present a certificate that one of them has issued."),
+    OTHER(
+        "AllowOrigin", BUFFER, ORIGIN, allow_origin, "",
+        "Origin of web pages that may use the API from a browser (CORS), such "
+        "as \"https://app.example.com\"; \"*\" allows all. May be given up to "
+        "64 times. If it is absent or \"\", no page of another origin can "
+        "read an answer.",
+        .details =
+            "Pages of an origin that is listed by name may send events with "
+            "the credentials of their visitor, which navigator.sendBeacon "
+            "needs; no other request is allowed to have any, and none is "
+            "with \"*\". It is no access control: what is not a browser "
+            "does not ask, so use tokens as well."),
 
     OTHER("HistoryFile", BUFFER, TEXT, history_file, "",
           "File to which the snapshots of the buffer's metrics are appended, "

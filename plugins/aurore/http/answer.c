@@ -1,6 +1,13 @@
 /* SPDX-License-Identifier: MIT
  * Part of http/; calls config/, metrics/, base/. */
+#include "http/coding.h"
+#include "http/cors.h"
 #include "http/private.h"
+
+/* A larger body is packed by the thread that makes it, or not at all: this one
+ * takes the request thread about as long as parsing a request of the same size.
+ */
+#define PACKED_HERE_MAX ((size_t)1 << 20)
 
 static void add_header(struct MHD_Response *response, const char *name,
                        const char *value) {
@@ -9,10 +16,33 @@ static void add_header(struct MHD_Response *response, const char *name,
   (void)MHD_add_response_header(response, name, value);
 }
 
+void au_answer_pack(au_request_t *request, au_bytes_t *body) {
+  if (request->takes_gzip && body->size > AU_CODING_MIN && au_coding_pack(body))
+    request->packed = body->data;
+}
+
+static bool is_packed(const au_request_t *request, const au_bytes_t *body) {
+  return body->data != NULL && request->packed == body->data;
+}
+
+/* The headers on which the answer depends; NULL: none. */
+static const char *vary_of(const au_request_t *request,
+                           const au_bytes_t *body) {
+  bool is_shared = request->http->options->allow_origins > 0;
+  if (request->is_get &&
+      (is_packed(request, body) || body->size > AU_CODING_MIN))
+    return is_shared ? "Origin, Accept-Encoding" : "Accept-Encoding";
+  return is_shared ? "Origin" : NULL;
+}
+
 enum MHD_Result au_answer(au_request_t *request, unsigned status,
                           const char *content_type, au_bytes_t *body,
                           const char *const *headers) {
   struct MHD_Response *response = NULL;
+  const char *vary = vary_of(request, body);
+  if (!is_packed(request, body) && body->size <= PACKED_HERE_MAX)
+    au_answer_pack(request, body);
+  bool is_gzip = is_packed(request, body);
   if (!body->failed)
     response = MHD_create_response_from_buffer(body->size, body->data,
                                                MHD_RESPMEM_MUST_FREE);
@@ -26,6 +56,11 @@ enum MHD_Result au_answer(au_request_t *request, unsigned status,
   add_header(response, "X-Correlation-Id", request->correlation_id);
   add_header(response, "X-Content-Type-Options", "nosniff");
   add_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+  au_cors_add(request, response);
+  if (vary != NULL)
+    add_header(response, MHD_HTTP_HEADER_VARY, vary);
+  if (is_gzip)
+    add_header(response, MHD_HTTP_HEADER_CONTENT_ENCODING, "gzip");
   for (size_t i = 0; headers != NULL && headers[i] != NULL; i += 2)
     add_header(response, headers[i], headers[i + 1]);
   request->is_answered = true;

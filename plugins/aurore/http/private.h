@@ -3,7 +3,8 @@
  *
  * private - what the files of http/ share: server.c (start, stop, listeners),
  * loop.c (the request threads), request.c (from header to route), body.c,
- * wait.c (requests that wait), match.c (finding a route), answer.c, direct.c.
+ * wait.c (requests that wait), match.c (finding a route), cors.c, coding.c,
+ * answer.c, direct.c.
  */
 #ifndef AURORE_HTTP_PRIVATE_H
 #define AURORE_HTTP_PRIVATE_H
@@ -116,6 +117,9 @@ struct au_request {
   int64_t start_ns;
   char correlation_id[AU_CORRELATION_ID_MAX + 1];
   char parameter[AU_PARAMETER_MAX + 1];
+  bool takes_credentials; /* what it is, or asks leave for (http/cors.h) */
+  bool is_get;            /* or HEAD */
+  bool takes_gzip;
 
   /* The answer. */
   bool is_answered;
@@ -124,6 +128,7 @@ struct au_request {
    * connection that is answered at the first one. */
   bool is_held;
   struct MHD_Response *held;
+  const uint8_t *packed; /* the body that is in gzip; NULL: none */
   unsigned status;
 
   /* The body. */
@@ -149,7 +154,7 @@ const au_route_t *au_route_find(const au_route_t *entries, size_t count,
                                 const char *url,
                                 char out_parameter[AU_PARAMETER_MAX + 1]);
 au_method_t au_route_method_of(const char *method);
-/* The value of the header Allow. */
+/* The value of the header Allow; entry NULL: all methods that there are. */
 #define AU_ALLOW_SIZE 64
 void au_route_allow(const au_route_t *entry, char text[AU_ALLOW_SIZE]);
 

@@ -6,6 +6,8 @@
  * and the body is not read. Then the body comes in pieces, and a last call asks
  * for the answer. The body is body.c's, waiting wait.c's.
  */
+#include "http/coding.h"
+#include "http/cors.h"
 #include "http/private.h"
 
 #include "base/clock.h"
@@ -17,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 
 #define PATH_SHOWN_MAX 200
@@ -120,6 +123,22 @@ static void choose_correlation_id(au_request_t *request, const char *given) {
   au_uuid_format(&id, request->correlation_id);
 }
 
+static enum MHD_Result read_coding(void *cls, enum MHD_ValueKind kind,
+                                   const char *name, const char *value) {
+  (void)kind;
+  if (value != NULL && strcasecmp(name, MHD_HTTP_HEADER_ACCEPT_ENCODING) == 0)
+    au_coding_read(cls, value);
+  return MHD_YES;
+}
+
+/* There may be several of these headers. */
+static bool takes_gzip(const au_request_t *request) {
+  au_coding_t coding = AU_CODING_INIT;
+  (void)MHD_get_connection_values(request->connection, MHD_HEADER_KIND,
+                                  read_coding, &coding);
+  return au_coding_is_gzip(&coding);
+}
+
 /* With the state of its route. */
 static au_request_t *request_new(au_loop_t *loop,
                                  struct MHD_Connection *connection,
@@ -135,6 +154,8 @@ static au_request_t *request_new(au_loop_t *loop,
   atomic_fetch_add(&request->http->requests, 1);
   request->connection = connection;
   request->method = method;
+  request->takes_credentials =
+      method != NULL && method->handler->takes_credentials;
   request->start_ns = au_clock_monotonic_ns();
   memcpy(request->parameter, parameter, strlen(parameter) + 1);
   request->is_chunked = framing->is_chunked;
@@ -234,9 +255,14 @@ static enum MHD_Result judge_header(au_request_t *request,
                                     const au_route_t *route,
                                     const au_framing_t *framing,
                                     const char *method) {
+  request->is_get = au_route_method_of(method) == AU_METHOD_GET;
+  request->takes_gzip = request->is_get && takes_gzip(request);
   request->is_held = has_small_body(request, framing);
   bool goes_on = false;
-  if (route == NULL)
+  bool is_options = strcmp(method, MHD_HTTP_METHOD_OPTIONS) == 0;
+  if (is_options && (route != NULL || strcmp(framing->path, "*") == 0))
+    (void)au_cors_answer_options(request, route);
+  else if (route == NULL)
     answer_not_found(request, framing->path, method);
   else if (request->method == NULL)
     answer_not_allowed(request, route);

@@ -373,6 +373,29 @@ START_TEST(addresses_add_up) {
 }
 END_TEST
 
+START_TEST(origins_add_up) {
+  ck_assert_int_eq(set_string(BUFFER, "AllowOrigin", ""), AU_OK);
+  ck_assert_uint_eq(options.allow_origins, 0);
+  ck_assert_int_eq(set_string(BUFFER, "AllowOrigin", "https://A:443"), AU_OK);
+  ck_assert_int_eq(set_string(BUFFER, "AllowOrigin", "https://a"), AU_OK);
+  ck_assert_uint_eq(options.allow_origins, 1);
+  ck_assert_str_eq(options.allow_origin[0], "https://a");
+  ck_assert_int_eq(set_string(BUFFER, "AllowOrigin", "null"), AU_INVALID);
+  check_says("\"AllowOrigin\"");
+  check_says("\"*\", or \"SCHEME://HOST\" or \"SCHEME://HOST:PORT\"");
+  check_says("not \"null\"");
+  ck_assert_int_eq(set_number(BUFFER, "AllowOrigin", 5), AU_INVALID);
+  for (int i = 2; i <= AU_ORIGINS_MAX; i++) {
+    char text[32];
+    snprintf(text, sizeof(text), "https://a:%d", i);
+    ck_assert_int_eq(set_string(BUFFER, "AllowOrigin", text), AU_OK);
+  }
+  ck_assert_uint_eq(options.allow_origins, AU_ORIGINS_MAX);
+  ck_assert_int_eq(set_string(BUFFER, "AllowOrigin", "*"), AU_INVALID);
+  check_says("may be given at most 64 times");
+}
+END_TEST
+
 START_TEST(the_default_address_stands_alone) {
   ck_assert_int_eq(finish(BUFFER), AU_OK);
   ck_assert_int_eq(finish(BUFFER), AU_OK);
@@ -417,9 +440,9 @@ END_TEST
 
 START_TEST(the_table_is_the_contract) {
   static const char *const others[] = {
-      "Listen",         "SpoolDirectory", "Durability",   "TokenFile",
-      "TLSCertificate", "TLSKey",         "TLSClientCA",  "HistoryFile",
-      "ConnInfo",       "RetentionTime",  "Notifications"};
+      "Listen",         "SpoolDirectory", "Durability",    "TokenFile",
+      "TLSCertificate", "TLSKey",         "TLSClientCA",   "HistoryFile",
+      "AllowOrigin",    "ConnInfo",       "RetentionTime", "Notifications"};
   au_option_info_t info;
   size_t count = 0;
   for (; au_option_info(count, &info); count++) {
@@ -571,6 +594,7 @@ static void add_cases(Suite *suite) {
   tcase_add_test(others, times_of_day);
   tcase_add_test(others, a_wrong_address_is_refused);
   tcase_add_test(others, addresses_add_up);
+  tcase_add_test(others, origins_add_up);
   tcase_add_test(others, the_default_address_stands_alone);
   TCase *names = add_case(suite, "names", setup, teardown);
   tcase_add_test(names, names_are_matched_without_case);
