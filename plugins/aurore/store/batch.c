@@ -5,7 +5,9 @@
  */
 #include "store/batch.h"
 
+#include "base/array.h"
 #include "base/clock.h"
+#include "base/timestamp.h"
 #include "base/utf8.h"
 #include "event/row.h"
 #include "metrics/metrics.h"
@@ -32,12 +34,52 @@ static void set_limit(au_batch_t *batch, size_t limit) {
   batch->hi = batch->done + (limit < left ? limit : left);
 }
 
+/* Cut between two characters: the database takes valid UTF-8 only. */
+static void copy_reason(char *reason, size_t size, const char *message) {
+  size_t length = strnlen(message, size - 1);
+  memcpy(reason, message, length);
+  while (length > 0 && au_utf8_length(reason, length) < 0)
+    length--;
+  reason[length] = '\0';
+}
+
+/* false: out of memory. */
+static bool mark_dead(au_batch_t *batch, size_t row, const char *sqlstate,
+                      const char *reason) {
+  au_batch_dead_t *more = au_array_grow(batch->dead, &batch->dead_capacity,
+                                        batch->dead_count, sizeof(*more));
+  if (more == NULL)
+    return false;
+  batch->dead = more;
+  au_batch_dead_t *dead = &batch->dead[batch->dead_count++];
+  dead->row = row;
+  snprintf(dead->sqlstate, sizeof(dead->sqlstate), "%s", sqlstate);
+  copy_reason(dead->reason, sizeof(dead->reason), reason);
+  return true;
+}
+
+/* A file can hold rows that no release has written, each with a checksum that
+ * is right: they are set aside without asking the database, which might take
+ * one for two. */
+static au_status_t mark_unsound(au_batch_t *batch) {
+  for (size_t i = 0; i < batch->slab.count; i++) {
+    const au_row_t row = au_slab_row(&batch->slab, i);
+    if (!au_row_is_sound(&row) &&
+        !mark_dead(batch, i, au_refusal_unsound.sqlstate,
+                   au_refusal_unsound.reason))
+      return AU_NOMEM;
+  }
+  return AU_OK;
+}
+
 au_status_t au_batch_take(au_batch_t *batch, au_lane_t *lane, size_t max_rows,
                           size_t max_bytes) {
   batch->done = 0;
   batch->dead_count = 0;
   batch->taken_ns = au_clock_monotonic_ns();
   au_status_t status = au_lane_take(lane, max_rows, max_bytes, &batch->slab);
+  if (status == AU_OK)
+    status = mark_unsound(batch);
   if (status != AU_OK)
     batch->slab.count = 0;
   set_limit(batch, batch->slab.count);
@@ -111,7 +153,6 @@ static bool add_run(au_batch_t *batch, size_t *count, size_t start,
  * is put back: COPY cannot store it. */
 static au_status_t make_pieces(au_batch_t *batch, size_t *out_count) {
   const au_slab_t *slab = &batch->slab;
-  const uint8_t *data = slab->bytes.data;
   size_t count = 0;
   au_tally_clear(&batch->tally);
   if (!add_piece(batch, &count, AU_COPY_HEADER, AU_COPY_HEADER_SIZE))
@@ -119,13 +160,13 @@ static au_status_t make_pieces(au_batch_t *batch, size_t *out_count) {
   size_t run_start = slab->row[batch->done].start;
   size_t row = batch->done;
   for (; row < batch->hi && slab->row[row].kind == AU_ROW_EVENT; row++) {
-    const uint8_t *tuple = data + slab->row[row].start;
+    const au_row_t parts = au_slab_row(slab, row);
     if (batch->dead_count > 0 && find_dead(batch, row) != NULL) {
       if (!add_run(batch, &count, run_start, slab->row[row].start))
         return AU_NOMEM;
       run_start = slab->row[row + 1].start;
-    } else if (au_tally_add(&batch->tally, au_row_ingested_at_us(tuple),
-                            au_row_service(tuple)) != AU_OK) {
+    } else if (au_tally_add(&batch->tally, au_row_ingested_at_us(&parts),
+                            au_row_service(&parts)) != AU_OK) {
       return AU_NOMEM;
     }
   }
@@ -222,7 +263,10 @@ static void observe_latencies(const au_batch_t *batch) {
   int64_t run_us = 0;
   uint64_t run = 0;
   for (size_t row = batch->done; row < batch->hi; row++) {
-    int64_t us = au_row_ingested_at_us(au_slab_row(&batch->slab, row).tuple);
+    const au_row_t parts = au_slab_row(&batch->slab, row);
+    int64_t us = au_row_ingested_at_us(&parts);
+    if (!au_timestamp_is_valid(us))
+      continue; /* it is not sound */
     if (run > 0 && us != run_us) {
       au_metrics_observe_many(AU_M_EVENT_COMMIT_LATENCY, 0,
                               (double)(now_us - run_us) / 1000.0, run);
@@ -310,15 +354,6 @@ void au_batch_skip(au_batch_t *batch, uint64_t next_seq) {
   set_limit(batch, batch->slab.count);
 }
 
-/* Cut between two characters: the database takes valid UTF-8 only. */
-static void copy_reason(char *reason, size_t size, const char *message) {
-  size_t length = strnlen(message, size - 1);
-  memcpy(reason, message, length);
-  while (length > 0 && au_utf8_length(reason, length) < 0)
-    length--;
-  reason[length] = '\0';
-}
-
 bool au_batch_blame_row(au_batch_t *batch, const au_database_error_t *error) {
   size_t rows = batch->hi - batch->done;
   if (rows <= dead_in_range(batch))
@@ -327,18 +362,8 @@ bool au_batch_blame_row(au_batch_t *batch, const au_database_error_t *error) {
     set_limit(batch, rows / 2);
     return true;
   }
-  if (batch->dead_count == batch->dead_capacity) {
-    size_t capacity = batch->dead_count == 0 ? 8 : batch->dead_count * 2;
-    au_batch_dead_t *more = realloc(batch->dead, capacity * sizeof(*more));
-    if (more == NULL)
-      return false;
-    batch->dead = more;
-    batch->dead_capacity = capacity;
-  }
-  au_batch_dead_t *dead = &batch->dead[batch->dead_count++];
-  dead->row = batch->done;
-  snprintf(dead->sqlstate, sizeof(dead->sqlstate), "%s", error->sqlstate);
-  copy_reason(dead->reason, sizeof(dead->reason), error->message);
+  if (!mark_dead(batch, batch->done, error->sqlstate, error->message))
+    return false;
   /* Its neighbours go into the same transaction. */
   set_limit(batch, 2);
   return true;
