@@ -12,6 +12,8 @@
 #include "event/row.h"
 
 #include "base/array.h"
+#include "base/timestamp.h"
+#include "base/utf8.h"
 
 #include <endian.h>
 #include <stdlib.h>
@@ -247,17 +249,35 @@ au_status_t au_row_decode(const uint8_t *tuple, size_t size,
   return AU_OK;
 }
 
-int64_t au_row_ingested_at_us(const uint8_t *tuple) {
-  return time_of(tuple + INGESTED_AT_OFFSET);
+bool au_row_is_sound(const au_row_t *row) {
+  au_event_t event;
+  return au_row_decode(row->tuple, row->size, &event) == AU_OK &&
+         au_timestamp_is_valid(event.ingested_at_us) &&
+         memchr(event.service.data, '\0', event.service.size) == NULL &&
+         au_utf8_length(event.service.data, event.service.size) >= 0;
 }
 
-au_uuid_t au_row_event_id(const uint8_t *tuple) {
-  au_uuid_t id;
-  memcpy(id.byte, tuple + EVENT_ID_OFFSET, sizeof(id.byte));
+int64_t au_row_ingested_at_us(const au_row_t *row) {
+  return row->size >= INGESTED_AT_OFFSET + TIME_SIZE
+             ? time_of(row->tuple + INGESTED_AT_OFFSET)
+             : 0;
+}
+
+au_uuid_t au_row_event_id(const au_row_t *row) {
+  au_uuid_t id = {.byte = {0}};
+  if (row->size >= EVENT_ID_OFFSET + sizeof(id.byte))
+    memcpy(id.byte, row->tuple + EVENT_ID_OFFSET, sizeof(id.byte));
   return id;
 }
 
-au_slice_t au_row_service(const uint8_t *tuple) {
-  return (au_slice_t){.data = (const char *)tuple + SERVICE_OFFSET,
-                      .size = read_be(tuple + SERVICE_OFFSET - 4, 4)};
+au_slice_t au_row_service(const au_row_t *row) {
+  au_slice_t service = {.data = "", .size = 0};
+  if (row->size < SERVICE_OFFSET)
+    return service;
+  uint32_t size = (uint32_t)read_be(row->tuple + SERVICE_OFFSET - 4, 4);
+  if (size > row->size - SERVICE_OFFSET)
+    return service;
+  service.data = (const char *)row->tuple + SERVICE_OFFSET;
+  service.size = size;
+  return service;
 }

@@ -3,8 +3,7 @@
  */
 #include "observe/history_file.h"
 
-#include "base/json_parser.h"
-#include "base/utf8.h"
+#include "base/json_object.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -107,50 +106,8 @@ au_status_t au_history_file_append(const au_history_file_t *file, char *line,
 
 /* --- reading ---------------------------------------------------------------*/
 
-/* Whether a text is one JSON object, by what its parser reports. */
-typedef struct shape {
-  size_t depth;
-  size_t objects; /* that ended at the top */
-} shape_t;
-
-static int on_open(void *context) {
-  shape_t *shape = context;
-  shape->depth++;
-  return 1;
-}
-
-static int on_close(void *context) {
-  shape_t *shape = context;
-  if (--shape->depth == 0)
-    shape->objects++;
-  return 1;
-}
-
-static const yajl_callbacks callbacks = {.yajl_start_map = on_open,
-                                         .yajl_end_map = on_close};
-
-static bool is_space(char c) { return c == ' ' || c == '\t' || c == '\r'; }
-
-/* One object and nothing else: in JSON that begins and ends with a brace, only
- * another object can stand between two. */
 static bool is_object(const char *line, size_t size) {
-  shape_t shape = {.depth = 0};
-  if (size >= AU_HISTORY_LINE_MAX || au_utf8_length(line, size) < 0)
-    return false;
-  while (size > 0 && is_space(line[size - 1]))
-    size--;
-  while (size > 0 && is_space(*line)) {
-    line++;
-    size--;
-  }
-  if (size == 0 || line[0] != '{' || line[size - 1] != '}')
-    return false;
-  au_json_parser_t *parser = au_json_parser_create(&callbacks, &shape);
-  if (parser == NULL)
-    return false;
-  bool is_json = au_json_parser_feed(parser, line, size) == AU_JSON_OK;
-  au_json_parser_destroy(parser);
-  return is_json && shape.depth == 0 && shape.objects == 1;
+  return size < AU_HISTORY_LINE_MAX && au_json_object_is_whole(line, size);
 }
 
 /* The end of a file, in memory. */
@@ -204,6 +161,8 @@ static size_t count_lines(const tail_t *tail) {
 static size_t take_lines(const tail_t *tail, size_t lines, au_line_taker_t take,
                          void *context) {
   size_t count = count_lines(tail);
+  if (count == 0)
+    return 0;
   size_t skip = count > lines ? count - lines : 0;
   size_t passed = 0;
   const char *end = tail->text + tail->size;

@@ -82,8 +82,16 @@ void au_frame_seal(uint8_t *frames, size_t size, uint64_t first_seq,
 static au_frame_result_t read_footer(au_frame_t *frame) {
   frame->first_seq = get_le(frame->data, 8);
   frame->count = get_le(frame->data + 8, 8);
-  return frame->first_seq + frame->count == frame->seq ? AU_FRAME_GOOD
-                                                       : AU_FRAME_BAD;
+  /* The number of the next row may be the one after the last. */
+  bool is_good = frame->first_seq > 0 && frame->seq >= frame->first_seq &&
+                 frame->seq <= AU_FRAME_SEQ_MAX + 1 &&
+                 frame->count == frame->seq - frame->first_seq;
+  return is_good ? AU_FRAME_GOOD : AU_FRAME_BAD;
+}
+
+static au_frame_result_t read_row(const au_frame_t *frame) {
+  return frame->seq > 0 && frame->seq <= AU_FRAME_SEQ_MAX ? AU_FRAME_GOOD
+                                                          : AU_FRAME_BAD;
 }
 
 /* Whether the header is one of those that are written. */
@@ -130,7 +138,7 @@ au_frame_result_t au_frame_read(const uint8_t *data, size_t available,
   out_frame->seq = get_le(data + 8, 8);
   out_frame->data = data + AU_FRAME_HEADER_SIZE;
   return out_frame->kind == AU_FRAME_FOOTER ? read_footer(out_frame)
-                                            : AU_FRAME_GOOD;
+                                            : read_row(out_frame);
 }
 
 au_row_kind_t au_frame_copy_row(const au_frame_t *frame, au_bytes_t *rows) {

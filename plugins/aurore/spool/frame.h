@@ -34,6 +34,9 @@
 #define AU_FRAME_FOOTER_SIZE (AU_FRAME_HEADER_SIZE + 16)
 /* No row is larger; a header that claims more is damage. */
 #define AU_FRAME_ROW_MAX (UINT32_C(256) << 20)
+/* The first number of a row is 1. Nor is there one after this, which the
+ * database could not hold. */
+#define AU_FRAME_SEQ_MAX ((uint64_t)INT64_MAX - 1)
 
 typedef enum au_frame_kind {
   AU_FRAME_ROW = 0x31574f52,   /* "ROW1" */

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/thread.h"
+#include "base/timestamp.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -57,14 +58,24 @@ au_status_t au_lane_take(au_lane_t *lane, size_t max_rows, size_t max_bytes,
                        max_bytes, slab);
 }
 
+/* Microseconds since it was accepted; 0 for a time that cannot be: a clock was
+ * set back, or the row is not sound. */
+static int64_t age_of(const au_row_t *row) {
+  int64_t accepted_us = au_row_ingested_at_us(row);
+  return au_timestamp_is_valid(accepted_us) ? au_clock_wall_us() - accepted_us
+                                            : 0;
+}
+
 /* Sets oldest_ns from the event that is the oldest now. */
 static void update_oldest(au_lane_t *lane) {
   int64_t oldest_ns = 0;
   if (au_lane_waiting(lane) > 0) {
     int64_t age_us = 0;
-    if (au_lane_take(lane, 1, 1, &lane->peek) == AU_OK && lane->peek.count > 0)
-      age_us = au_clock_wall_us() -
-               au_row_ingested_at_us(au_slab_row(&lane->peek, 0).tuple);
+    if (au_lane_take(lane, 1, 1, &lane->peek) == AU_OK &&
+        lane->peek.count > 0) {
+      const au_row_t row = au_slab_row(&lane->peek, 0);
+      age_us = age_of(&row);
+    }
     oldest_ns = au_clock_monotonic_ns() - (age_us > 0 ? age_us * 1000 : 0);
     if (oldest_ns == 0)
       oldest_ns = 1; /* 0 means that nothing waits */

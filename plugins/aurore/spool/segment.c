@@ -47,7 +47,7 @@ uint64_t au_segment_parse_name(const char *name) {
   uint64_t number = strtoull(name, &end, 16);
   char back[AU_SEGMENT_NAME_SIZE];
   au_segment_name(number, back);
-  return strcmp(name, back) == 0 ? number : 0;
+  return strcmp(name, back) == 0 && number < UINT64_MAX ? number : 0;
 }
 
 int au_segment_set_aside(const au_store_t *store, uint64_t number) {

@@ -107,8 +107,10 @@ void au_slab_fini(au_slab_t *slab);
 /* Row "index" of the slab; borrowed until the slab is filled again. */
 static inline au_row_t au_slab_row(const au_slab_t *slab, size_t index) {
   const au_slab_row_t *row = &slab->row[index];
-  return au_row_split(row->kind, slab->bytes.data + row->start,
-                      row[1].start - row->start);
+  size_t size = row[1].start - row->start;
+  if (size == 0) /* there may be no bytes at all */
+    return au_row_split(row->kind, (const uint8_t *)"", 0);
+  return au_row_split(row->kind, slab->bytes.data + row->start, size);
 }
 
 /* The place after the first "rows" rows of the slab (0: its begin). */

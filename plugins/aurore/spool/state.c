@@ -35,6 +35,16 @@ typedef struct slot {
 
 _Static_assert(sizeof(slot_t) <= SLOT_SIZE, "a slot fits its page");
 
+/* Of what is read from a slot: the database holds no larger numbers, and a
+ * segment and a generation have a next one. */
+static bool is_possible(const au_spool_state_t *state) {
+  for (uint32_t i = 0; i < state->owners; i++)
+    if (state->owner_seq[i] > INT64_MAX)
+      return false;
+  return state->begin.seq <= INT64_MAX && state->begin.segment < UINT64_MAX &&
+         state->generation < UINT64_MAX;
+}
+
 static bool slot_read(const slot_t *slot, au_spool_state_t *state) {
   if (memcmp(slot->magic, MAGIC, sizeof(slot->magic)) != 0 ||
       le32toh(slot->version) != VERSION ||
@@ -52,7 +62,7 @@ static bool slot_read(const slot_t *slot, au_spool_state_t *state) {
   memcpy(state->owner, slot->owner, sizeof(slot->owner));
   for (int i = 0; i < AU_OWNERS_MAX; i++)
     state->owner_seq[i] = le64toh(slot->owner_seq[i]);
-  return true;
+  return is_possible(state);
 }
 
 /* Retries a failed read: a passing error should not let the older slot win. */

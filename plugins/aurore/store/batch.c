@@ -4,6 +4,7 @@
 
 #include "base/array.h"
 #include "base/clock.h"
+#include "base/timestamp.h"
 #include "base/utf8.h"
 #include "event/row.h"
 #include "metrics/metrics.h"
@@ -29,12 +30,47 @@ static void set_limit(au_batch_t *batch, size_t limit) {
   batch->hi = batch->done + (limit < left ? limit : left);
 }
 
+/* false: out of memory. */
+static bool mark_dead(au_batch_t *batch, size_t row, const char *sqlstate,
+                      const char *reason) {
+  au_batch_dead_t *more = au_array_grow(batch->dead, &batch->dead_capacity,
+                                        batch->dead_count, sizeof(*more));
+  if (more == NULL)
+    return false;
+  batch->dead = more;
+  au_batch_dead_t *dead = &batch->dead[batch->dead_count++];
+  au_refusal_t *refusal = &dead->refusal;
+  dead->row = row;
+  snprintf(refusal->sqlstate, sizeof(refusal->sqlstate), "%s", sqlstate);
+  /* Cut between two characters: the database takes valid UTF-8 only. */
+  size_t length = strnlen(reason, sizeof(refusal->reason) - 1);
+  memcpy(refusal->reason, reason, length);
+  refusal->reason[au_utf8_whole(refusal->reason, length)] = '\0';
+  return true;
+}
+
+/* A file can hold rows that no release has written, each with a checksum that
+ * is right: they are set aside without asking the database, which might take
+ * one for two. */
+static au_status_t mark_unsound(au_batch_t *batch) {
+  for (size_t i = 0; i < batch->slab.count; i++) {
+    const au_row_t row = au_slab_row(&batch->slab, i);
+    if (!au_row_is_sound(&row) &&
+        !mark_dead(batch, i, au_refusal_unsound.sqlstate,
+                   au_refusal_unsound.reason))
+      return AU_NOMEM;
+  }
+  return AU_OK;
+}
+
 au_status_t au_batch_take(au_batch_t *batch, au_lane_t *lane, size_t max_rows,
                           size_t max_bytes) {
   batch->done = 0;
   batch->dead_count = 0;
   batch->taken_ns = au_clock_monotonic_ns();
   au_status_t status = au_lane_take(lane, max_rows, max_bytes, &batch->slab);
+  if (status == AU_OK)
+    status = mark_unsound(batch);
   if (status != AU_OK)
     batch->slab.count = 0;
   set_limit(batch, batch->slab.count);
@@ -105,7 +141,6 @@ static bool add_run(au_batch_t *batch, size_t *count, size_t start,
  * is put back: COPY cannot store it. */
 static au_status_t make_pieces(au_batch_t *batch, size_t *out_count) {
   const au_slab_t *slab = &batch->slab;
-  const uint8_t *data = slab->bytes.data;
   size_t count = 0;
   au_tally_clear(&batch->tally);
   if (!add_piece(batch, &count, AU_COPY_HEADER, AU_COPY_HEADER_SIZE))
@@ -113,13 +148,13 @@ static au_status_t make_pieces(au_batch_t *batch, size_t *out_count) {
   size_t run_start = slab->row[batch->done].start;
   size_t row = batch->done;
   for (; row < batch->hi && slab->row[row].kind == AU_ROW_EVENT; row++) {
-    const uint8_t *tuple = data + slab->row[row].start;
+    const au_row_t parts = au_slab_row(slab, row);
     if (batch->dead_count > 0 && find_dead(batch, row) != NULL) {
       if (!add_run(batch, &count, run_start, slab->row[row].start))
         return AU_NOMEM;
       run_start = slab->row[row + 1].start;
-    } else if (au_tally_add(&batch->tally, au_row_ingested_at_us(tuple),
-                            au_row_service(tuple)) != AU_OK) {
+    } else if (au_tally_add(&batch->tally, au_row_ingested_at_us(&parts),
+                            au_row_service(&parts)) != AU_OK) {
       return AU_NOMEM;
     }
   }
@@ -212,8 +247,12 @@ static void observe_latencies(const au_batch_t *batch) {
   uint64_t run = 0;
   for (size_t row = batch->done; row <= batch->hi; row++) {
     int64_t us = INT64_MIN; /* after the last */
-    if (row < batch->hi)
-      us = au_row_ingested_at_us(au_slab_row(&batch->slab, row).tuple);
+    if (row < batch->hi) {
+      const au_row_t parts = au_slab_row(&batch->slab, row);
+      us = au_row_ingested_at_us(&parts);
+      if (!au_timestamp_is_valid(us))
+        continue; /* it is not sound */
+    }
     if (us != run_us) {
       au_metrics_observe_many(AU_M_EVENT_COMMIT_LATENCY, 0,
                               (double)(now_us - run_us) / 1000.0, run);
@@ -304,19 +343,8 @@ bool au_batch_blame_row(au_batch_t *batch, const au_database_error_t *error) {
     set_limit(batch, rows / 2);
     return true;
   }
-  au_batch_dead_t *all = au_array_grow(batch->dead, &batch->dead_capacity,
-                                       batch->dead_count, sizeof(*all));
-  if (all == NULL)
+  if (!mark_dead(batch, batch->done, error->sqlstate, error->message))
     return false;
-  batch->dead = all;
-  au_batch_dead_t *dead = &all[batch->dead_count++];
-  au_refusal_t *refusal = &dead->refusal;
-  dead->row = batch->done;
-  snprintf(refusal->sqlstate, sizeof(refusal->sqlstate), "%s", error->sqlstate);
-  /* Cut between two characters: the database takes valid UTF-8 only. */
-  size_t length = strnlen(error->message, sizeof(refusal->reason) - 1);
-  memcpy(refusal->reason, error->message, length);
-  refusal->reason[au_utf8_whole(refusal->reason, length)] = '\0';
   /* Its neighbours go into the same transaction. */
   set_limit(batch, 2);
   return true;

@@ -5,7 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-static const au_refusal_t undecodable = {.sqlstate = "22P03",
+const au_refusal_t au_refusal_unsound = {.sqlstate = "22P03",
                                          .reason = "the row cannot be decoded"};
 
 /* A comma, and the text. */
@@ -20,8 +20,10 @@ static void put_text(au_bytes_t *sql, au_slice_t text) {
 void au_dead_letter_put_new(au_bytes_t *sql, const au_claim_t *claim,
                             uint64_t seq, const au_row_t *row,
                             const au_refusal_t *refusal) {
-  au_uuid_t id = au_row_event_id(row->tuple);
-  au_slice_t service = au_row_service(row->tuple);
+  au_uuid_t id = au_row_event_id(row);
+  au_slice_t service = {.data = "", .size = 0};
+  if (au_row_is_sound(row))
+    service = au_row_service(row);
   au_bytes_put_string(sql, "INSERT INTO aurore.dead_letter (event_id, service, "
                            "event, failure_reason, sql_state, retry_count, "
                            "last_attempt_at, spool_id, lane, seq) VALUES (");
@@ -50,7 +52,7 @@ void au_dead_letter_put_store(au_bytes_t *sql, const au_claim_t *claim,
   au_event_t event;
   if (au_row_decode(row->tuple, row->size, &event) != AU_OK) {
     /* It was whole when it was put into the buffer. */
-    au_dead_letter_put_refused(sql, row, &undecodable);
+    au_dead_letter_put_refused(sql, row, &au_refusal_unsound);
     return;
   }
   au_bytes_put_string(sql, "SELECT aurore.store_dead_letter(");

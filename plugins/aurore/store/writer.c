@@ -232,8 +232,8 @@ static bool make_partitions(au_writer_t *writer, au_database_error_t *error) {
   int64_t made = INT64_MIN;
   /* Day by day: a clock that jumped may have left years between two of them. */
   for (size_t row = 0; row < slab->count; row++) {
-    int64_t day =
-        au_schema_day(au_row_ingested_at_us(au_slab_row(slab, row).tuple));
+    const au_row_t parts = au_slab_row(slab, row);
+    int64_t day = au_schema_day(au_row_ingested_at_us(&parts));
     if (day != made &&
         au_schema_ensure_partitions(writer->database, day, day, error) != AU_OK)
       return false;
