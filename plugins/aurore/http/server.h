@@ -21,6 +21,8 @@ typedef struct au_http_config {
   const au_route_t *routes; /* the first that fits a path is taken */
   size_t routes_count;
   void *context; /* for the routes; see au_request_context() */
+  /* Open connections of all listeners together; 0: MaxConnections. */
+  unsigned connections_max;
 } au_http_config_t;
 
 /* Starts a listener for each address. An address that cannot be bound (in use,
