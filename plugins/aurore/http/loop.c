@@ -67,9 +67,14 @@ void au_loop_wake(au_loop_t *loop) {
 void au_loop_linger(au_loop_t *loop, au_connection_t *connection) {
   if (connection == NULL || loop->lingering == AU_LINGER_MAX)
     return;
-  int copy = fcntl(connection->fd, F_DUPFD_CLOEXEC, 0);
-  if (copy < 0)
+  int copy = -1;
+  au_http_t *http = loop->listener->http;
+  if (atomic_fetch_add(&http->lingering, 1) < AU_LINGER_ALL)
+    copy = fcntl(connection->fd, F_DUPFD_CLOEXEC, 0);
+  if (copy < 0) {
+    atomic_fetch_sub(&http->lingering, 1);
     return;
+  }
   loop->fds[AU_LOOP_FDS + loop->lingering] =
       (struct pollfd){.fd = copy, .events = POLLIN};
   loop->linger_place[loop->lingering] = connection->place;
@@ -89,6 +94,7 @@ static bool drain(int fd) {
 static void end_lingering(au_loop_t *loop, unsigned i) {
   struct pollfd *fds = &loop->fds[AU_LOOP_FDS];
   close(fds[i].fd);
+  atomic_fetch_sub(&loop->listener->http->lingering, 1);
   au_places_give(loop->listener->http->places, loop->linger_place[i]);
   unsigned last = --loop->lingering;
   fds[i] = fds[last];

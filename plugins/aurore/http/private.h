@@ -27,7 +27,13 @@
 #define AU_CORRELATION_ID_MAX 128
 /* Connections of a loop that linger at a time; more are closed at once. */
 #define AU_LINGER_MAX 64
+/* ... and of all loops; for a moment each has a second descriptor. */
+#define AU_LINGER_ALL 128
 #define AU_LOOP_FDS 3
+/* Of a loop: two for events, one to be woken, one of libmicrohttpd's for the
+ * same, the listening socket, a connection that is refused; and one to spare.
+ */
+#define AU_LOOP_DESCRIPTORS 7
 
 typedef struct au_listener au_listener_t;
 
@@ -89,6 +95,7 @@ struct au_http {
   _Atomic bool quiescing;
   _Atomic unsigned unbound;
   _Atomic unsigned requests;   /* under way */
+  _Atomic unsigned lingering;  /* connections */
   _Atomic uint64_t body_bytes; /* reserved for bodies that come in pieces */
 
   pthread_mutex_t lock; /* protects: the next three */

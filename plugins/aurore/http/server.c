@@ -27,6 +27,13 @@
  * the largest. */
 #define BODY_BYTES_MAX ((uint64_t)64 << 20)
 
+unsigned au_http_descriptors(const au_options_t *options) {
+  unsigned listeners =
+      options->listen_count > 0 ? (unsigned)options->listen_count : 1;
+  return listeners * (1 + options->threads * AU_LOOP_DESCRIPTORS) +
+         AU_LINGER_ALL;
+}
+
 bool au_http_is_quiescing(const au_http_t *http) {
   return atomic_load(&http->quiescing);
 }

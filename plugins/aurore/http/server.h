@@ -25,6 +25,9 @@ typedef struct au_http_config {
   unsigned connections_max;
 } au_http_config_t;
 
+/* Descriptors that it has open at most beside its connections. */
+unsigned au_http_descriptors(const au_options_t *options);
+
 /* Starts a listener for each address. An address that cannot be bound (in use,
  * no such address) is logged once and tried again every second by a thread of
  * this module until it works; that is not an error. AU_NOMEM; AU_IO,
