@@ -32,7 +32,7 @@ bool au_deadline_extend(au_deadline_t *deadline, int64_t now_ns,
   uint64_t most_bytes = (uint64_t)(most_ns / AU_NS_PER_S) * STEADY_BYTES_PER_S;
   if (moved > most_bytes)
     moved = most_bytes;
-  int64_t steady_ns = (int64_t)moved * (AU_NS_PER_S / STEADY_BYTES_PER_S);
+  int64_t steady_ns = (int64_t)moved * AU_NS_PER_S / STEADY_BYTES_PER_S;
   if (steady_ns > next_ns)
     next_ns = steady_ns;
   deadline->due_ns = now_ns + next_ns;
