@@ -79,6 +79,7 @@ bool au_body_take(au_request_t *request, const char *data, size_t size) {
     au_bytes_put(&request->body, data, size);
   if (status != AU_OK) {
     au_body_drop(request);
+    au_connection_enter(request->peer, AU_CONNECTION_DROPPING);
     give_body(request, status, NULL, 0);
   }
   return !request->body.failed;

@@ -13,8 +13,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* A header is small: its timeout is not extended more often. */
-#define HEADER_EXTENSIONS 3
+/* A header is small, and of no use is what is thrown away: their timeout is not
+ * extended more often. */
+#define SHORT_EXTENSIONS 3
 /* What a reader is given at most when it has taken much. */
 #define READER_NS (30 * AU_NS_PER_S)
 #define ENDS_MAX 64
@@ -141,8 +142,9 @@ static bool is_too_slow(const au_connections_t *connections,
   if (!au_deadline_extend(&connection->deadline, now_ns, timeout_ns, most_ns,
                           moved))
     return true;
-  return connection->state == AU_CONNECTION_HEADER &&
-         connection->deadline.extensions > HEADER_EXTENSIONS;
+  return (connection->state == AU_CONNECTION_HEADER ||
+          connection->state == AU_CONNECTION_DROPPING) &&
+         connection->deadline.extensions > SHORT_EXTENSIONS;
 }
 
 static bool is_over(const au_connections_t *connections,

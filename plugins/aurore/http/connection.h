@@ -10,6 +10,7 @@
  *   HEADER    opened (with TLS: the handshake), or the first bytes of a request
  *             have come: its header is due
  *   BODY      the header has come: the rest of the request is due
+ *   DROPPING  the request is refused, and what comes is thrown away
  *   WORKING   the request is with its route, which is not the client's affair
  *   WRITING   the client is to read the answer
  *   IDLE      the answer is with the kernel, and no request has come since
@@ -40,6 +41,7 @@
 typedef enum au_connection_state {
   AU_CONNECTION_HEADER,
   AU_CONNECTION_BODY,
+  AU_CONNECTION_DROPPING,
   AU_CONNECTION_WORKING,
   AU_CONNECTION_WRITING,
   AU_CONNECTION_IDLE

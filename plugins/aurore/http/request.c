@@ -290,6 +290,9 @@ static enum MHD_Result begin_request(au_loop_t *loop,
   request->is_held = false;
   request->is_begun = true;
   request->is_body_refused = request->is_answered && request->held == NULL;
+  if (request->held != NULL ||
+      (goes_on && request->method->handler->body == NULL))
+    au_connection_enter(request->peer, AU_CONNECTION_DROPPING);
   /* If neither, there was no memory for the answer. */
   return goes_on || request->is_answered ? MHD_YES : MHD_NO;
 }

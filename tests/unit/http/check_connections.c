@@ -246,7 +246,8 @@ START_TEST(a_handshake_that_stops_is_closed_and_the_thread_rests) {
   client_t *client = connect_client();
   send_text(client, begun[_i]);
   uint64_t before = runs();
-  ck_assert(is_closed(client));
+  while (read_more(client)) /* an alert, perhaps */
+    client->size = 0;
   ck_assert_uint_lt(runs() - before, RUNS_MAX);
   client_close(client);
   stop();
@@ -369,6 +370,24 @@ START_TEST(an_absurdly_slow_body_is_cut) {
   do
     (void)!send(client->fd, "x", 1, MSG_NOSIGNAL);
   while (poll(&fds, 1, 900) == 0);
+  ck_assert(!read_more(client));
+  client_close(client);
+  stop();
+}
+END_TEST
+
+/* Nobody needs it, so that its pace does not help. */
+START_TEST(a_body_that_is_thrown_away_is_bounded) {
+  option("RequestTimeout", 1);
+  start();
+  client_t *client = connect_client();
+  send_text(client, "GET /large HTTP/1.1\r\nHost: t\r\n"
+                    "Transfer-Encoding: chunked\r\n\r\n");
+  struct pollfd fds = {.fd = client->fd, .events = POLLIN};
+  static const char chunk[] = "20\r\nthirty-two bytes of a chunk ....\r\n";
+  do
+    (void)!send(client->fd, chunk, sizeof(chunk) - 1, MSG_NOSIGNAL);
+  while (poll(&fds, 1, 20) == 0);
   ck_assert(!read_more(client));
   client_close(client);
   stop();
@@ -590,6 +609,7 @@ static void add_cases(Suite *suite) {
   tc = add_case(suite, "progress", setup, NULL);
   tcase_add_test(tc, a_steady_body_is_taken);
   tcase_add_test(tc, an_absurdly_slow_body_is_cut);
+  tcase_add_test(tc, a_body_that_is_thrown_away_is_bounded);
   tcase_add_test(tc, a_slow_reader_gets_it_all);
   tcase_add_test(tc, who_does_not_read_is_cut);
   tc = add_case(suite, "idle", setup, NULL);
