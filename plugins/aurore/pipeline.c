@@ -3,6 +3,7 @@
 
 #include "api/routes.h"
 #include "base/clock.h"
+#include "base/descriptors.h"
 #include "base/log.h"
 #include "database/breaker.h"
 #include "database/query_pool.h"
@@ -35,6 +36,15 @@ typedef struct drain {
   uint64_t remaining; /* events, when that last changed */
   int64_t progress_ns;
 } drain_t;
+
+/* For what other plugins open later. */
+#define GUEST_DESCRIPTORS 64
+/* A connection to the database: its socket, and what is read while it is made:
+ * names, passwords, certificates. */
+#define DATABASE_DESCRIPTORS 4
+/* Beside the writers and the queries: retention, business metrics, the
+ * migrations, and one that is just being replaced. */
+#define DATABASE_OTHERS 4
 
 static struct {
   /* The main thread's. */
@@ -139,11 +149,35 @@ static au_status_t start_history(char *error, size_t error_size) {
   return status;
 }
 
+/* MaxConnections, or what the limit of open files leaves of it: the spool and
+ * the database must never lack a descriptor because of clients. */
+static unsigned connections_max(void) {
+  const au_options_t *options = &pipeline.options;
+  uint64_t limit = au_descriptors_raise();
+  uint64_t used = au_descriptors_open();
+  uint64_t reserved =
+      GUEST_DESCRIPTORS + au_http_descriptors(options) +
+      au_buffer_descriptors(pipeline.buffer) +
+      DATABASE_DESCRIPTORS * (au_buffer_lanes(pipeline.buffer) +
+                              options->query_connections + DATABASE_OTHERS);
+  uint64_t left = limit > used + reserved ? limit - used - reserved : 1;
+  if (left >= options->max_connections)
+    return options->max_connections;
+  au_log(AU_LOG_WARNING,
+         "lowered MaxConnections from %u to %" PRIu64 ": at most %" PRIu64
+         " files may be open, of which %" PRIu64 " are, and %" PRIu64
+         " are kept for the spool, the database and "
+         "collectd; raise the limit (LimitNOFILE of collectd's systemd unit)",
+         options->max_connections, left, limit, used, reserved);
+  return (unsigned)left;
+}
+
 static au_status_t start_http(char *error, size_t error_size) {
   const au_http_config_t config = {.options = &pipeline.options,
                                    .routes = au_routes,
                                    .routes_count = au_routes_count,
-                                   .context = &pipeline.api};
+                                   .context = &pipeline.api,
+                                   .connections_max = connections_max()};
   au_api_init(&pipeline.api, &pipeline.options, pipeline.buffer,
               pipeline.history);
   au_api_set_database(&pipeline.api, pipeline.query, pipeline.breaker);

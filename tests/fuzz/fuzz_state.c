@@ -33,8 +33,8 @@ static void write_state(int directory, const uint8_t *data, size_t size) {
 
 static void check_state(int directory, au_spool_state_t *state) {
   fuzz_require(state->owners <= AU_OWNERS_MAX, "more owners than there can be");
-  fuzz_require(state->begin_seq <= INT64_MAX, "a number of no row");
-  fuzz_require(state->begin_segment < UINT64_MAX, "a segment without a next");
+  fuzz_require(state->begin.seq <= INT64_MAX, "a number of no row");
+  fuzz_require(state->begin.segment < UINT64_MAX, "a segment without a next");
   for (uint32_t i = 0; i < state->owners; i++)
     fuzz_require(state->owner_seq[i] <= INT64_MAX, "a number of no row");
   au_spool_state_add_owner(state, 7);
@@ -44,8 +44,8 @@ static void check_state(int directory, au_spool_state_t *state) {
   fuzz_require(au_spool_state_load(&au_io_system, directory, &again) == AU_OK,
                "a state cannot be loaded");
   fuzz_require(again.generation == state->generation &&
-                   again.begin_seq == state->begin_seq &&
-                   again.begin_segment == state->begin_segment &&
+                   again.begin.seq == state->begin.seq &&
+                   again.begin.segment == state->begin.segment &&
                    again.begin_offset == state->begin_offset &&
                    again.owners == state->owners &&
                    again.tail_lost == state->tail_lost &&
@@ -59,7 +59,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   static au_spool_state_t state;
   if (directory < 0) {
     directory = open_directory();
-    state = (au_spool_state_t){.begin_seq = 5, .begin_segment = 2};
+    state = (au_spool_state_t){.begin = {.seq = 5, .segment = 2}};
     for (int i = 0; i < 2; i++)
       fuzz_require(au_spool_state_save(&au_io_system, directory, &state) ==
                        AU_OK,

@@ -12,7 +12,13 @@ import pytest
 
 from harness.events import event
 from harness.wait import wait_until
-from test_metrics import OPERATIONS, REASONS, ROUTES, contract_names
+from test_metrics import (
+    OPERATIONS,
+    REASONS,
+    REFUSALS,
+    ROUTES,
+    contract_names,
+)
 from test_store import poison
 
 TOKEN = "a token"
@@ -78,6 +84,7 @@ MOVES = {
         "asked": ("events_get", "metrics", "health", "dlq", "other"),
     },
     "http_connections": {"connected": ()},
+    "http_connections_refused_total": {"crowded": ("limit", "address")},
 }
 HISTOGRAMS = [name for name in contract_names() if name.endswith("_ms")]
 # Labels that stand in the plugin instance.
@@ -162,6 +169,20 @@ def connected(world):
         connection.close()
 
 
+def crowded(world):
+    """More connections than an address may have, and than all may have."""
+    connections = [
+        socket.create_connection(
+            ("127.0.0.1", world.api.port), source_address=(address, 0)
+        )
+        for address in ("127.0.0.2", "127.0.0.3")
+        for _ in range(45)
+    ]
+    yield
+    for connection in connections:
+        connection.close()
+
+
 def held(world):
     """A batch waits for a lock in the database."""
     blocker = psycopg2.connect(world.database.conninfo)
@@ -227,6 +248,7 @@ STEPS = [
     asked,
     poisoned,
     connected,
+    crowded,
     held,
     away,
     full,
@@ -254,7 +276,12 @@ def moved(module_programs):
     database = postgres.create_database()
     api = module_programs.collectd(
         database,
-        {"Capacity": 300, "RateLimit": 500},
+        {
+            "Capacity": 300,
+            "RateLimit": 500,
+            "MaxConnections": 80,
+            "MaxConnectionsPerAddress": 40,
+        },
         {
             "BusinessInterval": 0.1,
             "SlowQuery": 0,
@@ -313,6 +340,7 @@ def test_no_label_is_left_out():
         for name, steps in MOVES.items()
     }
     assert labels["events_rejected_total"] == set(REASONS)
+    assert labels["http_connections_refused_total"] == set(REFUSALS)
     assert labels["db_query_total"] == set(OPERATIONS)
     assert labels["db_query_duration_ms"] == set(OPERATIONS)
     assert labels["http_request_total"] == set(ROUTES)

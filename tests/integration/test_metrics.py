@@ -52,6 +52,7 @@ HISTOGRAMS = [
     ("event_commit_latency_ms", "batch"),
 ]
 REASONS = ["invalid", "too_large", "rate_limited", "unauthorized", "unavailable"]
+REFUSALS = ["limit", "address"]
 OPERATIONS = ["store", "query", "business", "dead_letter", "retention", "migrate"]
 ROUTES = ["events_post", "events_get", "metrics", "health", "dlq", "other"]
 BOUNDS = [
@@ -65,6 +66,7 @@ COUNTERS_BY_LABEL = [
     ("batch_failures_total", "batch", "class", ["08", "53", "connection"]),
     ("db_query_total", "database", "operation", OPERATIONS),
     ("db_slow_queries_total", "database", "operation", OPERATIONS),
+    ("http_connections_refused_total", "http", "reason", REFUSALS),
 ]
 HISTOGRAMS_BY_LABEL = [
     ("db_query_duration_ms", "operation", OPERATIONS),

@@ -40,7 +40,9 @@ typedef struct au_options {
   unsigned lanes;
   unsigned threads;
   unsigned max_connections;
+  unsigned max_connections_per_address; /* 0: no limit */
   double request_timeout_s;
+  double keep_alive_timeout_s;
   au_limits_t limits;
   double rate_limit;
   double rate_limit_per_address;

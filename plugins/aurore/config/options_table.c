@@ -72,11 +72,39 @@ const au_option_t au_option_table[] = {
            "Number of threads that read and answer requests."),
     NUMBER("MaxConnections", BUFFER, WHOLE, max_connections, "1024", "1",
            "65536",
-           "Maximum number of open connections. One more waits until another "
-           "is closed."),
+           "Maximum number of open connections, of all listeners together. One "
+           "more waits until another is closed. A tenth of them is only for "
+           "addresses that have no connection yet, so that a health check gets "
+           "through.",
+           .details =
+               "At the start the limit of open files is raised as far as the "
+               "system allows. If it is too low for MaxConnections beside what "
+               "the spool, the database and collectd need, MaxConnections is "
+               "lowered, which is logged. With 10 or fewer connections none is "
+               "set aside."),
+    NUMBER("MaxConnectionsPerAddress", BUFFER, WHOLE,
+           max_connections_per_address, "256", "0", "65536",
+           "Maximum number of open connections from one client address; 0: no "
+           "limit, as behind a load balancer. More are closed at once, and "
+           "counted in http_connections_refused_total.",
+           .details = "IPv6 addresses of one /64 network count as one address. "
+                      "Clients of a Unix socket are not limited."),
     NUMBER("RequestTimeout", BUFFER, SECONDS, request_timeout_s, "10", "1",
            "3600",
-           "Seconds after which a connection that sends nothing is closed."),
+           "Seconds that a client may stand still while a request or its "
+           "answer is under way; then the connection is closed.",
+           .details =
+               "Progress counts, not age: at least 8 bytes in RequestTimeout, "
+               "and after six times RequestTimeout an average of 100 bytes a "
+               "second. A header may take four times RequestTimeout. A reader "
+               "of an answer may pause for up to 30 seconds after it has taken "
+               "2 KiB for each of them. A request that waits for the disk or "
+               "the database is not ended by it."),
+    NUMBER("KeepAliveTimeout", BUFFER, SECONDS, keep_alive_timeout_s, "65", "1",
+           "3600",
+           "Seconds that a connection without a request is kept open after an "
+           "answer. Clients are told one second less, in the header "
+           "Keep-Alive."),
 
     OTHER("SpoolDirectory", BUFFER, TEXT, spool_directory, "",
           "Directory of the spool, which holds accepted events until they are "

@@ -4,6 +4,10 @@
 #include "http/cors.h"
 #include "http/private.h"
 
+#include "base/clock.h"
+
+#include <stdio.h>
+
 /* A larger body is packed by the thread that makes it, or not at all: this one
  * takes the request thread about as long as parsing a request of the same size.
  */
@@ -33,6 +37,20 @@ static const char *vary_of(const au_request_t *request,
       (is_packed(request, body) || body->size > AU_CODING_MIN))
     return is_shared ? "Origin, Accept-Encoding" : "Accept-Encoding";
   return is_shared ? "Origin" : NULL;
+}
+
+/* Tells the client for how long the connection stays open, if it does. A second
+ * less than it will: a request that is under way by then must not meet its end.
+ */
+static void add_keep_alive(const au_request_t *request,
+                           struct MHD_Response *response) {
+  char value[32];
+  int64_t keep_s = request->http->keep_alive_ns / AU_NS_PER_S - 1;
+  if (keep_s < 1 || !au_request_stays_open(request) ||
+      MHD_get_response_header(response, MHD_HTTP_HEADER_CONNECTION) != NULL)
+    return;
+  snprintf(value, sizeof(value), "timeout=%lld", (long long)keep_s);
+  add_header(response, "Keep-Alive", value);
 }
 
 enum MHD_Result au_answer(au_request_t *request, unsigned status,
@@ -74,6 +92,8 @@ enum MHD_Result au_answer(au_request_t *request, unsigned status,
 enum MHD_Result au_answer_send_held(au_request_t *request) {
   struct MHD_Response *response = request->held;
   request->held = NULL;
+  add_keep_alive(request, response);
+  au_connection_enter(request->peer, AU_CONNECTION_WRITING);
   enum MHD_Result result =
       MHD_queue_response(request->connection, request->status, response);
   MHD_destroy_response(response);

@@ -9,16 +9,9 @@
  */
 #include "http/private.h"
 
-#include "base/clock.h"
-
 /* The first room for a body in pieces, if it is not larger than it may be. */
 #define FIRST_BYTES_LENGTH_KNOWN ((uint64_t)1 << 20)
 #define FIRST_BYTES_LENGTH_UNKNOWN ((uint64_t)64 << 10)
-
-bool au_body_is_late(const au_request_t *request) {
-  return au_clock_monotonic_ns() - request->start_ns >
-         request->http->request_timeout_ns;
-}
 
 /* Reserves memory for a body of "size" bytes from what all bodies share; it is
  * kept until the answer has been sent, which is not larger. */
@@ -71,8 +64,7 @@ static void give_body(au_request_t *request, au_status_t status,
 }
 
 bool au_body_take(au_request_t *request, const char *data, size_t size) {
-  if (au_body_is_late(request))
-    return false;
+  au_connection_count_body(request->peer, size);
   if (request->is_body_taken || request->method->handler->body == NULL)
     return true;
   size_t max = request->http->options->limits.max_body_bytes;
@@ -87,6 +79,7 @@ bool au_body_take(au_request_t *request, const char *data, size_t size) {
     au_bytes_put(&request->body, data, size);
   if (status != AU_OK) {
     au_body_drop(request);
+    au_connection_enter(request->peer, AU_CONNECTION_DROPPING);
     give_body(request, status, NULL, 0);
   }
   return !request->body.failed;

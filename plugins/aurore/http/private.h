@@ -2,16 +2,18 @@
  * Part of http/; calls config/, metrics/, base/.
  *
  * private - what the files of http/ share: server.c (start, stop, listeners),
- * loop.c (the request threads), request.c (from header to route), body.c,
- * wait.c (requests that wait), match.c (finding a route), cors.c, coding.c,
- * answer.c, direct.c.
+ * loop.c (the request threads), connection.c, request.c (from header to route),
+ * body.c, wait.c (requests that wait), match.c (finding a route), cors.c,
+ * coding.c, answer.c, direct.c.
  */
 #ifndef AURORE_HTTP_PRIVATE_H
 #define AURORE_HTTP_PRIVATE_H
 
 #include "base/bytes.h"
 #include "http/answer.h"
+#include "http/connection.h"
 #include "http/framing.h"
+#include "http/places.h"
 #include "http/rate_limit.h"
 #include "http/request.h"
 #include "http/server.h"
@@ -27,38 +29,44 @@
 #define AU_CORRELATION_ID_MAX 128
 /* Connections of a loop that linger at a time; more are closed at once. */
 #define AU_LINGER_MAX 64
+/* ... and of all loops; for a moment each has a second descriptor. */
+#define AU_LINGER_ALL 128
+#define AU_LOOP_FDS 3
+/* Of a loop: two for events, one to be woken, one of libmicrohttpd's for the
+ * same, the listening socket, a connection that is refused; and one to spare.
+ */
+#define AU_LOOP_DESCRIPTORS 7
 
 typedef struct au_listener au_listener_t;
-
-/* An open connection of a loop. */
-typedef struct au_connection {
-  struct au_connection *next;
-  struct au_connection *previous;
-  int fd;
-  int64_t header_due_ns;      /* monotonic; 0: no header is waited for */
-  au_framing_target_t target; /* of the request line that came last */
-} au_connection_t;
 
 /* A request thread and the libmicrohttpd daemon that it runs. */
 typedef struct au_loop {
   au_listener_t *listener;
   struct MHD_Daemon *daemon;
-  int wake_fd; /* eventfd */
+  int epoll_fd; /* libmicrohttpd's */
+  int wake_fd;  /* eventfd */
   pthread_t thread;
   bool has_thread;
+  _Atomic bool is_open; /* it may accept: nothing of the start can fail */
   _Atomic bool stop;
   _Atomic bool is_woken;       /* since "wake_fd" was read last */
   _Atomic unsigned completing; /* threads that are about to wake it */
 
+  _Atomic uint64_t runs; /* of libmicrohttpd */
+
   /* The thread's own. */
-  int64_t now_ns;   /* when libmicrohttpd was run last */
-  unsigned waiting; /* requests that are checked at each run */
-  bool has_worked;  /* more than checking those, in this run */
-  au_connection_t *connections;
-  int64_t headers_checked_ns;
-  /* libmicrohttpd's, "wake_fd", and the "lingering" connections. */
-  struct pollfd fds[2 + AU_LINGER_MAX];
+  int64_t now_ns;        /* when libmicrohttpd was run last */
+  unsigned waiting;      /* requests that are checked at each run */
+  bool has_worked;       /* more than checking those, in this run */
+  unsigned fruitless;    /* runs in a row that did nothing that shows */
+  unsigned false_alarms; /* of which its descriptor was the reason */
+  uint64_t written;      /* au_connections_written() when it was asked last */
+  au_place_t accepting;  /* of the connection that is being accepted */
+  au_connections_t connections;
+  /* libmicrohttpd's, "wake_fd", "ends_fd", and the "lingering" connections. */
+  struct pollfd fds[AU_LOOP_FDS + AU_LINGER_MAX];
   int64_t linger_until_ns[AU_LINGER_MAX];
+  au_place_t linger_place[AU_LINGER_MAX];
   unsigned lingering;
 } au_loop_t;
 
@@ -76,7 +84,10 @@ struct au_http {
   const au_options_t *options; /* of "config" */
   au_tokens_t *tokens;         /* NULL: no TokenFile */
   au_rate_limit_t *rate_limit; /* NULL: no limit */
+  au_places_t *places;         /* of all listeners together */
+  unsigned connections_max;
   int64_t request_timeout_ns;
+  int64_t keep_alive_ns;
   int64_t started_ns;
   uint64_t body_bytes_max; /* of "body_bytes" */
   bool is_library_lenient; /* http/framing.h */
@@ -87,6 +98,7 @@ struct au_http {
   _Atomic bool quiescing;
   _Atomic unsigned unbound;
   _Atomic unsigned requests;   /* under way */
+  _Atomic unsigned lingering;  /* connections */
   _Atomic uint64_t body_bytes; /* reserved for bodies that come in pieces */
 
   pthread_mutex_t lock; /* protects: the next three */
@@ -113,6 +125,7 @@ struct au_request {
   au_http_t *http;
   au_loop_t *loop; /* whose thread uses it */
   struct MHD_Connection *connection;
+  au_connection_t *peer; /* what the loop knows of it; NULL: nothing */
   const au_route_method_t *method; /* NULL: there is no such route */
   int64_t start_ns;
   char correlation_id[AU_CORRELATION_ID_MAX + 1];
@@ -122,6 +135,8 @@ struct au_request {
   bool takes_gzip;
 
   /* The answer. */
+  bool wants_to_stay; /* the client keeps the connection, if we do */
+  bool is_begun;      /* its header has not been refused */
   bool is_answered;
   bool is_body_refused; /* answered while the client may still send */
   /* The answer waits in "held" for the last call: libmicrohttpd closes a
@@ -164,8 +179,10 @@ void au_route_allow(const au_route_t *entry, char text[AU_ALLOW_SIZE]);
 bool au_body_take(au_request_t *request, const char *data, size_t size);
 void au_body_finish(au_request_t *request);
 void au_body_drop(au_request_t *request);
-/* The body is too slow: close the connection as if it were idle. */
-bool au_body_is_late(const au_request_t *request);
+
+/* http/request.c: whether its connection stays open after the answer, if that
+ * is sent now. */
+bool au_request_stays_open(const au_request_t *request);
 
 /* http/answer.c: sends the answer that was held. */
 enum MHD_Result au_answer_send_held(au_request_t *request);
@@ -192,20 +209,11 @@ void au_loops_stop(au_listener_t *listener);
  * its own does not notice. Any thread. */
 void au_loop_wake(au_loop_t *loop);
 
-/* A connection was opened: its first header is due. "fd" is borrowed until
- * remove. NULL when out of memory: its headers may take any time. */
-au_connection_t *au_loop_add(au_loop_t *loop, int fd);
-/* Before the descriptor is closed. NULL: nothing. */
-void au_loop_remove(au_loop_t *loop, au_connection_t *connection);
-/* A header has come, and no other is due before its answer has been sent; the
- * next one is due. NULL: nothing. */
-void au_loop_header_came(au_connection_t *connection);
-void au_loop_header_due(const au_loop_t *loop, au_connection_t *connection);
-
 /* A connection is about to be closed whose client may still be sending. If that
  * were a reset, the client might never see its answer: so a copy of "fd" stays
- * open for a few seconds, and what comes is thrown away. */
-void au_loop_linger(au_loop_t *loop, int fd);
+ * open for a few seconds, and what comes is thrown away. It keeps the
+ * connection's place. "connection" may be NULL: nothing. */
+void au_loop_linger(au_loop_t *loop, au_connection_t *connection);
 
 /* http/server.c: libmicrohttpd's messages; "cls" is the au_listener_t. */
 void au_http_log(void *cls, const char *format, va_list arguments)

@@ -139,6 +139,13 @@ static bool takes_gzip(const au_request_t *request) {
   return au_coding_is_gzip(&coding);
 }
 
+/* What the loop knows of the connection; NULL: nothing. */
+static au_connection_t *connection_of(struct MHD_Connection *connection) {
+  const union MHD_ConnectionInfo *info =
+      MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+  return info != NULL ? info->socket_context : NULL;
+}
+
 /* With the state of its route. */
 static au_request_t *request_new(au_loop_t *loop,
                                  struct MHD_Connection *connection,
@@ -153,6 +160,7 @@ static au_request_t *request_new(au_loop_t *loop,
   request->loop = loop;
   atomic_fetch_add(&request->http->requests, 1);
   request->connection = connection;
+  request->peer = connection_of(connection);
   request->method = method;
   request->takes_credentials =
       method != NULL && method->handler->takes_credentials;
@@ -212,6 +220,43 @@ static bool has_body(const au_request_t *request) {
                                  request->content_length > 0);
 }
 
+typedef struct keeping {
+  bool stays; /* with HTTP/1.1 unless it says something else */
+  bool is_closed;
+} keeping_t;
+
+static enum MHD_Result read_connection(void *cls, enum MHD_ValueKind kind,
+                                       const char *name, const char *value) {
+  (void)kind;
+  keeping_t *keeping = cls;
+  if (value == NULL || strcasecmp(name, MHD_HTTP_HEADER_CONNECTION) != 0)
+    return MHD_YES;
+  for (const char *from = value; *from != '\0';) {
+    from += strspn(from, ", \t");
+    size_t size = strcspn(from, ", \t");
+    if (size == 5 && strncasecmp(from, "close", size) == 0)
+      keeping->is_closed = true;
+    if (size == 10 && strncasecmp(from, "keep-alive", size) == 0)
+      keeping->stays = true;
+    from += size;
+  }
+  return MHD_YES;
+}
+
+/* As libmicrohttpd judges it. */
+static bool wants_to_stay(const au_request_t *request, const char *version) {
+  bool is_new = strcmp(version, MHD_HTTP_VERSION_1_1) == 0;
+  keeping_t keeping = {.stays = is_new};
+  (void)MHD_get_connection_values(request->connection, MHD_HEADER_KIND,
+                                  read_connection, &keeping);
+  return keeping.stays && !keeping.is_closed;
+}
+
+/* A request that is refused before its body is read ends its connection. */
+bool au_request_stays_open(const au_request_t *request) {
+  return request->wants_to_stay && (request->is_begun || !has_body(request));
+}
+
 /* Whether to drop the body when the request is refused, so that the connection
  * can go on; the rest of a larger one is not waited for. */
 static bool has_small_body(const au_request_t *request,
@@ -219,13 +264,6 @@ static bool has_small_body(const au_request_t *request,
   return !has_body(request) ||
          (!request->is_chunked && request->content_length <= DROP_MAX &&
           !framing->has_expectation);
-}
-
-/* What the loop knows of the connection; NULL: nothing. */
-static au_connection_t *connection_of(struct MHD_Connection *connection) {
-  const union MHD_ConnectionInfo *info =
-      MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-  return info != NULL ? info->socket_context : NULL;
 }
 
 void *au_http_target(void *cls, const char *target,
@@ -257,6 +295,7 @@ static enum MHD_Result judge_header(au_request_t *request,
                                     const char *method) {
   request->is_get = au_route_method_of(method) == AU_METHOD_GET;
   request->takes_gzip = request->is_get && takes_gzip(request);
+  au_connection_enter(request->peer, AU_CONNECTION_BODY);
   request->is_held = has_small_body(request, framing);
   bool goes_on = false;
   bool is_options = strcmp(method, MHD_HTTP_METHOD_OPTIONS) == 0;
@@ -270,8 +309,12 @@ static enum MHD_Result judge_header(au_request_t *request,
     goes_on = authorize(request) && (request->method->handler->begin == NULL ||
                                      request->method->handler->begin(request));
   request->is_held = false;
+  request->is_begun = true;
   request->is_body_refused =
       request->is_answered && request->held == NULL && has_body(request);
+  if (request->held != NULL ||
+      (goes_on && request->method->handler->body == NULL))
+    au_connection_enter(request->peer, AU_CONNECTION_DROPPING);
   /* If neither, there was no memory for the answer. */
   return goes_on || request->is_answered ? MHD_YES : MHD_NO;
 }
@@ -299,7 +342,8 @@ begin_request(au_loop_t *loop, const au_framing_head_t *head, void **con_cls) {
   *con_cls = request;
   if (request == NULL)
     return MHD_NO;
-  au_loop_header_came(known);
+  request->wants_to_stay =
+      fault == NULL && wants_to_stay(request, head->version);
   return fault != NULL ? refuse_framing(request, fault, head->method)
                        : judge_header(request, route, &framing, head->method);
 }
@@ -311,6 +355,7 @@ static enum MHD_Result finish_request(au_request_t *request,
       request->is_chunked ? au_framing_read_trailer(head->connection) : NULL;
   if (fault != NULL)
     return refuse_framing(request, fault, head->method);
+  au_connection_enter(request->peer, AU_CONNECTION_WORKING);
   au_body_finish(request);
   return request->method->handler->run(request);
 }
@@ -335,8 +380,7 @@ enum MHD_Result au_http_handle(void *cls, struct MHD_Connection *connection,
   size_t size = *upload_data_size;
   *upload_data_size = 0;
   if (request->is_answered) {
-    if (au_body_is_late(request))
-      return MHD_NO;
+    au_connection_count_body(request->peer, size);
     return size == 0 && request->held != NULL ? au_answer_send_held(request)
                                               : MHD_YES;
   }
@@ -350,6 +394,7 @@ enum MHD_Result au_http_handle(void *cls, struct MHD_Connection *connection,
 void au_http_completed(void *cls, struct MHD_Connection *connection,
                        void **con_cls, enum MHD_RequestTerminationCode code) {
   au_loop_t *loop = cls;
+  (void)connection;
   (void)code;
   loop->has_worked = true;
   au_request_t *request = *con_cls;
@@ -367,8 +412,8 @@ void au_http_completed(void *cls, struct MHD_Connection *connection,
   }
   /* The client may still be sending what nobody will read. */
   if (request->is_body_refused)
-    au_loop_linger(loop, au_request_socket(request));
-  au_loop_header_due(loop, connection_of(connection));
+    au_loop_linger(loop, request->peer);
+  au_connection_enter(request->peer, AU_CONNECTION_IDLE);
   /* If the client went away while the request was suspended, nobody has checked
    * whether it was completed: what the other thread wrote is seen from here. */
   (void)atomic_load(&request->pending);
@@ -391,22 +436,34 @@ static void demand_certificate(struct MHD_Connection *connection) {
   gnutls_session_set_verify_cert(session, NULL, 0);
 }
 
+/* It has the place that was taken for it when it was accepted. */
+static au_connection_t *open_connection(au_loop_t *loop, int fd) {
+  au_connection_t *connection =
+      au_connection_add(&loop->connections, fd, loop->accepting);
+  if (connection == NULL) {
+    au_places_give(loop->listener->http->places, loop->accepting);
+    shutdown(fd, SHUT_RDWR); /* nothing bounds its time */
+  }
+  loop->accepting = AU_PLACE_NONE;
+  return connection;
+}
+
 void au_http_connection(void *cls, struct MHD_Connection *connection,
                         void **socket_context,
                         enum MHD_ConnectionNotificationCode code) {
   au_loop_t *loop = cls;
   loop->has_worked = true;
+  const au_http_t *http = loop->listener->http;
+  bool is_new = code == MHD_CONNECTION_NOTIFY_STARTED;
   const union MHD_ConnectionInfo *info =
       MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-  if (code != MHD_CONNECTION_NOTIFY_STARTED)
-    au_loop_remove(loop, *socket_context);
+  if (!is_new)
+    au_connection_remove(&loop->connections, *socket_context, http->places);
   else if (info != NULL)
-    *socket_context = au_loop_add(loop, info->connect_fd);
-  if (code == MHD_CONNECTION_NOTIFY_STARTED &&
-      loop->listener->http->client_ca != NULL)
+    *socket_context = open_connection(loop, info->connect_fd);
+  if (is_new && http->client_ca != NULL)
     demand_certificate(connection);
-  au_metrics_add(AU_M_HTTP_CONNECTIONS,
-                 code == MHD_CONNECTION_NOTIFY_STARTED ? 1 : -1);
+  au_metrics_add(AU_M_HTTP_CONNECTIONS, is_new ? 1 : -1);
 }
 
 /* The client's address for the rate limits: its size, and 0 for a Unix socket.

@@ -27,6 +27,13 @@
  * the largest. */
 #define BODY_BYTES_MAX ((uint64_t)64 << 20)
 
+unsigned au_http_descriptors(const au_options_t *options) {
+  unsigned listeners =
+      options->listen_count > 0 ? (unsigned)options->listen_count : 1;
+  return listeners * (1 + options->threads * AU_LOOP_DESCRIPTORS) +
+         AU_LINGER_ALL;
+}
+
 bool au_http_is_quiescing(const au_http_t *http) {
   return atomic_load(&http->quiescing);
 }
@@ -108,7 +115,7 @@ static void *retry_main(void *argument) {
   return NULL;
 }
 
-static void start_listeners(au_http_t *http) {
+static void bind_listeners(au_http_t *http) {
   for (size_t i = 0; i < http->options->listen_count; i++) {
     au_listener_t *listener = &http->listener[http->listeners++];
     listener->http = http;
@@ -125,6 +132,19 @@ static void start_listeners(au_http_t *http) {
     au_notify(AU_SEVERITY_FAILURE, "listener", "could not listen on \"%s\": %s",
               listener->address, error);
   }
+}
+
+/* The thread that retries is there before the first address is bound: nothing
+ * can fail any more once requests are accepted. It ends at once when there is
+ * nothing to retry. */
+static au_status_t start_listeners(au_http_t *http) {
+  pthread_mutex_lock(&http->lock);
+  http->has_retry_thread =
+      au_thread_start(&http->retry_thread, "au-listen", retry_main, http) == 0;
+  if (http->has_retry_thread)
+    bind_listeners(http);
+  pthread_mutex_unlock(&http->lock);
+  return http->has_retry_thread ? AU_OK : AU_NOMEM;
 }
 
 /* Whether the pair works, so that a wrong one stops the start. */
@@ -198,6 +218,10 @@ au_status_t au_http_start(const au_http_config_t *config, au_http_t **out_http,
   if (http->body_bytes_max < BODY_BYTES_MAX)
     http->body_bytes_max = BODY_BYTES_MAX;
   http->request_timeout_ns = au_clock_seconds_ns(options->request_timeout_s);
+  http->keep_alive_ns = au_clock_seconds_ns(options->keep_alive_timeout_s);
+  http->connections_max = config->connections_max > 0
+                              ? config->connections_max
+                              : options->max_connections;
   au_status_t status = load_files(http, error, error_size);
   if (status == AU_OK) {
     snprintf(error, error_size, "out of memory");
@@ -206,14 +230,12 @@ au_status_t au_http_start(const au_http_config_t *config, au_http_t **out_http,
                                     options->rate_limit_per_address,
                                     &http->rate_limit);
   }
-  if (status == AU_OK) {
-    start_listeners(http);
-    if (atomic_load(&http->unbound) > 0) {
-      http->has_retry_thread = au_thread_start(&http->retry_thread, "au-listen",
-                                               retry_main, http) == 0;
-      status = http->has_retry_thread ? AU_OK : AU_NOMEM;
-    }
-  }
+  if (status == AU_OK)
+    status =
+        au_places_create(http->connections_max,
+                         options->max_connections_per_address, &http->places);
+  if (status == AU_OK)
+    status = start_listeners(http);
   if (status != AU_OK) {
     au_http_stop(http);
     au_http_destroy(http);
@@ -262,6 +284,7 @@ void au_http_destroy(au_http_t *http) {
     return;
   au_tokens_destroy(http->tokens);
   au_rate_limit_destroy(http->rate_limit);
+  au_places_destroy(http->places);
   free(http->certificate);
   free(http->key);
   free(http->client_ca);

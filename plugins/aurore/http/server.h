@@ -21,7 +21,12 @@ typedef struct au_http_config {
   const au_route_t *routes; /* the first that fits a path is taken */
   size_t routes_count;
   void *context; /* for the routes; see au_request_context() */
+  /* Open connections of all listeners together; 0: MaxConnections. */
+  unsigned connections_max;
 } au_http_config_t;
+
+/* Descriptors that it has open at most beside its connections. */
+unsigned au_http_descriptors(const au_options_t *options);
 
 /* Starts a listener for each address. An address that cannot be bound (in use,
  * no such address) is logged once and tried again every second by a thread of

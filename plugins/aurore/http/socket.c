@@ -3,11 +3,13 @@
 #include "http/socket.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
+#include <linux/tcp.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -116,4 +118,27 @@ int au_socket_listen(const char *address, char *error, size_t error_size) {
 void au_socket_forget(const char *address) {
   if (strncmp(address, UNIX_PREFIX, strlen(UNIX_PREFIX)) == 0)
     unlink(address + strlen(UNIX_PREFIX));
+}
+
+bool au_socket_is_tcp(int fd) {
+  int protocol = 0;
+  socklen_t size = sizeof(protocol);
+  return getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) == 0 &&
+         protocol == IPPROTO_TCP;
+}
+
+void au_socket_traffic(int fd, bool is_tcp, au_traffic_t *out_traffic) {
+  int unread = 0;
+  int unsent = 0;
+  (void)ioctl(fd, SIOCINQ, &unread);
+  (void)ioctl(fd, SIOCOUTQ, &unsent);
+  *out_traffic = (au_traffic_t){.unread = unread > 0 ? (unsigned)unread : 0,
+                                .unsent = unsent > 0 ? (unsigned)unsent : 0};
+  struct tcp_info info;
+  socklen_t size = sizeof(info);
+  memset(&info, 0, sizeof(info));
+  if (!is_tcp || getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0)
+    return;
+  out_traffic->received = info.tcpi_bytes_received;
+  out_traffic->sent = info.tcpi_bytes_acked;
 }

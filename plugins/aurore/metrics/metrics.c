@@ -40,9 +40,13 @@ static const char *const status_name[] = {
     "200", "202", "204", "207", "400", "401", "403", "404", "405",  "408",
     "409", "413", "415", "429", "431", "500", "501", "503", "other"};
 
+/* Why a connection was refused. */
+static const char *const crowded_name[] = {"limit", "address"};
+
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
 _Static_assert(LENGTH(reason_name) == AU_REASON_COUNT, "a name a reason");
+_Static_assert(LENGTH(crowded_name) == AU_CROWDED_COUNT, "a name a reason");
 _Static_assert(LENGTH(operation_name) == AU_OPERATION_COUNT,
                "a name an operation");
 _Static_assert(LENGTH(route_name) == AU_ROUTE_COUNT, "a name a route");
@@ -57,6 +61,7 @@ enum {
   SIZE_OPERATION = LENGTH(operation_name),
   SIZE_ROUTE = LENGTH(route_name),
   SIZE_STATUS = LENGTH(status_name),
+  SIZE_CROWDED = LENGTH(crowded_name),
   SIZE_SERVICE = 0
 };
 
@@ -64,7 +69,7 @@ static const char *const *const label_values[] = {
     [AU_LABEL_NONE] = NULL,        [AU_LABEL_REASON] = reason_name,
     [AU_LABEL_CLASS] = class_name, [AU_LABEL_OPERATION] = operation_name,
     [AU_LABEL_ROUTE] = route_name, [AU_LABEL_STATUS] = status_name,
-    [AU_LABEL_SERVICE] = NULL};
+    [AU_LABEL_SERVICE] = NULL,     [AU_LABEL_CROWDED] = crowded_name};
 
 /* Cells of one series, by kind. */
 enum {
@@ -104,6 +109,7 @@ typedef struct row {
 #define LABEL_NAME_ROUTE "route"
 #define LABEL_NAME_STATUS "status"
 #define LABEL_NAME_SERVICE "service"
+#define LABEL_NAME_CROWDED "reason"
 
 static const row_t table[AU_METRIC_COUNT] = {
 #define METRIC(id, name_, kind_, side_, component_, a, b, help_)               \

@@ -46,7 +46,8 @@ typedef enum au_label {
   AU_LABEL_OPERATION,
   AU_LABEL_ROUTE,
   AU_LABEL_STATUS,
-  AU_LABEL_SERVICE
+  AU_LABEL_SERVICE,
+  AU_LABEL_CROWDED
 } au_label_t;
 
 typedef enum au_reason {
@@ -57,6 +58,13 @@ typedef enum au_reason {
   AU_REASON_UNAVAILABLE,
   AU_REASON_COUNT
 } au_reason_t;
+
+/* Why a connection was refused. */
+typedef enum au_crowded {
+  AU_CROWDED_LIMIT,   /* MaxConnections */
+  AU_CROWDED_ADDRESS, /* MaxConnectionsPerAddress */
+  AU_CROWDED_COUNT
+} au_crowded_t;
 
 typedef enum au_operation {
   AU_OPERATION_STORE,

@@ -35,6 +35,7 @@ struct au_buffer {
   unsigned request_lanes; /* those that take requests: the first ones */
   uint64_t capacity;
   uint64_t max_bytes;
+  bool is_memory;
 
   au_usage_t usage;
   _Atomic unsigned turn;       /* which lane is next */
@@ -43,6 +44,16 @@ struct au_buffer {
   pthread_mutex_t rate_lock; /* protects: drained */
   au_growth_t drained;
 };
+
+/* Of a lane: its directory, lock, the segment that is written and the next one,
+ * one that is read; and for a moment its state, one that is deleted, a damaged
+ * range, and what goes with them. In memory each segment has one, too. */
+#define LANE_DESCRIPTORS 12
+
+unsigned au_buffer_descriptors(const au_buffer_t *buffer) {
+  return 1 + buffer->lanes * LANE_DESCRIPTORS +
+         (buffer->is_memory ? MEMORY_SEGMENTS : 0);
+}
 
 static uint64_t segment_bytes(const au_buffer_config_t *config) {
   if (config->directory == NULL) {
@@ -128,6 +139,7 @@ au_status_t au_buffer_open(const au_buffer_config_t *config,
   buffer->request_lanes = config->lanes;
   buffer->capacity = config->capacity;
   buffer->max_bytes = config->max_bytes;
+  buffer->is_memory = config->directory == NULL;
   au_status_t status = open_lanes(buffer, config, error, error_size);
   if (status != AU_OK) {
     au_buffer_destroy(buffer);

@@ -49,6 +49,9 @@ AU_MUST_CHECK au_status_t au_buffer_open(const au_buffer_config_t *config,
                                          au_buffer_t **out_buffer, char *error,
                                          size_t error_size);
 
+/* Descriptors that it may have open at a time. */
+unsigned au_buffer_descriptors(const au_buffer_t *buffer);
+
 /* From now on append returns AU_CLOSED; what waits stays readable. Returns
  * after every AU_PENDING append has been completed. */
 void au_buffer_close_intake(au_buffer_t *buffer);

@@ -456,7 +456,7 @@ START_TEST(a_body_that_trickles_is_cut) {
 END_TEST
 
 START_TEST(an_idle_connection_is_closed) {
-  set_number(&server, "RequestTimeout", 1);
+  set_number(&server, "KeepAliveTimeout", 1);
   server_start(&server);
   client_t *client = client_connect(&server);
   send_event(client);

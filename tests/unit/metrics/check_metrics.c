@@ -67,6 +67,7 @@ static const promised_t contract[] = {
     {"http_request_duration_ms", AU_HISTOGRAM, {"route", NULL}, "http", 6},
     {"http_request_total", AU_COUNTER, {"route", "status"}, "http", 6 * 19},
     {"http_connections", AU_GAUGE, {NULL, NULL}, "http", 1},
+    {"http_connections_refused_total", AU_COUNTER, {"reason", NULL}, "http", 2},
 };
 
 static bool is_same_text(const char *a, const char *b) {
