@@ -180,7 +180,7 @@ static bool authorize(au_request_t *request) {
   au_scope_t scope = request->method->scope;
   if (http->tokens == NULL || scope == AU_SCOPE_NONE)
     return true;
-  int scopes = au_tokens_scopes(
+  int scopes = au_token_file_scopes(
       http->tokens, au_request_header(request, MHD_HTTP_HEADER_AUTHORIZATION));
   if (scopes >= 0 && (scopes & (int)scope) != 0)
     return true;
@@ -310,16 +310,25 @@ void au_http_completed(void *cls, struct MHD_Connection *connection,
   au_request_release(request);
 }
 
-/* libmicrohttpd only asks for a client's certificate. Here the handshake fails
- * without one that the configured authority has signed. */
-static void demand_certificate(struct MHD_Connection *connection) {
+/* NULL: it is plain HTTP. */
+static gnutls_session_t session_of(struct MHD_Connection *connection) {
   const union MHD_ConnectionInfo *info =
       MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
-  gnutls_session_t session = info != NULL ? info->tls_session : NULL;
-  if (session == NULL)
-    return;
-  gnutls_certificate_server_set_request(session, GNUTLS_CERT_REQUIRE);
-  gnutls_session_set_verify_cert(session, NULL, 0);
+  return info != NULL ? info->tls_session : NULL;
+}
+
+/* Without credentials of ours the handshake fails. */
+static void begin_tls(const au_loop_t *loop, struct MHD_Connection *connection,
+                      au_connection_t *known) {
+  gnutls_session_t session = session_of(connection);
+  if (session != NULL && known != NULL)
+    known->credentials =
+        au_tls_begin(loop->listener->http->tls, session, known->fd);
+}
+
+static void end_tls(struct MHD_Connection *connection, au_connection_t *known) {
+  if (known != NULL)
+    au_tls_end(known->credentials, session_of(connection));
 }
 
 void au_http_connection(void *cls, struct MHD_Connection *connection,
@@ -329,13 +338,13 @@ void au_http_connection(void *cls, struct MHD_Connection *connection,
   loop->has_worked = true;
   const union MHD_ConnectionInfo *info =
       MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-  if (code != MHD_CONNECTION_NOTIFY_STARTED)
+  if (code != MHD_CONNECTION_NOTIFY_STARTED) {
+    end_tls(connection, *socket_context);
     au_loop_remove(loop, *socket_context);
-  else if (info != NULL)
+  } else if (info != NULL) {
     *socket_context = au_loop_add(loop, info->connect_fd);
-  if (code == MHD_CONNECTION_NOTIFY_STARTED &&
-      loop->listener->http->client_ca != NULL)
-    demand_certificate(connection);
+    begin_tls(loop, connection, *socket_context);
+  }
   au_metrics_add(AU_M_HTTP_CONNECTIONS,
                  code == MHD_CONNECTION_NOTIFY_STARTED ? 1 : -1);
 }

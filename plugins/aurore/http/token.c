@@ -6,6 +6,7 @@
 #include "http/token.h"
 
 #include "base/hex.h"
+#include "http/file.h"
 #include "http/scope.h"
 
 #include <errno.h>
@@ -16,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 #define DIGEST_SIZE 32
 #define TOKENS_MAX 1000
@@ -63,12 +65,10 @@ static bool parse_line(char *line, au_tokens_t *tokens) {
 
 au_status_t au_tokens_load(const char *path, au_tokens_t **out_tokens,
                            char *error, size_t error_size) {
-  FILE *file = fopen(path, "re");
-  if (file == NULL) {
-    snprintf(error, error_size, "could not read TokenFile \"%s\": %s", path,
-             strerror(errno));
+  /* Who can write it can add a token. Reading it gives nobody access. */
+  FILE *file = au_file_open("TokenFile", path, S_IWOTH, error, error_size);
+  if (file == NULL)
     return AU_IO;
-  }
   au_tokens_t *tokens =
       calloc(1, sizeof(*tokens) + TOKENS_MAX * sizeof(tokens->token[0]));
   au_status_t status = tokens != NULL ? AU_OK : AU_NOMEM;
@@ -90,6 +90,10 @@ au_status_t au_tokens_load(const char *path, au_tokens_t **out_tokens,
     snprintf(error, error_size, "could not read TokenFile \"%s\": %s", path,
              strerror(errno));
     status = AU_IO;
+  }
+  if (status == AU_OK && tokens->count == 0) {
+    snprintf(error, error_size, "TokenFile \"%s\" holds no token", path);
+    status = AU_INVALID;
   }
   free(line);
   fclose(file);

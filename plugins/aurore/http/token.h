@@ -17,7 +17,8 @@
 
 typedef struct au_tokens au_tokens_t;
 
-/* On error the reason, with the line, is in "error". */
+/* A file without a token would let nobody in, and is an error. On error the
+ * reason, with the line, is in "error". */
 AU_MUST_CHECK au_status_t au_tokens_load(const char *path,
                                          au_tokens_t **out_tokens, char *error,
                                          size_t error_size);

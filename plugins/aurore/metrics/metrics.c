@@ -42,11 +42,15 @@ static const char *const status_name[] = {
     "200", "202", "204", "207", "400", "401", "403", "404", "405",  "408",
     "409", "413", "415", "429", "431", "500", "501", "503", "other"};
 
+static const char *const file_name[] = {"certificate", "key", "client_ca",
+                                        "tokens"};
+
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
 _Static_assert(LENGTH(reason_name) == AU_REASON_COUNT, "a name a reason");
 _Static_assert(LENGTH(operation_name) == AU_OPERATION_COUNT,
                "a name an operation");
+_Static_assert(LENGTH(file_name) == AU_FILE_COUNT, "a name a file");
 _Static_assert(LENGTH(route_name) == AU_ROUTE_COUNT, "a name a route");
 
 enum { CLASS_CONNECTION = LENGTH(class_name) - 2 };
@@ -59,6 +63,7 @@ enum {
   SIZE_OPERATION = LENGTH(operation_name),
   SIZE_ROUTE = LENGTH(route_name),
   SIZE_STATUS = LENGTH(status_name),
+  SIZE_FILE = LENGTH(file_name),
   SIZE_SERVICE = 0
 };
 
@@ -66,7 +71,7 @@ static const char *const *const label_values[] = {
     [AU_LABEL_NONE] = NULL,        [AU_LABEL_REASON] = reason_name,
     [AU_LABEL_CLASS] = class_name, [AU_LABEL_OPERATION] = operation_name,
     [AU_LABEL_ROUTE] = route_name, [AU_LABEL_STATUS] = status_name,
-    [AU_LABEL_SERVICE] = NULL};
+    [AU_LABEL_FILE] = file_name,   [AU_LABEL_SERVICE] = NULL};
 
 /* Cells of one series, by kind. */
 enum {
@@ -105,6 +110,7 @@ typedef struct row {
 #define LABEL_NAME_OPERATION "operation"
 #define LABEL_NAME_ROUTE "route"
 #define LABEL_NAME_STATUS "status"
+#define LABEL_NAME_FILE "file"
 #define LABEL_NAME_SERVICE "service"
 
 static const row_t table[AU_METRIC_COUNT] = {
@@ -416,7 +422,8 @@ static void visit_cells(au_metric_t metric,
                                             second != NULL ? second[b] : NULL}};
       read_cells(&series,
                  &cell[row->begin + (a * row->size[1] + b) * row->width]);
-      visit(&series, context);
+      if (row->info.kind != AU_GAUGE || !isnan(series.value))
+        visit(&series, context);
     }
 }
 
