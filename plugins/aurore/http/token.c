@@ -91,8 +91,9 @@ au_status_t au_tokens_load(const char *path, au_tokens_t **out_tokens,
              strerror(errno));
     status = AU_IO;
   }
-  if (status == AU_OK && tokens->count == 0) {
-    snprintf(error, error_size, "TokenFile \"%s\" holds no token", path);
+  if (status == AU_OK && ftello(file) == 0) {
+    snprintf(error, error_size, "could not read TokenFile \"%s\": it is empty",
+             path);
     status = AU_INVALID;
   }
   free(line);

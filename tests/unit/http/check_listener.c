@@ -384,10 +384,11 @@ static int ask_tls(const char *certificate, const char *key) {
   while (result < 0 && gnutls_error_is_fatal(result) == 0);
   static const char request[] = "GET /live HTTP/1.1\r\nHost: t\r\n\r\n";
   char reply[1024] = "";
+  ssize_t got = GNUTLS_E_AGAIN; /* also for a session ticket */
   if (result == 0 &&
-      gnutls_record_send(session, request, sizeof(request) - 1) > 0 &&
-      gnutls_record_recv(session, reply, sizeof(reply) - 1) <= 0)
-    reply[0] = '\0';
+      gnutls_record_send(session, request, sizeof(request) - 1) > 0)
+    while (got == GNUTLS_E_AGAIN)
+      got = gnutls_record_recv(session, reply, sizeof(reply) - 1);
   int status = 0;
   (void)sscanf(reply, "HTTP/1.1 %d", &status);
   gnutls_deinit(session);
