@@ -15,15 +15,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static void warn_of_mode(const char *option, const char *path, mode_t bad) {
-  if (bad == 0)
+void au_file_warn_of_mode(const char *option, const char *path,
+                          mode_t forbidden) {
+  struct stat info = {.st_mode = 0};
+  if (stat(path, &info) != 0 || (info.st_mode & forbidden) == 0)
     return;
+  mode_t bad = info.st_mode & forbidden;
   au_log(AU_LOG_WARNING, "%s \"%s\" can be %s by every user of this machine",
          option, path, (bad & S_IWOTH) != 0 ? "written" : "read");
 }
 
-FILE *au_file_open(const char *option, const char *path, mode_t forbidden,
-                   char *error, size_t error_size) {
+FILE *au_file_open(const char *option, const char *path, char *error,
+                   size_t error_size) {
   /* Neither a FIFO nor a terminal may hold us up. */
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
   struct stat info = {.st_mode = 0};
@@ -35,10 +38,8 @@ FILE *au_file_open(const char *option, const char *path, mode_t forbidden,
     reason = "it is not a regular file";
   else if ((file = fdopen(fd, "r")) == NULL)
     reason = strerror(errno);
-  if (reason == NULL) {
-    warn_of_mode(option, path, info.st_mode & forbidden);
+  if (reason == NULL)
     return file;
-  }
   snprintf(error, error_size, "could not read %s \"%s\": %s", option, path,
            reason);
   if (fd >= 0)
@@ -46,9 +47,9 @@ FILE *au_file_open(const char *option, const char *path, mode_t forbidden,
   return NULL;
 }
 
-au_status_t au_file_read(const char *option, const char *path, mode_t forbidden,
-                         char **out_text, char *error, size_t error_size) {
-  FILE *file = au_file_open(option, path, forbidden, error, error_size);
+au_status_t au_file_read(const char *option, const char *path, char **out_text,
+                         char *error, size_t error_size) {
+  FILE *file = au_file_open(option, path, error, error_size);
   if (file == NULL)
     return AU_IO;
   const char *reason = NULL;

@@ -21,17 +21,21 @@
 #define AU_FILE_BYTES_MAX ((size_t)1 << 20)
 #define AU_FILE_WATCH_MAX 3
 
-/* Opens a regular file to be read. Where other users may do what "forbidden"
- * (S_IROTH, S_IWOTH) says, that is a warning in the log. NULL: "error" has the
- * name of the option, the path, and why. */
-FILE *au_file_open(const char *option, const char *path, mode_t forbidden,
-                   char *error, size_t error_size);
+/* Opens a regular file to be read. NULL: "error" has the name of the option,
+ * the path, and why. */
+FILE *au_file_open(const char *option, const char *path, char *error,
+                   size_t error_size);
 
 /* The whole of such a file as a text, owned by the caller; at least one byte
  * and less than AU_FILE_BYTES_MAX, else it is an error, too. */
 AU_MUST_CHECK au_status_t au_file_read(const char *option, const char *path,
-                                       mode_t forbidden, char **out_text,
-                                       char *error, size_t error_size);
+                                       char **out_text, char *error,
+                                       size_t error_size);
+
+/* Logs a warning when all users of the machine may do what "forbidden" says
+ * (S_IROTH, S_IWOTH). */
+void au_file_warn_of_mode(const char *option, const char *path,
+                          mode_t forbidden);
 
 /* What a path names, without reading it: another file that was renamed to it,
  * or that a symbolic link on the way to it names now, is another mark. */

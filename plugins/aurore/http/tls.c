@@ -184,8 +184,10 @@ static au_status_t make_credentials(const au_tls_t *tls, char *const pem[FILES],
 
 /* --- the files --------------------------------------------------------- */
 
-static void warn_of_expiry(const au_tls_t *tls,
-                           const au_credentials_t *credentials) {
+static void warn(const au_tls_t *tls, const au_credentials_t *credentials) {
+  for (unsigned i = 0; i < FILES; i++)
+    au_file_warn_of_mode(option_of[i], tls->path[i],
+                         i == KEY ? S_IROTH | S_IWOTH : S_IWOTH);
   if (credentials->expiry_us < au_clock_wall_us())
     au_log(AU_LOG_WARNING, "%s \"%s\" has expired", option_of[CERTIFICATE],
            tls->path[CERTIFICATE]);
@@ -201,9 +203,7 @@ static au_status_t load(void *context, unsigned *out_file, char *error,
     if (tls->path[i][0] == '\0')
       continue;
     *out_file = i;
-    status = au_file_read(option_of[i], tls->path[i],
-                          i == KEY ? S_IROTH | S_IWOTH : S_IWOTH, &pem[i],
-                          error, size);
+    status = au_file_read(option_of[i], tls->path[i], &pem[i], error, size);
   }
   if (status == AU_OK) {
     tls->read = calloc(1, sizeof(*tls->read));
@@ -243,7 +243,7 @@ static void finish(void *context, bool use) {
   au_tls_t *tls = context;
   au_credentials_t *old = tls->read;
   if (use) {
-    warn_of_expiry(tls, tls->read);
+    warn(tls, tls->read);
     pthread_mutex_lock(&tls->lock);
     old = tls->current;
     tls->current = tls->read;

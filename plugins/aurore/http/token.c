@@ -17,7 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
 
 #define DIGEST_SIZE 32
 #define TOKENS_MAX 1000
@@ -65,8 +64,7 @@ static bool parse_line(char *line, au_tokens_t *tokens) {
 
 au_status_t au_tokens_load(const char *path, au_tokens_t **out_tokens,
                            char *error, size_t error_size) {
-  /* Who can write it can add a token. Reading it gives nobody access. */
-  FILE *file = au_file_open("TokenFile", path, S_IWOTH, error, error_size);
+  FILE *file = au_file_open("TokenFile", path, error, error_size);
   if (file == NULL)
     return AU_IO;
   au_tokens_t *tokens =

@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 struct au_token_file {
   au_file_watch_t watch; /* of the thread that checks */
@@ -29,6 +30,8 @@ static void finish(void *context, bool use) {
   au_token_file_t *file = context;
   au_tokens_t *old = file->read;
   if (use) {
+    /* Whoever can write it can add a token; reading it gives nobody access. */
+    au_file_warn_of_mode("TokenFile", file->watch.path[0], S_IWOTH);
     pthread_rwlock_wrlock(&file->lock);
     old = file->tokens;
     file->tokens = file->read;
