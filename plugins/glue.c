@@ -186,8 +186,11 @@ int au_glue_init(au_side_t side) {
     return 0;
   if (status == AU_INVALID)
     put_place(error, sizeof(error));
-  au_log(AU_LOG_ERROR, "the plugin %s does not start: %s", side_name(side),
-         error);
+  au_log(AU_LOG_ERROR,
+         "the plugin %s does not start, and collectd goes on without it: %s",
+         side_name(side), error);
+  au_notify(AU_SEVERITY_FAILURE, "start", "%s does not start: %s",
+            side_name(side), error);
   return -1;
 }
 

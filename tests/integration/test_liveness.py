@@ -78,6 +78,7 @@ MOVES = {
         "asked": ("events_get", "metrics", "health", "dlq", "other"),
     },
     "http_connections": {"connected": ()},
+    "config_reload_failures_total": {"miswritten": ("tokens",)},
 }
 HISTOGRAMS = [name for name in contract_names() if name.endswith("_ms")]
 # Labels that stand in the plugin instance.
@@ -123,6 +124,14 @@ def refused(world):
     answer = world.api.post(event(), headers={"Authorization": "Bearer no"})
     assert answer.status_code == 401
     yield
+
+
+def miswritten(world):
+    path = world.api.buffer["TokenFile"]
+    good = path.read_text()
+    path.write_text("read nonsense\n")
+    yield
+    path.write_text(good)
 
 
 def asked(world):

@@ -51,6 +51,7 @@ HISTOGRAMS = [
     ("batch_insert_time_ms", "batch"),
     ("event_commit_latency_ms", "batch"),
 ]
+FILES = ["certificate", "key", "client_ca", "tokens"]
 REASONS = ["invalid", "too_large", "rate_limited", "unauthorized", "unavailable"]
 OPERATIONS = ["store", "query", "business", "dead_letter", "retention", "migrate"]
 ROUTES = ["events_post", "events_get", "metrics", "health", "dlq", "other"]
@@ -63,6 +64,7 @@ BOUNDS = [
 COUNTERS_BY_LABEL = [
     ("events_rejected_total", "events", "reason", REASONS),
     ("batch_failures_total", "batch", "class", ["08", "53", "connection"]),
+    ("config_reload_failures_total", "http", "file", FILES),
     ("db_query_total", "database", "operation", OPERATIONS),
     ("db_slow_queries_total", "database", "operation", OPERATIONS),
 ]
