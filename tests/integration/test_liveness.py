@@ -233,6 +233,7 @@ STEPS = [
     started,
     stored,
     refused,
+    miswritten,
     asked,
     poisoned,
     connected,
