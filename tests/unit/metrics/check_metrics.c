@@ -262,6 +262,22 @@ START_TEST(gauges_are_set_and_moved) {
 }
 END_TEST
 
+static void count_gauge(const au_series_t *series, void *context) {
+  unsigned *count = context;
+  *count += series->metric == AU_M_CERTIFICATE_EXPIRY;
+}
+
+START_TEST(a_gauge_that_is_no_number_has_no_series) {
+  unsigned count = 0;
+  au_metrics_set(AU_M_CERTIFICATE_EXPIRY, (double)NAN);
+  au_metrics_visit(NULL, count_gauge, &count);
+  ck_assert_uint_eq(count, 0);
+  au_metrics_set(AU_M_CERTIFICATE_EXPIRY, -1);
+  au_metrics_visit(NULL, count_gauge, &count);
+  ck_assert_uint_eq(count, 1);
+}
+END_TEST
+
 START_TEST(a_bound_belongs_to_its_bucket) {
   for (unsigned i = 0; i < AU_BUCKET_COUNT - 1; i++) {
     au_metrics_reset();
@@ -461,6 +477,7 @@ static void add_cases(Suite *suite) {
   tcase_add_test(values, requests_are_counted_by_route_and_status);
   tcase_add_test(values, queries_are_slow_above_the_limit);
   tcase_add_test(values, gauges_are_set_and_moved);
+  tcase_add_test(values, a_gauge_that_is_no_number_has_no_series);
   tcase_add_test(values, a_bound_belongs_to_its_bucket);
   tcase_add_test(values, sums_are_exact_to_the_microsecond);
   tcase_add_test(values, odd_times_are_bounded);
