@@ -191,14 +191,15 @@ const au_option_t au_option_table[] = {
               "not start with such files, and collectd goes on without it."),
     OTHER("TLSKey", BUFFER, FILE, tls_key, "",
           "PEM file of the private key that belongs to TLSCertificate."),
-    OTHER("TLSClientCA", BUFFER, FILE, tls_client_ca, "",
-          "PEM file of certificate authorities. If it is set, a client must "
-          "present a certificate that one of them has issued.",
-          .details =
-              "The certificate must be valid now, and for clients: if it has an "
-              "extended key usage, that must include clientAuth. A server's "
-              "certificate of the same authority is refused. There are no "
-              "revocation lists; to shut a client out, replace the authority."),
+    OTHER(
+        "TLSClientCA", BUFFER, FILE, tls_client_ca, "",
+        "PEM file of certificate authorities. If it is set, a client must "
+        "present a certificate that one of them has issued.",
+        .details =
+            "The certificate must be valid now, and for clients: if it has an "
+            "extended key usage, that must include clientAuth. A server's "
+            "certificate of the same authority is refused. There are no "
+            "revocation lists; to shut a client out, replace the authority."),
 
     OTHER("HistoryFile", BUFFER, TEXT, history_file, "",
           "File to which the snapshots of the buffer's metrics are appended, "

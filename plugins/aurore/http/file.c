@@ -32,11 +32,9 @@ FILE *au_file_open(const char *option, const char *path, char *error,
   struct stat info = {.st_mode = 0};
   FILE *file = NULL;
   const char *reason = NULL;
-  if (fd < 0 || fstat(fd, &info) != 0)
-    reason = strerror(errno);
-  else if (!S_ISREG(info.st_mode))
+  if (fd >= 0 && fstat(fd, &info) == 0 && !S_ISREG(info.st_mode))
     reason = "it is not a regular file";
-  else if ((file = fdopen(fd, "r")) == NULL)
+  else if (fd < 0 || (file = fdopen(fd, "r")) == NULL)
     reason = strerror(errno);
   if (reason == NULL)
     return file;
