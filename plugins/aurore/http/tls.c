@@ -315,6 +315,12 @@ static unsigned char client_purpose_oid[] = GNUTLS_KP_TLS_WWW_CLIENT;
 static gnutls_typed_vdata_st client_purpose[] = {
     {.type = GNUTLS_DT_KEY_PURPOSE_OID, .data = client_purpose_oid}};
 
+/* What a session carries for us: its socket. */
+typedef union slot {
+  intptr_t fd;
+  void *pointer;
+} slot_t;
+
 /* After the client's last message of the handshake. A client with Nagle's
  * algorithm keeps its first request back until that message is acknowledged,
  * and the kernel would wait 40 ms to do so along with data of ours. */
@@ -326,8 +332,8 @@ static int finished(gnutls_session_t session, unsigned type, unsigned when,
   if (incoming == 0)
     return 0;
   const int on = 1;
-  int fd = (int)(intptr_t)gnutls_db_get_ptr(session);
-  (void)setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on));
+  const slot_t slot = {.pointer = gnutls_db_get_ptr(session)};
+  (void)setsockopt((int)slot.fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on));
   return 0;
 }
 
@@ -352,7 +358,8 @@ static bool prepare(const au_credentials_t *credentials,
                              credentials->certificate) < 0)
     return false;
   /* The pointer is for a cache of sessions, which tickets make superfluous. */
-  gnutls_db_set_ptr(session, (void *)(intptr_t)fd);
+  const slot_t slot = {.fd = fd};
+  gnutls_db_set_ptr(session, slot.pointer);
   gnutls_handshake_set_hook_function(
       session, GNUTLS_HANDSHAKE_FINISHED, GNUTLS_HOOK_POST,
       credentials->demands_certificate ? finished_with_certificate : finished);
