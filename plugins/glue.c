@@ -257,7 +257,10 @@ static int on_init(void) {
   }
   if (status == AU_INVALID)
     put_place(error, sizeof(error));
-  au_log(AU_LOG_ERROR, "the plugin %s does not start: %s", name, error);
+  au_log(AU_LOG_ERROR,
+         "the plugin %s does not start, and collectd goes on without it: %s",
+         name, error);
+  au_notify(AU_SEVERITY_FAILURE, "start", "%s does not start: %s", name, error);
   return -1;
 }
 

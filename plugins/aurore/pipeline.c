@@ -93,6 +93,8 @@ static void sample_health(void) {
       .unbound = pipeline.sampled_http != NULL
                      ? au_http_unbound(pipeline.sampled_http)
                      : 0};
+  if (pipeline.sampled_http != NULL)
+    au_http_sample(pipeline.sampled_http);
   for (unsigned i = 0; i < pipeline.writers; i++)
     if (!au_writer_is_connected(pipeline.writer[i]))
       input.database_connected = false;

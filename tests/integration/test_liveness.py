@@ -85,6 +85,7 @@ MOVES = {
     },
     "http_connections": {"connected": ()},
     "http_connections_refused_total": {"crowded": ("limit", "address")},
+    "config_reload_failures_total": {"miswritten": ("tokens",)},
 }
 HISTOGRAMS = [name for name in contract_names() if name.endswith("_ms")]
 # Labels that stand in the plugin instance.
@@ -130,6 +131,14 @@ def refused(world):
     answer = world.api.post(event(), headers={"Authorization": "Bearer no"})
     assert answer.status_code == 401
     yield
+
+
+def miswritten(world):
+    path = world.api.buffer["TokenFile"]
+    good = path.read_text()
+    path.write_text("read nonsense\n")
+    yield
+    path.write_text(good)
 
 
 def asked(world):
@@ -245,6 +254,7 @@ STEPS = [
     started,
     stored,
     refused,
+    miswritten,
     asked,
     poisoned,
     connected,

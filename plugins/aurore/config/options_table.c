@@ -200,15 +200,36 @@ const au_option_t au_option_table[] = {
               "TOKEN\". The file holds at most 1000 tokens, and of each only "
               "the hash: the 64 hexadecimal digits that \"printf %s TOKEN | "
               "sha256sum\" prints, without what follows them. A line may end "
-              "in a comment that begins with \"#\"."),
+              "in a comment that begins with \"#\". The file is read again "
+              "within a few seconds when it changes, as TLSCertificate is; a "
+              "file of comments alone lets nobody in."),
     OTHER("TLSCertificate", BUFFER, FILE, tls_certificate, "",
           "PEM file of the server's certificate, followed by those of "
-          "intermediate authorities. Together with TLSKey it turns HTTPS on."),
+          "intermediate authorities. Together with TLSKey it turns HTTPS on.",
+          .details =
+              "TLS 1.2 and 1.3 are offered, with forward secrecy and "
+              "authenticated encryption only. A key for ECDSA (P-256) costs a "
+              "handshake a third of the processor time of one for RSA; who "
+              "comes again resumes its session, which costs less still. "
+              "TLSCertificate, TLSKey and TLSClientCA are read again within a "
+              "few seconds when one of them changes, also when it is replaced "
+              "by another file or a symbolic link on the way to it is; no "
+              "connection is closed, and new ones use the new files. Files "
+              "that cannot be read or do not belong together leave the old "
+              "ones in force, with a line in the log, a notification and "
+              "config_reload_failures_total. At the start, event_buffer does "
+              "not start with such files, and collectd goes on without it."),
     OTHER("TLSKey", BUFFER, FILE, tls_key, "",
           "PEM file of the private key that belongs to TLSCertificate."),
-    OTHER("TLSClientCA", BUFFER, FILE, tls_client_ca, "",
-          "PEM file of certificate authorities. If it is set, a client must "
-          "present a certificate that one of them has issued."),
+    OTHER(
+        "TLSClientCA", BUFFER, FILE, tls_client_ca, "",
+        "PEM file of certificate authorities. If it is set, a client must "
+        "present a certificate that one of them has issued.",
+        .details =
+            "The certificate must be valid now, and for clients: if it has an "
+            "extended key usage, that must include clientAuth. A server's "
+            "certificate of the same authority is refused. There are no "
+            "revocation lists; to shut a client out, replace the authority."),
     OTHER(
         "AllowOrigin", BUFFER, ORIGIN, allow_origin, "",
         "Origin of web pages that may use the API from a browser (CORS), such "

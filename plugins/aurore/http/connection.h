@@ -35,6 +35,7 @@
 #include "http/deadline.h"
 #include "http/framing.h"
 #include "http/places.h"
+#include "http/tls.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -64,7 +65,8 @@ typedef struct au_connection {
   unsigned queued;     /* if not TCP: bytes not read by the client */
   bool has_ended;      /* the client sends no more */
   bool was_last_run;   /* libmicrohttpd has seen all that it sent */
-  au_framing_target_t target; /* of the request line that came last */
+  au_credentials_t *credentials; /* of its TLS session; NULL: none */
+  au_framing_target_t target;    /* of the request line that came last */
 } au_connection_t;
 
 /* The connections of a loop. */

@@ -18,7 +18,8 @@
 #include "http/request.h"
 #include "http/server.h"
 #include "http/socket.h"
-#include "http/token.h"
+#include "http/tls.h"
+#include "http/token_file.h"
 
 #include <poll.h>
 #include <pthread.h>
@@ -82,7 +83,8 @@ struct au_http {
   /* Immutable after start. */
   au_http_config_t config;
   const au_options_t *options; /* of "config" */
-  au_tokens_t *tokens;         /* NULL: no TokenFile */
+  au_token_file_t *tokens;     /* NULL: no TokenFile */
+  au_tls_t *tls;               /* NULL: plain HTTP */
   au_rate_limit_t *rate_limit; /* NULL: no limit */
   au_places_t *places;         /* of all listeners together */
   unsigned connections_max;
@@ -91,9 +93,6 @@ struct au_http {
   int64_t started_ns;
   uint64_t body_bytes_max; /* of "body_bytes" */
   bool is_library_lenient; /* http/framing.h */
-  char *certificate;       /* PEM; NULL: plain HTTP */
-  char *key;
-  char *client_ca;
 
   _Atomic bool quiescing;
   _Atomic unsigned unbound;
@@ -102,13 +101,13 @@ struct au_http {
   _Atomic uint64_t body_bytes; /* reserved for bodies that come in pieces */
 
   pthread_mutex_t lock; /* protects: the next three */
-  pthread_cond_t retry;
+  pthread_cond_t wake;
   bool stop;
-  au_listener_t listener[AU_LISTEN_MAX]; /* "loop": of the retrying thread
+  au_listener_t listener[AU_LISTEN_MAX]; /* "loop": of the housekeeping thread
                                             while it runs, then of stop */
   unsigned listeners;
-  pthread_t retry_thread;
-  bool has_retry_thread;
+  pthread_t thread; /* housekeeping */
+  bool has_thread;
 };
 
 /* Where a request that waits is. The request thread and the completing thread

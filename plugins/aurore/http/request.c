@@ -198,7 +198,7 @@ static bool authorize(au_request_t *request) {
   au_scope_t scope = request->method->scope;
   if (http->tokens == NULL || scope == AU_SCOPE_NONE)
     return true;
-  int scopes = au_tokens_scopes(
+  int scopes = au_token_file_scopes(
       http->tokens, au_request_header(request, MHD_HTTP_HEADER_AUTHORIZATION));
   if (scopes >= 0 && (scopes & (int)scope) != 0)
     return true;
@@ -424,16 +424,25 @@ void au_http_completed(void *cls, struct MHD_Connection *connection,
   au_request_release(request);
 }
 
-/* libmicrohttpd only asks for a client's certificate. Here the handshake fails
- * without one that the configured authority has signed. */
-static void demand_certificate(struct MHD_Connection *connection) {
+/* NULL: it is plain HTTP. */
+static gnutls_session_t session_of(struct MHD_Connection *connection) {
   const union MHD_ConnectionInfo *info =
       MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
-  gnutls_session_t session = info != NULL ? info->tls_session : NULL;
-  if (session == NULL)
-    return;
-  gnutls_certificate_server_set_request(session, GNUTLS_CERT_REQUIRE);
-  gnutls_session_set_verify_cert(session, NULL, 0);
+  return info != NULL ? info->tls_session : NULL;
+}
+
+/* Without credentials of ours the handshake fails. */
+static void begin_tls(const au_loop_t *loop, struct MHD_Connection *connection,
+                      au_connection_t *known) {
+  gnutls_session_t session = session_of(connection);
+  if (session != NULL && known != NULL)
+    known->credentials =
+        au_tls_begin(loop->listener->http->tls, session, known->fd);
+}
+
+static void end_tls(struct MHD_Connection *connection, au_connection_t *known) {
+  if (known != NULL)
+    au_tls_end(known->credentials, session_of(connection));
 }
 
 /* It has the place that was taken for it when it was accepted. */
@@ -457,12 +466,13 @@ void au_http_connection(void *cls, struct MHD_Connection *connection,
   bool is_new = code == MHD_CONNECTION_NOTIFY_STARTED;
   const union MHD_ConnectionInfo *info =
       MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-  if (!is_new)
+  if (!is_new) {
+    end_tls(connection, *socket_context);
     au_connection_remove(&loop->connections, *socket_context, http->places);
-  else if (info != NULL)
+  } else if (info != NULL) {
     *socket_context = open_connection(loop, info->connect_fd);
-  if (is_new && http->client_ca != NULL)
-    demand_certificate(connection);
+    begin_tls(loop, connection, *socket_context);
+  }
   au_metrics_add(AU_M_HTTP_CONNECTIONS, is_new ? 1 : -1);
 }
 

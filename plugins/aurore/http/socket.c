@@ -3,6 +3,7 @@
 #include "http/socket.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/sockios.h>
 #include <linux/tcp.h>
 #include <netdb.h>
@@ -17,6 +18,7 @@
 
 #define BACKLOG 1024
 #define UNIX_PREFIX "unix:"
+#define UNIX_MODE 0660 /* owner and group */
 #define TYPE (SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK)
 
 /* Leaves errno as it was. */
@@ -51,10 +53,12 @@ static int listen_unix(const char *path, char *error, size_t error_size) {
   if (lstat(path, &info) == 0 && S_ISSOCK(info.st_mode) && !is_in_use(&address))
     unlink(path);
   int fd = socket(AF_UNIX, TYPE, 0);
-  /* Made with its final permissions: nobody may connect between bind and chmod.
-   * The umask of the process is not ours to change. */
-  if (fd < 0 || fchmod(fd, 0660) != 0 ||
+  /* bind() makes the file with what the umask leaves of the socket's own mode,
+   * and the umask of the process is not ours to change. So its permissions are
+   * never more than these, and are these before anybody can connect. */
+  if (fd < 0 || fchmod(fd, UNIX_MODE) != 0 ||
       bind(fd, (const struct sockaddr *)&address, sizeof(address)) != 0 ||
+      fchmodat(AT_FDCWD, path, UNIX_MODE, AT_SYMLINK_NOFOLLOW) != 0 ||
       listen(fd, BACKLOG) != 0)
     return give_up(fd, error, error_size);
   return fd;

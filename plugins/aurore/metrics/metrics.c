@@ -42,6 +42,8 @@ static const char *const status_name[] = {
 
 /* Why a connection was refused. */
 static const char *const crowded_name[] = {"limit", "address"};
+static const char *const file_name[] = {"certificate", "key", "client_ca",
+                                        "tokens"};
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -49,6 +51,7 @@ _Static_assert(LENGTH(reason_name) == AU_REASON_COUNT, "a name a reason");
 _Static_assert(LENGTH(crowded_name) == AU_CROWDED_COUNT, "a name a reason");
 _Static_assert(LENGTH(operation_name) == AU_OPERATION_COUNT,
                "a name an operation");
+_Static_assert(LENGTH(file_name) == AU_FILE_COUNT, "a name a file");
 _Static_assert(LENGTH(route_name) == AU_ROUTE_COUNT, "a name a route");
 
 enum { CLASS_CONNECTION = LENGTH(class_name) - 2 };
@@ -62,14 +65,16 @@ enum {
   SIZE_ROUTE = LENGTH(route_name),
   SIZE_STATUS = LENGTH(status_name),
   SIZE_CROWDED = LENGTH(crowded_name),
+  SIZE_FILE = LENGTH(file_name),
   SIZE_SERVICE = 0
 };
 
 static const char *const *const label_values[] = {
-    [AU_LABEL_NONE] = NULL,        [AU_LABEL_REASON] = reason_name,
-    [AU_LABEL_CLASS] = class_name, [AU_LABEL_OPERATION] = operation_name,
-    [AU_LABEL_ROUTE] = route_name, [AU_LABEL_STATUS] = status_name,
-    [AU_LABEL_SERVICE] = NULL,     [AU_LABEL_CROWDED] = crowded_name};
+    [AU_LABEL_NONE] = NULL,           [AU_LABEL_REASON] = reason_name,
+    [AU_LABEL_CLASS] = class_name,    [AU_LABEL_OPERATION] = operation_name,
+    [AU_LABEL_ROUTE] = route_name,    [AU_LABEL_STATUS] = status_name,
+    [AU_LABEL_FILE] = file_name,      [AU_LABEL_SERVICE] = NULL,
+    [AU_LABEL_CROWDED] = crowded_name};
 
 /* Cells of one series, by kind. */
 enum {
@@ -108,6 +113,7 @@ typedef struct row {
 #define LABEL_NAME_OPERATION "operation"
 #define LABEL_NAME_ROUTE "route"
 #define LABEL_NAME_STATUS "status"
+#define LABEL_NAME_FILE "file"
 #define LABEL_NAME_SERVICE "service"
 #define LABEL_NAME_CROWDED "reason"
 
@@ -410,7 +416,8 @@ static void visit_cells(au_metric_t metric, au_series_visitor_t visit,
                                             second != NULL ? second[b] : NULL}};
       read_cells(&series,
                  &cell[row->begin + (a * row->size[1] + b) * row->width]);
-      visit(&series, context);
+      if (row->info.kind != AU_GAUGE || !isnan(series.value))
+        visit(&series, context);
     }
 }
 

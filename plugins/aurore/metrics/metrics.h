@@ -46,6 +46,7 @@ typedef enum au_label {
   AU_LABEL_OPERATION,
   AU_LABEL_ROUTE,
   AU_LABEL_STATUS,
+  AU_LABEL_FILE,
   AU_LABEL_SERVICE,
   AU_LABEL_CROWDED
 } au_label_t;
@@ -86,6 +87,14 @@ typedef enum au_route_label {
   AU_ROUTE_COUNT
 } au_route_label_t;
 
+typedef enum au_config_file {
+  AU_FILE_CERTIFICATE,
+  AU_FILE_KEY,
+  AU_FILE_CLIENT_CA,
+  AU_FILE_TOKENS,
+  AU_FILE_COUNT
+} au_config_file_t;
+
 #define AU_BUCKET_COUNT 17 /* 16 bounds and +Inf */
 
 /* Adds "n" to a counter. The label arguments are values of the enums above, or
@@ -100,6 +109,7 @@ void au_metrics_use_connection(bool is_used);
 
 /* Sets a counter that is kept elsewhere (business_events_total). */
 void au_metrics_set_counter(au_metric_t metric, uint64_t value);
+/* A gauge that is not a number has no series. */
 void au_metrics_set(au_metric_t metric, double value);
 /* For gauges that count things. */
 void au_metrics_add(au_metric_t metric, int64_t delta);
