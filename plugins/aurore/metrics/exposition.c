@@ -116,9 +116,7 @@ static void put_escaped(au_bytes_t *text, const char *value, bool quotes) {
 
 /* The shortest form that reads back as the same number. */
 static void put_number(au_bytes_t *text, double value) {
-  if (isnan(value)) {
-    au_bytes_put_string(text, "NaN");
-  } else if (isinf(value)) {
+  if (isinf(value)) {
     au_bytes_put_string(text, value > 0 ? "+Inf" : "-Inf");
   } else {
     char digits[32];

@@ -170,13 +170,15 @@ START_TEST(a_start_that_fails_says_why) {
   start_status = AU_INVALID;
   au_glue_register(AU_SIDE_WRITER);
   ck_assert_int_eq(stub_plugin.init(), -1);
-  check_log(0, "aurore: the plugin event_writer does not start: the reason; "
-               "look in \"/");
+  check_log(0,
+            "aurore: the plugin event_writer does not start, and collectd goes "
+            "on without it: the reason; look in \"/");
   start_status = AU_NOMEM;
   ck_assert_int_eq(stub_plugin.init(), -1);
   ck_assert_str_eq(
       stub_logs[1].line,
-      "aurore: the plugin event_writer does not start: the reason");
+      "aurore: the plugin event_writer does not start, and collectd goes on "
+      "without it: the reason");
 }
 END_TEST
 
