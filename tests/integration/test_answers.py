@@ -10,6 +10,7 @@ import re
 import uuid
 
 import pytest
+import requests
 
 from harness.build import TOP
 from harness.events import event
@@ -117,6 +118,22 @@ def post(api, body, token="ingest", content_type="application/json", **headers):
     )  # fmt: skip
 
 
+def odd(api, *headers, target="/live"):
+    """What requests would not send."""
+    connection = http.client.HTTPConnection("127.0.0.1", api.port, timeout=30)
+    connection.putrequest("GET", target)
+    for name, value in headers:
+        connection.putheader(name, value)
+    connection.endheaders()
+    response = connection.getresponse()
+    answer = requests.Response()
+    answer.status_code, answer.reason = response.status, response.reason
+    answer.headers.update(response.headers)
+    answer._content = response.read()
+    connection.close()
+    return answer
+
+
 def limited(api):
     wait_until(
         lambda: post(api, [event()] * 3).status_code == 429, 30, "there is no limit"
@@ -161,6 +178,11 @@ KINDS = [
     ("DEAD_LETTER_UNREADABLE", reprocess_unreadable),
     ("ALREADY_REPROCESSED", reprocess_again),
     ("RATE_LIMITED", limited),
+    ("MALFORMED_REQUEST", lambda api: odd(api, ("Host", "y"))),
+    ("HEADER_TOO_LARGE", lambda api: odd(api, *[("X", "1")] * 120)),
+    ("TARGET_TOO_LONG", lambda api: odd(api, target="/" + "x" * 9000)),
+    ("UNSUPPORTED_EXPECTATION", lambda api: odd(api, ("Expect", "wonders"))),
+    ("UNSUPPORTED_TRANSFER_CODING", lambda api: odd(api, ("Transfer-Encoding", "x"))),
 ]
 
 

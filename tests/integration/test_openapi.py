@@ -95,7 +95,7 @@ def check_answer(answer, response, what):
     known = {name.lower() for name in response["headers"]}
     known |= {"date", "connection", "content-type", "content-length"}
     # Described once, for all operations.
-    known |= {"content-encoding", "vary"}
+    known |= {"content-encoding", "keep-alive", "vary"}
     assert {name.lower() for name in answer.headers} <= known, what
     if "content" not in response:
         assert answer.content == b"" and "Content-Type" not in answer.headers

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "http/socket.h"
 
+#include <gnutls/gnutls.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -221,14 +222,23 @@ bool au_connections_close_ended(au_connections_t *connections) {
   return again;
 }
 
-uint64_t au_connections_written(const au_connections_t *connections) {
+/* What has been taken from the socket, but not by libmicrohttpd. */
+static size_t unread_in_tls(const au_connection_t *connection) {
+  return connection->session != NULL
+             ? gnutls_record_check_pending(connection->session)
+             : 0;
+}
+
+uint64_t au_connections_moved(const au_connections_t *connections) {
   uint64_t bytes = 0;
   for (const au_connection_t *c = connections->first; c != NULL; c = c->next) {
-    if (c->state != AU_CONNECTION_WRITING)
-      continue;
+    bool is_writing = c->state == AU_CONNECTION_WRITING;
     au_traffic_t traffic;
-    au_socket_traffic(c->fd, c->is_tcp, &traffic);
-    bytes += traffic.sent + traffic.unsent;
+    au_socket_traffic(c->fd, c->is_tcp && is_writing, &traffic);
+    if (is_writing)
+      bytes += traffic.sent + traffic.unsent;
+    else
+      bytes -= traffic.unread + unread_in_tls(c);
   }
   return bytes;
 }

@@ -65,8 +65,9 @@ typedef struct au_connection {
   unsigned queued;     /* if not TCP: bytes not read by the client */
   bool has_ended;      /* the client sends no more */
   bool was_last_run;   /* libmicrohttpd has seen all that it sent */
-  au_credentials_t *credentials; /* of its TLS session; NULL: none */
-  au_framing_target_t target;    /* of the request line that came last */
+  struct gnutls_session_int *session; /* of TLS; NULL: none (yet) */
+  au_credentials_t *credentials;      /* the session's; NULL: none */
+  au_framing_target_t target;         /* of the request line that came last */
 } au_connection_t;
 
 /* The connections of a loop. */
@@ -115,7 +116,8 @@ void au_connections_note_ends(au_connections_t *connections);
  * is to run once more, to be sure. */
 bool au_connections_close_ended(au_connections_t *connections);
 
-/* Bytes of answers that the kernel has taken, of all that are WRITING. */
-uint64_t au_connections_written(const au_connections_t *connections);
+/* Changes with every byte of an answer that the kernel has taken, and of a
+ * request that libmicrohttpd has. */
+uint64_t au_connections_moved(const au_connections_t *connections);
 
 #endif

@@ -137,16 +137,16 @@ accept_connection(void *cls, const struct sockaddr *address, socklen_t size) {
 /* --- the loop ---------------------------------------------------------- */
 
 /* libmicrohttpd wants to run again, and its last run did nothing that shows. It
- * is believed once. After that, either it sends a large answer through TLS, a
- * piece at a time; or it waits for a client without knowing: while a handshake
- * is not complete, or a line is longer than its buffer. The loop rests then,
- * ever longer, until something happens. */
+ * is believed once. After that, either it sends a large answer through TLS or
+ * reads a large header, a piece at a time; or it waits for a client without
+ * knowing: while a handshake is not complete, or a line is longer than its
+ * buffer. The loop rests then, ever longer, until something happens. */
 static int rest_ms(au_loop_t *loop) {
   if (++loop->fruitless == 1)
     return 0;
-  uint64_t written = au_connections_written(&loop->connections);
-  if (written != loop->written) {
-    loop->written = written;
+  uint64_t moved = au_connections_moved(&loop->connections);
+  if (moved != loop->moved) {
+    loop->moved = moved;
     loop->fruitless = 0;
     return 0;
   }

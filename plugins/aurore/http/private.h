@@ -61,7 +61,7 @@ typedef struct au_loop {
   bool has_worked;       /* more than checking those, in this run */
   unsigned fruitless;    /* runs in a row that did nothing that shows */
   unsigned false_alarms; /* of which its descriptor was the reason */
-  uint64_t written;      /* au_connections_written() when it was asked last */
+  uint64_t moved;        /* au_connections_moved() when it was asked last */
   au_place_t accepting;  /* of the connection that is being accepted */
   au_connections_t connections;
   /* libmicrohttpd's, "wake_fd", "ends_fd", and the "lingering" connections. */

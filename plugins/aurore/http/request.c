@@ -435,9 +435,11 @@ static gnutls_session_t session_of(struct MHD_Connection *connection) {
 static void begin_tls(const au_loop_t *loop, struct MHD_Connection *connection,
                       au_connection_t *known) {
   gnutls_session_t session = session_of(connection);
-  if (session != NULL && known != NULL)
-    known->credentials =
-        au_tls_begin(loop->listener->http->tls, session, known->fd);
+  if (session == NULL || known == NULL)
+    return;
+  known->session = session;
+  known->credentials =
+      au_tls_begin(loop->listener->http->tls, session, known->fd);
 }
 
 static void end_tls(struct MHD_Connection *connection, au_connection_t *known) {
