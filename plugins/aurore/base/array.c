@@ -16,3 +16,22 @@ void *au_array_double(void *items, size_t *capacity, size_t item_size) {
     *capacity = wanted;
   return moved;
 }
+
+void *au_array_double_charged(void *items, size_t *capacity, size_t item_size,
+                              au_account_t *account) {
+  size_t more =
+      (*capacity == 0 ? FIRST_CAPACITY : *capacity) * item_size; /* twice it */
+  if (account != NULL && !au_account_charge(account, more))
+    return NULL;
+  void *moved = au_array_double(items, capacity, item_size);
+  if (moved == NULL && account != NULL)
+    au_account_release(account, more);
+  return moved;
+}
+
+void au_array_free_charged(void *items, size_t capacity, size_t item_size,
+                           au_account_t *account) {
+  free(items);
+  if (account != NULL && capacity > 0)
+    au_account_release(account, capacity * item_size);
+}

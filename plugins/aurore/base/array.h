@@ -8,6 +8,8 @@
 #ifndef AURORE_BASE_ARRAY_H
 #define AURORE_BASE_ARRAY_H
 
+#include "base/budget.h"
+
 #include <stddef.h>
 
 /* Twice the capacity, at once. */
@@ -22,5 +24,21 @@ static inline void *au_array_grow(void *items, size_t *capacity, size_t count,
   return count < *capacity ? items
                            : au_array_double(items, capacity, item_size);
 }
+
+/* The same, with the array charged to an account (NULL: to none). */
+void *au_array_double_charged(void *items, size_t *capacity, size_t item_size,
+                              au_account_t *account);
+
+static inline void *au_array_grow_charged(void *items, size_t *capacity,
+                                          size_t count, size_t item_size,
+                                          au_account_t *account) {
+  return count < *capacity
+             ? items
+             : au_array_double_charged(items, capacity, item_size, account);
+}
+
+/* Frees it, and what it was charged. */
+void au_array_free_charged(void *items, size_t capacity, size_t item_size,
+                           au_account_t *account);
 
 #endif

@@ -12,18 +12,46 @@ static void add_header(struct MHD_Response *response, const char *name,
   (void)MHD_add_response_header(response, name, value);
 }
 
+/* An answer that is refused for want of memory may itself have so much. */
+#define ALWAYS_MAX ((size_t)4 << 10)
+
+/* Charges the answer to the request, which holds it until it has been sent. */
+static bool charge(au_request_t *request, const au_bytes_t *body) {
+  au_account_t *account = &request->account;
+  if (body->account == account)
+    return true; /* as it grew */
+  if (au_account_charge(account, body->capacity))
+    return true;
+  if (body->capacity > ALWAYS_MAX)
+    return false;
+  au_account_charge_anyway(account, body->capacity);
+  return true;
+}
+
+/* Takes the body in any case. NULL: out of memory. */
+static struct MHD_Response *make_response(au_request_t *request,
+                                          au_bytes_t *body) {
+  struct MHD_Response *response = NULL;
+  if (!body->failed && charge(request, body))
+    response = MHD_create_response_from_buffer(body->size, body->data,
+                                               MHD_RESPMEM_MUST_FREE);
+  if (response != NULL)
+    (void)au_bytes_give_away(body);
+  else
+    au_bytes_fini(body);
+  return response;
+}
+
 enum MHD_Result au_answer(au_request_t *request, unsigned status,
                           const char *content_type, au_bytes_t *body,
                           const char *const *headers) {
-  struct MHD_Response *response = NULL;
-  if (!body->failed)
-    response = MHD_create_response_from_buffer(body->size, body->data,
-                                               MHD_RESPMEM_MUST_FREE);
+  struct MHD_Response *response = make_response(request, body);
+  if (response == NULL && !request->is_short) {
+    request->is_short = true;
+    return au_answer_unavailable(request, AU_NO_MEMORY);
+  }
   if (response == NULL)
-    au_bytes_fini(body); /* out of memory: the connection is closed */
-  *body = (au_bytes_t)AU_BYTES_INIT;
-  if (response == NULL)
-    return MHD_NO;
+    return MHD_NO; /* the connection is closed */
   if (content_type != NULL)
     add_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, content_type);
   add_header(response, "X-Correlation-Id", request->correlation_id);

@@ -3,7 +3,8 @@
  *
  * private - what the files of http/ share: server.c (start, stop, listeners),
  * loop.c (the request threads), request.c (from header to route), body.c,
- * wait.c (requests that wait), match.c (finding a route), answer.c.
+ * memory.c (what it may hold), authorize.c, wait.c (requests that wait),
+ * match.c (finding a route), answer.c.
  */
 #ifndef AURORE_HTTP_PRIVATE_H
 #define AURORE_HTTP_PRIVATE_H
@@ -67,6 +68,13 @@ struct au_listener {
   _Atomic bool is_starting; /* libmicrohttpd's messages are logged */
 };
 
+/* http/memory.c */
+typedef struct au_http_memory {
+  au_budget_t all;
+  au_budget_t large; /* of "all" */
+  au_budget_t pages; /* of "large" */
+} au_http_memory_t;
+
 struct au_http {
   /* Immutable after start. */
   au_http_config_t config;
@@ -75,15 +83,14 @@ struct au_http {
   au_rate_limit_t *rate_limit; /* NULL: no limit */
   int64_t request_timeout_ns;
   int64_t started_ns;
-  uint64_t body_bytes_max; /* of "body_bytes" */
-  char *certificate;       /* PEM; NULL: plain HTTP */
+  char *certificate; /* PEM; NULL: plain HTTP */
   char *key;
   char *client_ca;
 
   _Atomic bool quiescing;
   _Atomic unsigned unbound;
-  _Atomic unsigned requests;   /* under way */
-  _Atomic uint64_t body_bytes; /* reserved for bodies that come in pieces */
+  _Atomic unsigned requests; /* under way */
+  au_http_memory_t memory;
 
   pthread_mutex_t lock; /* protects: the next three */
   pthread_cond_t retry;
@@ -117,6 +124,7 @@ struct au_request {
   /* The answer. */
   bool is_answered;
   bool is_body_refused; /* answered before its body was read */
+  bool is_short;        /* of memory for its answer */
   /* The answer waits in "held" for the last call: libmicrohttpd closes a
    * connection that is answered at the first one. */
   bool is_held;
@@ -126,9 +134,9 @@ struct au_request {
   /* The body. */
   uint64_t content_length; /* or AU_LENGTH_UNKNOWN */
   bool is_chunked;
-  bool is_body_taken;  /* the route has had it, or why there is none */
-  uint64_t body_bytes; /* its part of http->body_bytes */
-  au_bytes_t body;     /* the pieces that have come */
+  bool is_body_taken;   /* the route has had it, or why there is none */
+  au_bytes_t body;      /* the pieces that have come */
+  au_account_t account; /* what the request holds */
 
   /* Waiting. */
   _Atomic int pending; /* au_pending_t */
@@ -158,6 +166,16 @@ void au_body_finish(au_request_t *request);
 void au_body_drop(au_request_t *request);
 /* The body is too slow: close the connection as if it were idle. */
 bool au_body_is_late(const au_request_t *request);
+
+/* http/memory.c: shares out "max" bytes; opens the account of a request. */
+void au_memory_init(au_http_memory_t *memory, uint64_t max);
+void au_memory_open(au_http_memory_t *memory, au_account_t *account);
+
+/* http/authorize.c: false: the request has been answered. */
+bool au_authorize(au_request_t *request);
+/* Takes one from the limit of the request's address; 0, or the seconds after
+ * which to try again. */
+unsigned au_request_limit_address(au_request_t *request);
 
 /* http/answer.c: sends the answer that was held. */
 enum MHD_Result au_answer_send_held(au_request_t *request);

@@ -150,6 +150,8 @@ static au_request_t *request_new(au_loop_t *loop,
   /* Chunks say where the body ends, whatever a length beside them says. */
   request->content_length =
       request->is_chunked ? AU_LENGTH_UNKNOWN : read_content_length(request);
+  au_memory_open(&request->http->memory, &request->account);
+  request->body.account = &request->account;
   choose_correlation_id(request);
   return request;
 }
@@ -172,29 +174,6 @@ static void answer_not_allowed(au_request_t *request, const au_route_t *entry) {
   const char *const headers[] = {MHD_HTTP_HEADER_ALLOW, allow, NULL};
   (void)au_answer_refusal(request, AU_ERROR_METHOD_NOT_ALLOWED,
                           "Method Not Allowed", headers);
-}
-
-/* false: the request has been answered. */
-static bool authorize(au_request_t *request) {
-  const au_http_t *http = request->http;
-  au_scope_t scope = request->method->scope;
-  if (http->tokens == NULL || scope == AU_SCOPE_NONE)
-    return true;
-  int scopes = au_tokens_scopes(
-      http->tokens, au_request_header(request, MHD_HTTP_HEADER_AUTHORIZATION));
-  if (scopes >= 0 && (scopes & (int)scope) != 0)
-    return true;
-  au_metrics_count(AU_M_EVENTS_REJECTED, AU_REASON_UNAUTHORIZED, 1);
-  if (scopes >= 0) {
-    (void)au_answer_refusal(request, AU_ERROR_FORBIDDEN,
-                            "the token does not have the scope for this", NULL);
-    return false;
-  }
-  static const char *const headers[] = {MHD_HTTP_HEADER_WWW_AUTHENTICATE,
-                                        "Bearer", NULL};
-  (void)au_answer_refusal(request, AU_ERROR_UNAUTHORIZED,
-                          "a valid token is required", headers);
-  return false;
 }
 
 /* Whether to drop the body when the request is refused, so that the connection
@@ -240,8 +219,9 @@ static enum MHD_Result begin_request(au_loop_t *loop,
   else if (!is_allowed)
     answer_not_allowed(request, route);
   else
-    goes_on = authorize(request) && (request->method->handler->begin == NULL ||
-                                     request->method->handler->begin(request));
+    goes_on =
+        au_authorize(request) && (request->method->handler->begin == NULL ||
+                                  request->method->handler->begin(request));
   request->is_held = false;
   request->is_body_refused = request->is_answered && request->held == NULL;
   /* If neither, there was no memory for the answer. */
@@ -306,6 +286,8 @@ void au_http_completed(void *cls, struct MHD_Connection *connection,
   if (method != NULL && method->handler->done != NULL)
     method->handler->done(request);
   au_body_drop(request);
+  /* What libmicrohttpd still has of the answer it frees when this returns. */
+  au_account_clear(&request->account);
   atomic_fetch_sub(&request->http->requests, 1);
   au_request_release(request);
 }
@@ -373,4 +355,14 @@ unsigned au_request_limit_check(au_request_t *request) {
              ? 0
              : au_rate_limit_check(limit, address, address_of(request, address),
                                    au_clock_monotonic_ns());
+}
+
+unsigned au_request_limit_address(au_request_t *request) {
+  au_rate_limit_t *limit = request->http->rate_limit;
+  uint8_t address[16];
+  return limit == NULL
+             ? 0
+             : au_rate_limit_take_address(limit, address,
+                                          address_of(request, address),
+                                          au_clock_monotonic_ns());
 }

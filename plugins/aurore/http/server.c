@@ -23,9 +23,6 @@
 #define STOP_GRACE_NS (2 * AU_NS_PER_S)
 #define STOP_TICK_NS (5 * AU_NS_PER_MS)
 #define PEM_BYTES_MAX ((size_t)1 << 20)
-/* For all bodies together that come in pieces; but never less than for four of
- * the largest. */
-#define BODY_BYTES_MAX ((uint64_t)64 << 20)
 
 bool au_http_is_quiescing(const au_http_t *http) {
   return atomic_load(&http->quiescing);
@@ -193,9 +190,7 @@ au_status_t au_http_start(const au_http_config_t *config, au_http_t **out_http,
   http->config = *config;
   http->options = options;
   http->started_ns = au_clock_monotonic_ns();
-  http->body_bytes_max = 4 * (uint64_t)options->limits.max_body_bytes;
-  if (http->body_bytes_max < BODY_BYTES_MAX)
-    http->body_bytes_max = BODY_BYTES_MAX;
+  au_memory_init(&http->memory, options->body_memory);
   http->request_timeout_ns = au_clock_seconds_ns(options->request_timeout_s);
   au_status_t status = load_files(http, error, error_size);
   if (status == AU_OK) {

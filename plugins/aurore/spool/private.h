@@ -69,7 +69,7 @@ struct au_spool {
   bool synced_dirty; /* durability "interval": written since the last sync */
   au_spool_state_t state;
   bool state_dirty;
-  const char *trouble;
+  _Atomic(const char *) trouble; /* set with "lock" held */
 
   pthread_t committer;
   pthread_t keeper_thread;

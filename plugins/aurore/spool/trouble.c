@@ -31,8 +31,5 @@ void au_spool_set_trouble(au_spool_t *spool, const char *trouble, int error) {
 }
 
 const char *au_spool_trouble(au_spool_t *spool) {
-  pthread_mutex_lock(&spool->lock);
-  const char *trouble = spool->trouble;
-  pthread_mutex_unlock(&spool->lock);
-  return trouble;
+  return spool->trouble; /* each request asks */
 }
