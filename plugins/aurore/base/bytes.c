@@ -45,20 +45,13 @@ static size_t larger(size_t capacity) {
   return capacity > PTRDIFF_MAX / 2 ? PTRDIFF_MAX : capacity + capacity / 4;
 }
 
-/* Moves the buffer to "capacity" bytes. */
-static bool resize(au_bytes_t *bytes, size_t capacity) {
-  size_t more = capacity - bytes->capacity;
-  if (bytes->account != NULL && !au_account_charge(bytes->account, more))
-    return false;
-  uint8_t *data = realloc(bytes->data, capacity);
-  if (data == NULL) {
-    if (bytes->account != NULL)
-      au_account_release(bytes->account, more);
-    return false;
-  }
-  bytes->data = data;
-  bytes->capacity = capacity;
-  return true;
+/* What is more than really needed is charged only if there is room for it. */
+static bool charge(const au_bytes_t *bytes, size_t wanted, size_t *capacity) {
+  if (bytes->account == NULL ||
+      au_account_charge(bytes->account, *capacity - bytes->capacity))
+    return true;
+  *capacity = wanted;
+  return au_account_charge(bytes->account, wanted - bytes->capacity);
 }
 
 /* The slow path of reserve: there is not enough room. */
@@ -70,12 +63,20 @@ static bool grow(au_bytes_t *bytes, size_t size) {
       bytes->capacity < CAPACITY_MIN ? CAPACITY_MIN : bytes->capacity;
   while (fits && capacity < wanted)
     capacity = larger(capacity);
-  /* What is really needed may still be there. */
-  if (fits &&
-      (resize(bytes, capacity) || (capacity > wanted && resize(bytes, wanted))))
-    return true;
-  bytes->failed = true;
-  return false;
+  if (!fits || !charge(bytes, wanted, &capacity)) {
+    bytes->failed = true;
+    return false;
+  }
+  uint8_t *data = realloc(bytes->data, capacity);
+  if (data == NULL) {
+    if (bytes->account != NULL)
+      au_account_release(bytes->account, capacity - bytes->capacity);
+    bytes->failed = true;
+    return false;
+  }
+  bytes->data = data;
+  bytes->capacity = capacity;
+  return true;
 }
 
 bool au_bytes_reserve(au_bytes_t *bytes, size_t size) {

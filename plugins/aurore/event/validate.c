@@ -100,20 +100,20 @@ static void note_unknown(au_validator_t *validator, const char *name,
   au_bytes_t *names = &validator->unknown_names;
   size_t count = validator->unknown_count;
   size_t start = names->size;
-  if (count == AU_FIELDS_LISTED_MAX) {
-    validator->unknown_omitted++;
-    return;
-  }
   if (!au_bytes_reserve(names, 1))
     return;
   au_utf8_put_repaired(names, name, size, AU_UNKNOWN_NAME_MAX);
   if (names->data == NULL)
     return; /* it is not, after the reserve; the analyzer cannot know */
   validator->unknown_end[count] = names->size;
-  if (is_noted(validator, count))
-    names->size = start;
-  else
+  bool is_new = !is_noted(validator, count);
+  if (is_new && count < AU_FIELDS_LISTED_MAX) {
     validator->unknown_count++;
+    return;
+  }
+  names->size = start;
+  if (is_new)
+    validator->unknown_omitted++;
 }
 
 /* --- fields ---------------------------------------------------------------*/

@@ -53,9 +53,10 @@ typedef struct au_validator {
   au_valid_text_t message;
   bool has_metadata;
   au_metadata_t metadata;
-  size_t unknown_count;                     /* that can be listed */
-  size_t unknown_omitted;                   /* that cannot */
-  size_t unknown_end[AU_FIELDS_LISTED_MAX]; /* of each in "unknown_names" */
+  size_t unknown_count;   /* that can be listed */
+  size_t unknown_omitted; /* that cannot */
+  /* Of each in "unknown_names", and of one that is being compared. */
+  size_t unknown_end[AU_FIELDS_LISTED_MAX + 1];
   au_bytes_t unknown_names;
 } au_validator_t;
 
