@@ -51,7 +51,8 @@ def test_refusals_that_nobody_reads(programs, database):
     with Crowd(api.port, [crowd.refused()] * 40) as clients:
         wait_until(lambda: clients.sent == 40, 60, "not all are sent")
         wait_until(
-            lambda: api.metrics().get("http_requests_total", code="400") >= 40,
+            lambda: (api.metrics().get("events_rejected_total", reason="invalid") or 0)
+            >= 40 * 10000,
             60,
             "not all are refused",
         )

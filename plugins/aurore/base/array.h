@@ -25,7 +25,8 @@ static inline void *au_array_grow(void *items, size_t *capacity, size_t count,
                            : au_array_double(items, capacity, item_size);
 }
 
-/* The same, with the array charged to an account (NULL: to none). */
+/* The same, with the array charged to an account (NULL: to none) and made of a
+ * block (base/block.h). */
 void *au_array_double_charged(void *items, size_t *capacity, size_t item_size,
                               au_account_t *account);
 

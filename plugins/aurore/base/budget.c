@@ -22,6 +22,10 @@ static bool take_one(au_budget_t *budget, uint64_t bytes) {
   } while (!atomic_compare_exchange_weak_explicit(
       &budget->held, &before, before + bytes, memory_order_relaxed,
       memory_order_relaxed));
+  if (before + bytes >
+      atomic_load_explicit(&budget->highest, memory_order_relaxed))
+    atomic_store_explicit(&budget->highest, before + bytes,
+                          memory_order_relaxed);
   return true;
 }
 
@@ -89,6 +93,11 @@ void au_account_release(au_account_t *account, uint64_t bytes) {
 void au_account_clear(au_account_t *account) {
   if (account->held > 0)
     au_account_release(account, account->held);
+}
+
+uint64_t au_budget_take_highest(au_budget_t *budget) {
+  return atomic_exchange_explicit(&budget->highest, au_budget_held(budget),
+                                  memory_order_relaxed);
 }
 
 uint64_t au_budget_held(const au_budget_t *budget) {

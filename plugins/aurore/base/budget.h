@@ -24,6 +24,7 @@ typedef struct au_budget {
   struct au_budget *parent; /* NULL: none */
   uint64_t max;             /* bytes */
   _Atomic uint64_t held;    /* by all accounts of it and of its parts */
+  _Atomic uint64_t highest; /* of "held" since au_budget_take_highest */
 } au_budget_t;
 
 /* All zero: it counts, and is bounded by nothing. */
@@ -54,6 +55,10 @@ void au_account_clear(au_account_t *account);
 /* Charges what it holds to another budget. false: there is no room for it, and
  * it stays. */
 bool au_account_move(au_account_t *account, au_budget_t *budget);
+
+/* The most that has been held since the last call of this, or since the start;
+ * what comes at that very moment may be missed. */
+uint64_t au_budget_take_highest(au_budget_t *budget);
 
 /* Bytes that are held. */
 uint64_t au_budget_held(const au_budget_t *budget);

@@ -6,10 +6,11 @@
  */
 #include "base/bytes.h"
 
+#include "base/block.h"
+
 #include <endian.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define CAPACITY_MIN 64
@@ -18,14 +19,15 @@
 #define DOUBLES_UP_TO ((size_t)1 << 20)
 
 void au_bytes_fini(au_bytes_t *bytes) {
-  free(bytes->data);
+  au_block_free(bytes->data, bytes->capacity);
   if (bytes->account != NULL && bytes->capacity > 0)
     au_account_release(bytes->account, bytes->capacity);
   *bytes = (au_bytes_t){.account = bytes->account};
 }
 
-void *au_bytes_give_away(au_bytes_t *bytes) {
+void *au_bytes_give_away(au_bytes_t *bytes, size_t *out_capacity) {
   void *data = bytes->data;
+  *out_capacity = bytes->capacity;
   *bytes = (au_bytes_t){.account = bytes->account};
   return data;
 }
@@ -67,7 +69,7 @@ static bool grow(au_bytes_t *bytes, size_t size) {
     bytes->failed = true;
     return false;
   }
-  uint8_t *data = realloc(bytes->data, capacity);
+  uint8_t *data = au_block_resize(bytes->data, bytes->capacity, capacity);
   if (data == NULL) {
     if (bytes->account != NULL)
       au_account_release(bytes->account, capacity - bytes->capacity);

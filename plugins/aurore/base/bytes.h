@@ -37,9 +37,10 @@ typedef struct au_bytes {
 /* Frees the memory and leaves an empty buffer. */
 void au_bytes_fini(au_bytes_t *bytes);
 
-/* Gives the memory away: whoever takes it frees it with free(), and it stays
- * charged. Leaves an empty buffer; NULL when it was empty. */
-void *au_bytes_give_away(au_bytes_t *bytes);
+/* Gives the memory away, and leaves an empty buffer: whoever takes it frees it
+ * as a block of "out_capacity" bytes (base/block.h), and it stays charged. NULL
+ * when there was none. */
+void *au_bytes_give_away(au_bytes_t *bytes, size_t *out_capacity);
 
 /* Empties the buffer and clears the failure; keeps the memory when it is at
  * most "keep" bytes, else frees it. */

@@ -13,6 +13,8 @@
  */
 #include "base/json_parser.h"
 
+#include "base/block.h"
+
 #include <setjmp.h>
 #include <stdalign.h>
 #include <stdbool.h>
@@ -68,7 +70,7 @@ static void *yajl_malloc(void *context, size_t size) {
   au_json_parser_t *parser = context;
   if (!charge(parser, size))
     longjmp(parser->no_memory, 1);
-  block_t *block = malloc(sizeof(*block) + size);
+  block_t *block = au_block_resize(NULL, 0, sizeof(*block) + size);
   if (block == NULL) {
     release(parser, size);
     longjmp(parser->no_memory, 1);
@@ -91,7 +93,8 @@ static void *yajl_realloc(void *context, void *data, size_t size) {
   if (!charge(parser, capacity - block->capacity))
     longjmp(parser->no_memory, 1);
   unlink_block(parser, block);
-  block_t *moved = realloc(block, sizeof(*block) + capacity);
+  block_t *moved = au_block_resize(block, sizeof(*block) + block->capacity,
+                                   sizeof(*block) + capacity);
   if (moved == NULL) {
     release(parser, capacity - block->capacity);
     link_block(parser, block); /* to be freed with the others */
@@ -108,14 +111,14 @@ static void yajl_release(void *context, void *data) {
   block_t *block = (block_t *)data - 1;
   unlink_block(context, block);
   release(context, block->capacity);
-  free(block);
+  au_block_free(block, sizeof(*block) + block->capacity);
 }
 
 static void release_all(au_json_parser_t *parser) {
   block_t *block = parser->blocks.next;
   while (block != &parser->blocks) {
     block_t *next = block->next;
-    free(block);
+    au_block_free(block, sizeof(*block) + block->capacity);
     block = next;
   }
   parser->blocks.next = &parser->blocks;

@@ -5,6 +5,10 @@
  */
 #include "http/private.h"
 
+#include "base/block.h"
+
+#include <stdlib.h>
+
 static void add_header(struct MHD_Response *response, const char *name,
                        const char *value) {
   /* MHD_NO: out of memory, or a value that cannot be a header. An answer
@@ -28,18 +32,34 @@ static bool charge(au_request_t *request, const au_bytes_t *body) {
   return true;
 }
 
+/* What libmicrohttpd holds of an answer. */
+typedef struct sent {
+  void *data;
+  size_t capacity;
+} sent_t;
+
+static void free_sent(void *cls) {
+  sent_t *sent = cls;
+  au_block_free(sent->data, sent->capacity);
+  free(sent);
+}
+
 /* Takes the body in any case. NULL: out of memory. */
 static struct MHD_Response *make_response(au_request_t *request,
                                           au_bytes_t *body) {
   struct MHD_Response *response = NULL;
-  if (!body->failed && charge(request, body))
-    response = MHD_create_response_from_buffer(body->size, body->data,
-                                               MHD_RESPMEM_MUST_FREE);
-  if (response != NULL)
-    (void)au_bytes_give_away(body);
-  else
-    au_bytes_fini(body);
-  return response;
+  sent_t *sent =
+      !body->failed && charge(request, body) ? malloc(sizeof(*sent)) : NULL;
+  if (sent != NULL)
+    response = MHD_create_response_from_buffer_with_free_callback_cls(
+        body->size, body->data, free_sent, sent);
+  if (response != NULL) {
+    sent->data = au_bytes_give_away(body, &sent->capacity);
+    return response;
+  }
+  free(sent);
+  au_bytes_fini(body);
+  return NULL;
 }
 
 enum MHD_Result au_answer(au_request_t *request, unsigned status,

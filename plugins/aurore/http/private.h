@@ -93,13 +93,17 @@ struct au_http {
   au_http_memory_t memory;
 
   pthread_mutex_t lock; /* protects: the next three */
-  pthread_cond_t retry;
+  pthread_cond_t retry; /* for all threads that wait for the time or "stop" */
   bool stop;
   au_listener_t listener[AU_LISTEN_MAX]; /* "loop": of the retrying thread
                                             while it runs, then of stop */
   unsigned listeners;
   pthread_t retry_thread;
   bool has_retry_thread;
+
+  pthread_t trim_thread;
+  bool has_trim_thread;
+  bool is_trim_due; /* of that thread */
 };
 
 /* Where a request that waits is. The request thread and the completing thread
@@ -170,6 +174,12 @@ bool au_body_is_late(const au_request_t *request);
 /* http/memory.c: shares out "max" bytes; opens the account of a request. */
 void au_memory_init(au_http_memory_t *memory, uint64_t max);
 void au_memory_open(au_http_memory_t *memory, au_account_t *account);
+
+/* http/trim.c: starts the thread that gives memory back; without it (it could
+ * not be started) memory stays with the C library. Stop after http->stop is
+ * set. */
+void au_trim_start(au_http_t *http);
+void au_trim_stop(au_http_t *http);
 
 /* http/authorize.c: false: the request has been answered. */
 bool au_authorize(au_request_t *request);

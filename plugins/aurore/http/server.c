@@ -201,6 +201,7 @@ au_status_t au_http_start(const au_http_config_t *config, au_http_t **out_http,
                                     &http->rate_limit);
   }
   if (status == AU_OK) {
+    au_trim_start(http);
     start_listeners(http);
     if (atomic_load(&http->unbound) > 0) {
       http->has_retry_thread = au_thread_start(&http->retry_thread, "au-listen",
@@ -228,6 +229,7 @@ void au_http_stop(au_http_t *http) {
   if (http->has_retry_thread)
     pthread_join(http->retry_thread, NULL);
   http->has_retry_thread = false;
+  au_trim_stop(http);
   /* What was accepted is answered: libmicrohttpd closes a connection without
    * sending what is queued. A client that does not finish its request, or does
    * not read, is waited for no longer than this. */
