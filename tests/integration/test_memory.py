@@ -38,7 +38,7 @@ def wait_given_back(api, before):
     """Within 16 MiB of what it was before."""
     wait_until(
         lambda: memory(api.process.pid) < before + 16 * MIB,
-        30,
+        60,
         lambda: f"{memory(api.process.pid) / MIB:.1f} MiB are held, {before / MIB:.1f} before",
     )
 
