@@ -173,9 +173,10 @@ static bool check_rate(au_request_t *request) {
 /* The body is not read either when nothing of it could be taken. */
 static bool check_buffer(au_request_t *request) {
   au_status_t status = au_append_check(au_api_of(request));
-  if (status != AU_OK)
-    (void)au_answer_not_appended(request, status, 1);
-  return status == AU_OK;
+  if (status == AU_OK)
+    return true;
+  (void)au_answer_not_appended(request, status, 1);
+  return false;
 }
 
 static bool begin(au_request_t *request) {

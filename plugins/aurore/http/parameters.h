@@ -45,8 +45,8 @@ void au_refusals_fini(au_refusals_t *refusals);
 void au_refuse(au_refusals_t *refusals, const char *field,
                const char *constraint, const char *format, ...) AU_PRINTF(4, 5);
 
-/* Appends the refusal INVALID_QUERY (http/error_code.h) with "errors":[...], and
- * "fieldsOmitted" when some are not listed. */
+/* Appends the refusal INVALID_QUERY (http/error_code.h) with "errors":[...],
+ * and "fieldsOmitted" when some are not listed. */
 void au_refusals_put(au_refusals_t *refusals, au_bytes_t *json);
 
 /* Sorts one parameter of the request in, or refuses it as unknown

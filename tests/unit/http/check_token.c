@@ -114,13 +114,15 @@ END_TEST
 /* Base64 of ":alpha", "user:alpha", "a:alpha"; and of "a:b:alpha", of the first
  * with a NUL after it, of "alpha", and of "alpha:". */
 START_TEST(the_password_of_basic_is_a_token) {
-  static const char *const good[] = {"Basic OmFscGhh",
-                                     "basic dXNlcjphbHBoYQ==",
-                                     "BASIC  YTphbHBoYQ=="};
-  static const char *const wrong[] = {
-      "Basic YTpiOmFscGhh", "Basic OmFscGhhAA==", "Basic YWxwaGE=",
-      "Basic YWxwaGE6",     "Basic ",             "Basic ====",
-      "Basic Om\""};
+  static const char *const good[] = {
+      "Basic OmFscGhh", "basic dXNlcjphbHBoYQ==", "BASIC  YTphbHBoYQ=="};
+  static const char *const wrong[] = {"Basic YTpiOmFscGhh",
+                                      "Basic OmFscGhhAA==",
+                                      "Basic YWxwaGE=",
+                                      "Basic YWxwaGE6",
+                                      "Basic ",
+                                      "Basic ====",
+                                      "Basic Om\""};
   au_tokens_t *tokens = tokens_of("ingest " ALPHA "\n");
   for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
     ck_assert_msg(au_tokens_scopes(tokens, good[i]) == AU_SCOPE_INGEST, "%s",

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * check_refusals - what is refused, and what it costs the one who sent it: the
+ * check_refused - what is refused, and what it costs the one who sent it: the
  * bound of an answer, from what a refusal is known, and whose limit it counts
  * against.
  */
