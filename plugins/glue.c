@@ -1,7 +1,8 @@
-/* SPDX-License-Identifier: MIT
- *
- * glue - see glue.h.
- */
+/* SPDX-License-Identifier: MIT */
+#include "collectd.h"
+
+#include "plugin.h"
+
 #include "glue.h"
 
 #include "report.h"
@@ -14,12 +15,9 @@
 #define ERROR_SIZE 900
 #define PATH_SIZE 512
 
-static const char *side_name(au_side_t side) {
-  return side == AU_SIDE_BUFFER ? "event_buffer" : "event_writer";
-}
+static au_side_t own_side;
 
-/* --- sinks -----------------------------------------------------------------
- */
+/* --- sinks -----------------------------------------------------------------*/
 
 /* The prefix is written out: collectd knows no name of a plugin in threads that
  * it has not made. */
@@ -48,13 +46,12 @@ static void notify(au_severity_t severity, const char *type,
       [AU_SEVERITY_WARNING] = NOTIF_WARNING,
       [AU_SEVERITY_OKAY] = NOTIF_OKAY};
   notification_t notification = {.severity = notification_severity[severity],
-                                 .time = cdtime()};
+                                 .time = cdtime(),
+                                 .plugin = AU_REPORT_PLUGIN};
   (void)snprintf(notification.message, sizeof(notification.message), "%s",
                  message);
   (void)snprintf(notification.host, sizeof(notification.host), "%s",
                  hostname_g);
-  (void)snprintf(notification.plugin, sizeof(notification.plugin),
-                 AU_REPORT_PLUGIN);
   (void)snprintf(notification.plugin_instance,
                  sizeof(notification.plugin_instance), "%s",
                  component_of(type));
@@ -63,8 +60,7 @@ static void notify(au_severity_t severity, const char *type,
   (void)plugin_dispatch_notification(&notification);
 }
 
-/* --- configuration ---------------------------------------------------------
- */
+/* --- configuration ---------------------------------------------------------*/
 
 /* Finds "-C FILE" among the NUL-terminated arguments of collectd; NULL when it
  * is not there. The byte after "size" must be a NUL too. */
@@ -108,28 +104,27 @@ static void put_place(char *error, size_t error_size) {
                  path);
 }
 
-static au_status_t check_shape(au_side_t side, const oconfig_item_t *item,
-                               char *error, size_t error_size) {
+static au_status_t check_shape(const oconfig_item_t *item, char *error,
+                               size_t error_size) {
   if (item->children_num == 0 && item->values_num == 1)
     return AU_OK;
   if (item->children_num > 0)
     (void)snprintf(error, error_size,
                    "the plugin %s has no block <%.100s>; an option has a name "
                    "and one value",
-                   side_name(side), item->key);
+                   au_side_name(own_side), item->key);
   else
     (void)snprintf(
         error, error_size,
         "option \"%.100s\" of the plugin %s must have exactly one value, "
         "not %d",
-        item->key, side_name(side), item->values_num);
+        item->key, au_side_name(own_side), item->values_num);
   return AU_INVALID;
 }
 
-static au_status_t set_option(au_options_t *options, au_side_t side,
-                              const oconfig_item_t *item, char *error,
-                              size_t error_size) {
-  au_status_t status = check_shape(side, item, error, error_size);
+static au_status_t set_option(au_options_t *options, const oconfig_item_t *item,
+                              char *error, size_t error_size) {
+  au_status_t status = check_shape(item, error, error_size);
   if (status != AU_OK)
     return status;
   const oconfig_value_t *given = &item->values[0];
@@ -143,21 +138,21 @@ static au_status_t set_option(au_options_t *options, au_side_t side,
   } else {
     value.string = given->value.string;
   }
-  return au_options_set(options, side, item->key, &value, error, error_size);
+  return au_options_set(options, own_side, item->key, &value, error,
+                        error_size);
 }
 
-int au_glue_config(au_side_t side, const oconfig_item_t *block) {
+static int on_config(oconfig_item_t *block) {
   au_options_t *options = au_pipeline_options();
   if (options == NULL) {
     au_log(AU_LOG_ERROR, "could not read the options of %s: out of memory",
-           side_name(side));
+           au_side_name(own_side));
     return -1;
   }
   int result = 0;
   for (int i = 0; i < block->children_num; i++) {
     char error[ERROR_SIZE] = "";
-    if (set_option(options, side, &block->children[i], error, sizeof(error)) ==
-        AU_OK)
+    if (set_option(options, &block->children[i], error, sizeof(error)) == AU_OK)
       continue;
     put_place(error, sizeof(error));
     au_log(AU_LOG_ERROR, "%s", error);
@@ -166,33 +161,11 @@ int au_glue_config(au_side_t side, const oconfig_item_t *block) {
   return result;
 }
 
-/* --- callbacks -------------------------------------------------------------
- */
+/* --- callbacks -------------------------------------------------------------*/
 
-void au_glue_register(au_side_t side) {
-  au_log_set_sink(log_line);
-  au_notify_set_sink(notify);
-  au_pipeline_register(side);
-  au_options_t *options = au_pipeline_options();
-  if (options != NULL)
-    options->host_version = PACKAGE_VERSION; /* collectd's, of its config.h */
-}
-
-int au_glue_init(au_side_t side) {
-  char error[ERROR_SIZE] = "";
-  au_report_register_types(side);
-  au_status_t status = au_pipeline_start(side, error, sizeof(error));
-  if (status == AU_OK)
-    return 0;
-  if (status == AU_INVALID)
-    put_place(error, sizeof(error));
-  au_log(AU_LOG_ERROR, "the plugin %s does not start: %s", side_name(side),
-         error);
-  return -1;
-}
-
-int au_glue_read(au_side_t side) {
-  au_report_dispatch(side);
+static int on_read(user_data_t *user_data) {
+  (void)user_data;
+  au_report_dispatch(own_side);
   /* An unreachable database is a value, not a failed read. */
   return 0;
 }
@@ -205,28 +178,20 @@ static bool is_ours(const char *identifier) {
          (plugin[1 + length] == '-' || plugin[1 + length] == '/');
 }
 
-int au_glue_flush(const char *identifier) {
+static int on_flush(cdtime_t timeout, const char *identifier,
+                    user_data_t *user_data) {
+  (void)timeout;
+  (void)user_data;
   if (identifier == NULL || identifier[0] == '\0' || is_ours(identifier))
     au_pipeline_flush();
   return 0;
 }
 
-bool au_glue_wants_notifications(void) {
-  const au_options_t *options = au_pipeline_options();
-  return options != NULL && options->notifications;
-}
-
 static const char *severity_name(int severity) {
-  switch (severity) {
-  case NOTIF_FAILURE:
-    return "failure";
-  case NOTIF_WARNING:
-    return "warning";
-  case NOTIF_OKAY:
-    return "okay";
-  default:
-    return "unknown";
-  }
+  return severity == NOTIF_FAILURE   ? "failure"
+         : severity == NOTIF_WARNING ? "warning"
+         : severity == NOTIF_OKAY    ? "okay"
+                                     : "unknown";
 }
 
 static au_notification_value_t value_of(const notification_meta_t *meta) {
@@ -256,7 +221,9 @@ static au_notification_value_t value_of(const notification_meta_t *meta) {
   return value;
 }
 
-int au_glue_notification(const notification_t *notification) {
+static int on_notification(const notification_t *notification,
+                           user_data_t *user_data) {
+  (void)user_data;
   au_notification_value_t values[AU_NOTIFICATION_VALUES];
   au_notification_t event = {.time_us =
                                  (int64_t)CDTIME_T_TO_US(notification->time),
@@ -276,4 +243,41 @@ int au_glue_notification(const notification_t *notification) {
   return 0;
 }
 
-int au_glue_shutdown(void) { return au_pipeline_stop() == AU_OK ? 0 : -1; }
+static int on_shutdown(void) { return au_pipeline_stop() == AU_OK ? 0 : -1; }
+
+static int on_init(void) {
+  char error[ERROR_SIZE] = "";
+  au_report_register_types(own_side);
+  au_status_t status = au_pipeline_start(own_side, error, sizeof(error));
+  const char *name = au_side_name(own_side);
+  if (status == AU_OK) {
+    if (own_side == AU_SIDE_WRITER && au_pipeline_options()->notifications)
+      plugin_register_notification(name, on_notification, NULL);
+    return 0;
+  }
+  if (status == AU_INVALID)
+    put_place(error, sizeof(error));
+  au_log(AU_LOG_ERROR,
+         "the plugin %s does not start, and collectd goes on without it: %s",
+         name, error);
+  au_notify(AU_SEVERITY_FAILURE, "start", "%s does not start: %s", name, error);
+  return -1;
+}
+
+void au_glue_register(au_side_t side) {
+  own_side = side;
+  const char *name = au_side_name(side);
+  au_log_set_sink(log_line);
+  au_notify_set_sink(notify);
+  au_pipeline_register(side);
+  au_options_t *options = au_pipeline_options();
+  if (options != NULL)
+    options->host_version = PACKAGE_VERSION; /* collectd's, of its config.h */
+  plugin_register_complex_config(name, on_config);
+  plugin_register_init(name, on_init);
+  /* Under the plugin's own name, so that collectd takes it away when the init
+   * callback fails. */
+  plugin_register_complex_read(NULL, name, on_read, 0, NULL);
+  plugin_register_flush(name, on_flush, NULL);
+  plugin_register_shutdown(name, on_shutdown);
+}

@@ -1,13 +1,11 @@
-/* SPDX-License-Identifier: MIT
- *
- * report - see report.h.
- */
+/* SPDX-License-Identifier: MIT */
 #include "collectd.h"
 
 #include "plugin.h"
 
 #include "report.h"
 
+#include "base/array.h"
 #include "types.h"
 
 #include <math.h>
@@ -15,8 +13,7 @@
 /* "~" and eight hexadecimal digits. */
 #define MARK_LENGTH 9
 
-/* --- types -----------------------------------------------------------------
- */
+/* --- types -----------------------------------------------------------------*/
 
 static data_source_t source_of(const au_type_t *type) {
   data_source_t source = {
@@ -50,8 +47,7 @@ void au_report_register_types(au_side_t side) {
   au_types_visit(&side, register_type, NULL);
 }
 
-/* --- names -----------------------------------------------------------------
- */
+/* --- names -----------------------------------------------------------------*/
 
 static uint32_t checksum(const char *text) { /* FNV-1a */
   uint32_t hash = UINT32_C(2166136261);
@@ -77,8 +73,8 @@ static size_t control_length(const char *text) {
   return first == 0xC2 && second >= 0x80 && second <= 0x9F ? 2 : 0;
 }
 
-/* As collectd's escape_slashes, and control characters likewise; what does not
- * fit is left out. */
+/* Like collectd's escape_slashes, but for control characters, too; what does
+ * not fit is left out. */
 static void escape(const char *name, char *instance, size_t size) {
   if (strcmp(name, "/") == 0)
     name = "root";
@@ -110,8 +106,7 @@ void au_report_name(const char *name, char *instance, size_t size) {
                  checksum(name));
 }
 
-/* --- values ----------------------------------------------------------------
- */
+/* --- values ----------------------------------------------------------------*/
 
 /* Names, owned, in the order in which they came. */
 typedef struct names {
@@ -128,20 +123,17 @@ typedef struct reading {
 
 /* Out of memory: the name is not remembered, so its series is not ended. */
 static void names_add(names_t *names, const char *name) {
-  if (names->count == names->capacity) {
-    size_t capacity = names->capacity == 0 ? 64 : names->capacity * 2;
-    char **more = realloc(names->name, capacity * sizeof(*more));
-    if (more == NULL)
-      return;
-    names->name = more;
-    names->capacity = capacity;
-  }
+  char **grown = au_array_grow(names->name, &names->capacity, names->count,
+                               sizeof(*grown));
+  if (grown == NULL)
+    return;
+  names->name = grown;
   char *copy = strdup(name);
   if (copy != NULL)
     names->name[names->count++] = copy;
 }
 
-/* "guess": where it may be. */
+/* "guess": the index where it probably is. */
 static bool names_has(const names_t *names, const char *name, size_t guess) {
   if (guess < names->count && strcmp(names->name[guess], name) == 0)
     return true;
@@ -172,7 +164,7 @@ static void dispatch(const reading_t *reading, au_metric_t metric,
   (void)snprintf(list.type, sizeof(list.type), "%s",
                  au_type(metric, part).name);
   au_report_name(type_instance, list.type_instance, sizeof(list.type_instance));
-  /* It can only be out of memory; the next reading comes soon. */
+  /* This fails only for want of memory; the next reading comes soon. */
   (void)plugin_dispatch_values(&list);
 }
 
@@ -215,11 +207,11 @@ static void dispatch_series(const au_series_t *series, void *context) {
 
 /* --- services that are no longer among the largest -------------------------
  *
- * collectd keeps a value that is no longer dispatched for some intervals more,
- * and shows it with the last it was. The events of such a service are counted
- * in "other" by then, so it is dispatched once more, as zero. */
+ * collectd keeps a value that is no longer dispatched for some more intervals,
+ * and shows what it was last. By then the events of such a service are counted
+ * in "other", so it is dispatched once more, as zero. */
 
-/* Of the last reading; of the read thread, which is one at a time. */
+/* Of the last reading; only one reading runs at a time. */
 static names_t services_before;
 
 static void end_services(const reading_t *reading) {

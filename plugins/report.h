@@ -12,9 +12,9 @@
  * collectd changes slashes in a name and cuts it at 127 bytes, so two services
  * could become one series. The name is changed here instead, in the same way,
  * with a "_" for each control character, too (write_prometheus would write them
- * as they are), and a name that is changed gets the end "~" and eight
- * hexadecimal digits, a checksum of the whole name. A name that ends so by
- * itself gets one more.
+ * as they are), and a changed name gets the suffix "~" and eight hexadecimal
+ * digits, a checksum of the whole name. A name that already ends like that gets
+ * one, too.
  *
  * Threads: any, a side at most once at a time; nothing blocks, and no lock is
  * held while values are dispatched.

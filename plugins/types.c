@@ -1,7 +1,4 @@
-/* SPDX-License-Identifier: MIT
- *
- * types - see types.h.
- */
+/* SPDX-License-Identifier: MIT */
 #include "types.h"
 
 #include <stdio.h>

@@ -4,7 +4,7 @@
  * table of metrics alone. Knows nothing of collectd's headers, so that the
  * program that writes types.db needs none.
  *
- * A type is named as the metric, without _total. A counter is a DERIVE from 0
+ * A type is named like its metric, without _total. A counter is a DERIVE from 0
  * up, a gauge a GAUGE. A histogram has three types: <name>_bucket (DERIVE),
  * <name>_count (DERIVE) and <name>_sum (GAUGE, since it has a fraction).
  *
@@ -23,7 +23,7 @@ typedef struct au_type {
   au_metric_t metric;
 } au_type_t;
 
-/* What of a histogram a type carries; a counter or gauge is AU_TYPE_PLAIN. */
+/* Which part of a histogram a type has; counters and gauges: AU_TYPE_PLAIN. */
 typedef enum au_type_part {
   AU_TYPE_PLAIN,
   AU_TYPE_BUCKET,
@@ -33,8 +33,7 @@ typedef enum au_type_part {
 
 au_type_t au_type(au_metric_t metric, au_type_part_t part);
 
-/* Calls "visit" for every type of the side (or of both), in the order of the
- * table. */
+/* Calls "visit" for each type of the side (or both), in the table's order. */
 void au_types_visit(const au_side_t *side_or_null,
                     void (*visit)(const au_type_t *type, void *context),
                     void *context);

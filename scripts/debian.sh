@@ -14,8 +14,8 @@ packages_run='collectd-core curl libmicrohttpd12 libmnl0 libpq5 libprotobuf-c1
   libudev1 libyajl2 prometheus util-linux zlib1g'
 
 # "postgresql" is not listed above: ./run can use a server elsewhere.
-packages_check='clang clang-format clang-tidy cppcheck e2fsprogs git
-  libclang-rt-14-dev libfaketime mount pgbouncer postgresql procps prometheus-alertmanager python3
+packages_check='clang clang-format clang-tidy cppcheck e2fsprogs git haproxy
+  libclang-rt-14-dev libfaketime mount nginx-light openssl pgbouncer postgresql procps prometheus-alertmanager python3
   python3-jsonschema python3-prometheus-client python3-psycopg2 python3-pytest
   python3-pytest-xdist
   python3-requests python3-yaml shellcheck strace valgrind wrk xfsprogs'
@@ -69,10 +69,10 @@ apt_install_quietly() (
 disable_new_services() {
   local service
   command -v systemctl >/dev/null || return 0
-  for service in postgresql collectd pgbouncer prometheus prometheus-alertmanager \
-    docker; do
+  for service in postgresql collectd haproxy nginx pgbouncer prometheus \
+    prometheus-alertmanager docker; do
     case " $1 " in
-    *" $service "* | *" $service-core "* | *" $service.io "*)
+    *" $service "* | *" $service-core "* | *" $service-light "* | *" $service.io "*)
       systemctl --quiet disable "$service.service" "$service.socket" 2>/dev/null
       ;;
     esac

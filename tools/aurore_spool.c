@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * aurore-spool - looks into a spool directory: verifies it, says what it holds,
- * writes its events out. Reads only, so that it may be used on a spool that is
- * in use; "renew", which writes, refuses that.
+ * aurore-spool - inspects a spool directory: verifies it, shows what it holds,
+ * writes its events out. It only reads, and so may be run on a spool in use;
+ * only "renew" writes, and refuses that.
  */
 #include "base/json.h"
 #include "base/timestamp.h"
@@ -34,10 +34,10 @@ static const char usage_text[] =
     "\n"
     "DIRECTORY is a SpoolDirectory, or one lane-NN in it.\n"
     "  check   verify every frame; exit status 0: good, 1: damaged\n"
-    "  stat    what the spool holds\n"
-    "  export  the waiting events as NDJSON; --all: also those that are "
-    "stored\n"
-    "          and not deleted yet; SEQ are sequence numbers, both included\n"
+    "  stat    show what the spool holds\n"
+    "  export  write the waiting events as NDJSON; --all: also those that are\n"
+    "          stored but not deleted yet; SEQ: sequence numbers, both "
+    "included\n"
     "  renew   give the spool a new name for the database (ends a fence; "
     "collectd\n"
     "          must be stopped)\n";
@@ -63,7 +63,6 @@ typedef struct lane {
 typedef struct findings {
   uint64_t rows;
   uint64_t bytes;
-  uint64_t first_seq;
   uint64_t next_seq;
   uint64_t damaged; /* ranges */
 } findings_t;
@@ -103,11 +102,6 @@ static int open_lane(lane_t *lane, const char *path) {
   closedir(directory);
   qsort(lane->number, lane->count, sizeof(lane->number[0]), compare_numbers);
   return EXIT_GOOD;
-}
-
-static void close_lane(lane_t *lane) {
-  if (lane->store.directory >= 0)
-    close(lane->store.directory);
 }
 
 typedef int (*row_visitor_t)(const au_frame_t *frame, const void *context);
@@ -151,9 +145,9 @@ static void damage(const lane_t *lane, const au_segment_t *segment,
           lane->path, segment->number, from, to);
 }
 
-/* Whether a good frame is at "at" by now; the cursor then goes on there. A
- * spool in use is written to while it is read, in the order of the offsets:
- * what was not there yet is there when something after it is. */
+/* Whether there is a good frame at "at" by now; the cursor then goes on there.
+ * A spool in use is written while it is read, in the order of the offsets: what
+ * was missing is there by the time that something after it is. */
 static bool is_written_meanwhile(au_cursor_t *cursor, uint64_t at) {
   au_frame_t frame;
   uint64_t found = cursor->offset;
@@ -195,8 +189,6 @@ static int walk_segment(const lane_t *lane, const au_segment_t *segment,
     } else if (frame.kind == AU_FRAME_ROW) {
       if (frame.seq < stop_seq)
         group.rows++;
-      if (findings->first_seq == 0)
-        findings->first_seq = frame.seq;
     } else {
       /* A complete footer after a bad range: it was acknowledged. */
       if (bad_from != 0)
@@ -217,10 +209,10 @@ static int walk_segment(const lane_t *lane, const au_segment_t *segment,
   return status;
 }
 
-/* Of each segment the lowest number of a first row in the segments after it:
- * in between there may be remains of a group that was refused. One that holds
- * no row is passed, also when it has some by the time that the walk comes to
- * it: what was written before them may have been passed already. */
+/* For each segment the lowest first row of the segments after it: in between
+ * there may be remains of a group that was refused. A segment without rows is
+ * skipped, even if it has some by the time that the walk comes to it: what was
+ * written before them may have been passed already. */
 static void find_stops(lane_t *lane) {
   uint64_t stop_seq = UINT64_MAX;
   for (size_t i = lane->count; i-- > 0;) {
@@ -239,7 +231,7 @@ static int walk(lane_t *lane, bool all, findings_t *findings,
   find_stops(lane);
   for (size_t i = 0; i < lane->count; i++) {
     if (lane->stop_seq[i] == NO_ROWS ||
-        (!all && lane->number[i] < lane->state.begin_segment))
+        (!all && lane->number[i] < lane->state.begin.segment))
       continue;
     au_segment_t *segment = au_segment_open(&lane->store, lane->number[i]);
     if (segment == NULL && errno == ENOENT) {
@@ -291,7 +283,7 @@ static int stat_lane(lane_t *lane, const request_t *request) {
     return status;
   char id[AU_UUID_TEXT_SIZE];
   au_uuid_format(&lane->state.name, id);
-  uint64_t begin = lane->state.begin_seq;
+  uint64_t begin = lane->state.begin.seq;
   uint64_t end = findings.next_seq > begin ? findings.next_seq : begin;
   printf("directory        %s\n"
          "spool            %s\n"
@@ -369,8 +361,8 @@ static int print_row(const au_frame_t *frame, const void *context) {
 
 static int export_lane(lane_t *lane, const request_t *request) {
   request_t own = *request;
-  if (!own.all && own.from < lane->state.begin_seq)
-    own.from = lane->state.begin_seq;
+  if (!own.all && own.from < lane->state.begin.seq)
+    own.from = lane->state.begin.seq;
   findings_t findings;
   int status = walk(lane, own.all, &findings, print_row, &own);
   if (status == EXIT_GOOD && fflush(stdout) != 0)
@@ -393,7 +385,7 @@ static int renew_lane(lane_t *lane, const request_t *request) {
     return EXIT_TROUBLE;
   }
   int status = EXIT_GOOD;
-  /* As its last owner has left it. */
+  /* As its last owner left it. */
   if (au_spool_state_load(&au_io_system, lane->store.directory, &lane->state) !=
       AU_OK) {
     status = fail("read the state of", lane->path);
@@ -417,11 +409,11 @@ typedef int (*command_t)(lane_t *lane, const request_t *request);
 
 static int run_on_lane(const char *path, command_t command,
                        const request_t *request) {
-  static lane_t lane; /* too large for a stack, and used once at a time */
+  static lane_t lane; /* too large for a stack; one at a time */
   int status = open_lane(&lane, path);
   if (status == EXIT_GOOD)
     status = command(&lane, request);
-  close_lane(&lane);
+  au_io_close(&au_io_system, lane.store.directory);
   return status;
 }
 

@@ -1,11 +1,9 @@
-/* SPDX-License-Identifier: MIT
- *
- * pipeline - see pipeline.h.
- */
+/* SPDX-License-Identifier: MIT */
 #include "pipeline.h"
 
 #include "api/routes.h"
 #include "base/clock.h"
+#include "base/descriptors.h"
 #include "base/log.h"
 #include "database/breaker.h"
 #include "database/query_pool.h"
@@ -28,6 +26,25 @@
 /* After the deadline of the drain every wait of a writer ends at once; this is
  * only to be sure that a stop is never waited for without a bound. */
 #define JOIN_GRACE_NS (10 * AU_NS_PER_S)
+/* With a spool, a drain that stores nothing for so long is given up; looked at
+ * every tick. */
+#define SILENCE_NS (2 * AU_NS_PER_S)
+#define DRAIN_TICK_NS (50 * AU_NS_PER_MS)
+
+/* How a drain gets on. */
+typedef struct drain {
+  uint64_t remaining; /* events, when that last changed */
+  int64_t progress_ns;
+} drain_t;
+
+/* For what other plugins open later. */
+#define GUEST_DESCRIPTORS 64
+/* A connection to the database: its socket, and what is read while it is made:
+ * names, passwords, certificates. */
+#define DATABASE_DESCRIPTORS 4
+/* Beside the writers and the queries: retention, business metrics, the
+ * migrations, and one that is just being replaced. */
+#define DATABASE_OTHERS 4
 
 static struct {
   /* The main thread's. */
@@ -45,7 +62,9 @@ static struct {
                            the writers' threads read */
   au_retention_t *retention;
   au_buffer_t *buffer;
-  au_breaker_t *breaker;
+  au_breaker_t *breaker; /* the writers' */
+  au_breaker_t *reader_breaker;
+  au_slots_t *slots;
   au_writer_t *writer[AU_LANES_MAX];
   unsigned writers;
   const au_http_t *sampled_http;
@@ -74,6 +93,8 @@ static void sample_health(void) {
       .unbound = pipeline.sampled_http != NULL
                      ? au_http_unbound(pipeline.sampled_http)
                      : 0};
+  if (pipeline.sampled_http != NULL)
+    au_http_sample(pipeline.sampled_http);
   for (unsigned i = 0; i < pipeline.writers; i++)
     if (!au_writer_is_connected(pipeline.writer[i]))
       input.database_connected = false;
@@ -130,14 +151,38 @@ static au_status_t start_history(char *error, size_t error_size) {
   return status;
 }
 
+/* MaxConnections, or what the limit of open files leaves of it: the spool and
+ * the database must never lack a descriptor because of clients. */
+static unsigned connections_max(void) {
+  const au_options_t *options = &pipeline.options;
+  uint64_t limit = au_descriptors_raise();
+  uint64_t used = au_descriptors_open();
+  uint64_t reserved =
+      GUEST_DESCRIPTORS + au_http_descriptors(options) +
+      au_buffer_descriptors(pipeline.buffer) +
+      DATABASE_DESCRIPTORS * (au_buffer_lanes(pipeline.buffer) +
+                              options->query_connections + DATABASE_OTHERS);
+  uint64_t left = limit > used + reserved ? limit - used - reserved : 1;
+  if (left >= options->max_connections)
+    return options->max_connections;
+  au_log(AU_LOG_WARNING,
+         "lowered MaxConnections from %u to %" PRIu64 ": at most %" PRIu64
+         " files may be open, of which %" PRIu64 " are, and %" PRIu64
+         " are kept for the spool, the database and "
+         "collectd; raise the limit (LimitNOFILE of collectd's systemd unit)",
+         options->max_connections, left, limit, used, reserved);
+  return (unsigned)left;
+}
+
 static au_status_t start_http(char *error, size_t error_size) {
   const au_http_config_t config = {.options = &pipeline.options,
                                    .routes = au_routes,
                                    .routes_count = au_routes_count,
-                                   .context = &pipeline.api};
+                                   .context = &pipeline.api,
+                                   .connections_max = connections_max()};
   au_api_init(&pipeline.api, &pipeline.options, pipeline.buffer,
               pipeline.history);
-  au_api_set_query(&pipeline.api, pipeline.query);
+  au_api_set_database(&pipeline.api, pipeline.query, pipeline.breaker);
   au_status_t status =
       au_http_start(&config, &pipeline.http, error, error_size);
   if (status != AU_OK)
@@ -171,8 +216,9 @@ static void wake_retention(void) {
 
 static au_status_t start_retention(void) {
   au_retention_t *retention = NULL;
-  au_status_t status = au_retention_start(&pipeline.options, pipeline.breaker,
-                                          pipeline.buffer, &retention);
+  au_status_t status =
+      au_retention_start(&pipeline.options, pipeline.breaker, pipeline.slots,
+                         pipeline.buffer, &retention);
   pthread_mutex_lock(&pipeline.lock);
   pipeline.retention = retention;
   pthread_mutex_unlock(&pipeline.lock);
@@ -195,14 +241,14 @@ static void breaker_changed(au_breaker_state_t from, au_breaker_state_t to,
   switch (to) {
   case AU_BREAKER_OPEN:
     au_log(AU_LOG_WARNING,
-           "circuit breaker open after %u failures in a row; not trying the "
-           "database for BreakerTimeout",
+           "circuit breaker open after %u failures in a row; probing the "
+           "database every BreakerTimeout",
            failures);
     au_notify(AU_SEVERITY_FAILURE, "circuit_breaker_state",
               "circuit breaker open after %u failures in a row", failures);
     break;
   case AU_BREAKER_HALF_OPEN:
-    au_log(AU_LOG_NOTICE, "circuit breaker half-open: trying the database");
+    au_log(AU_LOG_NOTICE, "circuit breaker half-open: the database responds");
     au_notify(AU_SEVERITY_WARNING, "circuit_breaker_state",
               "circuit breaker half-open");
     break;
@@ -218,6 +264,7 @@ static void breaker_changed(au_breaker_state_t from, au_breaker_state_t to,
 static au_status_t start_writers(void) {
   const au_writer_config_t base = {.options = &pipeline.options,
                                    .breaker = pipeline.breaker,
+                                   .slots = pipeline.slots,
                                    .abort_fd = pipeline.abort_fd,
                                    .reached = wake_retention};
   for (unsigned i = 0; i < au_buffer_lanes(pipeline.buffer); i++) {
@@ -234,6 +281,29 @@ static au_status_t start_writers(void) {
   return AU_OK;
 }
 
+/* Writers and readers have breakers of their own: that one is answered says
+ * nothing about the other. */
+static au_status_t create_breakers(void) {
+  const au_options_t *options = &pipeline.options;
+  au_breaker_config_t config = {
+      .failures = options->breaker_failures,
+      .successes = options->breaker_successes,
+      .timeout_ns = au_clock_seconds_ns(options->breaker_timeout_s)};
+  pipeline.abort_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (pipeline.abort_fd < 0 ||
+      au_breaker_create(&config, &pipeline.reader_breaker) != AU_OK ||
+      au_slots_create(&pipeline.slots) != AU_OK)
+    return AU_NOMEM;
+  au_breaker_t *breaker = NULL;
+  config.jitter_seed = (uint64_t)au_clock_monotonic_ns() | 1;
+  config.change = breaker_changed;
+  au_status_t status = au_breaker_create(&config, &breaker);
+  pthread_mutex_lock(&pipeline.lock);
+  pipeline.breaker = breaker;
+  pthread_mutex_unlock(&pipeline.lock);
+  return status;
+}
+
 static au_status_t start_writer_side(char *error, size_t error_size) {
   if (!pipeline.registered[AU_SIDE_BUFFER]) {
     au_log(AU_LOG_WARNING, "the plugin event_buffer is not loaded: there is "
@@ -242,29 +312,19 @@ static au_status_t start_writer_side(char *error, size_t error_size) {
     return AU_OK;
   }
   const au_options_t *options = &pipeline.options;
-  const au_breaker_config_t breaker = {
-      .failures = options->breaker_failures,
-      .successes = options->breaker_successes,
-      .timeout_ns = au_clock_seconds_ns(options->breaker_timeout_s),
-      .change = breaker_changed};
-  pipeline.abort_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  au_status_t status = AU_NOMEM;
-  au_breaker_t *created = NULL;
-  if (pipeline.abort_fd >= 0)
-    status = au_breaker_create(&breaker, &created);
-  pthread_mutex_lock(&pipeline.lock);
-  pipeline.breaker = created;
-  pthread_mutex_unlock(&pipeline.lock);
+  au_status_t status = create_breakers();
   if (status == AU_OK)
     status = start_writers();
   if (status == AU_OK)
     status = start_retention();
   if (status == AU_OK)
-    status = au_query_pool_start(options, pipeline.breaker, &pipeline.query);
+    status = au_query_pool_start(options, pipeline.reader_breaker,
+                                 pipeline.slots, &pipeline.query);
   if (status == AU_OK)
-    status = au_business_start(options, pipeline.breaker, &pipeline.business);
+    status = au_business_start(options, pipeline.breaker, pipeline.slots,
+                               &pipeline.business);
   if (status == AU_OK && pipeline.http != NULL)
-    au_api_set_query(&pipeline.api, pipeline.query);
+    au_api_set_database(&pipeline.api, pipeline.query, pipeline.breaker);
   if (status == AU_OK && options->notifications)
     status = au_notification_start(&options->limits, pipeline.buffer);
   if (status != AU_OK)
@@ -302,6 +362,42 @@ void au_pipeline_flush(void) {
   pthread_mutex_unlock(&pipeline.lock);
 }
 
+static uint64_t events_remaining(void) {
+  uint64_t events = 0;
+  for (unsigned i = 0; i < au_buffer_lanes(pipeline.buffer); i++)
+    events += au_lane_waiting(au_buffer_lane(pipeline.buffer, i));
+  return events;
+}
+
+/* Whether a drain gains anything. What is in a spool may as well wait there
+ * while the database is away, silent or refuses. */
+static bool may_drain(drain_t *drain) {
+  if (pipeline.options.spool_directory[0] == '\0')
+    return true;
+  int64_t now_ns = au_clock_monotonic_ns();
+  uint64_t remaining = events_remaining();
+  if (remaining != drain->remaining) {
+    drain->remaining = remaining;
+    drain->progress_ns = now_ns;
+  }
+  bool is_open = au_breaker_snapshot(pipeline.breaker).failures > 0;
+  return !is_open && now_ns - drain->progress_ns < SILENCE_NS;
+}
+
+/* Waits for a writer to store what is left, for as long as that gets on.
+ * Whether it has ended. */
+static bool drain_writer(au_writer_t *writer, drain_t *drain,
+                         int64_t deadline_ns) {
+  int64_t now_ns = au_clock_monotonic_ns();
+  while (now_ns < deadline_ns && may_drain(drain)) {
+    int64_t until_ns = now_ns + DRAIN_TICK_NS;
+    if (au_writer_join(writer, until_ns < deadline_ns ? until_ns : deadline_ns))
+      return true;
+    now_ns = au_clock_monotonic_ns();
+  }
+  return false;
+}
+
 /* Lets the writers drain until the deadline, then makes them give up. false
  * when one does not end: what it uses may not be freed then. */
 static bool stop_writers(int64_t deadline_ns) {
@@ -311,8 +407,9 @@ static bool stop_writers(int64_t deadline_ns) {
   pthread_mutex_unlock(&pipeline.lock);
   bool aborted = false;
   bool all_ended = true;
+  drain_t drain = {.progress_ns = au_clock_monotonic_ns()};
   for (unsigned i = 0; i < writers; i++) {
-    bool ended = au_writer_join(pipeline.writer[i], deadline_ns);
+    bool ended = drain_writer(pipeline.writer[i], &drain, deadline_ns);
     if (!ended) {
       if (!aborted && eventfd_write(pipeline.abort_fd, 1) == 0)
         aborted = true;
@@ -326,13 +423,6 @@ static bool stop_writers(int64_t deadline_ns) {
     all_ended = all_ended && ended;
   }
   return all_ended;
-}
-
-static uint64_t events_remaining(void) {
-  uint64_t events = 0;
-  for (unsigned i = 0; i < au_buffer_lanes(pipeline.buffer); i++)
-    events += au_lane_waiting(au_buffer_lane(pipeline.buffer, i));
-  return events;
 }
 
 static au_status_t stop_buffer(bool writers_ended) {
@@ -402,6 +492,10 @@ au_status_t au_pipeline_stop(void) {
     return AU_UNAVAILABLE; /* it may still use the rest */
   au_breaker_destroy(pipeline.breaker);
   pipeline.breaker = NULL;
+  au_breaker_destroy(pipeline.reader_breaker);
+  pipeline.reader_breaker = NULL;
+  au_slots_destroy(pipeline.slots);
+  pipeline.slots = NULL;
   if (pipeline.abort_fd >= 0)
     close(pipeline.abort_fd);
   pipeline.abort_fd = -1;

@@ -40,7 +40,9 @@ def test_every_default(programs, database):
             "Lanes": 1,
             "Threads": 2,
             "MaxConnections": 1024,
+            "MaxConnectionsPerAddress": 256,
             "RequestTimeout": 10,
+            "KeepAliveTimeout": 65,
             "MaxBodyBytes": "1MiB",
             "MaxBatchEvents": 10000,
             "ServiceMaxLength": 100,
@@ -54,6 +56,7 @@ def test_every_default(programs, database):
             "TLSCertificate": "",
             "TLSKey": "",
             "TLSClientCA": "",
+            "AllowOrigin": "",
             "HistoryFile": "",
             "HistoryInterval": 60,
             "HistoryMaxBytes": "16MiB",
@@ -66,9 +69,9 @@ def test_every_default(programs, database):
             "ConnectTimeout": 5,
             "BreakerFailures": 5,
             "BreakerSuccesses": 2,
-            "BreakerTimeout": 30,
+            "BreakerTimeout": 1,
             "BackoffMin": 0.1,
-            "BackoffMax": 30,
+            "BackoffMax": 2,
             "RetentionDays": 30,
             "RetentionTime": "02:00",
             "BusinessInterval": 10,
@@ -104,6 +107,8 @@ def test_every_default(programs, database):
         ("buffer", "Listen", "localhost", ["PORT"]),
         ("buffer", "Listen", "127.0.0.1:99999", ["PORT"]),
         ("buffer", "Listen", "unix:", []),
+        ("buffer", "AllowOrigin", "null", ["*", "SCHEME://HOST"]),
+        ("buffer", "AllowOrigin", "https://a.example/", ["*", "SCHEME://HOST"]),
         ("buffer", "TLSKey", "/etc/hostname", ["TLSCertificate"]),
         ("buffer", "TokenFile", "/nonexistent/tokens", ["/nonexistent/tokens"]),
         ("writer", "BatchSize", 0, ["1", "100000"]),
@@ -201,7 +206,7 @@ def test_the_blocks_of_both_may_come_first_and_last(programs, database):
         [
             "LoadPlugin event_buffer",
             "LoadPlugin event_writer",
-            block("event_writer", {"ConnInfo": database.conninfo}),
+            block("event_writer", {"ConnInfo": database.conninfo, "BatchSize": 2}),
             block("event_buffer", {"Listen": f"127.0.0.1:{port}"}),
         ]
     )
@@ -221,7 +226,7 @@ def test_configured_twice(programs, database):
             "LoadPlugin event_buffer",
             block("event_buffer", {"Capacity": 5, "Listen": f"127.0.0.1:{ports[0]}"}),
             "LoadPlugin event_writer",
-            block("event_writer", {"ConnInfo": "dbname=nonsense"}),
+            block("event_writer", {"ConnInfo": database.conninfo, "BatchSize": 1}),
             block("event_buffer", {"Capacity": 7, "Listen": f"127.0.0.1:{ports[1]}"}),
             block("event_writer", {"ConnInfo": database.conninfo}),
         ]
@@ -237,6 +242,25 @@ def test_configured_twice(programs, database):
         api.accept(event())
     assert api.metrics().get("buffer_capacity") == 7
     database.wait_stored(2)
+
+
+def test_two_databases(programs, database):
+    """Which one was meant? The events must not go to the wrong one unnoticed."""
+    api = programs.collectd(database)
+    api.text = "\n".join(
+        [
+            "LoadPlugin event_buffer",
+            block("event_buffer", {"Listen": f"127.0.0.1:{free_port()}"}),
+            "LoadPlugin event_writer",
+            block("event_writer", {"ConnInfo": "host=one password=secret"}),
+            block("event_writer", {"ConnInfo": "postgresql://me:secret@two/events"}),
+        ]
+    )
+    assert api.check_config() != 0
+    log = api.log()
+    assert 'option "ConnInfo" of the plugin event_writer is set twice' in log
+    assert 'to "host=one password=..." and to "postgresql://...@two/events"' in log
+    assert "secret" not in log
 
 
 def test_a_block_before_its_plugin(programs, database):

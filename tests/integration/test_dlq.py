@@ -203,10 +203,10 @@ def test_the_metrics(shown):
 @pytest.mark.parametrize(
     "method, path, allowed",
     [
-        ("POST", "/dlq", "GET, HEAD"),
-        ("DELETE", "/dlq/statistics", "GET, HEAD"),
-        ("PATCH", f"/dlq/{NOBODY}", "GET, HEAD, DELETE"),
-        ("GET", f"/dlq/{NOBODY}/reprocess", "PATCH"),
+        ("POST", "/dlq", "GET, HEAD, OPTIONS"),
+        ("DELETE", "/dlq/statistics", "GET, HEAD, OPTIONS"),
+        ("PATCH", f"/dlq/{NOBODY}", "GET, HEAD, DELETE, OPTIONS"),
+        ("GET", f"/dlq/{NOBODY}/reprocess", "PATCH, OPTIONS"),
     ],
 )
 def test_another_method(shown, method, path, allowed):

@@ -142,7 +142,7 @@ def test_a_client_that_sends_nothing(programs, database):
 
 @pytest.mark.slow
 def test_many_connections(programs, database):
-    api = programs.collectd(database, {"Threads": 4}).start()
+    api = programs.collectd(database, {"Threads": 4, "MaxConnectionsPerAddress": 0}).start()
     connections = [RawConnection(api.port) for _ in range(300)]
     body = json.dumps(event()).encode()
     request = (

@@ -12,7 +12,13 @@ import pytest
 
 from harness.events import event
 from harness.wait import wait_until
-from test_metrics import OPERATIONS, REASONS, ROUTES, contract_names
+from test_metrics import (
+    OPERATIONS,
+    REASONS,
+    REFUSALS,
+    ROUTES,
+    contract_names,
+)
 from test_store import poison
 
 TOKEN = "a token"
@@ -78,6 +84,8 @@ MOVES = {
         "asked": ("events_get", "metrics", "health", "dlq", "other"),
     },
     "http_connections": {"connected": ()},
+    "http_connections_refused_total": {"crowded": ("limit", "address")},
+    "config_reload_failures_total": {"miswritten": ("tokens",)},
 }
 HISTOGRAMS = [name for name in contract_names() if name.endswith("_ms")]
 # Labels that stand in the plugin instance.
@@ -125,6 +133,14 @@ def refused(world):
     yield
 
 
+def miswritten(world):
+    path = world.api.buffer["TokenFile"]
+    good = path.read_text()
+    path.write_text("read nonsense\n")
+    yield
+    path.write_text(good)
+
+
 def asked(world):
     api = world.api
     span = "from=2026-03-01T00:00:00Z&to=2026-03-20T00:00:00Z"
@@ -156,6 +172,20 @@ def poisoned(world):
 def connected(world):
     connections = [
         socket.create_connection(("127.0.0.1", world.api.port)) for _ in range(30)
+    ]
+    yield
+    for connection in connections:
+        connection.close()
+
+
+def crowded(world):
+    """More connections than an address may have, and than all may have."""
+    connections = [
+        socket.create_connection(
+            ("127.0.0.1", world.api.port), source_address=(address, 0)
+        )
+        for address in ("127.0.0.2", "127.0.0.3")
+        for _ in range(45)
     ]
     yield
     for connection in connections:
@@ -224,9 +254,11 @@ STEPS = [
     started,
     stored,
     refused,
+    miswritten,
     asked,
     poisoned,
     connected,
+    crowded,
     held,
     away,
     full,
@@ -254,7 +286,12 @@ def moved(module_programs):
     database = postgres.create_database()
     api = module_programs.collectd(
         database,
-        {"Capacity": 300, "RateLimit": 500},
+        {
+            "Capacity": 300,
+            "RateLimit": 500,
+            "MaxConnections": 80,
+            "MaxConnectionsPerAddress": 40,
+        },
         {
             "BusinessInterval": 0.1,
             "SlowQuery": 0,
@@ -313,6 +350,7 @@ def test_no_label_is_left_out():
         for name, steps in MOVES.items()
     }
     assert labels["events_rejected_total"] == set(REASONS)
+    assert labels["http_connections_refused_total"] == set(REFUSALS)
     assert labels["db_query_total"] == set(OPERATIONS)
     assert labels["db_query_duration_ms"] == set(OPERATIONS)
     assert labels["http_request_total"] == set(ROUTES)

@@ -94,6 +94,8 @@ def check_answer(answer, response, what):
     # What is not documented is not sent.
     known = {name.lower() for name in response["headers"]}
     known |= {"date", "connection", "content-type", "content-length"}
+    # Described once, for all operations.
+    known |= {"content-encoding", "vary"}
     assert {name.lower() for name in answer.headers} <= known, what
     if "content" not in response:
         assert answer.content == b"" and "Content-Type" not in answer.headers
@@ -123,7 +125,10 @@ def test_the_document_is_sound():
     for reference in used:
         assert resolve({"$ref": reference})
     # Answers of no operation: what all paths have in common.
-    used |= {"#/components/responses/NoSuchPath", "#/components/responses/NoSuchMethod"}
+    used |= {
+        f"#/components/responses/{name}"
+        for name in ("NoSuchPath", "NoSuchMethod", "Options")
+    }
     for kind, members in DOCUMENT["components"].items():
         if kind != "securitySchemes":
             for name in members:
@@ -494,8 +499,9 @@ def test_there_is_no_such_path(usual, path):
 @pytest.mark.parametrize("path", list(DOCUMENT["paths"]))
 def test_methods_that_a_path_does_not_have(usual, path):
     has = {one.method for one in OPERATIONS.values() if one.path == path}
-    allowed = {method.upper() for method in has | ({"head"} if "get" in has else set())}
-    for method in ("get", "put", "post", "delete", "options", "patch"):
+    allowed = {method.upper() for method in has} | {"OPTIONS"}
+    allowed |= {"HEAD"} if "get" in has else set()
+    for method in ("get", "put", "post", "delete", "patch"):
         if method.upper() in allowed:
             continue
         answer = usual.session.request(
@@ -504,6 +510,10 @@ def test_methods_that_a_path_does_not_have(usual, path):
         assert answer.status_code == 405, method
         check_answer(answer, common_answer("NoSuchMethod"), (path, method))
         assert set(answer.headers["Allow"].split(", ")) == allowed
+    answer = usual.session.options(usual.url(path.format(id=NOBODY)), timeout=30)
+    assert answer.status_code == 204
+    check_answer(answer, common_answer("Options"), path)
+    assert set(answer.headers["Allow"].split(", ")) == allowed
 
 
 def test_a_correlation_id_is_made(usual):

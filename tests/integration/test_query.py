@@ -139,7 +139,7 @@ def test_a_trailing_slash(api):
 def test_other_methods(api):
     answer = api.session.put(api.url("/events"), timeout=30)
     assert answer.status_code == 405
-    assert answer.headers["Allow"] == "GET, HEAD, POST"
+    assert answer.headers["Allow"] == "GET, HEAD, POST, OPTIONS"
 
 
 # --- text ---------------------------------------------------------------------

@@ -7,6 +7,7 @@
 #define SUPPORT_BODIES_H
 
 #include "event/reader.h"
+#include "support/limits.h"
 #include "support/suite.h"
 
 #include <stdio.h>
@@ -21,7 +22,7 @@ static au_intake_t *const intake = &reader.intake;
 static au_bytes_t body; /* for bodies that are put together */
 
 static inline void set_up(void) {
-  limits = (au_limits_t)AU_LIMITS_DEFAULT;
+  limits = (au_limits_t)DEFAULT_LIMITS;
   body = (au_bytes_t)AU_BYTES_INIT;
   ck_assert_int_eq(au_reader_init(&reader, &limits), AU_OK);
 }

@@ -16,6 +16,7 @@ size_t stub_log_count;
 notification_t stub_notifications[8];
 size_t stub_notification_count;
 size_t stub_registrations;
+struct stub_plugin stub_plugin;
 cdtime_t stub_now;
 cdtime_t stub_interval;
 
@@ -36,6 +37,7 @@ void stub_reset(void) {
   stub_log_count = 0;
   stub_notification_count = 0;
   stub_registrations = 0;
+  stub_plugin = (struct stub_plugin){.init = NULL};
   type_count = 0;
   stub_now = TIME_T_TO_CDTIME_T(1700000000);
   stub_interval = TIME_T_TO_CDTIME_T(10);
@@ -116,3 +118,48 @@ void plugin_log(int severity, const char *format, ...) {
 cdtime_t cdtime(void) { return stub_now++; }
 
 cdtime_t plugin_get_interval(void) { return stub_interval; }
+
+int plugin_register_complex_config(const char *name,
+                                   int (*callback)(oconfig_item_t *)) {
+  strcpy(stub_plugin.name, name);
+  stub_plugin.config = callback;
+  return 0;
+}
+
+int plugin_register_init(const char *name, plugin_init_cb callback) {
+  ck_assert_str_eq(name, stub_plugin.name);
+  stub_plugin.init = callback;
+  return 0;
+}
+
+int plugin_register_complex_read(const char *group, const char *name,
+                                 plugin_read_cb callback, cdtime_t interval,
+                                 const user_data_t *user_data) {
+  ck_assert(group == NULL && interval == 0 && user_data == NULL);
+  ck_assert_str_eq(name, stub_plugin.name);
+  stub_plugin.read = callback;
+  return 0;
+}
+
+int plugin_register_flush(const char *name, plugin_flush_cb callback,
+                          const user_data_t *user_data) {
+  ck_assert_ptr_null(user_data);
+  ck_assert_str_eq(name, stub_plugin.name);
+  stub_plugin.flush = callback;
+  return 0;
+}
+
+int plugin_register_shutdown(const char *name, plugin_shutdown_cb callback) {
+  ck_assert_str_eq(name, stub_plugin.name);
+  stub_plugin.shutdown = callback;
+  return 0;
+}
+
+int plugin_register_notification(const char *name,
+                                 plugin_notification_cb callback,
+                                 const user_data_t *user_data) {
+  ck_assert_ptr_null(user_data);
+  ck_assert_str_eq(name, stub_plugin.name);
+  stub_plugin.notification = callback;
+  return 0;
+}

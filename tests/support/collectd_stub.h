@@ -25,6 +25,17 @@ extern notification_t stub_notifications[8];
 extern size_t stub_notification_count;
 extern size_t stub_registrations; /* of types, those that replace included */
 
+/* The callbacks that were registered last; NULL: none. */
+extern struct stub_plugin {
+  char name[32];
+  int (*config)(oconfig_item_t *block);
+  plugin_init_cb init;
+  plugin_read_cb read;
+  plugin_flush_cb flush;
+  plugin_shutdown_cb shutdown;
+  plugin_notification_cb notification;
+} stub_plugin;
+
 /* What time it is, and the interval of the plugin. */
 extern cdtime_t stub_now;
 extern cdtime_t stub_interval;

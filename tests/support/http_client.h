@@ -46,6 +46,8 @@ static inline void set_option(server_t *server, const char *name,
                               const char *text) {
   char error[512] = "";
   const au_value_t value = {.type = AU_VALUE_STRING, .string = text};
+  /* A test may change what the set-up has set. */
+  memset(server->options.is_set, 0, sizeof(server->options.is_set));
   ck_assert_msg(au_options_set(&server->options, AU_SIDE_BUFFER, name, &value,
                                error, sizeof(error)) == AU_OK,
                 "%s", error);

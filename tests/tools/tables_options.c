@@ -183,7 +183,13 @@ static const char pod_head[] =
     "stops\n"
     "collectd when it starts, with a message that names the option and what "
     "is\n"
-    "allowed; C<collectd -T> shows it, too.\n";
+    "allowed; C<collectd -T> shows it, too. A file that cannot be read or "
+    "used,\n"
+    "or an option that another one needs and that is missing, keeps its plugin "
+    "from\n"
+    "starting: a message names the option, the file and the reason, and "
+    "collectd goes\n"
+    "on without the plugin, with exit status 1 in the end.\n";
 
 static const char pod_tail[] =
     "\n"

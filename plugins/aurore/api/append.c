@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Part of api/; calls every folder.
- *
- * append - see api/append.h.
- */
+ * Part of api/; calls every folder. */
 #include "api/append.h"
 
 #include "api/routes.h"

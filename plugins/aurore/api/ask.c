@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Part of api/; calls every folder.
- *
- * ask - see api/ask.h.
- */
+ * Part of api/; calls every folder. */
 #include "api/ask.h"
 
 #include "api/routes.h"
@@ -14,7 +11,9 @@ static au_status_t run_job(au_query_job_t *job, au_database_t *database,
 }
 
 static void complete(au_query_job_t *job, au_status_t status) {
-  const au_asking_t *asking = (au_asking_t *)job;
+  au_asking_t *asking = (au_asking_t *)job;
+  if (status == AU_OK && asking->ask->body != NULL)
+    au_answer_pack(asking->request, asking->ask->body(asking));
   au_request_complete(asking->request, status);
 }
 

@@ -3,7 +3,7 @@
  *
  * ask - a request that asks the database, through the query pool.
  *
- * Threads: from the hooks of a route, but for au_ask_t's "run".
+ * Threads: from the hooks of a route, but for au_ask_t's "run" and "body".
  */
 #ifndef AURORE_API_ASK_H
 #define AURORE_API_ASK_H
@@ -20,6 +20,9 @@ typedef struct au_ask {
    * pool's (database/query_pool.h), or AU_FULL, AU_UNAVAILABLE, AU_CLOSED when
    * it was refused; "run" may then never have been called. */
   au_resume_t answer;
+  /* On a thread of the pool, after "run" has succeeded: the body that "answer"
+   * will answer with, to be packed there; NULL: it is small. */
+  au_bytes_t *(*body)(void *state);
   au_operation_t operation; /* AU_OPERATION_COUNT: not counted */
   au_query_lane_t lane;
   double timeout_s; /* 0: QueryTimeout */

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Part of api/; calls every folder.
  *
- * dead_letter_query - see api/dead_letter_query.h.
- *
  * A dead letter that was deleted while its event waited is shown to nobody.
  * Every question is bounded by the query's timeout; there is an index that
  * holds all that counting needs, so that the events need not be read for it.
@@ -11,7 +9,7 @@
 
 #include "base/hex.h"
 #include "base/json.h"
-#include "base/json_parser.h"
+#include "base/json_object.h"
 #include "base/timestamp.h"
 #include "base/utf8.h"
 #include "event/row.h"
@@ -104,42 +102,7 @@ static void put_members(au_bytes_t *json, const au_result_t *result, size_t row,
   put_time_text(json, au_result_text(result, row, column + 8));
 }
 
-/* --- metadata that somebody else may have written ---------------------- */
-
-typedef struct shape {
-  unsigned open;   /* objects and arrays */
-  unsigned values; /* outside of them */
-} shape_t;
-
-static int open_value(void *context) {
-  shape_t *shape = context;
-  shape->values += shape->open == 0 ? 1 : 0;
-  shape->open++;
-  return 1;
-}
-
-static int close_value(void *context) {
-  ((shape_t *)context)->open--;
-  return 1;
-}
-
-/* Whether it is one JSON object, whole. */
-static bool is_object(au_slice_t text) {
-  static const yajl_callbacks callbacks = {.yajl_start_map = open_value,
-                                           .yajl_end_map = close_value,
-                                           .yajl_start_array = open_value,
-                                           .yajl_end_array = close_value};
-  if (text.size == 0 || text.data[0] != '{' ||
-      au_utf8_length(text.data, text.size) < 0)
-    return false;
-  shape_t shape = {.open = 0};
-  au_json_parser_t *parser = au_json_parser_create(&callbacks, &shape);
-  bool is_json = parser != NULL && au_json_parser_feed(parser, text.data,
-                                                       text.size) == AU_JSON_OK;
-  au_json_parser_destroy(parser);
-  return is_json && shape.open == 0 && shape.values == 1 &&
-         text.data[text.size - 1] == '}';
-}
+/* --- an event that somebody else may have written ----------------------- */
 
 static void put_event(au_bytes_t *json, const au_event_t *event) {
   char id[AU_UUID_TEXT_SIZE];
@@ -152,7 +115,8 @@ static void put_event(au_bytes_t *json, const au_event_t *event) {
   put_name(json, "message");
   au_json_put_string(json, event->message.data, event->message.size);
   put_name(json, "metadata");
-  if (event->metadata.data != NULL && is_object(event->metadata))
+  if (event->metadata.data != NULL &&
+      au_json_object_is_whole(event->metadata.data, event->metadata.size))
     au_bytes_put(json, event->metadata.data, event->metadata.size);
   else
     au_bytes_put_string(json, "null");
@@ -179,6 +143,11 @@ static bool decode(const char *bytea, const char *format, au_bytes_t *tuple,
   return format != NULL && strcmp(format, "1") == 0 &&
          read_bytea(bytea, tuple) && tuple->size <= TUPLE_MAX &&
          au_row_decode(tuple->data, tuple->size, out_event) == AU_OK;
+}
+
+static bool is_sound(const au_bytes_t *tuple) {
+  const au_row_t row = au_row_split(AU_ROW_EVENT, tuple->data, tuple->size);
+  return au_row_is_sound(&row);
 }
 
 /* --- questions --------------------------------------------------------- */
@@ -357,7 +326,8 @@ au_status_t au_dead_letter_read(const au_query_job_t *job,
     letter->is_reprocessed = is_true(au_result_text(&result, 0, 3));
     letter->is_decoded =
         decode(au_result_text(&result, 0, 0), au_result_text(&result, 0, 1),
-               &letter->tuple, &letter->event);
+               &letter->tuple, &letter->event) &&
+        is_sound(&letter->tuple);
   }
   au_result_fini(&result);
   return letter->tuple.failed ? out_of_memory(error) : AU_OK;

@@ -55,7 +55,7 @@ typedef struct au_dead_letter {
   au_uuid_t id;
   bool is_found;
   bool is_reprocessed; /* its event is stored, or waits */
-  bool is_decoded;     /* "event" is valid */
+  bool is_decoded;     /* "event" is valid, and its row would be sound */
   au_event_t event;    /* points into "tuple" */
   au_bytes_t tuple;
   int retry_count;

@@ -85,6 +85,11 @@ static enum MHD_Result answer_json(au_request_t *request) {
   return au_answer(request, MHD_HTTP_OK, AU_JSON_TYPE, &question->json, NULL);
 }
 
+static au_bytes_t *body_of(void *state) {
+  question_t *question = state;
+  return &question->json;
+}
+
 /* "message" and the id in the path. */
 static enum MHD_Result answer_about(au_request_t *request, au_error_code_t code,
                                     const char *message) {
@@ -147,6 +152,7 @@ static enum MHD_Result answer_asked(au_request_t *request, au_status_t status) {
 static enum MHD_Result ask_list(au_request_t *request) {
   static const au_ask_t ask = {.run = run_list,
                                .answer = answer_asked,
+                               .body = body_of,
                                .operation = AU_OPERATION_DEAD_LETTER};
   static const char *const booleans[] = {"false", "true", NULL};
   au_parameter_t known[] = {{.name = "service"},
@@ -183,6 +189,7 @@ static au_status_t run_statistics(void *state, const au_query_job_t *job,
 static enum MHD_Result ask_statistics(au_request_t *request) {
   static const au_ask_t ask = {.run = run_statistics,
                                .answer = answer_asked,
+                               .body = body_of,
                                .operation = AU_OPERATION_DEAD_LETTER};
   return ask_for_json(request, &ask);
 }
@@ -208,6 +215,7 @@ static enum MHD_Result answer_shown(au_request_t *request, au_status_t status) {
 static enum MHD_Result ask_show(au_request_t *request) {
   static const au_ask_t ask = {.run = run_show,
                                .answer = answer_shown,
+                               .body = body_of,
                                .operation = AU_OPERATION_DEAD_LETTER};
   return question_about_one(request) != NULL ? ask_for_json(request, &ask)
                                              : answer_not_found(request);

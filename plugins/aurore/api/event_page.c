@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Part of api/; calls every folder.
  *
- * event_page - see api/event_page.h.
- *
  * The page and the total come from one statement, so from one snapshot: the
  * total is in each row, and alone in one when the page has none. The index
  * (service, occurred_at, event_id) answers both: the total by an index-only
@@ -19,7 +17,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define PAGE_MAX 10000
 #define SIZE_DEFAULT 100
@@ -82,25 +79,13 @@ void au_page_read(au_page_t *page,
                           "isSortOrder", refusals) == 1;
 }
 
-static void put_time(au_bytes_t *sql, int64_t us) {
-  time_t seconds = (time_t)(us / AU_US_PER_S);
-  struct tm tm;
-  if (gmtime_r(&seconds, &tm) == NULL) {
-    sql->failed = true;
-    return;
-  }
-  au_bytes_printf(sql, "'%04d-%02d-%02d %02d:%02d:%02d.%06d+00'::timestamptz",
-                  tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
-                  tm.tm_min, tm.tm_sec, (int)(us % AU_US_PER_S));
-}
-
 static void put_where(const au_page_t *page, au_bytes_t *sql) {
   au_bytes_put_string(sql, " FROM aurore.event WHERE service = ");
   au_database_put_literal(sql, page->service, strlen(page->service));
   au_bytes_put_string(sql, " AND occurred_at >= ");
-  put_time(sql, page->from_us);
+  au_database_put_time(sql, page->from_us);
   au_bytes_put_string(sql, " AND occurred_at <= ");
-  put_time(sql, page->to_us);
+  au_database_put_time(sql, page->to_us);
 }
 
 static void put_order(const au_page_t *page, au_bytes_t *sql) {

@@ -20,6 +20,11 @@ static au_status_t run_page(void *state, const au_query_job_t *job,
   return au_page_ask(&get->page, job, database, error);
 }
 
+static au_bytes_t *body_of(void *state) {
+  get_t *get = state;
+  return &get->page.body;
+}
+
 static enum MHD_Result answer_page(au_request_t *request, au_status_t status) {
   get_t *get = au_request_state(request);
   if (get->page.body.failed)
@@ -34,6 +39,7 @@ static enum MHD_Result answer_page(au_request_t *request, au_status_t status) {
 static enum MHD_Result ask_page(au_request_t *request) {
   static const au_ask_t ask = {.run = run_page,
                                .answer = answer_page,
+                               .body = body_of,
                                .operation = AU_OPERATION_QUERY,
                                .lane = AU_QUERY_NORMAL};
   get_t *get = au_request_state(request);

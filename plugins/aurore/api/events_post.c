@@ -8,16 +8,13 @@
  * the request waits until they are on disk, without the memory that parsing
  * took.
  */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* strcasestr */
-#endif
-
 #include "api/routes.h"
 
 #include "api/append.h"
 #include "base/clock.h"
 #include "base/gzip.h"
 #include "base/timestamp.h"
+#include "http/media_type.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -63,34 +60,13 @@ static enum MHD_Result answer_unavailable(au_request_t *request,
   return au_answer_unavailable(request, message);
 }
 
-/* Compares a header's value up to its parameters. */
-static bool is_type(const char *value, const char *type) {
-  size_t size = strlen(type);
-  if (strncasecmp(value, type, size) != 0)
-    return false;
-  value += size;
-  value += strspn(value, " \t");
-  return *value == '\0' || *value == ';';
-}
-
-/* A charset that is named must be UTF-8. */
-static bool is_charset_good(const char *value) {
-  const char *at = strcasestr(value, "charset=");
-  if (at == NULL)
-    return true;
-  at += strlen("charset=");
-  at += *at == '"';
-  size_t size = strcspn(at, "\"; \t");
-  return (size == 5 && strncasecmp(at, "utf-8", size) == 0) ||
-         (size == 4 && strncasecmp(at, "utf8", size) == 0);
-}
-
 static bool check_type(au_request_t *request) {
   post_t *post = au_request_state(request);
   const char *type = au_request_header(request, MHD_HTTP_HEADER_CONTENT_TYPE);
-  post->is_ndjson = type != NULL && is_type(type, "application/x-ndjson");
-  if (type != NULL && is_charset_good(type) &&
-      (post->is_ndjson || is_type(type, "application/json")))
+  post->is_ndjson =
+      type != NULL && au_media_type_is(type, "application/x-ndjson");
+  if (type != NULL && au_media_type_is_utf8(type) &&
+      (post->is_ndjson || au_media_type_is(type, "application/json")))
     return true;
   reject(AU_REASON_INVALID, 0);
   (void)au_answer_refusal(request, AU_ERROR_UNSUPPORTED_TYPE,
@@ -432,4 +408,5 @@ const au_handler_t au_route_events_post = {.begin = begin,
                                            .body = take_body,
                                            .run = run,
                                            .done = done,
-                                           .state_size = sizeof(post_t)};
+                                           .state_size = sizeof(post_t),
+                                           .takes_credentials = true};

@@ -5,7 +5,9 @@
  * together with all other health: the database is asked for nothing but an
  * answer, for at most a second, on the connection that is kept for that.
  *
- * No answer within the second, or an open circuit breaker, is "down".
+ * Health is what the writers see: a writer that is not connected, or their open
+ * circuit breaker, is "down", whoever else is answered. So is no answer within
+ * the second.
  */
 #include "api/routes.h"
 
@@ -46,17 +48,27 @@ static const char *const health_texts[] = {[AU_HEALTHY] = "healthy",
                                            [AU_WARNING] = "warning",
                                            [AU_CRITICAL] = "unhealthy"};
 
-static au_health_t assess_database(const probe_t *probe, au_status_t status) {
-  if (status != AU_OK)
-    return AU_CRITICAL;
-  return probe->latency_ms > WARNING_MS ? AU_WARNING : AU_HEALTHY;
+static au_breaker_snapshot_t breaker_of(au_api_t *api) {
+  au_breaker_t *breaker = atomic_load(&api->breaker);
+  if (breaker != NULL)
+    return au_breaker_snapshot(breaker);
+  return (au_breaker_snapshot_t){.state = AU_BREAKER_CLOSED};
 }
 
-static au_breaker_snapshot_t breaker_of(au_api_t *api) {
-  au_query_pool_t *query = atomic_load(&api->query);
-  if (query != NULL)
-    return au_query_pool_breaker(query);
-  return (au_breaker_snapshot_t){.state = AU_BREAKER_CLOSED};
+/* What the writers last failed with; 0: nothing. */
+static int64_t last_error(au_api_t *api, au_database_error_t *out_error) {
+  au_breaker_t *breaker = atomic_load(&api->breaker);
+  return breaker != NULL ? au_breaker_last_error(breaker, out_error) : 0;
+}
+
+/* What the question to the database has shown, and what the writers see. */
+static au_health_t assess_database(au_api_t *api, const probe_t *probe,
+                                   au_status_t status) {
+  au_metrics_sample();
+  if (status != AU_OK || au_metrics_gauge(AU_M_DATABASE_CONNECTION) < 1 ||
+      breaker_of(api).state == AU_BREAKER_OPEN)
+    return AU_CRITICAL;
+  return probe->latency_ms > WARNING_MS ? AU_WARNING : AU_HEALTHY;
 }
 
 static void put_time(au_bytes_t *json, int64_t us) {
@@ -88,24 +100,52 @@ static void put_pool(au_bytes_t *json, au_api_t *api) {
                   fmax(au_metrics_gauge(AU_M_POOL_IDLE), 0), waiting);
 }
 
+static void put_sqlstate(au_bytes_t *json, const au_database_error_t *error) {
+  if (error->sqlstate[0] != '\0')
+    au_bytes_printf(json, "\"sqlState\":\"%s\"", error->sqlstate);
+  else
+    au_bytes_put_string(json, "\"sqlState\":null");
+}
+
+/* In PostgreSQL's own words: for those who may read. */
+static void put_last_error(au_bytes_t *json, au_api_t *api) {
+  au_database_error_t error;
+  int64_t at_us = last_error(api, &error);
+  au_bytes_put_string(json, ",\"lastError\":");
+  if (at_us == 0) {
+    au_bytes_put_string(json, "null");
+    return;
+  }
+  au_bytes_put_u8(json, '{');
+  put_sqlstate(json, &error);
+  au_bytes_put_string(json, ",\"message\":");
+  au_json_put_text(json, error.message);
+  au_bytes_put_string(json, ",\"at\":");
+  put_time(json, at_us);
+  au_bytes_put_u8(json, '}');
+}
+
+/* Without the end of the object. */
 static void put_database(au_bytes_t *json, au_api_t *api, const probe_t *probe,
-                         au_status_t status) {
+                         au_health_t health) {
   au_breaker_snapshot_t breaker = breaker_of(api);
-  au_bytes_printf(json, "{\"status\":\"%s\",",
-                  health_texts[assess_database(probe, status)]);
-  if (status == AU_OK)
+  au_database_error_t error = {.fault = AU_FAULT_NONE};
+  au_bytes_printf(json, "{\"status\":\"%s\",", health_texts[health]);
+  if (health != AU_CRITICAL) {
     au_bytes_printf(json, "\"database\":\"connected\",\"queryLatencyMs\":%.0f",
                     ceil(probe->latency_ms));
-  else
+  } else {
+    (void)last_error(api, &error);
     au_bytes_put_string(json, "\"database\":\"disconnected\",\"error\":"
-                              "\"Database connection failed\"");
+                              "\"Database connection failed\",");
+    put_sqlstate(json, &error);
+  }
   au_bytes_put_string(json, ",\"connectionPool\":");
   put_pool(json, api);
   au_bytes_put_string(json, ",\"circuitBreaker\":");
   put_breaker(json, &breaker);
   au_bytes_put_string(json, ",\"timestamp\":");
   put_time(json, au_clock_wall_us());
-  au_bytes_put_u8(json, '}');
 }
 
 static const char *const down_headers[] = {MHD_HTTP_HEADER_RETRY_AFTER,
@@ -113,9 +153,13 @@ static const char *const down_headers[] = {MHD_HTTP_HEADER_RETRY_AFTER,
 
 static enum MHD_Result answer_database(au_request_t *request,
                                        au_status_t status) {
+  au_api_t *api = au_api_of(request);
+  const probe_t *probe = au_request_state(request);
+  au_health_t health = assess_database(api, probe, status);
   au_bytes_t body = AU_BYTES_INIT;
-  put_database(&body, au_api_of(request), au_request_state(request), status);
-  if (status == AU_OK)
+  put_database(&body, api, probe, health);
+  au_bytes_put_u8(&body, '}');
+  if (health != AU_CRITICAL)
     return au_answer(request, MHD_HTTP_OK, AU_JSON_TYPE, &body, NULL);
   return au_answer(request, MHD_HTTP_SERVICE_UNAVAILABLE, AU_JSON_TYPE, &body,
                    down_headers);
@@ -169,14 +213,17 @@ static au_health_t put_parts(au_bytes_t *json, au_request_t *request,
   au_api_t *api = au_api_of(request);
   const probe_t *probe = au_request_state(request);
   au_breaker_snapshot_t breaker = breaker_of(api);
-  au_health_t health = assess_database(probe, status);
+  au_health_t database = assess_database(api, probe, status);
+  au_health_t health = database;
   health = worse(health, (au_health_t)au_metrics_gauge(AU_M_BUFFER_HEALTH));
   if (breaker.state != AU_BREAKER_CLOSED)
     health = worse(health, AU_WARNING);
   au_bytes_put_string(json, ",\"server\":");
   health = worse(health, put_server(json, request));
   au_bytes_put_string(json, ",\"database\":");
-  put_database(json, api, probe, status);
+  put_database(json, api, probe, database);
+  put_last_error(json, api);
+  au_bytes_put_u8(json, '}');
   au_bytes_put_string(json, ",\"buffer\":");
   au_put_buffer_health(json, request);
   au_bytes_put_string(json, ",\"circuitBreaker\":");
@@ -193,7 +240,6 @@ static au_health_t put_parts(au_bytes_t *json, au_request_t *request,
 
 static enum MHD_Result answer_detailed(au_request_t *request,
                                        au_status_t status) {
-  au_metrics_sample();
   au_bytes_t parts = AU_BYTES_INIT;
   au_health_t health = put_parts(&parts, request, status);
   double ms = au_request_elapsed_ms(request);

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Part of api/; calls every folder.
- *
- * reader_pool - see api/reader_pool.h.
- */
+ * Part of api/; calls every folder. */
 #include "api/reader_pool.h"
 
 #include <stdlib.h>

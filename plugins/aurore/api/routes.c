@@ -60,6 +60,8 @@ void au_api_init(au_api_t *api, const au_options_t *options,
 
 void au_api_fini(au_api_t *api) { au_reader_pool_fini(&api->readers); }
 
-void au_api_set_query(au_api_t *api, au_query_pool_t *query) {
+void au_api_set_database(au_api_t *api, au_query_pool_t *query,
+                         au_breaker_t *breaker) {
+  atomic_store(&api->breaker, breaker);
   atomic_store(&api->query, query);
 }

@@ -15,6 +15,7 @@
 
 #include "api/reader_pool.h"
 #include "config/options.h"
+#include "database/breaker.h"
 #include "database/query_pool.h"
 #include "http/answer.h"
 #include "http/request.h"
@@ -28,6 +29,7 @@ typedef struct au_api {
   au_buffer_t *buffer;
   au_history_t *history;
   _Atomic(au_query_pool_t *) query; /* NULL: none (yet) */
+  _Atomic(au_breaker_t *) breaker;  /* the writers'; the same */
   au_reader_pool_t readers;
   _Atomic int64_t trial_ns; /* when a spool in trouble was tried last */
 } au_api_t;
@@ -39,10 +41,12 @@ void au_api_init(au_api_t *api, const au_options_t *options,
 /* The HTTP server must have been destroyed. */
 void au_api_fini(au_api_t *api);
 
-/* Who asks the database for the routes; without it they answer that there is
- * none. Borrowed until fini; it must have been stopped before au_http_stop, so
- * that no request waits for it any more. */
-void au_api_set_query(au_api_t *api, au_query_pool_t *query);
+/* Who asks the database for the routes, and the writers' breaker; without them
+ * the routes answer that there is no database. Borrowed until fini; the pool
+ * must have been stopped before au_http_stop, so that no request waits for it
+ * any more. */
+void au_api_set_database(au_api_t *api, au_query_pool_t *query,
+                         au_breaker_t *breaker);
 
 static inline au_api_t *au_api_of(const au_request_t *request) {
   return au_request_context(request);

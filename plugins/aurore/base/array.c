@@ -1,36 +1,24 @@
 /* SPDX-License-Identifier: MIT
  * Part of base/; calls nothing of the project.
  *
- * array - see base/array.h.
+ * array - the part of base/array.h that is charged.
  */
 #include "base/array.h"
 
 #include "base/block.h"
 
-#include <stdlib.h>
-
-#define FIRST_CAPACITY 16
-
-void *au_array_double(void *items, size_t *capacity, size_t item_size) {
-  size_t wanted = *capacity == 0 ? FIRST_CAPACITY : *capacity * 2;
-  void *moved = reallocarray(items, wanted, item_size);
-  if (moved != NULL)
-    *capacity = wanted;
-  return moved;
-}
-
 void *au_array_double_charged(void *items, size_t *capacity, size_t item_size,
                               au_account_t *account) {
-  size_t more =
-      (*capacity == 0 ? FIRST_CAPACITY : *capacity) * item_size; /* twice it */
-  if (account != NULL && !au_account_charge(account, more))
+  size_t more = *capacity == 0 ? 16 : *capacity; /* items */
+  size_t before_bytes = *capacity * item_size;
+  size_t more_bytes = more * item_size;
+  if (account != NULL && !au_account_charge(account, more_bytes))
     return NULL;
-  size_t before = *capacity * item_size;
-  void *moved = au_block_resize(items, before, before + more);
+  void *moved = au_block_resize(items, before_bytes, before_bytes + more_bytes);
   if (moved != NULL)
-    *capacity += more / item_size;
+    *capacity += more;
   else if (account != NULL)
-    au_account_release(account, more);
+    au_account_release(account, more_bytes);
   return moved;
 }
 

@@ -11,9 +11,7 @@
 #include "base/budget.h"
 
 #include <stddef.h>
-
-/* Twice the capacity, at once. */
-void *au_array_double(void *items, size_t *capacity, size_t item_size);
+#include <stdlib.h>
 
 /* Makes room for one more item after the "count" that are there. Returns the
  * array, which may have moved; "*capacity" is in items, and 0 (with NULL) at
@@ -21,8 +19,13 @@ void *au_array_double(void *items, size_t *capacity, size_t item_size);
  * caller's. */
 static inline void *au_array_grow(void *items, size_t *capacity, size_t count,
                                   size_t item_size) {
-  return count < *capacity ? items
-                           : au_array_double(items, capacity, item_size);
+  if (count < *capacity)
+    return items;
+  size_t wanted = *capacity == 0 ? 16 : *capacity * 2;
+  void *moved = reallocarray(items, wanted, item_size);
+  if (moved != NULL)
+    *capacity = wanted;
+  return moved;
 }
 
 /* The same, with the array charged to an account (NULL: to none) and made of a

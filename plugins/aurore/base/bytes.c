@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: MIT
  * Part of base/; calls nothing of the project.
  *
- * bytes - a growing byte buffer. It grows by doubling, a large one by a
- * quarter, so that a buffer that is reused soon stops allocating.
+ * It grows by doubling, a large one by a quarter, so that a buffer that is
+ * reused soon stops allocating.
  */
 #include "base/bytes.h"
 
 #include "base/block.h"
 
-#include <endian.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 
 #define CAPACITY_MIN 64
 /* From here on a buffer grows by a quarter: doubling one of 36 MiB would charge
@@ -82,11 +80,8 @@ static bool grow(au_bytes_t *bytes, size_t size) {
 }
 
 bool au_bytes_reserve(au_bytes_t *bytes, size_t size) {
-  if (bytes->failed)
-    return false;
-  if (bytes->data != NULL && size <= bytes->capacity - bytes->size)
-    return true;
-  return grow(bytes, size);
+  bool fits = bytes->data != NULL && size <= bytes->capacity - bytes->size;
+  return !bytes->failed && (fits || grow(bytes, size));
 }
 
 void au_bytes_printf(au_bytes_t *bytes, const char *format, ...) {
@@ -119,22 +114,4 @@ const char *au_bytes_text(au_bytes_t *bytes) {
     return NULL;
   bytes->data[bytes->size] = '\0';
   return (const char *)bytes->data;
-}
-
-uint16_t au_be16(const uint8_t *data) {
-  uint16_t value = 0;
-  memcpy(&value, data, sizeof(value));
-  return be16toh(value);
-}
-
-uint32_t au_be32(const uint8_t *data) {
-  uint32_t value = 0;
-  memcpy(&value, data, sizeof(value));
-  return be32toh(value);
-}
-
-uint64_t au_be64(const uint8_t *data) {
-  uint64_t value = 0;
-  memcpy(&value, data, sizeof(value));
-  return be64toh(value);
 }

@@ -89,8 +89,4 @@ void au_bytes_printf(au_bytes_t *bytes, const char *format, ...)
  * buffer has failed. Borrowed until the next call. */
 const char *au_bytes_text(au_bytes_t *bytes);
 
-uint16_t au_be16(const uint8_t *data);
-uint32_t au_be32(const uint8_t *data);
-uint64_t au_be64(const uint8_t *data);
-
 #endif

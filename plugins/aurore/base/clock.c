@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Part of base/; calls nothing of the project.
  *
- * clock - the two clocks.
- *
  * clock_gettime cannot fail for these two clocks with a valid pointer, so its
  * result is ignored.
  */

@@ -13,6 +13,8 @@
 #define AU_US_PER_S INT64_C(1000000)
 #define AU_NS_PER_S INT64_C(1000000000)
 #define AU_NS_PER_MS INT64_C(1000000)
+#define AU_US_PER_MINUTE (60 * AU_US_PER_S)
+#define AU_US_PER_DAY (86400 * AU_US_PER_S)
 
 /* Microseconds since 1970-01-01T00:00:00Z (CLOCK_REALTIME). */
 int64_t au_clock_wall_us(void);

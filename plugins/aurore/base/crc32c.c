@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Part of base/; calls nothing of the project.
- *
- * crc32c - see crc32c.h.
- */
+ * Part of base/; calls nothing of the project. */
 #include "base/crc32c.h"
 
 #include <pthread.h>
@@ -52,16 +49,12 @@ crc_sse42(uint32_t crc, const void *data, size_t size) {
   return ~rest;
 }
 
+#endif
+
 uint32_t au_crc32c(uint32_t crc, const void *data, size_t size) {
+#if defined(__x86_64__)
   if (__builtin_cpu_supports("sse4.2"))
     return crc_sse42(crc, data, size);
-  return au_crc32c_table(crc, data, size);
-}
-
-#else
-
-uint32_t au_crc32c(uint32_t crc, const void *data, size_t size) {
-  return au_crc32c_table(crc, data, size);
-}
-
 #endif
+  return au_crc32c_table(crc, data, size);
+}

@@ -28,7 +28,7 @@ typedef struct au_growth {
  * oldest one there is. Also takes a sample of the values (running totals) when
  * the newest one is older than 1/60 of the window. Returns the seconds the
  * growth covers; 0 at the first call. */
-double au_growth_update(au_growth_t *rate, int64_t now_ns, int64_t window_ns,
+double au_growth_update(au_growth_t *growth, int64_t now_ns, int64_t window_ns,
                         const uint64_t value[AU_GROWTH_VALUES],
                         uint64_t out_growth[AU_GROWTH_VALUES]);
 

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Part of base/; calls nothing of the project.
- *
- * gzip - see gzip.h.
- */
+ * Part of base/; calls nothing of the project. */
 #include "base/gzip.h"
 
 #include <string.h>
@@ -11,6 +8,17 @@
 #define STEP ((size_t)64 << 10)
 /* zlib: 15 bits of window, and "+ 16" asks for the gzip wrapper. */
 #define GZIP_WINDOW (15 + 16)
+/* 256 KiB of memory while it lasts. */
+#define MEMORY_LEVEL 8
+
+/* zlib does not say that it only reads its input. */
+static Bytef *input_of(const void *data) {
+  union {
+    const void *in;
+    Bytef *out;
+  } from = {.in = data};
+  return from.out;
+}
 
 /* Inflates one member; "stream" is after it on AU_OK. */
 static au_status_t inflate_member(z_stream *stream, size_t limit,
@@ -45,11 +53,7 @@ au_status_t au_gzip_inflate(const void *data, size_t size, size_t limit,
     return AU_FULL;
   if (inflateInit2(&stream, GZIP_WINDOW) != Z_OK)
     return AU_NOMEM;
-  union {
-    const void *in;
-    Bytef *out;
-  } from = {.in = data}; /* zlib reads it only */
-  stream.next_in = from.out;
+  stream.next_in = input_of(data);
   stream.avail_in = (uInt)size;
   au_status_t status = size > 0 ? AU_OK : AU_INVALID;
   while (status == AU_OK && stream.avail_in > 0) {
@@ -58,5 +62,43 @@ au_status_t au_gzip_inflate(const void *data, size_t size, size_t limit,
       status = AU_INVALID;
   }
   inflateEnd(&stream);
+  return status;
+}
+
+static au_status_t deflate_all(z_stream *stream, size_t limit,
+                               au_bytes_t *out) {
+  size_t before = out->size;
+  for (;;) {
+    size_t room = limit - (out->size - before);
+    size_t step = room < STEP ? room : STEP;
+    if (step == 0)
+      return AU_FULL;
+    uint8_t *to = au_bytes_extend(out, step);
+    if (to == NULL)
+      return AU_NOMEM;
+    stream->next_out = to;
+    stream->avail_out = (uInt)step;
+    int result = deflate(stream, Z_FINISH);
+    out->size -= stream->avail_out;
+    if (result == Z_STREAM_END)
+      return AU_OK;
+    if (result != Z_OK && result != Z_BUF_ERROR)
+      return AU_NOMEM;
+  }
+}
+
+au_status_t au_gzip_deflate(const void *data, size_t size, size_t limit,
+                            au_bytes_t *out) {
+  z_stream stream;
+  memset(&stream, 0, sizeof(stream));
+  if (size > UINT32_MAX)
+    return AU_FULL;
+  if (deflateInit2(&stream, Z_BEST_SPEED, Z_DEFLATED, GZIP_WINDOW, MEMORY_LEVEL,
+                   Z_DEFAULT_STRATEGY) != Z_OK)
+    return AU_NOMEM;
+  stream.next_in = input_of(data);
+  stream.avail_in = (uInt)size;
+  au_status_t status = deflate_all(&stream, limit, out);
+  deflateEnd(&stream);
   return status;
 }

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Part of base/; calls nothing of the project.
- *
- * hex - see base/hex.h.
- */
+ * Part of base/; calls nothing of the project. */
 #include "base/hex.h"
 
 #include <stdint.h>

@@ -11,8 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Writes two lower-case digits a byte, and no NUL; returns the place after
- * them. */
+/* Writes two lower-case digits a byte, no NUL; returns the place after them. */
 char *au_hex_write(char *to, const void *data, size_t size);
 
 /* Reads 2 * "size" digits of either case into "size" bytes; false when one of

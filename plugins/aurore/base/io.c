@@ -1,12 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Part of base/; calls nothing of the project.
- *
- * io - the system's own functions for the table.
- */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* memfd_create */
-#endif
-
+ * Part of base/; calls nothing of the project. */
 #include "base/io.h"
 
 #include <errno.h>
@@ -57,15 +50,59 @@ const au_io_t au_io_system = {
     .flock = flock,
 };
 
-int au_io_sync_parent(const au_io_t *io, int directory) {
+void au_io_close(const au_io_t *io, int fd) {
+  int error = errno;
+  if (fd >= 0)
+    io->close(fd);
+  errno = error;
+}
+
+static int sync_parent(const au_io_t *io, int directory) {
   int parent = io->openat(directory, "..", O_RDONLY | O_DIRECTORY, 0);
   if (parent < 0)
     return errno == EACCES ? 0 : -1;
   int status = io->fsync(parent);
   if (status != 0 && (errno == EINVAL || errno == EROFS))
     status = 0;
-  int error = errno;
-  io->close(parent);
-  errno = error;
+  au_io_close(io, parent);
   return status;
+}
+
+int au_io_make_directory(const au_io_t *io, const char *path,
+                         const char **out_action) {
+  *out_action = "make";
+  if (io->mkdirat(AT_FDCWD, path, 0700) != 0 && errno != EEXIST)
+    return -1;
+  *out_action = "open";
+  int directory = io->openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
+  if (directory < 0)
+    return -1;
+  *out_action = "sync the parent of";
+  if (sync_parent(io, directory) == 0)
+    return directory;
+  au_io_close(io, directory);
+  return -1;
+}
+
+int au_io_write_all(const au_io_t *io, int fd, const void *data, size_t size,
+                    uint64_t offset) {
+  const uint8_t *byte = data;
+  while (size > 0) {
+    union {
+      const void *in;
+      void *out;
+    } base = {.in = byte}; /* iovec has no const; pwritev only reads */
+    struct iovec iov = {.iov_base = base.out, .iov_len = size};
+    ssize_t done = io->pwritev(fd, &iov, 1, (off_t)offset);
+    if (done < 0 && errno == EINTR)
+      continue;
+    if (done == 0)
+      errno = EIO;
+    if (done <= 0)
+      return -1;
+    byte += done;
+    size -= (size_t)done;
+    offset += (uint64_t)done;
+  }
+  return 0;
 }

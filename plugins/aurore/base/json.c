@@ -1,51 +1,27 @@
 /* SPDX-License-Identifier: MIT
  * Part of base/; calls nothing of the project.
  *
- * json - strings with the fewest escapes. Runs of plain characters are copied
- * whole; only what must be escaped or replaced interrupts a run.
+ * Runs of plain characters are copied whole; only an escape interrupts a run.
  */
 #include "base/json.h"
 
-#include "base/hex.h"
 #include "base/utf8.h"
 
 #include <string.h>
-
-/* U+FFFD. */
-static const char REPLACEMENT[] = "\xEF\xBF\xBD";
 
 static bool needs_escape(unsigned char c) {
   return c < 0x20 || c == '"' || c == '\\';
 }
 
 static void put_escape(au_bytes_t *json, unsigned char c) {
-  char escape[6] = {'\\', 'u', '0', '0'};
-  au_hex_write(&escape[4], &c, 1);
-  switch (c) {
-  case '"':
-  case '\\':
-    escape[1] = (char)c;
-    break;
-  case '\b':
-    escape[1] = 'b';
-    break;
-  case '\f':
-    escape[1] = 'f';
-    break;
-  case '\n':
-    escape[1] = 'n';
-    break;
-  case '\r':
-    escape[1] = 'r';
-    break;
-  case '\t':
-    escape[1] = 't';
-    break;
-  default:
-    au_bytes_put(json, escape, 6);
-    return;
-  }
-  au_bytes_put(json, escape, 2);
+  static const char short_form[] = "\"\"\\\\\bb\ff\nn\rr\tt";
+  for (size_t i = 0; i + 1 < sizeof(short_form); i += 2)
+    if (c == (unsigned char)short_form[i]) {
+      au_bytes_put_u8(json, '\\');
+      au_bytes_put_u8(json, (uint8_t)short_form[i + 1]);
+      return;
+    }
+  au_bytes_printf(json, "\\u00%02x", c);
 }
 
 void au_json_put_escaped(au_bytes_t *json, const char *text, size_t size) {
@@ -64,19 +40,11 @@ void au_json_put_escaped(au_bytes_t *json, const char *text, size_t size) {
 
 /* As au_json_put_escaped, for text that is known not to be valid UTF-8. */
 static void put_repaired(au_bytes_t *json, const char *text, size_t size) {
-  size_t run = 0;
-  size_t at = 0;
-  while (at < size) {
-    size_t sequence = au_utf8_sequence(text + at, size - at);
-    if (sequence != 0) {
-      at += sequence;
-      continue;
-    }
-    au_json_put_escaped(json, text + run, at - run);
-    au_bytes_put(json, REPLACEMENT, sizeof(REPLACEMENT) - 1);
-    run = ++at;
-  }
-  au_json_put_escaped(json, text + run, at - run);
+  au_bytes_t valid = AU_BYTES_INIT;
+  au_utf8_put_repaired(&valid, text, size, SIZE_MAX);
+  au_json_put_escaped(json, (const char *)valid.data, valid.size);
+  json->failed |= valid.failed;
+  au_bytes_fini(&valid);
 }
 
 void au_json_put_string(au_bytes_t *json, const char *text, size_t size) {

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Part of base/; calls nothing of the project.
  *
- * json_parser - see json_parser.h.
- *
  * YAJL trusts its allocator never to return NULL, and has no other way to hear
  * of a failure. So the allocator here leaves YAJL by longjmp; all blocks that
  * YAJL holds are on a list, and are freed from there. YAJL is plain C and holds
@@ -114,7 +112,7 @@ static void yajl_release(void *context, void *data) {
   au_block_free(block, sizeof(*block) + block->capacity);
 }
 
-static void release_all(au_json_parser_t *parser) {
+void au_json_parser_reset(au_json_parser_t *parser) {
   block_t *block = parser->blocks.next;
   while (block != &parser->blocks) {
     block_t *next = block->next;
@@ -153,15 +151,13 @@ void au_json_parser_charge(au_json_parser_t *parser, au_account_t *account) {
 void au_json_parser_destroy(au_json_parser_t *parser) {
   if (parser == NULL)
     return;
-  release_all(parser);
+  au_json_parser_reset(parser);
   free(parser);
 }
 
-void au_json_parser_reset(au_json_parser_t *parser) { release_all(parser); }
-
 void au_json_parser_finish(au_json_parser_t *parser) {
   if (parser->held > KEEP_BYTES)
-    release_all(parser);
+    au_json_parser_reset(parser);
 }
 
 static void make_handle(au_json_parser_t *parser) {
@@ -174,20 +170,16 @@ static void make_handle(au_json_parser_t *parser) {
 au_json_result_t au_json_parser_feed(au_json_parser_t *parser, const char *text,
                                      size_t size) {
   if (setjmp(parser->no_memory) != 0) {
-    release_all(parser);
+    au_json_parser_reset(parser);
     return AU_JSON_NOMEM;
   }
   if (parser->handle == NULL)
     make_handle(parser);
-  switch (yajl_parse(parser->handle, (const unsigned char *)text, size)) {
-  case yajl_status_ok:
-    return AU_JSON_OK;
-  case yajl_status_client_canceled:
+  yajl_status status =
+      yajl_parse(parser->handle, (const unsigned char *)text, size);
+  if (status == yajl_status_client_canceled)
     return AU_JSON_CANCELED;
-  case yajl_status_error:
-  default:
-    return AU_JSON_INVALID;
-  }
+  return status == yajl_status_ok ? AU_JSON_OK : AU_JSON_INVALID;
 }
 
 /* --- errors ---------------------------------------------------------------*/

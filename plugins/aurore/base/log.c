@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * Part of base/; calls nothing of the project.
- *
- * log - formats a line and hands it to the sink.
- *
- * The sinks are atomic pointers: a sink that is set late is still seen whole.
- */
+ * Part of base/; calls nothing of the project. */
 #include "base/log.h"
+
+#include "base/utf8.h"
 
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -15,6 +12,7 @@
 #define LINE_SIZE 1001  /* 1000 bytes and a NUL */
 #define NOTICE_SIZE 251 /* 250 bytes and a NUL */
 
+/* Atomic, so that a sink that is set late is still seen whole. */
 static _Atomic(au_log_sink_t) log_sink;
 static _Atomic(au_notify_sink_t) notify_sink;
 
@@ -24,26 +22,9 @@ void au_notify_set_sink(au_notify_sink_t sink) {
   atomic_store(&notify_sink, sink);
 }
 
-/* Cuts a UTF-8 sequence that the end of the buffer has torn. "length" bytes
- * were kept of a text that was longer. */
-static void cut_torn_character(char *line, size_t length) {
-  size_t start = length;
-  while (start > 0 && length - start < 3 &&
-         ((unsigned char)line[start - 1] & 0xC0) == 0x80)
-    start--;
-  if (start == 0)
-    return;
-  unsigned char lead = (unsigned char)line[start - 1];
-  size_t wanted = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : lead >= 0xC0 ? 2 : 1;
-  if (length - start + 1 < wanted)
-    line[start - 1] = '\0';
-}
-
 /* One line in the literal sense: a reason that came from elsewhere (libpq ends
  * its messages with a newline) loses its control characters. */
-static void format_line(char *line, size_t size, const char *format,
-                        va_list arguments) AU_PRINTF(3, 0);
-
+AU_PRINTF(3, 0)
 static void format_line(char *line, size_t size, const char *format,
                         va_list arguments) {
   int wanted = vsnprintf(line, size, format, arguments);
@@ -53,8 +34,8 @@ static void format_line(char *line, size_t size, const char *format,
   }
   size_t length = (size_t)wanted;
   if (length >= size) {
-    length = size - 1;
-    cut_torn_character(line, length);
+    length = au_utf8_whole(line, size - 1);
+    line[length] = '\0';
   }
   while (length > 0 && (line[length - 1] == '\n' || line[length - 1] == ' '))
     line[--length] = '\0';

@@ -11,4 +11,9 @@ typedef enum au_side {
   AU_SIDE_WRITER  /* event_writer, the write side */
 } au_side_t;
 
+/* What the plugin is called. */
+static inline const char *au_side_name(au_side_t side) {
+  return side == AU_SIDE_BUFFER ? "event_buffer" : "event_writer";
+}
+
 #endif

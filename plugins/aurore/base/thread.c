@@ -1,12 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Part of base/; calls nothing of the project.
- *
- * thread - see thread.h.
- */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* pthread_setname_np */
-#endif
-
+ * Part of base/; calls nothing of the project. */
 #include "base/thread.h"
 
 #include <signal.h>

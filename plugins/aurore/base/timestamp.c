@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Part of base/; calls nothing of the project.
  *
- * timestamp - all integer arithmetic: a double would round what must be cut.
+ * All of it is integer arithmetic: a double would round what must be cut.
  *
  * The calendar is the proleptic Gregorian one. Its conversions count in years
  * that begin in March, so that the leap day is the last of a year, and in eras
@@ -9,9 +9,7 @@
  */
 #include "base/timestamp.h"
 
-#define US_PER_S INT64_C(1000000)
-#define S_PER_DAY INT64_C(86400)
-#define US_PER_DAY (S_PER_DAY * US_PER_S)
+#include "base/clock.h"
 
 #define DAYS_PER_ERA 146097 /* 400 years */
 #define EPOCH_DAYS 719468   /* 0000-03-01 to 1970-01-01 */
@@ -19,7 +17,7 @@
 #define LAST_DAY 2932896    /* 9999-12-31 */
 
 /* 2101-01-01T00:00:00Z, the first instant that is too late. */
-#define END_US (INT64_C(4133980800) * US_PER_S)
+#define END_US (INT64_C(4133980800) * AU_US_PER_S)
 
 /* An epoch of this many seconds or more is in milliseconds. */
 #define EPOCH_MS_FROM UINT64_C(100000000000)
@@ -95,7 +93,7 @@ static bool take_digits(cursor_t *cursor, int count, int *out_value) {
   return true;
 }
 
-/* Reads "c" when it comes next. */
+/* Reads "c" if it comes next. */
 static bool take_char(cursor_t *cursor, char c) {
   if (cursor->at == cursor->end || *cursor->at != c)
     return false;
@@ -117,8 +115,8 @@ static bool take_date(cursor_t *cursor, int64_t *out_days) {
   return true;
 }
 
-/* One to nine digits after "." or ",", cut to microseconds; "out_rest" tells
- * whether any of them was not zero. */
+/* One to nine digits after "." or ",", cut to microseconds; "out_rest": whether
+ * any of them was not zero. */
 static bool take_fraction(cursor_t *cursor, int64_t *out_us, bool *out_rest) {
   int count = 0;
   int64_t us = 0;
@@ -161,8 +159,9 @@ static bool take_time(cursor_t *cursor, int64_t *out_us) {
     return false;
   if (hour == 24 && (minute != 0 || second != 0 || rest))
     return false;
-  *out_us = (hour * INT64_C(3600) + minute * INT64_C(60) + second) * US_PER_S +
-            fraction_us;
+  *out_us =
+      (hour * INT64_C(3600) + minute * INT64_C(60) + second) * AU_US_PER_S +
+      fraction_us;
   return true;
 }
 
@@ -205,7 +204,7 @@ static bool parse_iso(const char *text, size_t size, int64_t *out_us) {
         cursor.at != cursor.end)
       return false;
   }
-  int64_t us = days * US_PER_DAY + time_us - offset_s * US_PER_S;
+  int64_t us = days * AU_US_PER_DAY + time_us - offset_s * AU_US_PER_S;
   if (!au_timestamp_is_valid(us))
     return false;
   *out_us = us;
@@ -231,7 +230,7 @@ static size_t count_digits(const cursor_t *cursor) {
   return (size_t)(at - cursor->at);
 }
 
-/* Digits, and a fraction perhaps. */
+/* Digits, perhaps with a fraction. */
 static bool take_plain(cursor_t *cursor, decimal_t *out) {
   out->digits = cursor->at;
   size_t count = count_digits(cursor);
@@ -249,7 +248,7 @@ static bool take_plain(cursor_t *cursor, decimal_t *out) {
   return true;
 }
 
-/* Nothing, or e and digits with a sign perhaps. */
+/* Nothing, or an e and digits, perhaps with a sign. */
 static bool take_exponent(cursor_t *cursor, int64_t *out_exponent) {
   *out_exponent = 0;
   if (!take_char(cursor, 'e') && !take_char(cursor, 'E'))
@@ -295,7 +294,7 @@ static bool parse_epoch(const decimal_t *number, int64_t *out_us) {
   uint64_t millionths = 0;
   if (!scale_to_millionths(number, &millionths))
     return false;
-  if (millionths < EPOCH_MS_FROM * (uint64_t)US_PER_S)
+  if (millionths < EPOCH_MS_FROM * (uint64_t)AU_US_PER_S)
     *out_us = (int64_t)millionths; /* of a second */
   else
     *out_us = (int64_t)(millionths / 1000); /* of a millisecond */
@@ -340,14 +339,14 @@ static char *put_digits(char *to, int value, int count) {
 }
 
 void au_timestamp_format(int64_t us, char text[AU_TIMESTAMP_TEXT_SIZE]) {
-  if (us < FIRST_DAY * US_PER_DAY)
-    us = FIRST_DAY * US_PER_DAY;
-  if (us >= (LAST_DAY + 1) * US_PER_DAY)
-    us = (LAST_DAY + 1) * US_PER_DAY - 1;
-  int64_t days = us / US_PER_DAY;
-  int64_t rest_us = us % US_PER_DAY;
+  if (us < FIRST_DAY * AU_US_PER_DAY)
+    us = FIRST_DAY * AU_US_PER_DAY;
+  if (us >= (LAST_DAY + 1) * AU_US_PER_DAY)
+    us = (LAST_DAY + 1) * AU_US_PER_DAY - 1;
+  int64_t days = us / AU_US_PER_DAY;
+  int64_t rest_us = us % AU_US_PER_DAY;
   if (rest_us < 0) { /* before 1970: down, not towards it */
-    rest_us += US_PER_DAY;
+    rest_us += AU_US_PER_DAY;
     days--;
   }
   int year = 0;
@@ -355,20 +354,20 @@ void au_timestamp_format(int64_t us, char text[AU_TIMESTAMP_TEXT_SIZE]) {
   int day = 0;
   date_of_days(days, &year, &month, &day);
   int ms = (int)(rest_us / 1000);
-
-  char *to = put_digits(text, year, 4);
-  *to++ = '-';
-  to = put_digits(to, month, 2);
-  *to++ = '-';
-  to = put_digits(to, day, 2);
-  *to++ = 'T';
-  to = put_digits(to, ms / 3600000, 2);
-  *to++ = ':';
-  to = put_digits(to, ms / 60000 % 60, 2);
-  *to++ = ':';
-  to = put_digits(to, ms / 1000 % 60, 2);
-  *to++ = '.';
-  to = put_digits(to, ms % 1000, 3);
-  *to++ = 'Z';
-  *to = '\0';
+  const struct {
+    int value;
+    int digits;
+    char after;
+  } part[] = {{year, 4, '-'},
+              {month, 2, '-'},
+              {day, 2, 'T'},
+              {ms / 3600000, 2, ':'},
+              {ms / 60000 % 60, 2, ':'},
+              {ms / 1000 % 60, 2, '.'},
+              {ms % 1000, 3, 'Z'}};
+  for (size_t i = 0; i < sizeof(part) / sizeof(part[0]); i++) {
+    text = put_digits(text, part[i].value, part[i].digits);
+    *text++ = part[i].after;
+  }
+  *text = '\0';
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Part of base/; calls nothing of the project.
  *
- * utf8 - validation by the table of well-formed sequences (Unicode, table
- * 3-7); ASCII, which is nearly everything, goes eight bytes a step.
+ * Validation is by the table of well-formed sequences (Unicode, table 3-7).
+ * ASCII, which is nearly everything, goes eight bytes a step.
  */
 #include "base/utf8.h"
 
@@ -75,6 +75,17 @@ ptrdiff_t au_utf8_length(const char *text, size_t size) {
     }
   }
   return (ptrdiff_t)length;
+}
+
+size_t au_utf8_whole(const char *text, size_t length) {
+  size_t start = length;
+  while (start > 0 && length - start < 3 &&
+         is_continuation((unsigned char)text[start - 1]))
+    start--;
+  if (start == 0 || (unsigned char)text[start - 1] < 0xC2)
+    return length;
+  size_t sequence = au_utf8_sequence(text + start - 1, length - start + 1);
+  return sequence == 0 ? start - 1 : length;
 }
 
 /* The code point of a valid sequence. */

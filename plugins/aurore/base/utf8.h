@@ -20,6 +20,9 @@ size_t au_utf8_sequence(const char *text, size_t size);
  * A NUL is a code point like any other. */
 ptrdiff_t au_utf8_length(const char *text, size_t size);
 
+/* The length of the text without a last character that was torn by a cut. */
+size_t au_utf8_whole(const char *text, size_t length);
+
 /* Whether valid UTF-8 is empty, or nothing but white space (Unicode's too). */
 bool au_utf8_is_blank(const char *text, size_t size);
 

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * Part of base/; calls nothing of the project.
  *
- * uuid - the ids.
- *
- * Random bytes come from getrandom, 4 KiB at a time, into a pool of the thread.
- * The pools hang on a pthread key and not on a _Thread_local variable: the
- * first use of such a variable in a library that was loaded late aborts the
+ * Random bytes come from getrandom, 4 KiB at a time, into a pool for each
+ * thread. The pools belong to a pthread key, not to a _Thread_local variable:
+ * the first use of such a variable in a library that was loaded late aborts the
  * process when memory is short. Without a pool every id costs a system call.
  */
 #include "base/uuid.h"
@@ -31,7 +29,7 @@ typedef struct pool {
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t pool_key;
 static bool has_pool_key; /* written once, before any reader */
-/* Rises in a child: it must not hand out what its parent hands out too. */
+/* Rises in a forked child, which must not hand out the bytes of its parent. */
 static _Atomic unsigned generation;
 
 static void on_fork_child(void) {
@@ -39,7 +37,7 @@ static void on_fork_child(void) {
 }
 
 static void make_pool_key(void) {
-  /* A handler that could not be set would matter after a fork only. */
+  /* Without the handler, only a forked child would be wrong. */
   (void)pthread_atfork(NULL, NULL, on_fork_child);
   has_pool_key = pthread_key_create(&pool_key, free) == 0;
 }
@@ -53,9 +51,8 @@ __attribute__((destructor)) static void delete_pool_key(void) {
   has_pool_key = false;
 }
 
-/* For a system that refuses random bytes: the ids of this process stay unique
- * by their time, and those of two processes differ by the addresses and the
- * clock. (The generator is SplitMix64.) */
+/* For a system that refuses random bytes: time keeps the ids of this process
+ * apart, and addresses and the clock those of two processes (SplitMix64). */
 static void fill_from_clock(uint8_t *to, size_t size) {
   static _Atomic uint64_t state;
   uint64_t seed = (uint64_t)au_clock_monotonic_ns() ^ (uint64_t)(uintptr_t)&to;

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * Part of config/; calls metrics/, event/, base/.
- *
- * option_value - see option_value.h.
- */
+ * Part of config/; calls metrics/, event/, base/. */
 #include "config/option_value.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <net/if.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -142,4 +140,129 @@ bool au_option_is_listen(const char *text) {
   memcpy(host, text, (size_t)(colon - text));
   host[colon - text] = '\0';
   return is_host(host) && is_port(colon + 1);
+}
+
+/* Where a value of "key = value" ends: at a space, or at its closing quote. */
+static const char *end_of_value(const char *text) {
+  bool is_quoted = *text == '\'';
+  if (is_quoted)
+    text++;
+  for (; *text != '\0'; text++) {
+    if (*text == '\\' && text[1] != '\0')
+      text++;
+    else if (is_quoted ? *text == '\'' : isspace((unsigned char)*text))
+      return is_quoted ? text + 1 : text;
+  }
+  return text;
+}
+
+static size_t put(char *out_text, size_t size, size_t used, const char *text,
+                  size_t length) {
+  if (length > size - 1 - used)
+    length = size - 1 - used;
+  memcpy(out_text + used, text, length);
+  out_text[used + length] = '\0';
+  return used + length;
+}
+
+void au_option_redact(const char *conninfo, char *out_text, size_t size) {
+  size_t used = put(out_text, size, 0, "", 0);
+  if (strstr(conninfo, "://") != NULL) { /* "scheme://user:password@host" */
+    const char *host = strrchr(conninfo, '@');
+    const char *begin = strstr(conninfo, "://") + 3;
+    used = put(out_text, size, used, conninfo, (size_t)(begin - conninfo));
+    if (host != NULL && host > begin)
+      used = put(out_text, size, used, "...@", 4);
+    begin = host != NULL && host > begin ? host + 1 : begin;
+    (void)put(out_text, size, used, begin, strcspn(begin, "?"));
+    return;
+  }
+  if (strchr(conninfo, '=') == NULL) /* the name of a database */
+    (void)put(out_text, size, used, conninfo, strlen(conninfo));
+  while (*conninfo != '\0') {
+    size_t name = strspn(conninfo, " \t\r\n\f\v");
+    size_t length = name + strcspn(conninfo + name, "= \t\r\n\f\v");
+    const char *value = conninfo + length;
+    value += strspn(value, " \t\r\n\f\v");
+    if (*value != '=')
+      return;
+    value++;
+    value += strspn(value, " \t\r\n\f\v");
+    const char *end = end_of_value(value);
+    bool is_secret =
+        length - name >= 8 && memcmp(conninfo + length - 8, "password", 8) == 0;
+    used = put(out_text, size, used, conninfo, (size_t)(value - conninfo));
+    used = is_secret ? put(out_text, size, used, "...", 3)
+                     : put(out_text, size, used, value, (size_t)(end - value));
+    conninfo = end;
+  }
+}
+/* --- origins ---------------------------------------------------------------
+ */
+
+#define LETTERS "abcdefghijklmnopqrstuvwxyz"
+#define DIGITS "0123456789"
+
+static bool is_made_of(const char *text, const char *characters) {
+  return *text != '\0' && text[strspn(text, characters)] == '\0';
+}
+
+/* A host in lower case; it may be changed. */
+static bool is_origin_host(char *host) {
+  size_t length = strlen(host);
+  struct in6_addr parsed;
+  if (host[0] != '[')
+    return is_made_of(host, LETTERS DIGITS "-._");
+  if (host[length - 1] != ']')
+    return false;
+  host[length - 1] = '\0';
+  return inet_pton(AF_INET6, host + 1, &parsed) == 1;
+}
+
+static bool is_origin(const char *origin) {
+  char text[AU_ORIGIN_SIZE];
+  memcpy(text, origin, strlen(origin) + 1);
+  char *host = strstr(text, "://");
+  if (host == NULL)
+    return false;
+  *host = '\0';
+  host += strlen("://");
+  char *port = strrchr(host, ':');
+  if (port != NULL && strchr(port, ']') == NULL) {
+    *port++ = '\0';
+    if (!is_port(port) || *port == '0')
+      return false;
+  }
+  return text[0] >= 'a' && text[0] <= 'z' &&
+         is_made_of(text, LETTERS DIGITS "+-.") && is_origin_host(host);
+}
+
+/* A browser leaves it out. */
+static void drop_default_port(char *origin) {
+  static const char *const defaults[][2] = {{"http://", ":80"},
+                                            {"https://", ":443"}};
+  size_t length = strlen(origin);
+  for (size_t i = 0; i < sizeof(defaults) / sizeof(defaults[0]); i++) {
+    size_t port = strlen(defaults[i][1]);
+    if (length > port &&
+        strncmp(origin, defaults[i][0], strlen(defaults[i][0])) == 0 &&
+        strcmp(origin + length - port, defaults[i][1]) == 0)
+      origin[length - port] = '\0';
+  }
+}
+
+bool au_option_origin(const char *text, char out_origin[AU_ORIGIN_SIZE]) {
+  size_t length = strlen(text);
+  if (length >= AU_ORIGIN_SIZE)
+    return false;
+  memcpy(out_origin, text, length + 1);
+  for (char *c = out_origin; *c != '\0'; c++)
+    if (*c >= 'A' && *c <= 'Z')
+      *c |= 0x20;
+  if (strcmp(out_origin, "*") == 0)
+    return true;
+  if (!is_origin(out_origin))
+    return false;
+  drop_default_port(out_origin);
+  return true;
 }

@@ -10,6 +10,10 @@
 #define AURORE_CONFIG_OPTION_VALUE_H
 
 #include <stdbool.h>
+#include <stddef.h>
+
+/* Of an origin, with the NUL. */
+#define AU_ORIGIN_SIZE 300
 
 /* A decimal number, "10" or "0.25", with a sign at most before it. At most
  * fifteen significant digits, so that the result is what the compiler would
@@ -30,5 +34,14 @@ bool au_option_is_time_of_day(const char *text);
  * "unix:/path" with an absolute path that fits into a socket address. Ports
  * are 1 to 65535. */
 bool au_option_is_listen(const char *text);
+
+/* A libpq connection string for the eyes of whoever reads the log: with "..."
+ * in the place of a password. What cannot be read is left out altogether. */
+void au_option_redact(const char *conninfo, char *out_text, size_t size);
+/* "*", or "scheme://host" or "scheme://host:port" without anything after it;
+ * the host is a name in ASCII or an address. Written to "out_origin" as a
+ * browser writes it: in lower case, without the port that http and https have
+ * anyway. */
+bool au_option_origin(const char *text, char out_origin[AU_ORIGIN_SIZE]);
 
 #endif

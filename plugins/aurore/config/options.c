@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Part of config/; calls metrics/, event/, base/.
  *
- * options - sets members of au_options_t by the rows of the table. The defaults
- * are texts of the table and go the same way as what the operator writes.
+ * The defaults are texts of the table, and are read as what the operator
+ * writes.
  */
 #include "config/options.h"
 
@@ -23,37 +23,25 @@
 #define TEXT_MAX 4096
 /* A longer text is not repeated in a message. */
 #define SHOWN_MAX 100
-/* So many edits away, a name may be a slip of the pen. */
+/* At this many edits from it, a name may be a slip of the pen. */
 #define TYPO_DISTANCE 3
 #define NAME_MAX_LENGTH 32
-
-static const char *side_name(au_side_t side) {
-  return side == AU_SIDE_BUFFER ? "event_buffer" : "event_writer";
-}
 
 static void *member_of(au_options_t *options, const au_option_t *option) {
   return (char *)options + option->offset;
 }
 
-/* --- messages --------------------------------------------------------------
- */
+/* --- messages --------------------------------------------------------------*/
 
 static void describe(const au_value_t *value, char *text, size_t size) {
-  switch (value->type) {
-  case AU_VALUE_STRING:
-    if (strlen(value->string) > SHOWN_MAX)
-      (void)snprintf(text, size, "a string of %zu bytes",
-                     strlen(value->string));
-    else
-      (void)snprintf(text, size, "\"%s\"", value->string);
-    break;
-  case AU_VALUE_NUMBER:
+  if (value->type == AU_VALUE_NUMBER)
     (void)snprintf(text, size, "%.15g", value->number);
-    break;
-  case AU_VALUE_BOOLEAN:
+  else if (value->type == AU_VALUE_BOOLEAN)
     (void)snprintf(text, size, "%s", value->boolean ? "true" : "false");
-    break;
-  }
+  else if (strlen(value->string) > SHOWN_MAX)
+    (void)snprintf(text, size, "a string of %zu bytes", strlen(value->string));
+  else
+    (void)snprintf(text, size, "\"%s\"", value->string);
 }
 
 static au_status_t refuse(const au_option_t *option, const au_value_t *value,
@@ -62,7 +50,7 @@ static au_status_t refuse(const au_option_t *option, const au_value_t *value,
   describe(value, given, sizeof(given));
   (void)snprintf(error, error_size,
                  "option \"%s\" of the plugin %s must be %s (%s), not %s",
-                 option->info.name, side_name(option->info.side),
+                 option->info.name, au_side_name(option->info.side),
                  option->info.type_text, option->info.range_text, given);
   return AU_INVALID;
 }
@@ -135,7 +123,7 @@ static au_status_t refuse_name(au_side_t side, const char *name, char *error,
   const au_option_t *nearest = find_nearest(side, name);
   if (find(other, name) != NULL) {
     (void)snprintf(hint, sizeof(hint), "it is an option of %s",
-                   side_name(other));
+                   au_side_name(other));
   } else if (nearest != NULL) {
     (void)snprintf(hint, sizeof(hint), "the nearest is \"%s\"",
                    nearest->info.name);
@@ -145,12 +133,11 @@ static au_status_t refuse_name(au_side_t side, const char *name, char *error,
     (void)snprintf(hint, sizeof(hint), "its options are %s", names);
   }
   (void)snprintf(error, error_size, "the plugin %s has no option \"%.*s\"; %s",
-                 side_name(side), SHOWN_MAX, name, hint);
+                 au_side_name(side), SHOWN_MAX, name, hint);
   return AU_INVALID;
 }
 
-/* --- one value -------------------------------------------------------------
- */
+/* --- one value -------------------------------------------------------------*/
 
 static bool read_number(const au_option_t *option, const char *text,
                         double *out_number) {
@@ -226,24 +213,63 @@ static au_status_t set_text(char **member, const char *text) {
   return AU_OK;
 }
 
-static au_status_t add_listen(au_options_t *options, const char *address) {
-  for (size_t i = 0; i < options->listen_count; i++)
-    if (strcmp(options->listen[i], address) == 0)
+/* What may be given several times. */
+typedef struct list {
+  char **text;
+  size_t *count;
+  size_t max;
+} list_t;
+
+static list_t list_of(au_options_t *options, au_option_kind_t kind) {
+  return kind == AU_OPTION_LISTEN
+             ? (list_t){options->listen, &options->listen_count, AU_LISTEN_MAX}
+             : (list_t){options->allow_origin, &options->allow_origins,
+                        AU_ORIGINS_MAX};
+}
+
+static bool is_list(const au_option_t *option) {
+  return option->kind == AU_OPTION_LISTEN || option->kind == AU_OPTION_ORIGIN;
+}
+
+static au_status_t add_text(list_t list, const char *text) {
+  for (size_t i = 0; i < *list.count; i++)
+    if (strcmp(list.text[i], text) == 0)
       return AU_OK;
-  if (options->listen_count == AU_LISTEN_MAX)
+  if (*list.count == list.max)
     return AU_FULL;
-  au_status_t status =
-      set_text(&options->listen[options->listen_count], address);
+  au_status_t status = set_text(&list.text[*list.count], text);
   if (status == AU_OK)
-    options->listen_count++;
+    ++*list.count;
   return status;
+}
+
+static void free_list(list_t list) {
+  while (*list.count > 0)
+    free(list.text[--*list.count]);
+}
+
+static au_status_t add_listen(au_options_t *options, const char *address) {
+  return au_option_is_listen(address)
+             ? add_text(list_of(options, AU_OPTION_LISTEN), address)
+             : AU_INVALID;
+}
+
+static au_status_t add_origin(au_options_t *options, const char *text) {
+  char origin[AU_ORIGIN_SIZE];
+  if (*text == '\0')
+    return AU_OK; /* none */
+  return au_option_origin(text, origin)
+             ? add_text(list_of(options, AU_OPTION_ORIGIN), origin)
+             : AU_INVALID;
 }
 
 /* What can only be given as a text. */
 static au_status_t set_string(au_options_t *options, const au_option_t *option,
                               const char *text) {
   if (option->kind == AU_OPTION_LISTEN)
-    return au_option_is_listen(text) ? add_listen(options, text) : AU_INVALID;
+    return add_listen(options, text);
+  if (option->kind == AU_OPTION_ORIGIN)
+    return add_origin(options, text);
   if (option->kind == AU_OPTION_DURABILITY)
     return set_durability(options, text) ? AU_OK : AU_INVALID;
   if (strlen(text) > TEXT_MAX || (option->kind == AU_OPTION_TIME_OF_DAY &&
@@ -252,14 +278,12 @@ static au_status_t set_string(au_options_t *options, const au_option_t *option,
   return set_text(member_of(options, option), text);
 }
 
-static bool is_number(const au_option_t *option) { return option->min != NULL; }
-
 static au_status_t set_option(au_options_t *options, const au_option_t *option,
                               const au_value_t *value) {
   void *member = member_of(options, option);
   if (member == &options->body_memory)
     options->body_memory_set = true;
-  if (is_number(option))
+  if (option->min != NULL) /* it has a range: a number */
     return set_number(member, option, value) ? AU_OK : AU_INVALID;
   if (option->kind == AU_OPTION_BOOLEAN)
     return set_boolean(member, value) ? AU_OK : AU_INVALID;
@@ -268,28 +292,68 @@ static au_status_t set_option(au_options_t *options, const au_option_t *option,
   return set_string(options, option, value->string);
 }
 
+/* Whether a text was set before to something else. */
+static bool is_contradicted(const au_options_t *options,
+                            const au_option_t *option,
+                            const au_value_t *value) {
+  if ((option->kind != AU_OPTION_TEXT && option->kind != AU_OPTION_FILE) ||
+      value->type != AU_VALUE_STRING ||
+      !options->is_set[option - au_option_table])
+    return false;
+  const char *const *before =
+      (const void *)((const char *)options + option->offset);
+  return strcmp(*before, value->string) != 0;
+}
+
+static au_status_t refuse_second(const au_options_t *options,
+                                 const au_option_t *option,
+                                 const au_value_t *value, char *error,
+                                 size_t error_size) {
+  const char *const *before =
+      (const void *)((const char *)options + option->offset);
+  char first[SHOWN_MAX + 1];
+  char second[SHOWN_MAX + 1];
+  bool is_conninfo = *before == options->conninfo;
+  if (is_conninfo) {
+    au_option_redact(*before, first, sizeof(first));
+    au_option_redact(value->string, second, sizeof(second));
+  } else {
+    (void)snprintf(first, sizeof(first), "%s", *before);
+    (void)snprintf(second, sizeof(second), "%s", value->string);
+  }
+  (void)snprintf(error, error_size,
+                 "option \"%s\" of the plugin %s is set twice, to \"%s\" and "
+                 "to \"%s\"; it may have one value: remove the other line",
+                 option->info.name, au_side_name(option->info.side), first,
+                 second);
+  return AU_INVALID;
+}
+
 au_status_t au_options_set(au_options_t *options, au_side_t side,
                            const char *name, const au_value_t *value,
                            char *error, size_t error_size) {
   const au_option_t *option = find(side, name);
   if (option == NULL)
     return refuse_name(side, name, error, error_size);
+  if (is_contradicted(options, option, value))
+    return refuse_second(options, option, value, error, error_size);
   au_status_t status = set_option(options, option, value);
+  if (status == AU_OK)
+    options->is_set[option - au_option_table] = true;
   if (status == AU_NOMEM)
     return out_of_memory(error, error_size);
   if (status == AU_FULL) {
     (void)snprintf(error, error_size,
-                   "option \"%s\" of the plugin %s may be given at most %d "
+                   "option \"%s\" of the plugin %s may be given at most %zu "
                    "times; \"%s\" is one too many",
-                   option->info.name, side_name(side), AU_LISTEN_MAX,
-                   value->string);
+                   option->info.name, au_side_name(side),
+                   list_of(options, option->kind).max, value->string);
     return AU_INVALID;
   }
   return status == AU_OK ? AU_OK : refuse(option, value, error, error_size);
 }
 
-/* --- all of them -----------------------------------------------------------
- */
+/* --- all of them -----------------------------------------------------------*/
 
 au_status_t au_options_init(au_options_t *options) {
   memset(options, 0, sizeof(*options));
@@ -312,14 +376,14 @@ au_status_t au_options_init(au_options_t *options) {
 void au_options_fini(au_options_t *options) {
   for (size_t i = 0; i < au_option_count; i++) {
     const au_option_t *option = &au_option_table[i];
+    if (is_list(option))
+      free_list(list_of(options, option->kind));
     if (option->kind == AU_OPTION_TEXT || option->kind == AU_OPTION_FILE ||
         option->kind == AU_OPTION_TIME_OF_DAY) {
       char **member = member_of(options, option);
       free(*member);
     }
   }
-  for (size_t i = 0; i < options->listen_count; i++)
-    free(options->listen[i]);
   memset(options, 0, sizeof(*options));
 }
 
@@ -347,7 +411,7 @@ static au_status_t check_files(au_options_t *options, au_side_t side,
       (void)snprintf(error, error_size,
                      "option \"%s\" of the plugin %s: could not read the file "
                      "\"%s\": %s",
-                     option->info.name, side_name(side), *path, reason);
+                     option->info.name, au_side_name(side), *path, reason);
       return AU_INVALID;
     }
   }

@@ -24,6 +24,8 @@
 #pragma GCC visibility push(default)
 
 #define AU_LISTEN_MAX 16
+#define AU_ORIGINS_MAX 64
+#define AU_OPTIONS_MAX 128
 
 typedef struct au_options {
   /* event_buffer */
@@ -38,7 +40,9 @@ typedef struct au_options {
   unsigned lanes;
   unsigned threads;
   unsigned max_connections;
+  unsigned max_connections_per_address; /* 0: no limit */
   double request_timeout_s;
+  double keep_alive_timeout_s;
   au_limits_t limits;
   uint64_t body_memory;
   bool body_memory_set;
@@ -48,6 +52,9 @@ typedef struct au_options {
   char *tls_certificate;
   char *tls_key;
   char *tls_client_ca;
+  char *allow_origin[AU_ORIGINS_MAX]; /* "scheme://host[:port]" as a browser
+                                         writes it, or "*" */
+  size_t allow_origins;               /* 0: no CORS */
   char *history_file;
   double history_interval_s;
   uint64_t history_max_bytes;
@@ -75,6 +82,8 @@ typedef struct au_options {
   /* Not an option: the version of the program that has loaded the plugins, for
    * /health/detailed; static, or NULL. */
   const char *host_version;
+  /* By the row of the table: whether the option was set. */
+  bool is_set[AU_OPTIONS_MAX];
 } au_options_t;
 
 /* A value as the configuration file writes it. */
@@ -98,8 +107,10 @@ void au_options_fini(au_options_t *options);
 /* Sets one option of one side; the name is matched without case, as collectd
  * does. AU_INVALID: "error" names the option, the value and what is allowed;
  * for an option that does not exist it names the nearest ones or all. A size
- * ("64KiB", "1MiB", "1GiB") may also be a number of bytes. An option that is
- * set again replaces the earlier value; Listen adds, and the same address
+ * ("64KiB", "1MiB", "1GiB") may also be a number of bytes. A number that is set
+ * again replaces the earlier one. A text (where to store, what to read) with
+ * two different values is an error that names both, without passwords: one of
+ * the two would go unnoticed. Listen and AllowOrigin add, and the same one
  * twice counts once. */
 AU_MUST_CHECK au_status_t au_options_set(au_options_t *options, au_side_t side,
                                          const char *name,
@@ -128,8 +139,7 @@ typedef struct au_option_info {
                             none, it shows the default in a comment */
 } au_option_info_t;
 
-/* The row at "index", in the order of the manual page. Returns false past the
- * end. */
+/* The row at "index", in the order of the manual page. false: past the end. */
 bool au_option_info(size_t index, au_option_info_t *out_info);
 
 #pragma GCC visibility pop

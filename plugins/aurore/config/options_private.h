@@ -23,7 +23,9 @@ typedef enum au_option_kind {
   AU_OPTION_FILE, /* must be readable */
   AU_OPTION_TIME_OF_DAY,
   AU_OPTION_DURABILITY,
-  AU_OPTION_LISTEN
+  /* Those that may be given several times. */
+  AU_OPTION_LISTEN,
+  AU_OPTION_ORIGIN
 } au_option_kind_t;
 
 typedef struct au_option {

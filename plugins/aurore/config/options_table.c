@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * Part of config/; calls metrics/, event/, base/.
  *
- * options_table - every option: its name, where its value goes, its default and
- * range as one would write them, and what it is for. conf.d/aurore.conf and the
- * manual page collectd-aurore(5) are made from it, in this order, by
- * "make tables".
- *
- * A new option needs a row here and a member in options.h; then "make tables".
- * What may follow a row's help is in options.h: ".group" begins a new group,
+ * A new option needs a row here and a member in options.h; then "make tables",
+ * which makes conf.d/aurore.conf and collectd-aurore(5) from the rows, in
+ * order. What may follow a row's help is in options.h: ".group" begins a new
+ * group,
  * ".details" is for the manual page alone, and ".installed" is the value that
  * the installed file sets. The help names the unit of a number, and is made of
  * whole sentences, the first of which may lack its verb.
@@ -48,6 +45,7 @@
 #define TYPE_TIME_OF_DAY "a time of day"
 #define TYPE_DURABILITY "a word"
 #define TYPE_LISTEN "an address"
+#define TYPE_ORIGIN "an origin"
 
 #define RANGE_BOOLEAN "true or false"
 #define RANGE_TEXT "at most 4096 bytes"
@@ -57,6 +55,10 @@
 #define RANGE_LISTEN                                                           \
   "\"ADDRESS:PORT\", \"[ADDRESS]:PORT\" or \"unix:/PATH\", where ADDRESS is "  \
   "numeric, \"localhost\" or \"*\", and PORT 1 to 65535"
+#define RANGE_ORIGIN                                                           \
+  "\"*\", or \"SCHEME://HOST\" or \"SCHEME://HOST:PORT\" without a path; "     \
+  "\"\" "                                                                      \
+  "for none"
 
 const au_option_t au_option_table[] = {
     OTHER("Listen", BUFFER, LISTEN, listen, AU_LISTEN_DEFAULT,
@@ -70,11 +72,39 @@ const au_option_t au_option_table[] = {
            "Number of threads that read and answer requests."),
     NUMBER("MaxConnections", BUFFER, WHOLE, max_connections, "1024", "1",
            "65536",
-           "Maximum number of open connections. One more waits until another "
-           "is closed."),
+           "Maximum number of open connections, of all listeners together. One "
+           "more waits until another is closed. A tenth of them is only for "
+           "addresses that have no connection yet, so that a health check gets "
+           "through.",
+           .details =
+               "At the start the limit of open files is raised as far as the "
+               "system allows. If it is too low for MaxConnections beside what "
+               "the spool, the database and collectd need, MaxConnections is "
+               "lowered, which is logged. With 10 or fewer connections none is "
+               "set aside."),
+    NUMBER("MaxConnectionsPerAddress", BUFFER, WHOLE,
+           max_connections_per_address, "256", "0", "65536",
+           "Maximum number of open connections from one client address; 0: no "
+           "limit, as behind a load balancer. More are closed at once, and "
+           "counted in http_connections_refused_total.",
+           .details = "IPv6 addresses of one /64 network count as one address. "
+                      "Clients of a Unix socket are not limited."),
     NUMBER("RequestTimeout", BUFFER, SECONDS, request_timeout_s, "10", "1",
            "3600",
-           "Seconds after which a connection that sends nothing is closed."),
+           "Seconds that a client may stand still while a request or its "
+           "answer is under way; then the connection is closed.",
+           .details =
+               "Progress counts, not age: at least 8 bytes in RequestTimeout, "
+               "and after six times RequestTimeout an average of 100 bytes a "
+               "second. A header may take four times RequestTimeout. A reader "
+               "of an answer may pause for up to 30 seconds after it has taken "
+               "2 KiB for each of them. A request that waits for the disk or "
+               "the database is not ended by it."),
+    NUMBER("KeepAliveTimeout", BUFFER, SECONDS, keep_alive_timeout_s, "65", "1",
+           "3600",
+           "Seconds that a connection without a request is kept open after an "
+           "answer. Clients are told one second less, in the header "
+           "Keep-Alive."),
 
     OTHER("SpoolDirectory", BUFFER, TEXT, spool_directory, "",
           "Directory of the spool, which holds accepted events until they are "
@@ -181,15 +211,48 @@ const au_option_t au_option_table[] = {
               "TOKEN\". The file holds at most 1000 tokens, and of each only "
               "the hash: the 64 hexadecimal digits that \"printf %s TOKEN | "
               "sha256sum\" prints, without what follows them. A line may end "
-              "in a comment that begins with \"#\"."),
+              "in a comment that begins with \"#\". The file is read again "
+              "within a few seconds when it changes, as TLSCertificate is; a "
+              "file of comments alone lets nobody in."),
     OTHER("TLSCertificate", BUFFER, FILE, tls_certificate, "",
           "PEM file of the server's certificate, followed by those of "
-          "intermediate authorities. Together with TLSKey it turns HTTPS on."),
+          "intermediate authorities. Together with TLSKey it turns HTTPS on.",
+          .details =
+              "TLS 1.2 and 1.3 are offered, with forward secrecy and "
+              "authenticated encryption only. A key for ECDSA (P-256) costs a "
+              "handshake a third of the processor time of one for RSA; who "
+              "comes again resumes its session, which costs less still. "
+              "TLSCertificate, TLSKey and TLSClientCA are read again within a "
+              "few seconds when one of them changes, also when it is replaced "
+              "by another file or a symbolic link on the way to it is; no "
+              "connection is closed, and new ones use the new files. Files "
+              "that cannot be read or do not belong together leave the old "
+              "ones in force, with a line in the log, a notification and "
+              "config_reload_failures_total. At the start, event_buffer does "
+              "not start with such files, and collectd goes on without it."),
     OTHER("TLSKey", BUFFER, FILE, tls_key, "",
           "PEM file of the private key that belongs to TLSCertificate."),
-    OTHER("TLSClientCA", BUFFER, FILE, tls_client_ca, "",
-          "PEM file of certificate authorities. If it is set, a client must "
-          "present a certificate that one of them has issued."),
+    OTHER(
+        "TLSClientCA", BUFFER, FILE, tls_client_ca, "",
+        "PEM file of certificate authorities. If it is set, a client must "
+        "present a certificate that one of them has issued.",
+        .details =
+            "The certificate must be valid now, and for clients: if it has an "
+            "extended key usage, that must include clientAuth. A server's "
+            "certificate of the same authority is refused. There are no "
+            "revocation lists; to shut a client out, replace the authority."),
+    OTHER(
+        "AllowOrigin", BUFFER, ORIGIN, allow_origin, "",
+        "Origin of web pages that may use the API from a browser (CORS), such "
+        "as \"https://app.example.com\"; \"*\" allows all. May be given up to "
+        "64 times. If it is absent or \"\", no page of another origin can "
+        "read an answer.",
+        .details =
+            "Pages of an origin that is listed by name may send events with "
+            "the credentials of their visitor, which navigator.sendBeacon "
+            "needs; no other request is allowed to have any, and none is "
+            "with \"*\". It is no access control: what is not a browser "
+            "does not ask, so use tokens as well."),
 
     OTHER("HistoryFile", BUFFER, TEXT, history_file, "",
           "File to which the snapshots of the buffer's metrics are appended, "
@@ -237,20 +300,21 @@ const au_option_t au_option_table[] = {
 
     NUMBER("BreakerFailures", WRITER, WHOLE, breaker_failures, "5", "1", "1000",
            "Number of consecutive failures after which the circuit breaker "
-           "opens: the database is then left alone for BreakerTimeout seconds.",
+           "opens: from then on the database is only probed.",
            .group = "When the database fails"),
     NUMBER("BreakerSuccesses", WRITER, WHOLE, breaker_successes, "2", "1",
            "1000",
            "Number of consecutive successful probes after which the circuit "
            "breaker closes again."),
-    NUMBER("BreakerTimeout", WRITER, SECONDS, breaker_timeout_s, "30", "0.1",
+    NUMBER("BreakerTimeout", WRITER, SECONDS, breaker_timeout_s, "1", "0.1",
            "3600",
-           "Seconds after which an open circuit breaker lets a probe through."),
+           "Seconds between two probes of an open circuit breaker. A probe is "
+           "one attempt to connect and to store, by one lane."),
     NUMBER("BackoffMin", WRITER, SECONDS, backoff_min_s, "0.1", "0.001", "3600",
            "Upper limit, in seconds, of the random delay before the first "
            "retry; it doubles with each further one.",
            .details = "Must not be above BackoffMax."),
-    NUMBER("BackoffMax", WRITER, SECONDS, backoff_max_s, "30", "0.001", "3600",
+    NUMBER("BackoffMax", WRITER, SECONDS, backoff_max_s, "2", "0.001", "3600",
            "Upper limit, in seconds, of the delay before any retry."),
 
     NUMBER("RetentionDays", WRITER, WHOLE, retention_days, "30", "0", "36500",
@@ -290,6 +354,10 @@ const au_option_t au_option_table[] = {
           .details = "They are checked and buffered like all events; those "
                      "that cannot be kept are counted in events_dropped_total "
                      "and events_rejected_total.")};
+
+_Static_assert(sizeof(au_option_table) / sizeof(au_option_table[0]) <=
+                   AU_OPTIONS_MAX,
+               "au_options_t has no room for this many options");
 
 const size_t au_option_count =
     sizeof(au_option_table) / sizeof(au_option_table[0]);

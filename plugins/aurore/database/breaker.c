@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Part of database/; calls spool/, config/, metrics/, event/, base/.
  *
- * breaker - circuit breaker and backoff.
- *
- * Telling changes in order without a lock held: a change is put into a short
+ * Changes are told in order and without a lock held: each is put into a short
  * queue under the lock, and the thread that finds nobody delivering takes that
  * part and delivers until the queue is empty. The queue cannot grow without
  * end: when it is full its newest entry is extended to the newest state, which
@@ -38,9 +36,11 @@ struct au_breaker {
   uint64_t generation; /* number of changes of state */
   unsigned failures;
   unsigned successes;
-  bool probing; /* half-open: the probe is on its way */
+  bool probing; /* the probe is on its way */
   int64_t open_until_ns;
+  uint64_t random; /* of the jitter */
   int64_t last_failure_us;
+  au_database_error_t last_error;
   change_t changes[CHANGES_MAX];
   size_t change_count;
   bool delivering; /* a thread is in deliver */
@@ -51,11 +51,9 @@ au_status_t au_breaker_create(const au_breaker_config_t *config,
   au_breaker_t *breaker = calloc(1, sizeof(*breaker));
   if (breaker == NULL)
     return AU_NOMEM;
-  if (pthread_mutex_init(&breaker->lock, NULL) != 0) {
-    free(breaker);
-    return AU_NOMEM;
-  }
+  pthread_mutex_init(&breaker->lock, NULL);
   breaker->config = *config;
+  breaker->random = config->jitter_seed;
   *out_breaker = breaker;
   return AU_OK;
 }
@@ -83,11 +81,24 @@ static void change_locked(au_breaker_t *breaker, au_breaker_state_t to) {
   newest->failures = change.failures;
 }
 
+/* splitmix64: the state is a counter, so that any seed is a good one. */
+static uint64_t next_random(uint64_t *state) {
+  uint64_t z = (*state += UINT64_C(0x9E3779B97F4A7C15));
+  z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
+  z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
+  return z ^ (z >> 31);
+}
+
+/* Opens it, or puts the next probe off. */
 static void open_locked(au_breaker_t *breaker, int64_t now_ns) {
-  if (__builtin_add_overflow(now_ns, breaker->config.timeout_ns,
-                             &breaker->open_until_ns))
+  int64_t wait_ns = breaker->config.timeout_ns;
+  if (breaker->config.jitter_seed != 0)
+    wait_ns -=
+        (int64_t)(next_random(&breaker->random) % ((uint64_t)wait_ns / 4 + 1));
+  if (__builtin_add_overflow(now_ns, wait_ns, &breaker->open_until_ns))
     breaker->open_until_ns = INT64_MAX;
-  change_locked(breaker, AU_BREAKER_OPEN);
+  if (breaker->state != AU_BREAKER_OPEN)
+    change_locked(breaker, AU_BREAKER_OPEN);
 }
 
 /* Unlocks, and delivers the changes that are queued. */
@@ -113,14 +124,11 @@ static void unlock_and_deliver(au_breaker_t *breaker) {
 
 static bool allow_locked(au_breaker_t *breaker, int64_t now_ns,
                          au_permit_t *out_permit, int64_t *out_retry_ns) {
-  if (breaker->state == AU_BREAKER_OPEN) {
-    if (now_ns < breaker->open_until_ns) {
-      *out_retry_ns = breaker->open_until_ns;
-      return false;
-    }
-    change_locked(breaker, AU_BREAKER_HALF_OPEN);
+  bool probe = breaker->state != AU_BREAKER_CLOSED;
+  if (breaker->state == AU_BREAKER_OPEN && now_ns < breaker->open_until_ns) {
+    *out_retry_ns = breaker->open_until_ns;
+    return false;
   }
-  bool probe = breaker->state == AU_BREAKER_HALF_OPEN;
   if (probe && breaker->probing) {
     *out_retry_ns = now_ns + PROBE_POLL_NS;
     return false;
@@ -147,21 +155,35 @@ bool au_breaker_may_allow(au_breaker_t *breaker, int64_t now_ns) {
   return may;
 }
 
+static void probe_succeeded_locked(au_breaker_t *breaker) {
+  unsigned successes = breaker->successes + 1;
+  if (successes >= breaker->config.successes) {
+    change_locked(breaker, AU_BREAKER_CLOSED);
+    return;
+  }
+  if (breaker->state == AU_BREAKER_OPEN)
+    change_locked(breaker, AU_BREAKER_HALF_OPEN);
+  breaker->successes = successes;
+}
+
 void au_breaker_success(au_breaker_t *breaker, au_permit_t permit) {
   pthread_mutex_lock(&breaker->lock);
   if (permit.generation == breaker->generation) {
     breaker->failures = 0;
     breaker->probing = false;
-    if (permit.probe && ++breaker->successes >= breaker->config.successes)
-      change_locked(breaker, AU_BREAKER_CLOSED);
+    if (permit.probe)
+      probe_succeeded_locked(breaker);
   }
   unlock_and_deliver(breaker);
 }
 
 void au_breaker_failure(au_breaker_t *breaker, au_permit_t permit,
-                        int64_t now_ns, int64_t wall_us) {
+                        int64_t now_ns, int64_t wall_us,
+                        const au_database_error_t *error) {
   pthread_mutex_lock(&breaker->lock);
   breaker->last_failure_us = wall_us;
+  if (error != NULL)
+    breaker->last_error = *error;
   if (permit.generation == breaker->generation) {
     if (breaker->failures < UINT_MAX)
       breaker->failures++;
@@ -197,6 +219,15 @@ au_breaker_snapshot_t au_breaker_snapshot(au_breaker_t *breaker) {
   return snapshot;
 }
 
+int64_t au_breaker_last_error(au_breaker_t *breaker,
+                              au_database_error_t *out_error) {
+  pthread_mutex_lock(&breaker->lock);
+  int64_t at_us = breaker->last_failure_us;
+  *out_error = breaker->last_error;
+  pthread_mutex_unlock(&breaker->lock);
+  return at_us;
+}
+
 void au_backoff_init(au_backoff_t *backoff, int64_t min_ns, int64_t max_ns,
                      uint64_t seed) {
   if (min_ns < WAIT_MIN_NS)
@@ -207,17 +238,9 @@ void au_backoff_init(au_backoff_t *backoff, int64_t min_ns, int64_t max_ns,
       .min_ns = min_ns, .max_ns = max_ns, .ceiling_ns = min_ns, .random = seed};
 }
 
-/* splitmix64: the state is a counter, so that any seed is a good one. */
-static uint64_t next_random(au_backoff_t *backoff) {
-  uint64_t z = (backoff->random += UINT64_C(0x9E3779B97F4A7C15));
-  z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-  z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
-  return z ^ (z >> 31);
-}
-
 int64_t au_backoff_next(au_backoff_t *backoff) {
   uint64_t span = (uint64_t)backoff->ceiling_ns + 1;
-  int64_t wait_ns = (int64_t)(next_random(backoff) % span);
+  int64_t wait_ns = (int64_t)(next_random(&backoff->random) % span);
   backoff->ceiling_ns = backoff->ceiling_ns > backoff->max_ns / 2
                             ? backoff->max_ns
                             : backoff->ceiling_ns * 2;

@@ -4,17 +4,20 @@
  * breaker - the circuit breaker in front of the database, and the backoff
  * between attempts.
  *
- *              "failures" in a row                "timeout" has passed
- *   CLOSED ---------------------------> OPEN ---------------------------.
- *     ^                                  ^                              v
- *     |                                  '------- the probe failed -- HALF_OPEN
- *     '-------------------------- "successes" probes in a row succeeded --'
+ *              "failures" in a row            a probe succeeded
+ *   CLOSED ---------------------------> OPEN ------------------> HALF_OPEN
+ *     ^                                ^   |                      |   |
+ *     |                                |   | "successes" is 1     |   |
+ *     |                                '---|---- a probe failed --'   |
+ *     '------------------------------------+--------------------------'
+ *                                         "successes" probes in a row
  *
- * While it is open nothing is allowed; while it is half-open one attempt at a
- * time is, the probe. Whoever is allowed gets a permit and gives it back with
- * exactly one of success, failure or cancel. A permit issued before the last
- * change of state is ignored: a slow attempt that was begun while the
- * breaker was closed does not answer for the probe.
+ * While it is not closed one attempt at a time is allowed, the probe: in OPEN
+ * one each "timeout", and failed probes change nothing; in HALF_OPEN at once,
+ * so that a database that is back gets its events. Whoever is allowed gets a
+ * permit and gives it back with exactly one of success, failure or cancel. A
+ * permit issued before the last change of state is ignored: a slow attempt that
+ * was begun while the breaker was closed does not answer for the probe.
  *
  * Threads: the breaker from any thread; one breaker is shared by all that talk
  * to the same database. A backoff belongs to one thread.
@@ -24,6 +27,7 @@
 #define AURORE_DATABASE_BREAKER_H
 
 #include "base/status.h"
+#include "database/database.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -46,9 +50,12 @@ typedef void (*au_breaker_change_t)(au_breaker_state_t from,
                                     void *context);
 
 typedef struct au_breaker_config {
-  unsigned failures;          /* at least 1 */
-  unsigned successes;         /* at least 1 */
-  int64_t timeout_ns;         /* open for so long */
+  unsigned failures;  /* at least 1 */
+  unsigned successes; /* at least 1 */
+  int64_t timeout_ns; /* between two probes */
+  /* Not 0: each of those times is drawn evenly from 3/4 of it to all of it, so
+   * that hosts that lost the database together do not probe it together. */
+  uint64_t jitter_seed;
   au_breaker_change_t change; /* may be NULL */
   void *context;              /* of "change"; borrowed */
 } au_breaker_config_t;
@@ -78,10 +85,12 @@ bool au_breaker_may_allow(au_breaker_t *breaker, int64_t now_ns);
  * because of its data is a success, too. */
 void au_breaker_success(au_breaker_t *breaker, au_permit_t permit);
 
-/* The attempt failed because of the database. "wall_us" is the time of day, for
- * those who ask when it last failed. */
+/* The attempt failed because of the database. "wall_us" is the time of day, and
+ * "error" (copied; NULL: not known) the reason, for those who ask when and why
+ * it last failed. */
 void au_breaker_failure(au_breaker_t *breaker, au_permit_t permit,
-                        int64_t now_ns, int64_t wall_us);
+                        int64_t now_ns, int64_t wall_us,
+                        const au_database_error_t *error);
 
 /* The attempt was not made, or ended without a result (a stop). */
 void au_breaker_cancel(au_breaker_t *breaker, au_permit_t permit);
@@ -94,6 +103,10 @@ typedef struct au_breaker_snapshot {
 } au_breaker_snapshot_t;
 
 au_breaker_snapshot_t au_breaker_snapshot(au_breaker_t *breaker);
+
+/* The reason of the last failure, and its time of day; 0: there was none. */
+int64_t au_breaker_last_error(au_breaker_t *breaker,
+                              au_database_error_t *out_error);
 
 /* As the API names it: "CLOSED", "OPEN", "HALF_OPEN". */
 const char *au_breaker_state_text(au_breaker_state_t state);

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Part of database/; calls spool/, config/, metrics/, event/, base/.
  *
- * database - sending a string to the server and reading its verdict.
- *
  * libpq is used in its nonblocking form only; every wait is a poll of its
  * socket and of "stop". A verdict is one only when all results have been read,
  * the connection is still up, and the transaction has ended; in any other case
@@ -10,16 +8,15 @@
  * no longer wait for is ended by the server itself (statement_timeout, or its
  * look at the connection): libpq's cancel request would block.
  */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* POLLRDHUP */
-#endif
-
 #include "database/database_private.h"
 
 #include "base/clock.h"
 #include "base/hex.h"
+#include "event/row.h"
+#include "metrics/metrics.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdio.h>
@@ -48,6 +45,7 @@ au_status_t au_database_create(const au_database_config_t *config,
   database->statement_timeout_ns =
       au_clock_seconds_ns(config->statement_timeout_s);
   database->stop_fd = config->stop_fd;
+  database->yield_fd = au_slots_fd(config->slots);
   database->peer_fd = -1;
   *out_database = database;
   return AU_OK;
@@ -64,6 +62,9 @@ void au_database_destroy(au_database_t *database) {
 }
 
 void au_database_disconnect(au_database_t *database) {
+  if (database->is_counted)
+    au_metrics_add(AU_M_POOL_IDLE, -1);
+  database->is_counted = false;
   PQfinish(database->conn);
   database->conn = NULL;
 }
@@ -104,10 +105,6 @@ static bool has_peer_gone(au_database_t *database, short events) {
   return false;
 }
 
-static int64_t earlier(int64_t deadline_ns, int64_t bound_ns) {
-  return bound_ns != 0 && bound_ns < deadline_ns ? bound_ns : deadline_ns;
-}
-
 au_ready_t au_database_wait(au_database_t *database, short events,
                             int64_t deadline_ns, short *out_events) {
   int fd = PQsocket(database->conn);
@@ -115,17 +112,20 @@ au_ready_t au_database_wait(au_database_t *database, short events,
     return AU_READY_LOST;
   for (;;) {
     /* A descriptor of -1 is passed over. */
-    struct pollfd fds[3] = {{.fd = fd, .events = events},
+    struct pollfd fds[4] = {{.fd = fd, .events = events},
                             {.fd = database->stop_fd, .events = POLLIN},
+                            {.fd = database->yield_fd, .events = POLLIN},
                             {.fd = database->peer_fd, .events = POLLRDHUP}};
-    int64_t until_ns = earlier(deadline_ns, database->bound_ns);
+    int64_t until_ns = deadline_ns;
+    if (database->bound_ns != 0 && database->bound_ns < deadline_ns)
+      until_ns = database->bound_ns;
     int count =
-        poll(fds, 3, au_clock_poll_ms(until_ns - au_clock_monotonic_ns()));
+        poll(fds, 4, au_clock_poll_ms(until_ns - au_clock_monotonic_ns()));
     if (count < 0 && errno != EINTR)
       return AU_READY_LOST;
-    if (count > 0 && fds[1].revents != 0)
+    if (count > 0 && (fds[1].revents != 0 || fds[2].revents != 0))
       return AU_READY_STOP;
-    if (count > 0 && has_peer_gone(database, fds[2].revents))
+    if (count > 0 && has_peer_gone(database, fds[3].revents))
       return AU_READY_STOP;
     /* Also when there is something to read: an answer that never ends is as
      * late as one that never begins. */
@@ -148,9 +148,8 @@ size_t au_result_rows(const au_result_t *result) {
 const char *au_result_text(const au_result_t *result, size_t row,
                            unsigned column) {
   if (row >= au_result_rows(result) ||
-      column >= (unsigned)PQnfields(result->pg))
-    return NULL;
-  if (PQgetisnull(result->pg, (int)row, (int)column))
+      column >= (unsigned)PQnfields(result->pg) ||
+      PQgetisnull(result->pg, (int)row, (int)column))
     return NULL;
   return PQgetvalue(result->pg, (int)row, (int)column);
 }
@@ -175,19 +174,14 @@ typedef struct run {
   au_database_error_t *error;
 } run_t;
 
-/* The wait has ended without an answer. */
+/* The wait has ended without an answer; AU_READY: libpq has refused, and its
+ * reason is in the connection. */
 static void give_up(run_t *run, au_ready_t ready) {
   run->doubt = true;
-  if (!run->failed)
-    au_database_error_wait(run->error, ready, run->timeout_ns);
-  run->failed = true;
-}
-
-/* libpq has refused; its reason is in the connection. */
-static void give_up_libpq(run_t *run) {
-  run->doubt = true;
-  if (!run->failed)
+  if (!run->failed && ready == AU_READY)
     au_database_error_connect(run->error, run->database->conn, false);
+  else if (!run->failed)
+    au_database_error_wait(run->error, ready, run->timeout_ns);
   run->failed = true;
 }
 
@@ -284,7 +278,7 @@ static void copy_in(run_t *run) {
     if (put == 1)
       return;
     if (put < 0)
-      give_up_libpq(run);
+      give_up(run, AU_READY);
     else
       (void)send_copied(run);
   }
@@ -333,25 +327,20 @@ static void read_results(run_t *run) {
 static au_status_t assess(run_t *run, au_result_t *out_result) {
   au_database_t *database = run->database;
   PGTransactionStatusType status = PQtransactionStatus(database->conn);
-  if (!run->doubt && status == PQTRANS_IDLE &&
-      au_database_is_connected(database)) {
-    if (!run->failed) {
-      if (out_result != NULL)
-        out_result->pg = run->rows;
-      else
-        PQclear(run->rows);
-      return AU_OK;
-    }
-    if (run->error->sqlstate[0] != '\0') {
-      PQclear(run->rows);
-      return run->error->fault == AU_FAULT_FENCED ? AU_FENCED : AU_INVALID;
-    }
-  }
+  bool is_verdict = !run->doubt && status == PQTRANS_IDLE &&
+                    au_database_is_connected(database);
+  if (is_verdict && !run->failed && out_result != NULL)
+    out_result->pg = run->rows;
+  else
+    PQclear(run->rows);
+  if (is_verdict && !run->failed)
+    return AU_OK;
+  if (is_verdict && run->error->sqlstate[0] != '\0')
+    return run->error->fault == AU_FAULT_FENCED ? AU_FENCED : AU_INVALID;
   if (!run->failed)
-    give_up_libpq(run);
+    give_up(run, AU_READY);
   /* Whatever the server said last, there is no verdict on a row. */
   run->error->fault = AU_FAULT_DATABASE;
-  PQclear(run->rows);
   au_database_disconnect(database);
   return AU_UNAVAILABLE;
 }
@@ -380,7 +369,7 @@ static au_status_t run_string(run_t *run, const char *sql,
     return AU_UNAVAILABLE;
   if (PQsendQuery(run->database->conn, sql) == 0 ||
       (run->take != NULL && PQsetSingleRowMode(run->database->conn) == 0))
-    give_up_libpq(run);
+    give_up(run, AU_READY);
   read_results(run);
   return assess(run, out_result);
 }
@@ -403,12 +392,9 @@ static au_status_t run_with(run_t *run, const char *extra, const char *sql,
   au_bytes_put_string(&whole, database->prelude);
   au_bytes_put_string(&whole, extra);
   au_bytes_put_string(&whole, sql);
-  const char *text = au_bytes_text(&whole);
-  au_status_t status = AU_NOMEM;
-  if (text == NULL)
-    au_database_error_set(error, "out of memory");
-  else
-    status = run_string(run, text, out_result, error);
+  const char *text = au_database_text(&whole, error);
+  au_status_t status =
+      text != NULL ? run_string(run, text, out_result, error) : AU_NOMEM;
   au_bytes_fini(&whole);
   return status;
 }
@@ -511,6 +497,14 @@ void au_database_put_uuid(au_bytes_t *sql, const au_uuid_t *uuid) {
   char text[AU_UUID_TEXT_SIZE];
   au_uuid_format(uuid, text);
   au_bytes_printf(sql, "'%s'", text);
+}
+
+void au_database_put_time(au_bytes_t *sql, int64_t us) {
+  /* Unsigned, since a dead letter may hold any time. */
+  au_bytes_printf(sql,
+                  "timestamptz '2000-01-01 00:00:00+00' + "
+                  "interval '1 microsecond' * (%" PRId64 ")",
+                  (int64_t)((uint64_t)us - (uint64_t)AU_POSTGRES_EPOCH_US));
 }
 
 void au_database_put_bytea(au_bytes_t *sql, const void *data, size_t size) {

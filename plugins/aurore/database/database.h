@@ -27,6 +27,7 @@
 #include "base/bytes.h"
 #include "base/status.h"
 #include "base/uuid.h"
+#include "database/slots.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -39,6 +40,9 @@ typedef struct au_database_config {
   double connect_timeout_s; /* for each of the hosts */
   double statement_timeout_s;
   int stop_fd; /* eventfd: readable means give up now; -1: none. Borrowed */
+  /* For who only reads: while they are short every wait ends as at a stop.
+   * Borrowed; NULL: never. */
+  const au_slots_t *slots;
   const char *application_name; /* "collectd aurore writer 0"; copied */
 } au_database_config_t;
 
@@ -54,12 +58,22 @@ typedef enum au_fault {
 } au_fault_t;
 
 #define AU_SQLSTATE_FENCED "AU001"
+#define AU_DATABASE_MESSAGE_SIZE 512
 
 typedef struct au_database_error {
   au_fault_t fault;
-  char sqlstate[6];  /* "" when there is none: the connection itself failed */
-  char message[512]; /* one line of UTF-8, without password, SQL or row data */
+  bool is_connect;  /* there never was a connection */
+  char sqlstate[6]; /* "" when there is none: the connection itself failed */
+  char message[AU_DATABASE_MESSAGE_SIZE]; /* one line of UTF-8, without
+                                             password, SQL or row data */
 } au_database_error_t;
+
+/* Fills in an error without a SQLSTATE: the database's fault. */
+void au_database_error_set(au_database_error_t *error, const char *format, ...)
+    AU_PRINTF(2, 3);
+
+/* The text of an SQL string; NULL when it has failed, and the error says so. */
+const char *au_database_text(au_bytes_t *sql, au_database_error_t *error);
 
 /* No connection is made yet. AU_NOMEM or AU_OK. */
 AU_MUST_CHECK au_status_t au_database_create(const au_database_config_t *config,
@@ -67,12 +81,13 @@ AU_MUST_CHECK au_status_t au_database_create(const au_database_config_t *config,
 void au_database_destroy(au_database_t *database);
 
 /* Connects when there is no healthy connection; AU_OK at once when there is
- * one. Of several hosts each has connect_timeout_s. Added to what the
- * connection string does not set itself: keepalives, tcp_user_timeout, and
- * target_session_attrs=read-write, so that after a failover the new primary is
- * found and the old one is left. Refused, with the reason in the error: a
- * database whose encoding is not UTF8, a server older than PostgreSQL 14
- * (which cannot detach partitions concurrently).
+ * one. It is counted as an idle connection until it is dropped; who runs
+ * something counts it as active meanwhile. Of several hosts each has
+ * connect_timeout_s. Added to what the connection string does not set itself:
+ * keepalives, tcp_user_timeout, and target_session_attrs=read-write, so that
+ * after a failover the new primary is found and the old one is left. Refused,
+ * with the reason in the error: a database whose encoding is not UTF8, a server
+ * older than PostgreSQL 14 (which cannot detach partitions concurrently).
  *
  * The session has a statement_timeout, DateStyle ISO, TimeZone UTC,
  * bytea_output hex, search_path pg_catalog, isolation "read committed", no
@@ -156,8 +171,7 @@ bool au_database_is_pooled(const au_database_t *database);
 
 /* As au_database_exec with one COPY ... FROM STDIN in the string: when the
  * server asks for it, the pieces are sent in order. The server's verdict on all
- * statements decides. Sending ends early when the server has already said no.
- */
+ * statements decides. Sending ends early if the server has already refused. */
 typedef struct au_piece {
   const void *data; /* borrowed for the call */
   size_t size;
@@ -173,6 +187,8 @@ AU_MUST_CHECK au_status_t au_database_copy(au_database_t *database,
 void au_database_put_literal(au_bytes_t *sql, const char *text, size_t size);
 /* Appends the id in quotes. */
 void au_database_put_uuid(au_bytes_t *sql, const au_uuid_t *uuid);
+/* Appends the time (microseconds since 1970) as an expression, exactly. */
+void au_database_put_time(au_bytes_t *sql, int64_t us);
 /* Appends the data as a bytea literal. */
 void au_database_put_bytea(au_bytes_t *sql, const void *data, size_t size);
 

@@ -16,13 +16,14 @@
 #include "database/database_private.h"
 
 #include "base/clock.h"
+#include "metrics/metrics.h"
 
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* ensure_partitions relies on 12, gen_random_uuid on 13. */
+/* The first that can detach a partition concurrently. */
 #define SERVER_VERSION_MIN 140000
 #define SERVER_VERSION_TEXT "14"
 
@@ -40,7 +41,6 @@ static void hosts_fini(hosts_t *hosts) {
   free(hosts->host);
   free(hosts->hostaddr);
   free(hosts->port);
-  *hosts = (hosts_t){NULL, NULL, NULL};
 }
 
 typedef struct options {
@@ -82,8 +82,8 @@ static PGconn *start_connection(const au_database_t *database,
   return PQconnectStartParams(options.keyword, options.value, 1);
 }
 
-/* Connects until it is done, has failed, or the wait ended. AU_READY: look at
- * PQstatus. */
+/* Connects until done, failed, or the wait has ended. AU_READY: see PQstatus.
+ */
 static au_ready_t poll_connection(au_database_t *database,
                                   int64_t deadline_ns) {
   PostgresPollingStatusType next = PGRES_POLLING_WRITING;
@@ -141,8 +141,7 @@ static const char *option_value(const PQconninfoOption *options,
   return NULL;
 }
 
-/* Cuts the hosts up to the one that libpq is waiting for. false: none is
- * left. */
+/* Cuts the hosts up to the one that libpq waits for. false: none is left. */
 static bool next_hosts(PGconn *conn, hosts_t *hosts) {
   PQconninfoOption *options = PQconninfo(conn);
   if (options == NULL)
@@ -196,6 +195,8 @@ static au_status_t reach(au_database_t *database, au_database_error_t *error) {
       return AU_NOMEM;
     }
     (void)PQsetNoticeReceiver(database->conn, take_notice, database);
+    /* The only way to see the SQLSTATE of a refused connection: in the text. */
+    (void)PQsetErrorVerbosity(database->conn, PQERRORS_VERBOSE);
     if (PQstatus(database->conn) == CONNECTION_BAD) {
       /* Before anything was sent: an option, or a name that is not found. */
       au_database_error_connect(error, database->conn, true);
@@ -224,31 +225,30 @@ static au_status_t reach(au_database_t *database, au_database_error_t *error) {
 typedef struct setting {
   const char *name;
   const char *value; /* NULL: the statement timeout */
-  int version_min;
-  bool direct; /* only on a direct connection */
+  bool direct;       /* only on a direct connection */
 } setting_t;
 
 /* What each session, or each transaction, is to have. */
 static const setting_t settings[] = {
-    {"statement_timeout", NULL, 0, false},
+    {"statement_timeout", NULL, false},
     /* A transaction that we left behind must not keep the lane's row lock. */
-    {"idle_in_transaction_session_timeout", NULL, 0, false},
+    {"idle_in_transaction_session_timeout", NULL, false},
     /* A server that waits for the rest of a COPY from a peer that vanished
      * would keep it, too. */
-    {"tcp_keepalives_idle", "10", 0, true},
-    {"tcp_keepalives_interval", "5", 0, true},
-    {"tcp_keepalives_count", "3", 0, true},
+    {"tcp_keepalives_idle", "10", true},
+    {"tcp_keepalives_interval", "5", true},
+    {"tcp_keepalives_count", "3", true},
     /* A statement whose connection we have dropped ends within a second. */
-    {"client_connection_check_interval", "1000", 140000, false},
+    {"client_connection_check_interval", "1000", false},
     /* Nothing but an error comes while a COPY is sent: see copy_in. */
-    {"client_min_messages", "error", 0, false},
+    {"client_min_messages", "error", false},
     /* Compiling takes longer than any statement of ours should. */
-    {"jit", "off", 0, false},
-    {"datestyle", "'ISO, YMD'", 0, false},
-    {"timezone", "'UTC'", 0, false},
-    {"bytea_output", "hex", 0, false},
-    {"standard_conforming_strings", "on", 0, false},
-    {"search_path", "pg_catalog, pg_temp", 0, false},
+    {"jit", "off", false},
+    {"datestyle", "'ISO, YMD'", false},
+    {"timezone", "'UTC'", false},
+    {"bytea_output", "hex", false},
+    {"standard_conforming_strings", "on", false},
+    {"search_path", "pg_catalog, pg_temp", false},
 };
 
 static void put_settings(const au_database_t *database, bool sync,
@@ -261,10 +261,9 @@ static void put_settings(const au_database_t *database, bool sync,
                                  "COMMITTED; "
                                : "SET default_transaction_isolation = "
                                  "'read committed'; ");
-  int version = PQserverVersion(database->conn);
   for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
     const setting_t *setting = &settings[i];
-    if (version < setting->version_min || (setting->direct && database->pooled))
+    if (setting->direct && database->pooled)
       continue;
     au_bytes_printf(sql, "%s %s = ", set, setting->name);
     if (setting->value != NULL)
@@ -378,8 +377,11 @@ au_status_t au_database_connect(au_database_t *database,
   } else {
     status = set_up(database, error);
   }
-  if (status == AU_OK)
+  if (status == AU_OK) {
+    database->is_counted = true;
+    au_metrics_add(AU_M_POOL_IDLE, 1);
     return AU_OK;
+  }
   au_database_disconnect(database);
   return status == AU_NOMEM ? AU_NOMEM : AU_UNAVAILABLE;
 }

@@ -25,23 +25,10 @@ typedef struct line {
   size_t length;
 } line_t;
 
+/* Of an error that begins, and is the database's fault so far. */
 static line_t line_of(au_database_error_t *error) {
-  error->message[0] = '\0';
+  *error = (au_database_error_t){.fault = AU_FAULT_DATABASE};
   return (line_t){.text = error->message, .size = sizeof(error->message)};
-}
-
-/* The length of the UTF-8 character at "text", or 0 when it is none. The text
- * comes from a server whose locale nobody promised. */
-static size_t character_length(const char *text) {
-  unsigned char lead = (unsigned char)text[0];
-  size_t length = lead < 0x80                    ? 1
-                  : lead >= 0xC2 && lead <= 0xDF ? 2
-                  : lead >= 0xE0 && lead <= 0xEF ? 3
-                  : lead >= 0xF0 && lead <= 0xF4 ? 4
-                                                 : 0;
-  if (length > 1 && au_utf8_length(text, strnlen(text, length)) != 1)
-    return 0;
-  return length;
 }
 
 static void put_character(line_t *line, const char *text, size_t length) {
@@ -54,17 +41,22 @@ static void put_character(line_t *line, const char *text, size_t length) {
   line->text[line->length] = '\0';
 }
 
-static void put_text(line_t *line, const char *text) {
-  while (*text != '\0') {
-    size_t length = character_length(text);
-    bool plain = length > 1 ||
-                 (length == 1 && (unsigned char)*text >= 0x20 && *text != 0x7F);
-    if (plain)
-      put_character(line, text, length);
+/* What is no UTF-8 becomes a question mark (the text comes from a server whose
+ * locale nobody promised), and control characters become blanks. */
+static void put_bytes(line_t *line, const char *text, size_t size) {
+  for (size_t at = 0; at < size;) {
+    size_t length = au_utf8_sequence(text + at, size - at);
+    unsigned char first = (unsigned char)text[at];
+    if (length > 1 || (length == 1 && first >= 0x20 && first != 0x7F))
+      put_character(line, text + at, length);
     else
       put_character(line, length == 0 ? "?" : " ", 1);
-    text += length == 0 ? 1 : length;
+    at += length == 0 ? 1 : length;
   }
+}
+
+static void put_text(line_t *line, const char *text) {
+  put_bytes(line, text, strlen(text));
 }
 
 /* What may be quoted in a message about a connection: the characters of
@@ -76,15 +68,6 @@ static bool is_name(const char *text, size_t size) {
     if (!isalnum((unsigned char)text[i]) && strchr("._-/:", text[i]) == NULL)
       return false;
   return true;
-}
-
-static void put_bytes(line_t *line, const char *text, size_t size) {
-  char piece[256];
-  if (size >= sizeof(piece))
-    size = sizeof(piece) - 1;
-  memcpy(piece, text, size);
-  piece[size] = '\0';
-  put_text(line, piece);
 }
 
 /* Puts "text" up to "end", names in quotes judged one by one. */
@@ -111,17 +94,56 @@ static void put_careful(line_t *line, const char *text, const char *end,
   }
 }
 
-/* libpq's message has a line for each host or address it tried, and hints on
- * lines that begin with a tab. The hints are left out, the lines joined. */
-static void put_libpq(line_t *line, const char *message, bool secret) {
+/* In a line of libpq's verbose form, "...: FATAL:  53300: too many ...": where
+ * the SQLSTATE begins; NULL: there is none. The words are in the server's
+ * language. */
+static const char *find_sqlstate(const char *text, const char *end) {
+  for (; end - text >= 9; text++)
+    if (memcmp(text, ":  ", 3) == 0 && memcmp(text + 8, ": ", 2) == 0 &&
+        strspn(text + 3, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") == 5)
+      return text + 3;
+  return NULL;
+}
+
+/* A line of what libpq said; "sqlstate" (NULL: not wanted) is taken out of it.
+ */
+static void put_libpq_line(line_t *line, const char *text, const char *end,
+                           bool secret, char *sqlstate) {
+  const char *code = sqlstate != NULL ? find_sqlstate(text, end) : NULL;
+  if (line->length > 0)
+    put_text(line, "; ");
+  if (code != NULL) {
+    memcpy(sqlstate, code, 5);
+    sqlstate[5] = '\0';
+    put_careful(line, text, code, secret);
+    text = code + 7;
+  }
+  put_careful(line, text, end, secret);
+}
+
+/* "LOCATION:  InitPostgres, postinit.c:818", in the server's language. */
+static bool is_in_source(const char *text, const char *end) {
+  for (; end - text >= 3; text++)
+    if (memcmp(text, ".c:", 3) == 0)
+      return true;
+  return false;
+}
+
+/* libpq's message has a line for each host or address it tried, hints on lines
+ * that begin with a tab, and in its verbose form the place in the server's
+ * source. Hints and places are left out, the lines joined. */
+static void put_libpq(line_t *line, const char *message, bool secret,
+                      char *sqlstate) {
+  bool after_error = false; /* the next line is the place */
   while (*message != '\0') {
     size_t length = strcspn(message, "\n");
-    if (length > 0 && message[0] != '\t') {
-      if (line->length > 0)
-        put_text(line, "; ");
-      put_careful(line, message, message + length, secret);
-    }
-    message += length + (message[length] == '\n' ? 1 : 0);
+    const char *end = message + length;
+    bool is_place = after_error && find_sqlstate(message, end) == NULL &&
+                    is_in_source(message, end);
+    if (length > 0 && message[0] != '\t' && !is_place)
+      put_libpq_line(line, message, end, secret, sqlstate);
+    after_error = sqlstate != NULL && find_sqlstate(message, end) != NULL;
+    message = end + (*end == '\n' ? 1 : 0);
   }
 }
 
@@ -134,28 +156,29 @@ void au_database_error_set(au_database_error_t *error, const char *format,
   va_end(arguments);
 }
 
+const char *au_database_text(au_bytes_t *sql, au_database_error_t *error) {
+  const char *text = au_bytes_text(sql);
+  if (text == NULL)
+    au_database_error_set(error, "out of memory");
+  return text;
+}
+
 void au_database_error_wait(au_database_error_t *error, au_ready_t ready,
                             int64_t timeout_ns) {
-  switch (ready) {
-  case AU_READY_TIMEOUT:
+  if (ready == AU_READY_TIMEOUT)
     au_database_error_set(error, "no answer within %.3g s",
                           (double)timeout_ns / (double)AU_NS_PER_S);
-    return;
-  case AU_READY_STOP:
+  else if (ready == AU_READY_STOP)
     au_database_error_set(error, "stopped while waiting for the database");
-    return;
-  case AU_READY:
-  case AU_READY_LOST:
+  else
     au_database_error_set(error, "the connection was lost");
-    return;
-  }
 }
 
 void au_database_error_connect(au_database_error_t *error, const PGconn *conn,
                                bool secret) {
-  *error = (au_database_error_t){.fault = AU_FAULT_DATABASE};
   line_t line = line_of(error);
-  put_libpq(&line, PQerrorMessage(conn), secret);
+  error->is_connect = true;
+  put_libpq(&line, PQerrorMessage(conn), secret, error->sqlstate);
   if (line.length == 0)
     put_text(&line, "the connection was lost");
 }
@@ -164,8 +187,7 @@ static au_fault_t fault_of(const char *sqlstate, const PGresult *result) {
   if (strcmp(sqlstate, AU_SQLSTATE_FENCED) == 0)
     return AU_FAULT_FENCED;
   /* A row that no partition takes names the table; a check constraint names
-   * itself as well. The text would say so, too, but in the server's language.
-   */
+   * itself as well. The text says so too, but in the server's language. */
   if (strcmp(sqlstate, "23514") == 0 &&
       PQresultErrorField(result, PG_DIAG_TABLE_NAME) != NULL &&
       PQresultErrorField(result, PG_DIAG_CONSTRAINT_NAME) == NULL)
@@ -194,14 +216,13 @@ static void put_name(line_t *line, const PGresult *result, int field,
 
 void au_database_error_result(au_database_error_t *error,
                               const PGresult *result) {
-  *error = (au_database_error_t){.fault = AU_FAULT_DATABASE};
   line_t line = line_of(error);
   const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
   const char *primary = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
   if (sqlstate == NULL || strlen(sqlstate) != sizeof(error->sqlstate) - 1) {
     /* libpq's own: the connection broke. */
     put_libpq(&line, primary != NULL ? primary : PQresultErrorMessage(result),
-              false);
+              false, NULL);
     if (line.length == 0)
       put_text(&line, "the connection was lost");
     return;

@@ -26,10 +26,12 @@ struct au_database {
   int64_t connect_timeout_ns;
   int64_t statement_timeout_ns;
   int stop_fd;
+  int yield_fd;
   int64_t bound_ns; /* of every wait; 0: none */
   int peer_fd;      /* -1: none */
 
   PGconn *conn;     /* NULL: not connected */
+  bool is_counted;  /* in the gauge of idle connections */
   bool dying;       /* the server has said goodbye while nothing was asked */
   unsigned notices; /* that came on this connection */
   bool pooled;   /* behind a pooler: "prelude" is put in front of each string */
@@ -55,10 +57,6 @@ int au_database_timeout_ms(int64_t timeout_ns);
 au_status_t au_database_run(au_database_t *database, const char *sql,
                             int64_t timeout_ns, au_result_t *out_result,
                             au_database_error_t *error);
-
-/* Fills in an error without a SQLSTATE: the database's fault. */
-void au_database_error_set(au_database_error_t *error, const char *format, ...)
-    AU_PRINTF(2, 3);
 
 /* What ended a wait, in words; "timeout_ns" is how long it was. */
 void au_database_error_wait(au_database_error_t *error, au_ready_t ready,

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Part of database/; calls spool/, config/, metrics/, event/, base/.
- *
- * query_pool - see database/query_pool.h.
- */
+ * Part of database/; calls spool/, config/, metrics/, event/, base/. */
 #include "database/query_pool.h"
 
 #include "base/clock.h"
@@ -23,7 +20,7 @@
 #define LOOK_NS AU_NS_PER_S
 /* A query's time is over on the server first; then its silence is a fault. */
 #define GRACE_NS (5 * AU_NS_PER_S)
-/* A client that seems to be gone may still wait for its answer for so long (see
+/* A client that seems to be gone may still wait for its answer this long (see
  * au_database_bound). */
 #define PEER_GRACE_NS AU_NS_PER_S
 #define LANES 2
@@ -52,6 +49,7 @@ struct au_query_pool {
   /* Immutable after start. */
   const au_options_t *options;
   au_breaker_t *breaker;
+  const au_slots_t *slots;
   int stop_fd;
   unsigned workers;
   worker_t *worker;
@@ -71,21 +69,13 @@ static bool is_stopped(const au_query_pool_t *query) {
   return poll(&fd, 1, 0) > 0;
 }
 
-/* Keeps the gauges true; the pool's gauges hold the writers' connections, too.
- */
+/* Keeps the number of connections true. */
 static void count_connection(worker_t *worker) {
   bool connected = au_database_is_connected(worker->database);
   if (connected == worker->connected)
     return;
   worker->connected = connected;
-  int change = connected ? 1 : -1;
-  atomic_fetch_add(&worker->query->connected, (unsigned)change);
-  au_metrics_add(AU_M_POOL_IDLE, change);
-}
-
-static void drop_connection(worker_t *worker) {
-  au_database_disconnect(worker->database);
-  count_connection(worker);
+  atomic_fetch_add(&worker->query->connected, connected ? 1U : -1U);
 }
 
 /* Whether the failure says something about the database, rather than about the
@@ -98,6 +88,7 @@ static bool is_connection_fault(const worker_t *worker,
     bool is_over = job->lane == AU_QUERY_SHORT &&
                    au_clock_monotonic_ns() >= job->deadline_ns;
     return !is_over && !is_stopped(worker->query) &&
+           !au_slots_are_short(worker->query->slots) &&
            !au_database_is_peer_gone(job->peer_fd);
   }
   if (status != AU_INVALID || strcmp(error->sqlstate, "57014") == 0)
@@ -117,13 +108,12 @@ static void report_outcome(const worker_t *worker, const au_query_job_t *job,
     au_breaker_success(breaker, permit);
   else if (is_connection_fault(worker, job, status, error))
     au_breaker_failure(breaker, permit, au_clock_monotonic_ns(),
-                       au_clock_wall_us());
+                       au_clock_wall_us(), error);
   else
     au_breaker_cancel(breaker, permit);
 }
 
-/* Connects; a connection that is the breaker's probe is asked whether it
- * works. */
+/* Connects; the breaker's probe also asks whether the connection works. */
 static au_status_t reach(worker_t *worker, bool probe,
                          au_database_error_t *error) {
   au_status_t status = au_database_connect(worker->database, error);
@@ -139,11 +129,9 @@ static au_status_t run(worker_t *worker, au_query_job_t *job,
                        au_database_error_t *error) {
   int64_t start_ns = au_clock_monotonic_ns();
   atomic_fetch_add(&worker->query->active, 1);
-  au_metrics_add(AU_M_POOL_ACTIVE, 1);
-  au_metrics_add(AU_M_POOL_IDLE, -1);
+  au_metrics_use_connection(true);
   au_status_t status = job->run(job, worker->database, error);
-  au_metrics_add(AU_M_POOL_IDLE, 1);
-  au_metrics_add(AU_M_POOL_ACTIVE, -1);
+  au_metrics_use_connection(false);
   atomic_fetch_sub(&worker->query->active, 1);
   if (job->operation != AU_OPERATION_COUNT)
     au_metrics_count_query(job->operation, au_clock_elapsed_ms(start_ns),
@@ -152,12 +140,12 @@ static au_status_t run(worker_t *worker, au_query_job_t *job,
 }
 
 /* An error of a query is one of ours, of the schema or of a right. */
-static void say(au_query_pool_t *query, au_status_t status,
-                const au_database_error_t *error) {
-  if (status == AU_OK && atomic_exchange(&query->in_trouble, false))
+static void log_change(au_query_pool_t *query, au_status_t status,
+                       const au_database_error_t *error) {
+  if (status == AU_OK && au_log_changed(&query->in_trouble, false))
     au_log(AU_LOG_NOTICE, "queries work again");
   if (status == AU_INVALID && strcmp(error->sqlstate, "57014") != 0 &&
-      !atomic_exchange(&query->in_trouble, true))
+      au_log_changed(&query->in_trouble, true))
     au_log(AU_LOG_WARNING,
            "could not run a query: %s; answering 503 until queries work again",
            error->message);
@@ -175,9 +163,16 @@ static au_status_t run_job(worker_t *worker, au_query_job_t *job) {
   int64_t now_ns = au_clock_monotonic_ns();
   au_permit_t permit;
   int64_t retry_ns = 0;
-  if (is_stale(job, now_ns) ||
-      !au_breaker_allow(query->breaker, now_ns, &permit, &retry_ns))
+  if (au_slots_are_short(query->slots)) {
+    au_database_disconnect(worker->database);
     return AU_UNAVAILABLE;
+  }
+  if (is_stale(job, now_ns) ||
+      !au_breaker_allow(query->breaker, now_ns, &permit, &retry_ns)) {
+    /* Jobs may come so often that the connection is never idle. */
+    (void)au_database_check(worker->database);
+    return AU_UNAVAILABLE;
+  }
   au_database_bound(worker->database,
                     job->lane == AU_QUERY_SHORT ? job->deadline_ns
                                                 : job->deadline_ns + GRACE_NS,
@@ -191,7 +186,7 @@ static au_status_t run_job(worker_t *worker, au_query_job_t *job) {
     status = run(worker, job, &error);
     if (!is_settled)
       report_outcome(worker, job, permit, status, &error);
-    say(query, status, &error);
+    log_change(query, status, &error);
   }
   au_database_bound(worker->database, 0, -1);
   return status == AU_UNAVAILABLE && is_stopped(query) ? AU_CLOSED : status;
@@ -206,7 +201,8 @@ static void serve(worker_t *worker, au_query_job_t *job) {
 
 /* Looks at a connection that has nothing to do. */
 static void check_idle(worker_t *worker) {
-  if (au_clock_monotonic_ns() - worker->used_ns >= KEEP_NS)
+  if (au_clock_monotonic_ns() - worker->used_ns >= KEEP_NS ||
+      au_slots_are_short(worker->query->slots))
     au_database_disconnect(worker->database);
   else
     (void)au_database_check(worker->database);
@@ -229,13 +225,11 @@ static au_query_job_t *next_job(worker_t *worker, bool *out_stop) {
   au_query_pool_t *query = worker->query;
   lane_t *lane = worker->lane;
   pthread_mutex_lock(&query->lock);
-  if (!query->stop && lane->first == NULL && worker->connected) {
-    struct timespec until =
-        au_clock_timespec(au_clock_monotonic_ns() + LOOK_NS);
+  struct timespec until = au_clock_timespec(au_clock_monotonic_ns() + LOOK_NS);
+  if (!query->stop && lane->first == NULL && worker->connected)
     pthread_cond_timedwait(&lane->wake, &query->lock, &until);
-  } else if (!query->stop && lane->first == NULL) {
+  else if (!query->stop && lane->first == NULL)
     pthread_cond_wait(&lane->wake, &query->lock);
-  }
   *out_stop = query->stop;
   au_query_job_t *job = query->stop ? NULL : pop_locked(lane);
   pthread_mutex_unlock(&query->lock);
@@ -252,7 +246,8 @@ static void *worker_main(void *argument) {
     else if (!stop)
       check_idle(worker);
   }
-  drop_connection(worker);
+  au_database_disconnect(worker->database);
+  count_connection(worker);
   return NULL;
 }
 
@@ -298,10 +293,6 @@ au_status_t au_query_rows(const au_query_job_t *job, au_database_t *database,
   return au_database_rows(database, left_s(job), sql, take, context, error);
 }
 
-au_breaker_snapshot_t au_query_pool_breaker(au_query_pool_t *query) {
-  return au_breaker_snapshot(query->breaker);
-}
-
 au_query_pool_usage_t au_query_pool_usage(au_query_pool_t *query) {
   au_query_pool_usage_t usage = {.active = atomic_load(&query->active)};
   unsigned connected = atomic_load(&query->connected);
@@ -320,6 +311,7 @@ static au_status_t start_worker(worker_t *worker, const char *name) {
       .connect_timeout_s = options->connect_timeout_s,
       .statement_timeout_s = options->query_timeout_s,
       .stop_fd = worker->query->stop_fd,
+      .slots = worker->query->slots,
       .application_name = "collectd aurore query"};
   au_status_t status = au_database_create(&config, &worker->database);
   if (status != AU_OK)
@@ -348,7 +340,7 @@ static au_status_t start_workers(au_query_pool_t *query) {
 }
 
 au_status_t au_query_pool_start(const au_options_t *options,
-                                au_breaker_t *breaker,
+                                au_breaker_t *breaker, const au_slots_t *slots,
                                 au_query_pool_t **out_query) {
   *out_query = NULL;
   au_query_pool_t *query = calloc(1, sizeof(*query));
@@ -356,6 +348,7 @@ au_status_t au_query_pool_start(const au_options_t *options,
     return AU_NOMEM;
   query->options = options;
   query->breaker = breaker;
+  query->slots = slots;
   pthread_mutex_init(&query->lock, NULL);
   bool good = true;
   for (int i = 0; i < LANES; i++) {
@@ -380,17 +373,15 @@ void au_query_pool_close(au_query_pool_t *query) {
 }
 
 /* Those that nobody will run any more. */
-static void complete_waiting(au_query_pool_t *query) {
-  for (int i = 0; i < LANES; i++) {
-    for (;;) {
-      pthread_mutex_lock(&query->lock);
-      au_query_job_t *job = pop_locked(&query->lane[i]);
-      pthread_mutex_unlock(&query->lock);
-      if (job == NULL)
-        break;
+static void complete_waiting(au_query_pool_t *query, lane_t *lane) {
+  au_query_job_t *job;
+  do {
+    pthread_mutex_lock(&query->lock);
+    job = pop_locked(lane);
+    pthread_mutex_unlock(&query->lock);
+    if (job != NULL)
       job->done(job, AU_CLOSED);
-    }
-  }
+  } while (job != NULL);
 }
 
 void au_query_pool_stop(au_query_pool_t *query) {
@@ -410,7 +401,8 @@ void au_query_pool_stop(au_query_pool_t *query) {
       pthread_join(worker->thread, NULL);
     worker->started = false;
   }
-  complete_waiting(query);
+  for (int i = 0; i < LANES; i++)
+    complete_waiting(query, &query->lane[i]);
 }
 
 void au_query_pool_destroy(au_query_pool_t *query) {

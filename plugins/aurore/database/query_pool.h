@@ -9,9 +9,10 @@
  * completed; whoever submits it never waits. A connection is made when it is
  * first needed, kept while it is used, and closed after a minute without work.
  *
- * The circuit breaker is asked before the database is: while it is open a job
- * is refused at once. It hears of what is the connection's fault, as it does
- * from the writers: that the database cannot be reached, is lost, says nothing
+ * A circuit breaker of its own is asked before the database is: while it is
+ * open a job is refused at once. (The writers have another one: that a reader
+ * is answered says nothing about them.) It hears of what is the connection's
+ * fault: that the database cannot be reached, is lost, says nothing
  * at all, or says that it cannot work (classes 08, 53, 57, 58, XX). A query
  * that is slow, wrong, cancelled or timed out says nothing about the database,
  * so it never opens the breaker; and in the state half-open the probe is a
@@ -20,9 +21,8 @@
  * A job ends early when its time is over (the server's statement_timeout speaks
  * first, and keeps the connection), when its client has gone, and when the pool
  * is stopped. The connection is dropped then, and the server ends the statement
- * within a second (client_connection_check_interval; before PostgreSQL 14 at
- * its statement_timeout). libpq's cancel request is not used: it waits for the
- * server without a bound.
+ * within a second (client_connection_check_interval). libpq's cancel request is
+ * not used: it waits for the server without a bound.
  *
  * Threads: start, close, stop and destroy from one thread; submit and usage
  * from any. "run" is called on a thread of the pool, "done" there or in stop.
@@ -33,6 +33,7 @@
 #include "config/options.h"
 #include "database/breaker.h"
 #include "database/database.h"
+#include "database/slots.h"
 #include "metrics/metrics.h"
 
 /* Jobs that may wait for each of the connections. */
@@ -79,10 +80,12 @@ struct au_query_job {
   int64_t deadline_ns;
 };
 
-/* "options" and "breaker" are borrowed until destroy. AU_NOMEM or AU_OK; no
- * connection is made yet. */
+/* "options", "breaker" (that of the readers) and "slots" (NULL: none) are
+ * borrowed until destroy. While the slots are short no job is run. AU_NOMEM or
+ * AU_OK; no connection is made yet. */
 AU_MUST_CHECK au_status_t au_query_pool_start(const au_options_t *options,
                                               au_breaker_t *breaker,
+                                              const au_slots_t *slots,
                                               au_query_pool_t **out_query);
 
 /* Takes no more jobs of the normal lane; those it has go on. */
@@ -123,7 +126,5 @@ typedef struct au_query_pool_usage {
 } au_query_pool_usage_t;
 
 au_query_pool_usage_t au_query_pool_usage(au_query_pool_t *query);
-/* Of the breaker that guards it. */
-au_breaker_snapshot_t au_query_pool_breaker(au_query_pool_t *query);
 
 #endif

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Part of database/; calls spool/, config/, metrics/, event/, base/.
  *
- * schema - migrations and partitions.
- *
  * A migration is one string, so one transaction: it takes the lock, looks
  * whether another process has been faster, and if not applies the SQL and
  * records the version. All of it is in one DO block, because a string of
@@ -25,10 +23,6 @@
 #define MIGRATION_TIMEOUT_S 3600.0
 
 #define PARTITION_DAYS_MAX 1000
-
-#define US_PER_DAY (INT64_C(86400) * AU_US_PER_S)
-
-unsigned au_schema_version(void) { return (unsigned)VERSION; }
 
 static bool is_state(const au_database_error_t *error, const char *sqlstate) {
   return strcmp(error->sqlstate, sqlstate) == 0;
@@ -86,14 +80,11 @@ static au_status_t apply(au_database_t *database, size_t index,
                          au_database_error_t *error) {
   au_bytes_t sql = AU_BYTES_INIT;
   put_migration(&sql, index);
-  const char *text = au_bytes_text(&sql);
-  au_status_t status = AU_NOMEM;
-  if (text == NULL)
-    *error = (au_database_error_t){.fault = AU_FAULT_DATABASE,
-                                   .message = "out of memory"};
-  else
-    status = au_database_exec_within(database, MIGRATION_TIMEOUT_S, text, NULL,
-                                     error);
+  const char *text = au_database_text(&sql, error);
+  au_status_t status =
+      text == NULL ? AU_NOMEM
+                   : au_database_exec_within(database, MIGRATION_TIMEOUT_S,
+                                             text, NULL, error);
   au_bytes_fini(&sql);
   return status;
 }
@@ -119,17 +110,14 @@ static void explain_rights(au_database_t *database,
   const char *role = au_result_text(&result, 0, 0);
   const char *name = au_result_text(&result, 0, 1);
   const char *right = au_result_text(&result, 0, 2);
-  if (role == NULL || name == NULL || right == NULL) {
-    au_result_fini(&result);
-    return;
-  }
-  if (strcmp(right, "database") == 0)
+  if (role != NULL && name != NULL && right != NULL &&
+      strcmp(right, "database") == 0)
     (void)snprintf(
         error->message, sizeof(error->message),
         "role \"%s\" lacks the right CREATE on database \"%s\", or a "
         "schema \"aurore\" that belongs to it",
         role, name);
-  else
+  else if (role != NULL && name != NULL && right != NULL)
     (void)snprintf(error->message, sizeof(error->message),
                    "role \"%s\" lacks the right %s on schema \"aurore\" of "
                    "database \"%s\"",
@@ -138,11 +126,11 @@ static void explain_rights(au_database_t *database,
 }
 
 static au_status_t refuse_newer(long version, au_database_error_t *error) {
-  *error = (au_database_error_t){.fault = AU_FAULT_DATABASE};
-  (void)snprintf(error->message, sizeof(error->message),
-                 "the schema \"aurore\" has version %ld, but this program "
-                 "knows up to %zu; a newer release has migrated it",
-                 version, VERSION);
+  au_database_error_set(
+      error,
+      "the schema \"aurore\" has version %ld, but this program "
+      "knows up to %zu; a newer release has migrated it",
+      version, VERSION);
   return AU_INVALID;
 }
 
@@ -165,9 +153,8 @@ au_status_t au_schema_migrate(au_database_t *database,
       break;
   }
   if (status == AU_OK) {
-    *error = (au_database_error_t){
-        .fault = AU_FAULT_DATABASE,
-        .message = "the version of the schema \"aurore\" does not move"};
+    au_database_error_set(error,
+                          "the version of the schema \"aurore\" does not move");
     return AU_INVALID;
   }
   if (status == AU_INVALID && is_state(error, "42501"))
@@ -179,8 +166,7 @@ au_status_t au_schema_ensure_partitions(au_database_t *database,
                                         int64_t first_day, int64_t last_day,
                                         au_database_error_t *error) {
   if (last_day < first_day || last_day - first_day >= PARTITION_DAYS_MAX) {
-    *error = (au_database_error_t){.fault = AU_FAULT_DATABASE,
-                                   .message = "too many days at once"};
+    au_database_error_set(error, "too many days at once");
     return AU_INVALID;
   }
   char sql[160];
@@ -193,6 +179,6 @@ au_status_t au_schema_ensure_partitions(au_database_t *database,
 }
 
 int64_t au_schema_day(int64_t us) {
-  int64_t day = us / US_PER_DAY;
-  return us % US_PER_DAY < 0 ? day - 1 : day;
+  int64_t day = us / AU_US_PER_DAY;
+  return us % AU_US_PER_DAY < 0 ? day - 1 : day;
 }

@@ -5,53 +5,11 @@
  * the partitions of aurore.event.
  *
  * Threads: as the connection.
- *
- * What the writer of a lane says to the database (text in <> is a literal):
- *
- * At the start and after every doubt: claim the lane. A new lane starts at
- * <oldest>, the sequence number of the spool's oldest event. <owners> are the
- * tokens of this opening of the spool (last) and of those before it that the
- * database may still hold. The answer comes when a backend that still works on
- * this lane has ended, and raises the epoch, so that a batch that is still on
- * its way somewhere can no longer be stored. Asking again after a lost answer
- * is harmless. AU_FENCED: the lane belongs to another copy of the spool.
- *
- *   SELECT next_seq, epoch
- *     FROM aurore.claim(<spool>, <lane>, <owners>, <ends>, <oldest>,
- *                       <may fall back>, <host>)
- *
- * For each batch, as one string and so one transaction (rows <first> to
- * <next> - 1). advance comes first: it takes the lane's row lock, and raises
- * AU_SQLSTATE_FENCED, which ends the string, unless next_seq is <first> and
- * the epoch is <epoch>.
- *
- *   SELECT aurore.advance(<spool>, <lane>, <epoch>, <first>, <next>);
- *   COPY aurore.event (AU_ROW_COLUMNS) FROM STDIN (FORMAT binary);
- *   INSERT INTO aurore.event_count AS c (minute, service, spool_id, lane, n)
- *     VALUES (<minute>, <service>, <spool>, <lane>, <n>), ...
- *     ON CONFLICT (minute, service, spool_id, lane)
- *     DO UPDATE SET n = c.n + excluded.n;
- *   INSERT INTO aurore.dead_letter (event_id, service, event, failure_reason,
- *     sql_state, retry_count, last_attempt_at, spool_id, lane, seq)
- *     VALUES (...), ...
- *
- * An event that is put back from the dead letters (row.h) has a string of its
- * own, since its dead letter decides whether it is stored:
- *
- *   SELECT aurore.advance(<spool>, <lane>, <epoch>, <first>, <first> + 1);
- *   SELECT aurore.store_dead_letter(<dead letter>, <spool>, <lane>, ...);
- *     or, when it was refused,
- *   SELECT aurore.refuse_dead_letter(<dead letter>, <sqlstate>, <reason>);
- *
- * <minute> is ingested_at cut to the minute: counters follow the partitions.
  */
 #ifndef AURORE_DATABASE_SCHEMA_H
 #define AURORE_DATABASE_SCHEMA_H
 
 #include "database/database.h"
-
-/* The version that this program makes and needs. */
-unsigned au_schema_version(void);
 
 /* Brings the schema "aurore" to this program's version, under an advisory lock
  * (several processes may start at once), each migration in a transaction of its

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Part of database/; calls spool/, config/, metrics/, event/, base/.
  *
- * task - see database/task.h.
- *
  * Two eventfds: "stop" ends every wait for good, those for the database
  * included; "wake" ends the present wait between two runs.
  */
@@ -20,6 +18,9 @@
 #include <unistd.h>
 
 #define SQLSTATE_DEADLOCK "40P01"
+/* How often an idle connection is looked at: it may be lost, or the writers may
+ * be in need of it. */
+#define LOOK_NS AU_NS_PER_S
 
 struct au_task {
   au_task_config_t config;
@@ -35,8 +36,9 @@ struct au_task {
 /* Runs when it may; returns how long to wait until the next time. */
 static int64_t run_once(au_task_t *task) {
   au_breaker_t *breaker = task->config.breaker;
-  bool may_run = breaker == NULL ||
-                 au_breaker_snapshot(breaker).state == AU_BREAKER_CLOSED;
+  bool may_run = !au_slots_are_short(task->config.slots) &&
+                 (breaker == NULL ||
+                  au_breaker_snapshot(breaker).state == AU_BREAKER_CLOSED);
   int64_t wait_ns = 0;
   if (!may_run ||
       !task->config.run(task->config.context, task->database, &wait_ns))
@@ -46,14 +48,19 @@ static int64_t run_once(au_task_t *task) {
 }
 
 /* Waits for the time to pass, or to be woken. false: stop. */
-static bool wait_for_work(const au_task_t *task, int64_t wait_ns) {
+static bool wait_for_work(au_task_t *task, int64_t wait_ns) {
   struct pollfd fds[2] = {{.fd = task->stop_fd, .events = POLLIN},
                           {.fd = task->wake_fd, .events = POLLIN}};
   int64_t deadline_ns = au_clock_monotonic_ns() + wait_ns;
   int count = 0;
   for (int64_t left_ns = wait_ns; left_ns > 0 && count <= 0;
-       left_ns = deadline_ns - au_clock_monotonic_ns())
+       left_ns = deadline_ns - au_clock_monotonic_ns()) {
+    if (au_slots_are_short(task->config.slots))
+      au_database_disconnect(task->database);
+    if (left_ns > LOOK_NS && au_database_check(task->database))
+      left_ns = LOOK_NS;
     count = poll(fds, 2, au_clock_poll_ms(left_ns));
+  }
   eventfd_t wakes;
   (void)eventfd_read(task->wake_fd, &wakes); /* nothing, if nobody woke us */
   return poll(fds, 1, 0) <= 0;
@@ -82,6 +89,7 @@ static au_status_t make_database(au_task_t *task) {
       .connect_timeout_s = options->connect_timeout_s,
       .statement_timeout_s = options->statement_timeout_s,
       .stop_fd = task->stop_fd,
+      .slots = task->config.slots,
       .application_name = task->config.application_name};
   return au_database_create(&config, &task->database);
 }

@@ -2,8 +2,10 @@
  * Part of database/; calls spool/, config/, metrics/, event/, base/.
  *
  * task - a thread with a connection of its own that does a piece of work now
- * and then. While the circuit breaker is not closed, and after work that was
- * not done, it backs off.
+ * and then. While the circuit breaker is not closed it leaves the database
+ * alone; after work that was not done it backs off; while the slots are short
+ * it has no connection. A failure never counts for the breaker: whether the
+ * database stores events is for the writers to say.
  *
  * Threads: start and stop from one thread; wake from any. "run" is called on
  * the task's own thread, which is the only one that uses the database.
@@ -15,8 +17,8 @@
 #include "config/options.h"
 #include "database/breaker.h"
 #include "database/database.h"
+#include "database/slots.h"
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -27,6 +29,7 @@ typedef struct au_task_config {
   const char *application_name; /* as the server shows it */
   const au_options_t *options;  /* borrowed until stop */
   au_breaker_t *breaker;        /* borrowed until stop; NULL: none */
+  const au_slots_t *slots;      /* the same */
   /* Does the work; the database may or may not be connected. true: it is done,
    * and due again "*out_wait_ns" later. false: it is to be tried again. */
   bool (*run)(void *context, au_database_t *database, int64_t *out_wait_ns);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Part of event/; calls base/.
  *
- * event - what an event is: its fields, and the limits it is held to. Part of
- * event/; calls base/.
+ * event - what an event is: its fields, and the limits it is held to.
  */
 #ifndef AURORE_EVENT_EVENT_H
 #define AURORE_EVENT_EVENT_H
@@ -22,15 +21,6 @@ typedef struct au_limits {
   size_t metadata_max_keys;  /* in all levels together */
   size_t metadata_max_depth; /* levels of objects and arrays below the top */
 } au_limits_t;
-
-/* The defaults of the configuration contract. */
-#define AU_LIMITS_DEFAULT                                                      \
-  {                                                                            \
-    .max_body_bytes = 1048576, .max_batch_events = 10000,                      \
-    .service_max_length = 100, .message_max_length = 2000,                     \
-    .metadata_max_bytes = 16384, .metadata_max_keys = 100,                     \
-    .metadata_max_depth = 5                                                    \
-  }
 
 /* Text that is not NUL-terminated; borrowed from whoever made it. */
 typedef struct au_slice {

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Part of event/; calls base/.
- *
- * intake - see event/intake.h.
- */
+ * Part of event/; calls base/. */
 #include "event/intake.h"
 
 #include "base/array.h"

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Part of event/; calls base/.
  *
- * json - see event/json.h. The callbacks of the parser, which know where in the
- * text they are.
+ * The callbacks of the parser know where in the text they are:
  *
  *   top ──{──► event ──"metadata": {──► metadata
  *    │[          │ a value that is an object or an array where none may be
@@ -66,6 +65,11 @@ static int go_on(au_json_reader_t *reader, au_intake_result_t result) {
   return result == AU_INTAKE_DONE;
 }
 
+/* Whether an event may begin here. */
+static bool is_outside(const au_json_reader_t *reader) {
+  return reader->place == PLACE_TOP || reader->place == PLACE_ARRAY;
+}
+
 /* A value begins outside of every event. */
 static int admit_value(au_json_reader_t *reader) {
   if (reader->place != PLACE_TOP)
@@ -99,12 +103,6 @@ static int skip(au_json_reader_t *reader) {
   return 1;
 }
 
-static int end_skipped(au_json_reader_t *reader) {
-  if (--reader->skipped_level == 0)
-    reader->place = reader->outer;
-  return 1;
-}
-
 /* --- callbacks ------------------------------------------------------------*/
 
 /* A string without escapes is in the body, see base/json_parser.h. */
@@ -115,22 +113,14 @@ static au_text_kind_t kind_of(const au_json_reader_t *reader,
 }
 
 static int on_literal(au_json_reader_t *reader, const char *text) {
-  switch (reader->place) {
-  case PLACE_TOP:
-  case PLACE_ARRAY:
+  if (is_outside(reader))
     return refuse_value(reader);
-  case PLACE_EVENT:
-    if (text[0] == 'n')
-      au_validator_null(reader->event);
-    else
-      au_validator_other(reader->event);
-    break;
-  case PLACE_METADATA:
+  if (reader->place == PLACE_METADATA)
     au_metadata_literal(reader->metadata, text);
-    break;
-  case PLACE_SKIPPED:
-    break;
-  }
+  else if (reader->place == PLACE_EVENT && text[0] == 'n')
+    au_validator_null(reader->event);
+  else if (reader->place == PLACE_EVENT)
+    au_validator_other(reader->event);
   return 1;
 }
 
@@ -142,38 +132,24 @@ static int on_boolean(void *context, int value) {
 
 static int on_number(void *context, const char *text, size_t size) {
   au_json_reader_t *reader = context;
-  switch (reader->place) {
-  case PLACE_TOP:
-  case PLACE_ARRAY:
+  if (is_outside(reader))
     return refuse_value(reader);
-  case PLACE_EVENT:
+  if (reader->place == PLACE_EVENT)
     au_validator_number(reader->event, text, size);
-    break;
-  case PLACE_METADATA:
+  else if (reader->place == PLACE_METADATA)
     au_metadata_number(reader->metadata, text, size);
-    break;
-  case PLACE_SKIPPED:
-    break;
-  }
   return 1;
 }
 
 static int on_string(void *context, const unsigned char *data, size_t size) {
   au_json_reader_t *reader = context;
   const char *text = (const char *)data;
-  switch (reader->place) {
-  case PLACE_TOP:
-  case PLACE_ARRAY:
+  if (is_outside(reader))
     return refuse_value(reader);
-  case PLACE_EVENT:
+  if (reader->place == PLACE_EVENT)
     au_validator_string(reader->event, text, size, kind_of(reader, data));
-    break;
-  case PLACE_METADATA:
+  else if (reader->place == PLACE_METADATA)
     au_metadata_string(reader->metadata, text, size, kind_of(reader, data));
-    break;
-  case PLACE_SKIPPED:
-    break;
-  }
   return 1;
 }
 
@@ -187,93 +163,73 @@ static int on_map_key(void *context, const unsigned char *data, size_t size) {
   return 1;
 }
 
+/* An object or array begins in metadata, or in what is skipped. */
+static int open_nested(au_json_reader_t *reader, char bracket) {
+  if (reader->place == PLACE_METADATA)
+    au_metadata_open(reader->metadata, bracket);
+  else
+    reader->skipped_level++;
+  return 1;
+}
+
+/* One ends that is not the event, its metadata or the array of events. */
+static int close_nested(au_json_reader_t *reader, char bracket) {
+  if (reader->place == PLACE_METADATA)
+    au_metadata_close(reader->metadata, bracket);
+  else if (--reader->skipped_level == 0)
+    reader->place = reader->outer;
+  return 1;
+}
+
 static int on_start_map(void *context) {
   au_json_reader_t *reader = context;
-  switch (reader->place) {
-  case PLACE_TOP:
-  case PLACE_ARRAY:
+  if (is_outside(reader)) {
     if (admit_event(reader) == 0)
       return 0;
     reader->place = PLACE_EVENT;
     return go_on(reader, au_intake_begin_event(reader->intake));
-  case PLACE_EVENT:
-    if (au_validator_object(reader->event) == NULL)
-      return skip(reader);
-    reader->place = PLACE_METADATA;
-    break;
-  case PLACE_METADATA:
-    au_metadata_open(reader->metadata, '{');
-    break;
-  case PLACE_SKIPPED:
-    reader->skipped_level++;
-    break;
   }
+  if (reader->place != PLACE_EVENT)
+    return open_nested(reader, '{');
+  if (au_validator_object(reader->event) == NULL)
+    return skip(reader);
+  reader->place = PLACE_METADATA;
   return 1;
 }
 
 static int on_end_map(void *context) {
   au_json_reader_t *reader = context;
-  switch (reader->place) {
-  case PLACE_EVENT:
+  if (reader->place == PLACE_EVENT) {
     reader->place = reader->home;
     return go_on(reader, au_intake_end_event(reader->intake));
-  case PLACE_METADATA:
-    if (reader->metadata->level > 0) {
-      au_metadata_close(reader->metadata, '}');
-      break;
-    }
-    au_metadata_end(reader->metadata);
-    reader->place = PLACE_EVENT;
-    break;
-  case PLACE_SKIPPED:
-    return end_skipped(reader);
-  case PLACE_TOP:
-  case PLACE_ARRAY:
-    break; /* no object is open there */
   }
+  if (reader->place != PLACE_METADATA || reader->metadata->level > 0)
+    return close_nested(reader, '}');
+  au_metadata_end(reader->metadata);
+  reader->place = PLACE_EVENT;
   return 1;
 }
 
 static int on_start_array(void *context) {
   au_json_reader_t *reader = context;
-  switch (reader->place) {
-  case PLACE_TOP:
-    if (reader->shape == AU_JSON_BODY) {
-      int is_admitted = admit_value(reader);
-      reader->home = reader->place = PLACE_ARRAY;
-      return is_admitted;
-    }
-    return refuse_value(reader) != 0 ? skip(reader) : 0;
-  case PLACE_ARRAY:
-    return refuse_value(reader) != 0 ? skip(reader) : 0;
-  case PLACE_EVENT:
-    au_validator_other(reader->event);
-    return skip(reader);
-  case PLACE_METADATA:
-    au_metadata_open(reader->metadata, '[');
-    break;
-  case PLACE_SKIPPED:
-    reader->skipped_level++;
-    break;
+  if (reader->place == PLACE_TOP && reader->shape == AU_JSON_BODY) {
+    int is_admitted = admit_value(reader);
+    reader->home = reader->place = PLACE_ARRAY;
+    return is_admitted;
   }
-  return 1;
+  if (is_outside(reader))
+    return refuse_value(reader) != 0 ? skip(reader) : 0;
+  if (reader->place != PLACE_EVENT)
+    return open_nested(reader, '[');
+  au_validator_other(reader->event);
+  return skip(reader);
 }
 
 static int on_end_array(void *context) {
   au_json_reader_t *reader = context;
-  switch (reader->place) {
-  case PLACE_ARRAY:
-    reader->place = PLACE_TOP;
-    break;
-  case PLACE_METADATA:
-    au_metadata_close(reader->metadata, ']');
-    break;
-  case PLACE_SKIPPED:
-    return end_skipped(reader);
-  case PLACE_TOP:
-  case PLACE_EVENT:
-    break; /* no array is open there */
-  }
+  if (reader->place != PLACE_ARRAY)
+    return close_nested(reader, ']');
+  reader->place = PLACE_TOP;
   return 1;
 }
 
@@ -336,11 +292,6 @@ au_intake_result_t au_json_read_value(au_json_reader_t *reader, size_t start,
   return AU_INTAKE_DONE;
 }
 
-/* A mark of byte order is no JSON, but editors and spreadsheets put one. */
-static size_t bom_size(const char *body, size_t size) {
-  return size >= BOM_SIZE && memcmp(body, BOM, BOM_SIZE) == 0 ? BOM_SIZE : 0;
-}
-
 /* --- the interface --------------------------------------------------------*/
 
 au_json_reader_t *au_json_reader_create(au_intake_t *intake) {
@@ -380,7 +331,9 @@ au_intake_result_t au_json_open(au_json_reader_t *reader, au_json_shape_t shape,
   reader->body = is_marked ? (const char *)reader->copy.data : body;
   reader->size = size;
   reader->shape = shape;
-  *out_start = bom_size(body, size);
+  /* A mark of byte order is no JSON, but editors and spreadsheets put one. */
+  bool has_bom = size >= BOM_SIZE && memcmp(body, BOM, BOM_SIZE) == 0;
+  *out_start = has_bom ? BOM_SIZE : 0;
   size_t false_space = find_false_space(body, size);
   return false_space == SIZE_MAX
              ? AU_INTAKE_DONE

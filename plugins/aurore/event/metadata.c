@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Part of event/; calls base/.
  *
- * metadata - see event/metadata.h.
- *
  * As long as no limit has been passed, "json" is at most metadata_max_bytes
  * long. After running out of memory (json.failed) puts do nothing.
  */

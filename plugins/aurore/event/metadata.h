@@ -3,7 +3,7 @@
  *
  * metadata - the metadata of one event, written again as compact JSON while it
  * is read, and held to its limits. Once a limit has been passed nothing more is
- * kept, whatever follows. Part of event/; calls base/.
+ * kept, whatever follows.
  *
  * The caller passes valid JSON on, token by token: begin and end for the object
  * itself, open and close for what is nested in it.

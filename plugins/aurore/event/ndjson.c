@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Part of event/; calls base/.
- *
- * ndjson - see event/ndjson.h.
- */
+ * Part of event/; calls base/. */
 #include "event/ndjson.h"
 
 #include <string.h>

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Part of event/; calls base/.
- *
- * reader - see event/reader.h.
- */
+ * Part of event/; calls base/. */
 #include "event/reader.h"
 
 #include "event/json.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Part of event/; calls base/.
  *
- * row - see event/row.h. The layout of a tuple; each field follows its length:
+ * The layout of a tuple; each field follows its length:
  *
  *   0     2              14           34             46      50
  *   | 6   | 8, accept    | 16, event  | 8, event     | n,     | service ...
@@ -12,6 +12,8 @@
 #include "event/row.h"
 
 #include "base/array.h"
+#include "base/timestamp.h"
+#include "base/utf8.h"
 
 #include <endian.h>
 #include <stdlib.h>
@@ -62,15 +64,11 @@ void au_rows_clear(au_rows_t *rows) {
     free_lengths(rows);
 }
 
-/* Room for one more length. */
-static bool grow(au_rows_t *rows) {
-  uint32_t *length =
-      au_array_grow_charged(rows->length, &rows->capacity, rows->count,
-                            sizeof(*length), rows->account);
-  if (length == NULL)
-    return false;
-  rows->length = length;
-  return true;
+/* A number of "size" bytes, at most 8. */
+static inline uint64_t read_be(const uint8_t *data, size_t size) {
+  uint64_t value = 0;
+  memcpy((uint8_t *)&value + sizeof(value) - size, data, size);
+  return be64toh(value);
 }
 
 static uint8_t *write_be32(uint8_t *to, uint32_t value) {
@@ -137,8 +135,12 @@ static inline au_status_t append(au_rows_t *rows, au_row_kind_t kind,
   uint32_t size = tuple_size(event);
   if (size == 0 || (rows->count > 0 && rows->kind != kind))
     return AU_INVALID;
-  if (!grow(rows))
+  uint32_t *length =
+      au_array_grow_charged(rows->length, &rows->capacity, rows->count,
+                            sizeof(*length), rows->account);
+  if (length == NULL)
     return AU_NOMEM;
+  rows->length = length;
   uint8_t *row = au_bytes_extend(&rows->bytes, (size_t)prefix_size + size);
   if (row == NULL) {
     rows->bytes.failed = false; /* the rows before it are whole */
@@ -146,7 +148,7 @@ static inline au_status_t append(au_rows_t *rows, au_row_kind_t kind,
   }
   write_tuple(write_bytes(row, prefix, prefix_size), event);
   rows->kind = kind;
-  rows->length[rows->count++] = prefix_size + size;
+  length[rows->count++] = prefix_size + size;
   return AU_OK;
 }
 
@@ -172,7 +174,7 @@ au_row_t au_row_split(au_row_kind_t kind, const uint8_t *row, size_t size) {
 au_row_kind_t au_row_put_upgraded(au_bytes_t *rows, const uint8_t *row,
                                   size_t size) {
   if (size < FIXED_SIZE + LAYOUT_1_SUFFIX_SIZE ||
-      au_be16(row) != LAYOUT_1_REPROCESS_FIELDS) {
+      read_be(row, 2) != LAYOUT_1_REPROCESS_FIELDS) {
     au_bytes_put(rows, row, size);
     return AU_ROW_EVENT;
   }
@@ -206,9 +208,9 @@ static const uint8_t *take(reader_t *reader, size_t size) {
 /* A field of any length; data == NULL for NULL. */
 static au_slice_t take_field(reader_t *reader) {
   const uint8_t *length = take(reader, 4);
-  if (length == NULL || au_be32(length) == UINT32_MAX)
+  size_t size = length != NULL ? read_be(length, 4) : UINT32_MAX;
+  if (size == UINT32_MAX)
     return (au_slice_t){.data = NULL};
-  uint32_t size = au_be32(length);
   const uint8_t *data = take(reader, size);
   return (au_slice_t){.data = (const char *)data, .size = size};
 }
@@ -222,7 +224,7 @@ static const uint8_t *take_fixed(reader_t *reader, size_t size) {
 
 /* Unsigned, since a damaged tuple may hold a time that would overflow. */
 static int64_t time_of(const uint8_t *data) {
-  return (int64_t)(au_be64(data) + (uint64_t)AU_POSTGRES_EPOCH_US);
+  return (int64_t)(read_be(data, 8) + (uint64_t)AU_POSTGRES_EPOCH_US);
 }
 
 static int64_t take_time(reader_t *reader) {
@@ -234,7 +236,7 @@ au_status_t au_row_decode(const uint8_t *tuple, size_t size,
                           au_event_t *out_event) {
   reader_t reader = {.data = tuple, .size = size};
   const uint8_t *fields = take(&reader, 2);
-  if (fields == NULL || au_be16(fields) != FIELDS)
+  if (fields == NULL || read_be(fields, 2) != FIELDS)
     return AU_INVALID;
   out_event->ingested_at_us = take_time(&reader);
   const uint8_t *id = take_fixed(&reader, sizeof(out_event->id.byte));
@@ -257,17 +259,35 @@ au_status_t au_row_decode(const uint8_t *tuple, size_t size,
   return AU_OK;
 }
 
-int64_t au_row_ingested_at_us(const uint8_t *tuple) {
-  return time_of(tuple + INGESTED_AT_OFFSET);
+bool au_row_is_sound(const au_row_t *row) {
+  au_event_t event;
+  return au_row_decode(row->tuple, row->size, &event) == AU_OK &&
+         au_timestamp_is_valid(event.ingested_at_us) &&
+         memchr(event.service.data, '\0', event.service.size) == NULL &&
+         au_utf8_length(event.service.data, event.service.size) >= 0;
 }
 
-au_uuid_t au_row_event_id(const uint8_t *tuple) {
-  au_uuid_t id;
-  memcpy(id.byte, tuple + EVENT_ID_OFFSET, sizeof(id.byte));
+int64_t au_row_ingested_at_us(const au_row_t *row) {
+  return row->size >= INGESTED_AT_OFFSET + TIME_SIZE
+             ? time_of(row->tuple + INGESTED_AT_OFFSET)
+             : 0;
+}
+
+au_uuid_t au_row_event_id(const au_row_t *row) {
+  au_uuid_t id = {.byte = {0}};
+  if (row->size >= EVENT_ID_OFFSET + sizeof(id.byte))
+    memcpy(id.byte, row->tuple + EVENT_ID_OFFSET, sizeof(id.byte));
   return id;
 }
 
-au_slice_t au_row_service(const uint8_t *tuple) {
-  return (au_slice_t){.data = (const char *)tuple + SERVICE_OFFSET,
-                      .size = au_be32(tuple + SERVICE_OFFSET - 4)};
+au_slice_t au_row_service(const au_row_t *row) {
+  au_slice_t service = {.data = "", .size = 0};
+  if (row->size < SERVICE_OFFSET)
+    return service;
+  uint32_t size = (uint32_t)read_be(row->tuple + SERVICE_OFFSET - 4, 4);
+  if (size > row->size - SERVICE_OFFSET)
+    return service;
+  service.data = (const char *)row->tuple + SERVICE_OFFSET;
+  service.size = size;
+  return service;
 }

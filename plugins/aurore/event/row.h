@@ -99,10 +99,17 @@ au_row_kind_t au_row_put_upgraded(au_bytes_t *rows, const uint8_t *row,
 AU_MUST_CHECK au_status_t au_row_decode(const uint8_t *tuple, size_t size,
                                         au_event_t *out_event);
 
-/* The accept time (microseconds since 1970), the service and the id of a tuple
- * that au_rows_append made; nothing is checked. */
-int64_t au_row_ingested_at_us(const uint8_t *tuple);
-au_slice_t au_row_service(const uint8_t *tuple);
-au_uuid_t au_row_event_id(const uint8_t *tuple);
+/* Whether the row can be stored or, if the database refuses it, be set aside:
+ * its tuple is whole, its accept time is that of a day that may exist, its
+ * service is text. True of every row that the two above have made of an event
+ * that was validated; a file may hold others. */
+bool au_row_is_sound(const au_row_t *row);
+
+/* The accept time (microseconds since 1970), the id and the service of a row,
+ * for those who need no more of it. Of a tuple that is too short for it, or
+ * that claims to be longer than it is, each is zero, nil or empty. */
+int64_t au_row_ingested_at_us(const au_row_t *row);
+au_uuid_t au_row_event_id(const au_row_t *row);
+au_slice_t au_row_service(const au_row_t *row);
 
 #endif

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT
  * Part of event/; calls base/.
  *
- * storable - see event/storable.h.
- *
  * A backslash outside of a string is invalid JSON, and inside of one it begins
  * an escape. So the escapes are found from left to right, without knowing where
  * strings begin.
  */
 #include "event/storable.h"
 
+#include "base/hex.h"
 #include "base/utf8.h"
 
 #include <stdint.h>
@@ -97,28 +96,13 @@ au_unstorable_t au_storable_number(const char *text, size_t size) {
 
 /* --- surrogates -----------------------------------------------------------*/
 
-static int hex_value(char c) {
-  if (c >= '0' && c <= '9')
-    return c - '0';
-  if (c >= 'a' && c <= 'f')
-    return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F')
-    return c - 'A' + 10;
-  return -1;
-}
-
 /* The code of the \uXXXX that "at" starts with, or -1 when it is none. */
 static int read_escape(const char *at, const char *end) {
-  if (end - at < ESCAPE_SIZE || at[0] != '\\' || at[1] != 'u')
+  uint8_t code[2];
+  if (end - at < ESCAPE_SIZE || at[0] != '\\' || at[1] != 'u' ||
+      !au_hex_read(at + 2, code, sizeof(code)))
     return -1;
-  int code = 0;
-  for (int i = 2; i < ESCAPE_SIZE; i++) {
-    int digit = hex_value(at[i]);
-    if (digit < 0)
-      return -1;
-    code = code * 16 + digit;
-  }
-  return code;
+  return code[0] << 8 | code[1];
 }
 
 static bool is_high(int code) { return (code & 0xFC00) == 0xD800; }

@@ -3,8 +3,7 @@
  *
  * storable - what PostgreSQL cannot store although it is JSON: the character
  * U+0000, lone surrogates, text that is not UTF-8, and numbers that numeric
- * does not hold or that would be absurdly long. Part of event/; calls base/.
- * Pure; any thread.
+ * does not hold or that would be absurdly long. Pure; any thread.
  */
 #ifndef AURORE_EVENT_STORABLE_H
 #define AURORE_EVENT_STORABLE_H

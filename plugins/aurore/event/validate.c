@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Part of event/; calls base/.
  *
- * validate - see event/validate.h.
- *
  * What is wrong with a field is a set of bits; the texts are made only when
  * they are asked for.
  */
@@ -119,21 +117,12 @@ static void note_unknown(au_validator_t *validator, const char *name,
 /* --- fields ---------------------------------------------------------------*/
 
 static au_field_t find_field(const char *name, size_t size) {
-  switch (size) {
-  case 7:
-    if (memcmp(name, "service", size) == 0)
-      return AU_FIELD_SERVICE;
-    return memcmp(name, "message", size) == 0 ? AU_FIELD_MESSAGE
-                                              : AU_FIELD_UNKNOWN;
-  case 8:
-    return memcmp(name, "metadata", size) == 0 ? AU_FIELD_METADATA
-                                               : AU_FIELD_UNKNOWN;
-  case 9:
-    return memcmp(name, "timestamp", size) == 0 ? AU_FIELD_TIMESTAMP
-                                                : AU_FIELD_UNKNOWN;
-  default:
-    return AU_FIELD_UNKNOWN;
-  }
+  au_field_t field = 0;
+  while (field < AU_FIELD_UNKNOWN &&
+         (strlen(field_name[field]) != size ||
+          memcmp(field_name[field], name, size) != 0))
+    field++;
+  return field;
 }
 
 void au_validator_field(au_validator_t *validator, au_field_t field) {
@@ -289,42 +278,32 @@ au_status_t au_validator_finish(au_validator_t *validator,
 
 static void put_storable_text(const au_validator_t *validator, au_field_t field,
                               au_bytes_t *json) {
-  const char *name = field_name[field];
-  switch (validator->reason[field]) {
-  case AU_UNSTORABLE_CHARACTER:
-    au_bytes_printf(json, "%s must not contain U+0000 or half a surrogate pair",
-                    name);
-    break;
-  case AU_UNSTORABLE_NUMBER:
-    au_bytes_printf(json,
-                    "%s must not contain a number of more than %d digits when "
-                    "written out",
-                    name, AU_NUMBER_MAX_DIGITS);
-    break;
-  case AU_UNSTORABLE_ENCODING:
-  case AU_STORABLE:
-    au_bytes_printf(json, "%s must be valid UTF-8", name);
-    break;
-  }
+  au_unstorable_t reason = validator->reason[field];
+  au_bytes_put_string(json, field_name[field]);
+  if (reason == AU_UNSTORABLE_CHARACTER)
+    au_bytes_put_string(json,
+                        " must not contain U+0000 or half a surrogate pair");
+  else if (reason == AU_UNSTORABLE_NUMBER)
+    au_bytes_printf(
+        json,
+        " must not contain a number of more than %d digits when written out",
+        AU_NUMBER_MAX_DIGITS);
+  else
+    au_bytes_put_string(json, " must be valid UTF-8");
 }
 
 static void put_size_text(const au_validator_t *validator, au_bytes_t *json) {
   const au_limits_t *limits = validator->limits;
-  switch (validator->metadata.passed) {
-  case AU_METADATA_KEYS:
+  au_metadata_limit_t passed = validator->metadata.passed;
+  if (passed == AU_METADATA_KEYS)
     au_bytes_printf(json, "metadata must have at most %zu keys",
                     limits->metadata_max_keys);
-    break;
-  case AU_METADATA_DEPTH:
+  else if (passed == AU_METADATA_DEPTH)
     au_bytes_printf(json, "metadata must be at most %zu levels deep",
                     limits->metadata_max_depth);
-    break;
-  case AU_METADATA_BYTES:
-  case AU_METADATA_WITHIN:
+  else
     au_bytes_printf(json, "metadata must be at most %zu bytes as compact JSON",
                     limits->metadata_max_bytes);
-    break;
-  }
 }
 
 /* What the value must be, for a client to read. */

@@ -71,8 +71,7 @@ void au_validator_charge(au_validator_t *validator, au_account_t *account);
 /* An event begins: every required field is missing. */
 void au_validator_begin(au_validator_t *validator);
 
-/* The value that comes next is that of this field; of the field of this name.
- */
+/* The next value is that of this field, or of the field of this name. */
 void au_validator_field(au_validator_t *validator, au_field_t field);
 void au_validator_key(au_validator_t *validator, const char *name, size_t size);
 

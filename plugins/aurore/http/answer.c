@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: MIT
- * Part of http/; calls config/, metrics/, base/.
- *
- * answer - see http/answer.h.
- */
+ * Part of http/; calls config/, metrics/, base/. */
+#include "http/coding.h"
+#include "http/cors.h"
 #include "http/private.h"
 
 #include "base/block.h"
+#include "base/clock.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+
+/* A larger body is packed by the thread that makes it, or not at all: this one
+ * takes the request thread about as long as parsing a request of the same size.
+ */
+#define PACKED_HERE_MAX ((size_t)1 << 20)
 
 static void add_header(struct MHD_Response *response, const char *name,
                        const char *value) {
@@ -62,9 +68,46 @@ static struct MHD_Response *make_response(au_request_t *request,
   return NULL;
 }
 
+void au_answer_pack(au_request_t *request, au_bytes_t *body) {
+  if (request->takes_gzip && body->size > AU_CODING_MIN && au_coding_pack(body))
+    request->packed = body->data;
+}
+
+static bool is_packed(const au_request_t *request, const au_bytes_t *body) {
+  return body->data != NULL && request->packed == body->data;
+}
+
+/* The headers on which the answer depends; NULL: none. */
+static const char *vary_of(const au_request_t *request,
+                           const au_bytes_t *body) {
+  bool is_shared = request->http->options->allow_origins > 0;
+  if (request->is_get &&
+      (is_packed(request, body) || body->size > AU_CODING_MIN))
+    return is_shared ? "Origin, Accept-Encoding" : "Accept-Encoding";
+  return is_shared ? "Origin" : NULL;
+}
+
+/* Tells the client for how long the connection stays open, if it does. A second
+ * less than it will: a request that is under way by then must not meet its end.
+ */
+static void add_keep_alive(const au_request_t *request,
+                           struct MHD_Response *response) {
+  char value[32];
+  int64_t keep_s = request->http->keep_alive_ns / AU_NS_PER_S - 1;
+  if (keep_s < 1 || !au_request_stays_open(request) ||
+      MHD_get_response_header(response, MHD_HTTP_HEADER_CONNECTION) != NULL)
+    return;
+  snprintf(value, sizeof(value), "timeout=%lld", (long long)keep_s);
+  add_header(response, "Keep-Alive", value);
+}
+
 enum MHD_Result au_answer(au_request_t *request, unsigned status,
                           const char *content_type, au_bytes_t *body,
                           const char *const *headers) {
+  const char *vary = vary_of(request, body);
+  if (!is_packed(request, body) && body->size <= PACKED_HERE_MAX)
+    au_answer_pack(request, body);
+  bool is_gzip = is_packed(request, body);
   struct MHD_Response *response = make_response(request, body);
   if (response == NULL && !request->is_short) {
     request->is_short = true;
@@ -77,6 +120,11 @@ enum MHD_Result au_answer(au_request_t *request, unsigned status,
   add_header(response, "X-Correlation-Id", request->correlation_id);
   add_header(response, "X-Content-Type-Options", "nosniff");
   add_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+  au_cors_add(request, response);
+  if (vary != NULL)
+    add_header(response, MHD_HTTP_HEADER_VARY, vary);
+  if (is_gzip)
+    add_header(response, MHD_HTTP_HEADER_CONTENT_ENCODING, "gzip");
   for (size_t i = 0; headers != NULL && headers[i] != NULL; i += 2)
     add_header(response, headers[i], headers[i + 1]);
   request->is_answered = true;
@@ -90,6 +138,8 @@ enum MHD_Result au_answer(au_request_t *request, unsigned status,
 enum MHD_Result au_answer_send_held(au_request_t *request) {
   struct MHD_Response *response = request->held;
   request->held = NULL;
+  add_keep_alive(request, response);
+  au_connection_enter(request->peer, AU_CONNECTION_WRITING);
   enum MHD_Result result =
       MHD_queue_response(request->connection, request->status, response);
   MHD_destroy_response(response);

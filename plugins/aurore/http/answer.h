@@ -7,7 +7,7 @@
  * there is no memory for becomes a 503; MHD_NO, which closes the connection,
  * when there is none for that either.
  *
- * Threads: from the hooks of a route (http/request.h).
+ * Threads: from the hooks of a route (http/request.h), but for au_answer_pack.
  */
 #ifndef AURORE_HTTP_ANSWER_H
 #define AURORE_HTTP_ANSWER_H
@@ -31,6 +31,13 @@
 enum MHD_Result au_answer(au_request_t *request, unsigned status,
                           const char *content_type, au_bytes_t *body,
                           const char *const *headers);
+
+/* Puts the body that the request will be answered with into gzip, if its client
+ * takes that; it must stay until the request is over, also if it is not
+ * answered with after all. au_answer does so by itself, but not for large ones,
+ * which would hold the request thread for too long: those are packed by the
+ * thread that makes them and is about to complete the request. */
+void au_answer_pack(au_request_t *request, au_bytes_t *body);
 
 /* Refuses the request, in the one shape and with the status of "code"
  * (http/error_code.h). With 503 and no headers: with Retry-After. */

@@ -57,7 +57,7 @@ bool au_authorize(au_request_t *request) {
   au_scope_t scope = request->method->scope;
   if (http->tokens == NULL || scope == AU_SCOPE_NONE)
     return true;
-  int scopes = au_tokens_scopes(
+  int scopes = au_token_file_scopes(
       http->tokens, au_request_header(request, MHD_HTTP_HEADER_AUTHORIZATION));
   if (scopes >= 0 && (scopes & (int)scope) != 0)
     return true;

@@ -9,16 +9,9 @@
  */
 #include "http/private.h"
 
-#include "base/clock.h"
-
 /* The first room for a body in pieces, if its length is not less: what is
  * announced need not come, so memory follows what has come. */
 #define FIRST_BYTES ((uint64_t)64 << 10)
-
-bool au_body_is_late(const au_request_t *request) {
-  return au_clock_monotonic_ns() - request->start_ns >
-         request->http->request_timeout_ns;
-}
 
 void au_body_drop(au_request_t *request) { au_bytes_fini(&request->body); }
 
@@ -39,8 +32,7 @@ static bool add_piece(au_request_t *request, const char *data, size_t size) {
 }
 
 bool au_body_take(au_request_t *request, const char *data, size_t size) {
-  if (au_body_is_late(request))
-    return false;
+  au_connection_count_body(request->peer, size);
   if (request->is_body_taken || request->method->handler->body == NULL)
     return true;
   size_t max = request->http->options->limits.max_body_bytes;
@@ -53,6 +45,7 @@ bool au_body_take(au_request_t *request, const char *data, size_t size) {
     status = AU_UNAVAILABLE;
   if (status != AU_OK) {
     au_body_drop(request);
+    au_connection_enter(request->peer, AU_CONNECTION_DROPPING);
     give_body(request, status, NULL, 0);
   }
   return true;

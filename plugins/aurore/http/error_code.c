@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Part of http/; calls config/, metrics/, base/.
- *
- * error_code - see http/error_code.h.
- */
+ * Part of http/; calls config/, metrics/, base/. */
 #include "http/error_code.h"
 
 #include "base/json.h"

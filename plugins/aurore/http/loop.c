@@ -13,18 +13,14 @@
  * whenever it runs), and one wake is enough for all that a group has made
  * durable.
  *
- * libmicrohttpd wants to run again at once while a request is not answered. The
- * loop does not, if it has seen nothing but such requests.
+ * libmicrohttpd wants to run again at once while a request is not answered, and
+ * whenever it waits for a client in a state in which it does not know that. The
+ * loop does not believe it: it runs it again when something has happened, and
+ * else rests.
  *
- * The loop also does what libmicrohttpd does not:
- *
- * - It ends connections whose request header does not come to its end.
- *   libmicrohttpd's timeout begins again with every byte, so a client that
- *   sends one now and then would hold its connection forever. A connection may
- *   be idle for one timeout (libmicrohttpd closes it then), and its next header
- *   may take another: so it is ended two timeouts after it was opened or its
- *   last answer was sent, unless the header has come by then.
- * - It drains the connections that linger.
+ * The loop also does what libmicrohttpd does not: it sees to it that a client
+ * has no more connections than it may (http/places.h), ends those on which
+ * nothing moves (http/connection.h), and drains those that linger.
  *
  * Threads: a loop's own data is touched by its thread alone, and by start and
  * stop before and after it.
@@ -35,8 +31,8 @@
 #include "base/thread.h"
 
 #include <fcntl.h>
+#include <gnutls/abstract.h>
 #include <limits.h>
-#include <math.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -44,15 +40,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* For each connection: the header (some 7 KiB of short lines, or one line of
- * 15 KiB) and a piece of the body. libmicrohttpd clears all of it at each
- * request. */
-#define CONNECTION_MEMORY ((size_t)16 << 10)
 /* How long the loop waits at most while requests wait: libmicrohttpd may have
  * work that it does not show, such as the next part of a large answer. */
 #define WAITING_MS 1
-/* How often the loop checks for late headers and for connections that have
- * lingered long enough; at least twice per RequestTimeout. */
+/* The longest rest while libmicrohttpd wants to run, and how often a rest of
+ * 1 ms is doubled before. */
+#define REST_MAX_MS 100
+#define REST_DOUBLINGS 6
+/* In a row, before libmicrohttpd's descriptor is left out for a moment. */
+#define FALSE_ALARMS 64
+/* How often the loop checks deadlines, and for connections that have lingered
+ * long enough; at least twice per RequestTimeout. */
 #define CHECK_NS AU_NS_PER_S
 #define LINGER_NS (5 * AU_NS_PER_S)
 
@@ -61,71 +59,23 @@ void au_loop_wake(au_loop_t *loop) {
     (void)eventfd_write(loop->wake_fd, 1); /* cannot fail: it counts to 2^64 */
 }
 
-/* --- late headers ------------------------------------------------------ */
-
-void au_loop_header_due(const au_loop_t *loop, au_connection_t *connection) {
-  if (connection != NULL)
-    connection->header_due_ns =
-        loop->now_ns + 2 * loop->listener->http->request_timeout_ns;
-}
-
-void au_loop_header_came(au_connection_t *connection) {
-  if (connection != NULL)
-    connection->header_due_ns = 0;
-}
-
-au_connection_t *au_loop_add(au_loop_t *loop, int fd) {
-  au_connection_t *connection = calloc(1, sizeof(*connection));
-  if (connection == NULL)
-    return NULL;
-  connection->fd = fd;
-  connection->next = loop->connections;
-  if (connection->next != NULL)
-    connection->next->previous = connection;
-  loop->connections = connection;
-  au_loop_header_due(loop, connection);
-  return connection;
-}
-
-void au_loop_remove(au_loop_t *loop, au_connection_t *connection) {
-  if (connection == NULL)
-    return;
-  if (connection->next != NULL)
-    connection->next->previous = connection->previous;
-  if (connection->previous != NULL)
-    connection->previous->next = connection->next;
-  else
-    loop->connections = connection->next;
-  free(connection);
-}
-
-static int64_t check_period_ns(const au_loop_t *loop) {
-  int64_t half_ns = loop->listener->http->request_timeout_ns / 2;
-  return half_ns < CHECK_NS ? half_ns : CHECK_NS;
-}
-
-static void end_late_headers(au_loop_t *loop) {
-  if (loop->now_ns - loop->headers_checked_ns < check_period_ns(loop))
-    return;
-  loop->headers_checked_ns = loop->now_ns;
-  for (au_connection_t *c = loop->connections; c != NULL; c = c->next) {
-    if (c->header_due_ns == 0 || loop->now_ns < c->header_due_ns)
-      continue;
-    /* libmicrohttpd sees the end of the connection, and closes it. */
-    shutdown(c->fd, SHUT_RDWR);
-    c->header_due_ns = 0;
-  }
-}
-
 /* --- lingering connections --------------------------------------------- */
 
-void au_loop_linger(au_loop_t *loop, int fd) {
-  int copy =
-      loop->lingering < AU_LINGER_MAX ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
-  if (copy < 0)
+void au_loop_linger(au_loop_t *loop, au_connection_t *connection) {
+  if (connection == NULL || loop->lingering == AU_LINGER_MAX)
     return;
-  loop->fds[2 + loop->lingering] =
+  int copy = -1;
+  au_http_t *http = loop->listener->http;
+  if (atomic_fetch_add(&http->lingering, 1) < AU_LINGER_ALL)
+    copy = fcntl(connection->fd, F_DUPFD_CLOEXEC, 0);
+  if (copy < 0) {
+    atomic_fetch_sub(&http->lingering, 1);
+    return;
+  }
+  loop->fds[AU_LOOP_FDS + loop->lingering] =
       (struct pollfd){.fd = copy, .events = POLLIN};
+  loop->linger_place[loop->lingering] = connection->place;
+  connection->place = AU_PLACE_NONE;
   loop->linger_until_ns[loop->lingering++] = loop->now_ns + LINGER_NS;
 }
 
@@ -137,46 +87,109 @@ static bool drain(int fd) {
   return recv(fd, waste, sizeof(waste), MSG_DONTWAIT) == 0;
 }
 
+/* The last one takes its number. */
+static void end_lingering(au_loop_t *loop, unsigned i) {
+  struct pollfd *fds = &loop->fds[AU_LOOP_FDS];
+  close(fds[i].fd);
+  atomic_fetch_sub(&loop->listener->http->lingering, 1);
+  au_places_give(loop->listener->http->places, loop->linger_place[i]);
+  unsigned last = --loop->lingering;
+  fds[i] = fds[last];
+  loop->linger_until_ns[i] = loop->linger_until_ns[last];
+  loop->linger_place[i] = loop->linger_place[last];
+}
+
 /* After poll(). */
 static void drain_lingering(au_loop_t *loop) {
   for (unsigned i = loop->lingering; i-- > 0;) {
-    struct pollfd *fd = &loop->fds[2 + i];
+    struct pollfd *fd = &loop->fds[AU_LOOP_FDS + i];
     bool ended = (fd->revents & POLLIN) != 0 ? drain(fd->fd) : fd->revents != 0;
-    if (!ended && loop->now_ns < loop->linger_until_ns[i])
-      continue;
-    close(fd->fd);
-    loop->lingering--;
-    *fd = loop->fds[2 + loop->lingering];
-    loop->linger_until_ns[i] = loop->linger_until_ns[loop->lingering];
+    if (ended || loop->now_ns >= loop->linger_until_ns[i])
+      end_lingering(loop, i);
   }
+}
+
+/* --- places ------------------------------------------------------------ */
+
+/* A connection that libmicrohttpd could not open after all. */
+static void give_back(au_loop_t *loop) {
+  au_places_give(loop->listener->http->places, loop->accepting);
+  loop->accepting = AU_PLACE_NONE;
+}
+
+/* libmicrohttpd closes it when the answer is no. Else it opens it before it
+ * accepts the next one: see au_http_connection. */
+static enum MHD_Result
+accept_connection(void *cls, const struct sockaddr *address, socklen_t size) {
+  (void)size;
+  au_loop_t *loop = cls;
+  au_crowded_t reason = AU_CROWDED_LIMIT;
+  give_back(loop);
+  loop->has_worked = true;
+  loop->accepting =
+      au_places_take(loop->listener->http->places, address, &reason);
+  if (loop->accepting != AU_PLACE_NONE)
+    return MHD_YES;
+  au_metrics_count(AU_M_HTTP_CONNECTIONS_REFUSED, reason, 1);
+  return MHD_NO;
 }
 
 /* --- the loop ---------------------------------------------------------- */
 
+/* libmicrohttpd wants to run again, and its last run did nothing that shows. It
+ * is believed once. After that, either it sends a large answer through TLS, a
+ * piece at a time; or it waits for a client without knowing: while a handshake
+ * is not complete, or a line is longer than its buffer. The loop rests then,
+ * ever longer, until something happens. */
+static int rest_ms(au_loop_t *loop) {
+  if (++loop->fruitless == 1)
+    return 0;
+  uint64_t written = au_connections_written(&loop->connections);
+  if (written != loop->written) {
+    loop->written = written;
+    loop->fruitless = 0;
+    return 0;
+  }
+  unsigned doublings = loop->fruitless - 2;
+  return doublings > REST_DOUBLINGS ? REST_MAX_MS : 1 << doublings;
+}
+
 /* How long there is nothing to do. What was done may have left more to do,
  * which libmicrohttpd sees to when it runs again: an answer to send, or the
  * room of a closed connection for a new one. */
-static int idle_ms(const au_loop_t *loop) {
+static int idle_ms(au_loop_t *loop) {
   unsigned long long ms = 0;
-  if (loop->has_worked)
+  if (loop->has_worked) {
+    loop->fruitless = 0;
     return 0;
+  }
   if (MHD_get_timeout(loop->daemon, &ms) != MHD_YES)
     ms = INT_MAX;
-  if (ms == 0 && loop->waiting > 0)
-    return WAITING_MS;
+  if (ms == 0)
+    return loop->waiting > 0 ? WAITING_MS : rest_ms(loop);
   unsigned long long most_ms = INT_MAX;
-  if (loop->connections != NULL || loop->lingering > 0)
-    most_ms = (unsigned long long)au_clock_poll_ms(check_period_ns(loop));
+  if (loop->connections.first != NULL || loop->lingering > 0)
+    most_ms = (unsigned long long)au_clock_poll_ms(loop->connections.period_ns);
   return (int)(ms < most_ms ? ms : most_ms);
 }
 
-static void wait_for_work(au_loop_t *loop) {
-  int ms = idle_ms(loop);
-  if (ms == 0 && loop->lingering == 0)
-    return;
-  if (poll(loop->fds, 2 + loop->lingering, ms) <= 0 ||
-      loop->fds[1].revents == 0)
-    return;
+/* Whether libmicrohttpd's descriptor has said so often that there is something
+ * to do, and there was nothing, that it is better not asked for a moment: no
+ * descriptor is left for a connection that waits to be accepted. */
+static bool is_crying_wolf(au_loop_t *loop) {
+  if (loop->has_worked)
+    loop->false_alarms = 0;
+  else if (loop->fds[0].revents != 0)
+    loop->false_alarms++;
+  if (loop->false_alarms < FALSE_ALARMS)
+    return false;
+  loop->fds[0].revents = 0;
+  if (poll(&loop->fds[0], 1, 0) == 0)
+    loop->false_alarms = 0;
+  return loop->false_alarms > 0;
+}
+
+static void hear_wake(au_loop_t *loop) {
   eventfd_t count = 0;
   (void)eventfd_read(loop->wake_fd, &count);
   /* What is completed from here on wakes the loop again; what was completed
@@ -184,53 +197,103 @@ static void wait_for_work(au_loop_t *loop) {
   atomic_store(&loop->is_woken, false);
 }
 
+static void wait_for_work(au_loop_t *loop) {
+  bool is_deaf = is_crying_wolf(loop);
+  int ms = idle_ms(loop);
+  loop->fds[0].revents = 0;
+  if (ms == 0 && loop->lingering == 0)
+    return;
+  /* poll() leaves out what is negative. */
+  if (is_deaf) {
+    loop->fds[0].fd = -1;
+    ms = WAITING_MS;
+  }
+  int ready = poll(loop->fds, AU_LOOP_FDS + loop->lingering, ms);
+  loop->fds[0].fd = loop->epoll_fd;
+  if (ready <= 0)
+    return;
+  if (loop->fds[2].revents != 0)
+    au_connections_note_ends(&loop->connections);
+  if (loop->fds[1].revents != 0)
+    hear_wake(loop);
+}
+
+static void run_once(au_loop_t *loop) {
+  loop->has_worked = false;
+  loop->now_ns = au_clock_monotonic_ns();
+  drain_lingering(loop);
+  au_connections_check(&loop->connections, loop->now_ns);
+  (void)MHD_run(loop->daemon);
+  give_back(loop);
+  atomic_fetch_add_explicit(&loop->runs, 1, memory_order_relaxed);
+  if (au_connections_close_ended(&loop->connections))
+    loop->has_worked = true;
+}
+
 static void *loop_main(void *argument) {
   au_loop_t *loop = argument;
-  const union MHD_DaemonInfo *info =
-      MHD_get_daemon_info(loop->daemon, MHD_DAEMON_INFO_EPOLL_FD);
-  loop->fds[0] = (struct pollfd){.fd = info->epoll_fd, .events = POLLIN};
+  loop->fds[0] = (struct pollfd){.fd = loop->epoll_fd, .events = POLLIN};
   loop->fds[1] = (struct pollfd){.fd = loop->wake_fd, .events = POLLIN};
+  loop->fds[2] =
+      (struct pollfd){.fd = loop->connections.ends_fd, .events = POLLIN};
+  while (!atomic_load(&loop->is_open) && !atomic_load(&loop->stop))
+    if (poll(&loop->fds[1], 1, -1) > 0)
+      hear_wake(loop);
   while (!atomic_load(&loop->stop)) {
     wait_for_work(loop);
-    loop->has_worked = false;
-    loop->now_ns = au_clock_monotonic_ns();
-    drain_lingering(loop);
-    end_late_headers(loop);
-    (void)MHD_run(loop->daemon);
+    run_once(loop);
   }
   return NULL;
 }
 
+/* --- start and stop ---------------------------------------------------- */
+
+/* libmicrohttpd wants to know of a certificate, but would use the same one for
+ * ever. Each session is given its own credentials when it begins (http/tls.h),
+ * so that this is only called for one that could not be: it fails. */
+static int no_certificate(gnutls_session_t session, const gnutls_datum_t *names,
+                          int names_count, const gnutls_pk_algorithm_t *kinds,
+                          int kinds_count, gnutls_pcert_st **out_chain,
+                          unsigned *out_count, gnutls_privkey_t *out_key) {
+  (void)session;
+  (void)names;
+  (void)names_count;
+  (void)kinds;
+  (void)kinds_count;
+  (void)out_chain;
+  (void)out_key;
+  *out_count = 0;
+  return -1;
+}
+
 static unsigned tls_options(const au_http_t *http,
-                            struct MHD_OptionItem items[4]) {
-  unsigned count = 0;
-  if (http->certificate != NULL) {
-    items[count++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0,
-                                             http->certificate};
-    items[count++] =
-        (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0, http->key};
-  }
-  if (http->client_ca != NULL)
-    items[count++] =
-        (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_TRUST, 0, http->client_ca};
-  items[count] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
-  return http->certificate != NULL ? MHD_USE_TLS : MHD_NO_FLAG;
+                            struct MHD_OptionItem items[2]) {
+  items[0] = items[1] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
+  if (http->tls == NULL)
+    return MHD_NO_FLAG;
+  const union {
+    gnutls_certificate_retrieve_function2 *function;
+    void *pointer;
+  } callback = {.function = no_certificate};
+  items[0] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_CERT_CALLBACK, 0,
+                                     callback.pointer};
+  return MHD_USE_TLS;
 }
 
 /* Starts libmicrohttpd on a listening socket, which it takes. */
 static struct MHD_Daemon *start_daemon(au_loop_t *loop, int fd,
                                        unsigned connections) {
   au_listener_t *listener = loop->listener;
-  struct MHD_OptionItem items[4];
+  struct MHD_OptionItem items[2];
   unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME |
                    MHD_USE_ERROR_LOG | tls_options(listener->http, items);
-  unsigned timeout_s =
-      (unsigned)ceil(listener->http->options->request_timeout_s);
   return MHD_start_daemon(
-      flags, 0, NULL, NULL, au_http_handle, loop, MHD_OPTION_EXTERNAL_LOGGER,
-      au_http_log, listener, MHD_OPTION_LISTEN_SOCKET, fd,
-      MHD_OPTION_CONNECTION_LIMIT, connections, MHD_OPTION_CONNECTION_TIMEOUT,
-      timeout_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY,
+      flags, 0, accept_connection, loop, au_http_handle, loop,
+      MHD_OPTION_EXTERNAL_LOGGER, au_http_log, listener,
+      MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, connections,
+      MHD_OPTION_CONNECTION_MEMORY_LIMIT, AU_CONNECTION_MEMORY,
+      MHD_OPTION_STRICT_FOR_CLIENT, listener->http->is_library_lenient ? 0 : 1,
+      MHD_OPTION_URI_LOG_CALLBACK, au_http_target, loop,
       MHD_OPTION_NOTIFY_COMPLETED, au_http_completed, loop,
       MHD_OPTION_UNESCAPE_CALLBACK, au_http_unescape, NULL,
       MHD_OPTION_NOTIFY_CONNECTION, au_http_connection, loop, MHD_OPTION_ARRAY,
@@ -246,8 +309,11 @@ static bool add_daemon(au_loop_t *loop, int listen_fd, unsigned connections) {
   struct stat after = {.st_ino = 0};
   (void)fstat(fd, &before);
   loop->daemon = start_daemon(loop, fd, connections);
-  if (loop->daemon != NULL)
+  if (loop->daemon != NULL) {
+    loop->epoll_fd =
+        MHD_get_daemon_info(loop->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
     return true;
+  }
   /* On some errors libmicrohttpd has closed it, and the number may be
    * somebody else's by now. */
   if (fstat(fd, &after) == 0 && after.st_ino == before.st_ino &&
@@ -257,8 +323,16 @@ static bool add_daemon(au_loop_t *loop, int listen_fd, unsigned connections) {
 }
 
 static bool start_loop(au_loop_t *loop, int listen_fd, unsigned connections) {
+  const au_http_t *http = loop->listener->http;
+  int64_t half_ns = http->request_timeout_ns / 2;
+  loop->connections =
+      (au_connections_t){.request_timeout_ns = http->request_timeout_ns,
+                         .keep_alive_ns = http->keep_alive_ns,
+                         .period_ns = half_ns < CHECK_NS ? half_ns : CHECK_NS,
+                         .is_tls = http->tls != NULL,
+                         .max = connections};
   loop->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-  if (loop->wake_fd < 0)
+  if (!au_connections_init(&loop->connections) || loop->wake_fd < 0)
     return false;
   loop->has_thread =
       add_daemon(loop, listen_fd, connections) &&
@@ -267,10 +341,10 @@ static bool start_loop(au_loop_t *loop, int listen_fd, unsigned connections) {
 }
 
 bool au_loops_start(au_listener_t *listener, int listen_fd) {
-  const au_options_t *options = listener->http->options;
-  unsigned threads = options->threads;
-  unsigned connections =
-      options->max_connections < threads ? threads : options->max_connections;
+  unsigned threads = listener->http->options->threads;
+  unsigned connections = listener->http->connections_max;
+  if (connections < threads)
+    connections = threads;
   au_loop_t *loops = calloc(threads, sizeof(*loops));
   if (loops == NULL)
     return false;
@@ -283,6 +357,11 @@ bool au_loops_start(au_listener_t *listener, int listen_fd) {
       au_loops_stop(listener);
       return false;
     }
+  }
+  /* Only now: a request that one of them had taken could not be called back. */
+  for (unsigned i = 0; i < threads; i++) {
+    atomic_store(&loops[i].is_open, true);
+    au_loop_wake(&loops[i]);
   }
   return true;
 }
@@ -301,7 +380,8 @@ void au_loops_stop(au_listener_t *listener) {
     if (loop->daemon != NULL)
       MHD_stop_daemon(loop->daemon); /* closes its descriptor, too */
     while (loop->lingering > 0)
-      close(loop->fds[2 + --loop->lingering].fd);
+      end_lingering(loop, loop->lingering - 1);
+    au_connections_fini(&loop->connections);
     if (loop->wake_fd >= 0)
       close(loop->wake_fd);
   }

@@ -32,9 +32,11 @@ void au_route_allow(const au_route_t *entry, char text[AU_ALLOW_SIZE]) {
   size_t length = 0;
   text[0] = '\0';
   for (int i = 0; i < AU_METHOD_COUNT; i++)
-    if (entry->method[i].handler != NULL)
-      length += (size_t)snprintf(text + length, AU_ALLOW_SIZE - length, "%s%s",
-                                 length > 0 ? ", " : "", methods[i].allow);
+    if (entry == NULL || entry->method[i].handler != NULL)
+      length += (size_t)snprintf(text + length, AU_ALLOW_SIZE - length, "%s, ",
+                                 methods[i].allow);
+  snprintf(text + length, AU_ALLOW_SIZE - length, "%s",
+           MHD_HTTP_METHOD_OPTIONS);
 }
 
 /* Whether the path fits, segment by segment. */

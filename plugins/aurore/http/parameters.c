@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Part of http/; calls config/, metrics/, base/.
- *
- * parameters - see parameters.h.
- */
+ * Part of http/; calls config/, metrics/, base/. */
 #include "http/parameters.h"
 
 #include "base/json.h"

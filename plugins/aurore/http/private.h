@@ -2,20 +2,24 @@
  * Part of http/; calls config/, metrics/, base/.
  *
  * private - what the files of http/ share: server.c (start, stop, listeners),
- * loop.c (the request threads), request.c (from header to route), body.c,
- * memory.c (what it may hold), authorize.c, wait.c (requests that wait),
- * match.c (finding a route), answer.c.
+ * loop.c (the request threads), connection.c, request.c (from header to route),
+ * authorize.c, body.c, memory.c (what a request may hold), wait.c (requests that
+ * wait), match.c (finding a route), cors.c, coding.c, answer.c, direct.c.
  */
 #ifndef AURORE_HTTP_PRIVATE_H
 #define AURORE_HTTP_PRIVATE_H
 
 #include "base/bytes.h"
 #include "http/answer.h"
+#include "http/connection.h"
+#include "http/framing.h"
+#include "http/places.h"
 #include "http/rate_limit.h"
 #include "http/request.h"
 #include "http/server.h"
 #include "http/socket.h"
-#include "http/token.h"
+#include "http/tls.h"
+#include "http/token_file.h"
 
 #include <poll.h>
 #include <pthread.h>
@@ -26,37 +30,44 @@
 #define AU_CORRELATION_ID_MAX 128
 /* Connections of a loop that linger at a time; more are closed at once. */
 #define AU_LINGER_MAX 64
+/* ... and of all loops; for a moment each has a second descriptor. */
+#define AU_LINGER_ALL 128
+#define AU_LOOP_FDS 3
+/* Of a loop: two for events, one to be woken, one of libmicrohttpd's for the
+ * same, the listening socket, a connection that is refused; and one to spare.
+ */
+#define AU_LOOP_DESCRIPTORS 7
 
 typedef struct au_listener au_listener_t;
-
-/* An open connection of a loop. */
-typedef struct au_connection {
-  struct au_connection *next;
-  struct au_connection *previous;
-  int fd;
-  int64_t header_due_ns; /* monotonic; 0: no header is waited for */
-} au_connection_t;
 
 /* A request thread and the libmicrohttpd daemon that it runs. */
 typedef struct au_loop {
   au_listener_t *listener;
   struct MHD_Daemon *daemon;
-  int wake_fd; /* eventfd */
+  int epoll_fd; /* libmicrohttpd's */
+  int wake_fd;  /* eventfd */
   pthread_t thread;
   bool has_thread;
+  _Atomic bool is_open; /* it may accept: nothing of the start can fail */
   _Atomic bool stop;
   _Atomic bool is_woken;       /* since "wake_fd" was read last */
   _Atomic unsigned completing; /* threads that are about to wake it */
 
+  _Atomic uint64_t runs; /* of libmicrohttpd */
+
   /* The thread's own. */
-  int64_t now_ns;   /* when libmicrohttpd was run last */
-  unsigned waiting; /* requests that are checked at each run */
-  bool has_worked;  /* more than checking those, in this run */
-  au_connection_t *connections;
-  int64_t headers_checked_ns;
-  /* libmicrohttpd's, "wake_fd", and the "lingering" connections. */
-  struct pollfd fds[2 + AU_LINGER_MAX];
+  int64_t now_ns;        /* when libmicrohttpd was run last */
+  unsigned waiting;      /* requests that are checked at each run */
+  bool has_worked;       /* more than checking those, in this run */
+  unsigned fruitless;    /* runs in a row that did nothing that shows */
+  unsigned false_alarms; /* of which its descriptor was the reason */
+  uint64_t written;      /* au_connections_written() when it was asked last */
+  au_place_t accepting;  /* of the connection that is being accepted */
+  au_connections_t connections;
+  /* libmicrohttpd's, "wake_fd", "ends_fd", and the "lingering" connections. */
+  struct pollfd fds[AU_LOOP_FDS + AU_LINGER_MAX];
   int64_t linger_until_ns[AU_LINGER_MAX];
+  au_place_t linger_place[AU_LINGER_MAX];
   unsigned lingering;
 } au_loop_t;
 
@@ -79,30 +90,30 @@ struct au_http {
   /* Immutable after start. */
   au_http_config_t config;
   const au_options_t *options; /* of "config" */
-  au_tokens_t *tokens;         /* NULL: no TokenFile */
+  au_token_file_t *tokens;     /* NULL: no TokenFile */
+  au_tls_t *tls;               /* NULL: plain HTTP */
   au_rate_limit_t *rate_limit; /* NULL: no limit */
+  au_places_t *places;         /* of all listeners together */
+  unsigned connections_max;
   int64_t request_timeout_ns;
+  int64_t keep_alive_ns;
   int64_t started_ns;
-  char *certificate; /* PEM; NULL: plain HTTP */
-  char *key;
-  char *client_ca;
+  bool is_library_lenient; /* http/framing.h */
 
   _Atomic bool quiescing;
   _Atomic unsigned unbound;
-  _Atomic unsigned requests; /* under way */
+  _Atomic unsigned requests;  /* under way */
+  _Atomic unsigned lingering; /* connections */
   au_http_memory_t memory;
 
   pthread_mutex_t lock; /* protects: the next three */
-  pthread_cond_t retry; /* for all threads that wait for the time or "stop" */
+  pthread_cond_t wake;
   bool stop;
-  au_listener_t listener[AU_LISTEN_MAX]; /* "loop": of the retrying thread
+  au_listener_t listener[AU_LISTEN_MAX]; /* "loop": of the housekeeping thread
                                             while it runs, then of stop */
   unsigned listeners;
-  pthread_t retry_thread;
-  bool has_retry_thread;
-
-  pthread_t trim_thread;
-  bool has_trim_thread;
+  pthread_t thread; /* housekeeping */
+  bool has_thread;
   bool is_trim_due; /* of that thread */
 };
 
@@ -120,19 +131,26 @@ struct au_request {
   au_http_t *http;
   au_loop_t *loop; /* whose thread uses it */
   struct MHD_Connection *connection;
+  au_connection_t *peer; /* what the loop knows of it; NULL: nothing */
   const au_route_method_t *method; /* NULL: there is no such route */
   int64_t start_ns;
   char correlation_id[AU_CORRELATION_ID_MAX + 1];
   char parameter[AU_PARAMETER_MAX + 1];
+  bool takes_credentials; /* what it is, or asks leave for (http/cors.h) */
+  bool is_get;            /* or HEAD */
+  bool takes_gzip;
 
   /* The answer. */
+  bool wants_to_stay; /* the client keeps the connection, if we do */
+  bool is_begun;      /* its header has not been refused */
   bool is_answered;
-  bool is_body_refused; /* answered before its body was read */
+  bool is_body_refused; /* answered while the client may still send */
   bool is_short;        /* of memory for its answer */
   /* The answer waits in "held" for the last call: libmicrohttpd closes a
    * connection that is answered at the first one. */
   bool is_held;
   struct MHD_Response *held;
+  const uint8_t *packed; /* the body that is in gzip; NULL: none */
   unsigned status;
 
   /* The body. */
@@ -158,7 +176,7 @@ const au_route_t *au_route_find(const au_route_t *entries, size_t count,
                                 const char *url,
                                 char out_parameter[AU_PARAMETER_MAX + 1]);
 au_method_t au_route_method_of(const char *method);
-/* The value of the header Allow. */
+/* The value of the header Allow; entry NULL: all methods that there are. */
 #define AU_ALLOW_SIZE 64
 void au_route_allow(const au_route_t *entry, char text[AU_ALLOW_SIZE]);
 
@@ -168,18 +186,18 @@ void au_route_allow(const au_route_t *entry, char text[AU_ALLOW_SIZE]);
 bool au_body_take(au_request_t *request, const char *data, size_t size);
 void au_body_finish(au_request_t *request);
 void au_body_drop(au_request_t *request);
-/* The body is too slow: close the connection as if it were idle. */
-bool au_body_is_late(const au_request_t *request);
+
+/* http/request.c: whether its connection stays open after the answer, if that
+ * is sent now. */
+bool au_request_stays_open(const au_request_t *request);
 
 /* http/memory.c: shares out "max" bytes; opens the account of a request. */
 void au_memory_init(au_http_memory_t *memory, uint64_t max);
 void au_memory_open(au_http_memory_t *memory, au_account_t *account);
 
-/* http/trim.c: starts the thread that gives memory back; without it (it could
- * not be started) memory stays with the C library. Stop after http->stop is
- * set. */
-void au_trim_start(au_http_t *http);
-void au_trim_stop(au_http_t *http);
+/* http/trim.c: called now and then by the housekeeping thread; gives memory back
+ * to the system after a load. */
+void au_trim_check(au_http_t *http);
 
 /* http/authorize.c: false: the request has been answered. */
 bool au_authorize(au_request_t *request);
@@ -189,6 +207,12 @@ unsigned au_request_limit_address(au_request_t *request);
 
 /* http/answer.c: sends the answer that was held. */
 enum MHD_Result au_answer_send_held(au_request_t *request);
+
+/* http/direct.c: refuses a request for whose answer libmicrohttpd may have no
+ * memory: writes it to the connection, and MHD_NO, which is returned, closes
+ * that. */
+enum MHD_Result au_direct_refusal(au_request_t *request, au_error_code_t code,
+                                  const char *message, bool has_body);
 
 /* http/wait.c: libmicrohttpd asks again for a request that waits in its loop.
  */
@@ -206,20 +230,11 @@ void au_loops_stop(au_listener_t *listener);
  * its own does not notice. Any thread. */
 void au_loop_wake(au_loop_t *loop);
 
-/* A connection was opened: its first header is due. "fd" is borrowed until
- * remove. NULL when out of memory: its headers may take any time. */
-au_connection_t *au_loop_add(au_loop_t *loop, int fd);
-/* Before the descriptor is closed. NULL: nothing. */
-void au_loop_remove(au_loop_t *loop, au_connection_t *connection);
-/* A header has come, and no other is due before its answer has been sent; the
- * next one is due. NULL: nothing. */
-void au_loop_header_came(au_connection_t *connection);
-void au_loop_header_due(const au_loop_t *loop, au_connection_t *connection);
-
 /* A connection is about to be closed whose client may still be sending. If that
  * were a reset, the client might never see its answer: so a copy of "fd" stays
- * open for a few seconds, and what comes is thrown away. */
-void au_loop_linger(au_loop_t *loop, int fd);
+ * open for a few seconds, and what comes is thrown away. It keeps the
+ * connection's place. "connection" may be NULL: nothing. */
+void au_loop_linger(au_loop_t *loop, au_connection_t *connection);
 
 /* http/server.c: libmicrohttpd's messages; "cls" is the au_listener_t. */
 void au_http_log(void *cls, const char *format, va_list arguments)
@@ -230,6 +245,8 @@ enum MHD_Result au_http_handle(void *cls, struct MHD_Connection *connection,
                                const char *url, const char *method,
                                const char *version, const char *upload_data,
                                size_t *upload_data_size, void **con_cls);
+void *au_http_target(void *cls, const char *target,
+                     struct MHD_Connection *connection);
 void au_http_completed(void *cls, struct MHD_Connection *connection,
                        void **con_cls, enum MHD_RequestTerminationCode code);
 /* As libmicrohttpd's own, but "%00", which would end the text there and make

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Part of http/; calls config/, metrics/, base/.
- *
- * rate_limit - see rate_limit.h.
- */
+ * Part of http/; calls config/, metrics/, base/. */
 #include "http/rate_limit.h"
 
 #include "base/clock.h"

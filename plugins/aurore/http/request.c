@@ -6,6 +6,8 @@
  * and the body is not read. Then the body comes in pieces, and a last call asks
  * for the answer. The body is body.c's, waiting wait.c's.
  */
+#include "http/coding.h"
+#include "http/cors.h"
 #include "http/private.h"
 
 #include "base/clock.h"
@@ -17,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 
 #define PATH_SHOWN_MAX 200
@@ -107,8 +110,7 @@ void au_request_parameters(au_request_t *request, au_parameter_t *known,
 /* --- from the header to the end ---------------------------------------- */
 
 /* The client's own when it is 1 to 128 visible ASCII characters. */
-static void choose_correlation_id(au_request_t *request) {
-  const char *given = au_request_header(request, "X-Correlation-Id");
+static void choose_correlation_id(au_request_t *request, const char *given) {
   size_t size = given != NULL ? strlen(given) : 0;
   bool good = size >= 1 && size <= AU_CORRELATION_ID_MAX;
   for (size_t i = 0; good && i < size; i++)
@@ -121,19 +123,35 @@ static void choose_correlation_id(au_request_t *request) {
   au_uuid_format(&id, request->correlation_id);
 }
 
-static uint64_t read_content_length(const au_request_t *request) {
-  const char *text = au_request_header(request, MHD_HTTP_HEADER_CONTENT_LENGTH);
-  if (text == NULL)
-    return AU_LENGTH_UNKNOWN;
-  uint64_t length = strtoull(text, NULL, 10);
-  return length != AU_LENGTH_UNKNOWN ? length : AU_LENGTH_UNKNOWN - 1;
+static enum MHD_Result read_coding(void *cls, enum MHD_ValueKind kind,
+                                   const char *name, const char *value) {
+  (void)kind;
+  if (value != NULL && strcasecmp(name, MHD_HTTP_HEADER_ACCEPT_ENCODING) == 0)
+    au_coding_read(cls, value);
+  return MHD_YES;
+}
+
+/* There may be several of these headers. */
+static bool takes_gzip(const au_request_t *request) {
+  au_coding_t coding = AU_CODING_INIT;
+  (void)MHD_get_connection_values(request->connection, MHD_HEADER_KIND,
+                                  read_coding, &coding);
+  return au_coding_is_gzip(&coding);
+}
+
+/* What the loop knows of the connection; NULL: nothing. */
+static au_connection_t *connection_of(struct MHD_Connection *connection) {
+  const union MHD_ConnectionInfo *info =
+      MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+  return info != NULL ? info->socket_context : NULL;
 }
 
 /* With the state of its route. */
 static au_request_t *request_new(au_loop_t *loop,
                                  struct MHD_Connection *connection,
                                  const au_route_method_t *method,
-                                 const char *parameter) {
+                                 const char *parameter,
+                                 const au_framing_t *framing) {
   size_t state_size = method != NULL ? method->handler->state_size : 0;
   au_request_t *request = calloc(1, sizeof(*request) + state_size);
   if (request == NULL)
@@ -142,17 +160,17 @@ static au_request_t *request_new(au_loop_t *loop,
   request->loop = loop;
   atomic_fetch_add(&request->http->requests, 1);
   request->connection = connection;
+  request->peer = connection_of(connection);
   request->method = method;
+  request->takes_credentials =
+      method != NULL && method->handler->takes_credentials;
   request->start_ns = au_clock_monotonic_ns();
   memcpy(request->parameter, parameter, strlen(parameter) + 1);
-  request->is_chunked =
-      au_request_header(request, MHD_HTTP_HEADER_TRANSFER_ENCODING) != NULL;
-  /* Chunks say where the body ends, whatever a length beside them says. */
-  request->content_length =
-      request->is_chunked ? AU_LENGTH_UNKNOWN : read_content_length(request);
+  request->is_chunked = framing->is_chunked;
+  request->content_length = framing->content_length;
   au_memory_open(&request->http->memory, &request->account);
   request->body.account = &request->account;
-  choose_correlation_id(request);
+  choose_correlation_id(request, framing->correlation_id);
   return request;
 }
 
@@ -176,75 +194,173 @@ static void answer_not_allowed(au_request_t *request, const au_route_t *entry) {
                           "Method Not Allowed", headers);
 }
 
+static bool has_body(const au_request_t *request) {
+  return request->is_chunked || (request->content_length != AU_LENGTH_UNKNOWN &&
+                                 request->content_length > 0);
+}
+
+typedef struct keeping {
+  bool stays; /* with HTTP/1.1 unless it says something else */
+  bool is_closed;
+} keeping_t;
+
+static enum MHD_Result read_connection(void *cls, enum MHD_ValueKind kind,
+                                       const char *name, const char *value) {
+  (void)kind;
+  keeping_t *keeping = cls;
+  if (value == NULL || strcasecmp(name, MHD_HTTP_HEADER_CONNECTION) != 0)
+    return MHD_YES;
+  for (const char *from = value; *from != '\0';) {
+    from += strspn(from, ", \t");
+    size_t size = strcspn(from, ", \t");
+    if (size == 5 && strncasecmp(from, "close", size) == 0)
+      keeping->is_closed = true;
+    if (size == 10 && strncasecmp(from, "keep-alive", size) == 0)
+      keeping->stays = true;
+    from += size;
+  }
+  return MHD_YES;
+}
+
+/* As libmicrohttpd judges it. */
+static bool wants_to_stay(const au_request_t *request, const char *version) {
+  bool is_new = strcmp(version, MHD_HTTP_VERSION_1_1) == 0;
+  keeping_t keeping = {.stays = is_new};
+  (void)MHD_get_connection_values(request->connection, MHD_HEADER_KIND,
+                                  read_connection, &keeping);
+  return keeping.stays && !keeping.is_closed;
+}
+
+/* A request that is refused before its body is read ends its connection. */
+bool au_request_stays_open(const au_request_t *request) {
+  return request->wants_to_stay && (request->is_begun || !has_body(request));
+}
+
 /* Whether to drop the body when the request is refused, so that the connection
  * can go on; the rest of a larger one is not waited for. */
-static bool has_small_body(const au_request_t *request) {
-  if (request->is_chunked)
-    return false;
-  if (request->content_length == AU_LENGTH_UNKNOWN)
-    return true;
-  return request->content_length <= DROP_MAX &&
-         au_request_header(request, MHD_HTTP_HEADER_EXPECT) == NULL;
+static bool has_small_body(const au_request_t *request,
+                           const au_framing_t *framing) {
+  return !has_body(request) ||
+         (!request->is_chunked && request->content_length <= DROP_MAX &&
+          !framing->has_expectation);
 }
 
-/* What the loop knows of the connection; NULL: nothing. */
-static au_connection_t *connection_of(struct MHD_Connection *connection) {
-  const union MHD_ConnectionInfo *info =
-      MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-  return info != NULL ? info->socket_context : NULL;
+void *au_http_target(void *cls, const char *target,
+                     struct MHD_Connection *connection) {
+  (void)cls;
+  au_connection_t *known = connection_of(connection);
+  if (known != NULL)
+    au_framing_read_target(target, &known->target);
+  return NULL; /* there is no request yet */
 }
 
-/* What the header alone decides. */
-static enum MHD_Result begin_request(au_loop_t *loop,
-                                     struct MHD_Connection *connection,
-                                     const char *url, const char *method,
-                                     void **con_cls) {
-  const au_http_config_t *config = &loop->listener->http->config;
-  char parameter[AU_PARAMETER_MAX + 1];
-  const au_route_t *route =
-      au_route_find(config->routes, config->routes_count, url, parameter);
-  au_method_t kind = au_route_method_of(method);
-  bool is_allowed = route != NULL && kind != AU_METHOD_OTHER &&
-                    route->method[kind].handler != NULL;
-  au_request_t *request = request_new(
-      loop, connection, is_allowed ? &route->method[kind] : NULL, parameter);
-  *con_cls = request;
-  if (request == NULL)
-    return MHD_NO;
-  au_loop_header_came(connection_of(connection));
-  request->is_held = has_small_body(request);
+/* Nothing that follows is read, so that none of it is run as a request. */
+static enum MHD_Result refuse_framing(au_request_t *request,
+                                      const au_framing_fault_t *fault,
+                                      const char *method) {
+  static const char *const headers[] = {MHD_HTTP_HEADER_CONNECTION, "close",
+                                        NULL};
+  request->is_body_refused = true;
+  if (fault->fills_memory)
+    return au_direct_refusal(request, fault->code, fault->message,
+                             strcmp(method, MHD_HTTP_METHOD_HEAD) != 0);
+  return au_answer_refusal(request, fault->code, fault->message, headers);
+}
+
+/* What the header alone decides; "route" is NULL when there is none. */
+static enum MHD_Result judge_header(au_request_t *request,
+                                    const au_route_t *route,
+                                    const au_framing_t *framing,
+                                    const char *method) {
+  request->is_get = au_route_method_of(method) == AU_METHOD_GET;
+  request->takes_gzip = request->is_get && takes_gzip(request);
+  au_connection_enter(request->peer, AU_CONNECTION_BODY);
+  request->is_held = has_small_body(request, framing);
   bool goes_on = false;
-  if (route == NULL)
-    answer_not_found(request, url, method);
-  else if (!is_allowed)
+  bool is_options = strcmp(method, MHD_HTTP_METHOD_OPTIONS) == 0;
+  if (is_options && (route != NULL || strcmp(framing->path, "*") == 0))
+    (void)au_cors_answer_options(request, route);
+  else if (route == NULL)
+    answer_not_found(request, framing->path, method);
+  else if (request->method == NULL)
     answer_not_allowed(request, route);
   else
     goes_on =
         au_authorize(request) && (request->method->handler->begin == NULL ||
                                   request->method->handler->begin(request));
   request->is_held = false;
-  request->is_body_refused = request->is_answered && request->held == NULL;
+  request->is_begun = true;
+  request->is_body_refused =
+      request->is_answered && request->held == NULL && has_body(request);
+  if (request->held != NULL ||
+      (goes_on && request->method->handler->body == NULL))
+    au_connection_enter(request->peer, AU_CONNECTION_DROPPING);
   /* If neither, there was no memory for the answer. */
   return goes_on || request->is_answered ? MHD_YES : MHD_NO;
+}
+
+static enum MHD_Result
+begin_request(au_loop_t *loop, const au_framing_head_t *head, void **con_cls) {
+  const au_http_config_t *config = &loop->listener->http->config;
+  au_connection_t *known = connection_of(head->connection);
+  if (known == NULL) /* there was no memory for it */
+    return MHD_NO;
+  char parameter[AU_PARAMETER_MAX + 1] = "";
+  au_framing_t framing;
+  const au_framing_fault_t *fault =
+      au_framing_read(head, &known->target, &framing);
+  const au_route_t *route =
+      fault == NULL ? au_route_find(config->routes, config->routes_count,
+                                    framing.path, parameter)
+                    : NULL;
+  au_method_t kind = au_route_method_of(head->method);
+  bool is_allowed = route != NULL && kind != AU_METHOD_OTHER &&
+                    route->method[kind].handler != NULL;
+  au_request_t *request = request_new(loop, head->connection,
+                                      is_allowed ? &route->method[kind] : NULL,
+                                      parameter, &framing);
+  *con_cls = request;
+  if (request == NULL)
+    return MHD_NO;
+  request->wants_to_stay =
+      fault == NULL && wants_to_stay(request, head->version);
+  return fault != NULL ? refuse_framing(request, fault, head->method)
+                       : judge_header(request, route, &framing, head->method);
+}
+
+/* The last call before the answer. */
+static enum MHD_Result finish_request(au_request_t *request,
+                                      const au_framing_head_t *head) {
+  const au_framing_fault_t *fault =
+      request->is_chunked ? au_framing_read_trailer(head->connection) : NULL;
+  if (fault != NULL)
+    return refuse_framing(request, fault, head->method);
+  au_connection_enter(request->peer, AU_CONNECTION_WORKING);
+  au_body_finish(request);
+  return request->method->handler->run(request);
 }
 
 enum MHD_Result au_http_handle(void *cls, struct MHD_Connection *connection,
                                const char *url, const char *method,
                                const char *version, const char *upload_data,
                                size_t *upload_data_size, void **con_cls) {
-  (void)version;
   au_loop_t *loop = cls;
   au_request_t *request = *con_cls;
   if (request != NULL && request->is_waiting)
     return au_request_check(request);
   loop->has_worked = true;
+  const au_framing_head_t head = {.connection = connection,
+                                  .method = method,
+                                  .url = url,
+                                  .version = version,
+                                  .is_library_lenient =
+                                      loop->listener->http->is_library_lenient};
   if (request == NULL)
-    return begin_request(loop, connection, url, method, con_cls);
+    return begin_request(loop, &head, con_cls);
   size_t size = *upload_data_size;
   *upload_data_size = 0;
   if (request->is_answered) {
-    if (au_body_is_late(request))
-      return MHD_NO;
+    au_connection_count_body(request->peer, size);
     return size == 0 && request->held != NULL ? au_answer_send_held(request)
                                               : MHD_YES;
   }
@@ -252,13 +368,13 @@ enum MHD_Result au_http_handle(void *cls, struct MHD_Connection *connection,
     return au_body_take(request, upload_data, size) ? MHD_YES : MHD_NO;
   if (atomic_load(&request->pending) == AU_PENDING_COMPLETED)
     return request->resume(request, request->outcome);
-  au_body_finish(request);
-  return request->method->handler->run(request);
+  return finish_request(request, &head);
 }
 
 void au_http_completed(void *cls, struct MHD_Connection *connection,
                        void **con_cls, enum MHD_RequestTerminationCode code) {
   au_loop_t *loop = cls;
+  (void)connection;
   (void)code;
   loop->has_worked = true;
   au_request_t *request = *con_cls;
@@ -275,11 +391,9 @@ void au_http_completed(void *cls, struct MHD_Connection *connection,
     au_metrics_count_request(label, request->status);
   }
   /* The client may still be sending what nobody will read. */
-  if (request->is_body_refused &&
-      (request->is_chunked || (request->content_length != AU_LENGTH_UNKNOWN &&
-                               request->content_length > 0)))
-    au_loop_linger(loop, au_request_socket(request));
-  au_loop_header_due(loop, connection_of(connection));
+  if (request->is_body_refused)
+    au_loop_linger(loop, request->peer);
+  au_connection_enter(request->peer, AU_CONNECTION_IDLE);
   /* If the client went away while the request was suspended, nobody has checked
    * whether it was completed: what the other thread wrote is seen from here. */
   (void)atomic_load(&request->pending);
@@ -292,16 +406,37 @@ void au_http_completed(void *cls, struct MHD_Connection *connection,
   au_request_release(request);
 }
 
-/* libmicrohttpd only asks for a client's certificate. Here the handshake fails
- * without one that the configured authority has signed. */
-static void demand_certificate(struct MHD_Connection *connection) {
+/* NULL: it is plain HTTP. */
+static gnutls_session_t session_of(struct MHD_Connection *connection) {
   const union MHD_ConnectionInfo *info =
       MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
-  gnutls_session_t session = info != NULL ? info->tls_session : NULL;
-  if (session == NULL)
-    return;
-  gnutls_certificate_server_set_request(session, GNUTLS_CERT_REQUIRE);
-  gnutls_session_set_verify_cert(session, NULL, 0);
+  return info != NULL ? info->tls_session : NULL;
+}
+
+/* Without credentials of ours the handshake fails. */
+static void begin_tls(const au_loop_t *loop, struct MHD_Connection *connection,
+                      au_connection_t *known) {
+  gnutls_session_t session = session_of(connection);
+  if (session != NULL && known != NULL)
+    known->credentials =
+        au_tls_begin(loop->listener->http->tls, session, known->fd);
+}
+
+static void end_tls(struct MHD_Connection *connection, au_connection_t *known) {
+  if (known != NULL)
+    au_tls_end(known->credentials, session_of(connection));
+}
+
+/* It has the place that was taken for it when it was accepted. */
+static au_connection_t *open_connection(au_loop_t *loop, int fd) {
+  au_connection_t *connection =
+      au_connection_add(&loop->connections, fd, loop->accepting);
+  if (connection == NULL) {
+    au_places_give(loop->listener->http->places, loop->accepting);
+    shutdown(fd, SHUT_RDWR); /* nothing bounds its time */
+  }
+  loop->accepting = AU_PLACE_NONE;
+  return connection;
 }
 
 void au_http_connection(void *cls, struct MHD_Connection *connection,
@@ -309,17 +444,18 @@ void au_http_connection(void *cls, struct MHD_Connection *connection,
                         enum MHD_ConnectionNotificationCode code) {
   au_loop_t *loop = cls;
   loop->has_worked = true;
+  const au_http_t *http = loop->listener->http;
+  bool is_new = code == MHD_CONNECTION_NOTIFY_STARTED;
   const union MHD_ConnectionInfo *info =
       MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-  if (code != MHD_CONNECTION_NOTIFY_STARTED)
-    au_loop_remove(loop, *socket_context);
-  else if (info != NULL)
-    *socket_context = au_loop_add(loop, info->connect_fd);
-  if (code == MHD_CONNECTION_NOTIFY_STARTED &&
-      loop->listener->http->client_ca != NULL)
-    demand_certificate(connection);
-  au_metrics_add(AU_M_HTTP_CONNECTIONS,
-                 code == MHD_CONNECTION_NOTIFY_STARTED ? 1 : -1);
+  if (!is_new) {
+    end_tls(connection, *socket_context);
+    au_connection_remove(&loop->connections, *socket_context, http->places);
+  } else if (info != NULL) {
+    *socket_context = open_connection(loop, info->connect_fd);
+    begin_tls(loop, connection, *socket_context);
+  }
+  au_metrics_add(AU_M_HTTP_CONNECTIONS, is_new ? 1 : -1);
 }
 
 /* The client's address for the rate limits: its size, and 0 for a Unix socket.

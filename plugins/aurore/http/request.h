@@ -69,6 +69,9 @@ typedef struct au_handler {
   void (*done)(au_request_t *request);
 
   size_t state_size; /* of au_request_state(); it is zero at first */
+
+  /* A page of a listed origin may use it with its visitor's credentials. */
+  bool takes_credentials;
 } au_handler_t;
 
 typedef struct au_route_method {

@@ -10,8 +10,7 @@
 #include "base/log.h"
 #include "base/thread.h"
 
-#include <errno.h>
-#include <gnutls/gnutls.h>
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,10 +18,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define RETRY_NS AU_NS_PER_S
+/* How often files are looked at, and addresses tried that could not be bound.
+ */
+#define HOUSEKEEPING_NS AU_NS_PER_S
 #define STOP_GRACE_NS (2 * AU_NS_PER_S)
 #define STOP_TICK_NS (5 * AU_NS_PER_MS)
-#define PEM_BYTES_MAX ((size_t)1 << 20)
+
+unsigned au_http_descriptors(const au_options_t *options) {
+  unsigned listeners =
+      options->listen_count > 0 ? (unsigned)options->listen_count : 1;
+  return listeners * (1 + options->threads * AU_LOOP_DESCRIPTORS) +
+         AU_LINGER_ALL;
+}
 
 bool au_http_is_quiescing(const au_http_t *http) {
   return atomic_load(&http->quiescing);
@@ -37,6 +44,14 @@ unsigned au_http_unbound(const au_http_t *http) {
   return atomic_load(&http->unbound);
 }
 
+void au_http_sample(const au_http_t *http) {
+  double left_s = (double)NAN;
+  if (http->tls != NULL)
+    left_s = (double)(au_tls_expiry_us(http->tls) - au_clock_wall_us()) /
+             (double)AU_US_PER_S;
+  au_metrics_set(AU_M_CERTIFICATE_EXPIRY, left_s);
+}
+
 void au_http_log(void *cls, const char *format, va_list arguments) {
   /* Later messages are about requests, and clients must not fill the log. */
   const au_listener_t *listener = cls;
@@ -48,20 +63,6 @@ void au_http_log(void *cls, const char *format, va_list arguments) {
   au_log(AU_LOG_WARNING, "HTTP listener: %s", line);
 }
 
-static char *read_file(const char *path, char *error, size_t error_size) {
-  FILE *file = fopen(path, "re");
-  char *text = file != NULL ? calloc(1, PEM_BYTES_MAX) : NULL;
-  if (text == NULL || fread(text, 1, PEM_BYTES_MAX - 1, file) == 0) {
-    snprintf(error, error_size, "could not read \"%s\": %s", path,
-             errno != 0 ? strerror(errno) : "it is empty");
-    free(text);
-    text = NULL;
-  }
-  if (file != NULL)
-    fclose(file);
-  return text;
-}
-
 static bool start_listener(au_listener_t *listener, char *error,
                            size_t error_size) {
   int fd = au_socket_listen(listener->address, error, error_size);
@@ -71,41 +72,49 @@ static bool start_listener(au_listener_t *listener, char *error,
   bool started = au_loops_start(listener, fd);
   atomic_store(&listener->is_starting, false);
   if (!started)
-    snprintf(error, error_size, "%s",
-             listener->http->certificate != NULL
-                 ? "the certificate or its key cannot be used"
-                 : "out of memory or descriptors");
+    snprintf(error, error_size, "%s", "out of memory or descriptors");
   close(fd); /* each loop has its own */
   return started;
 }
 
-static void *retry_main(void *argument) {
+static void retry_listeners(au_http_t *http) {
+  char error[256];
+  for (unsigned i = 0; i < http->listeners; i++) {
+    au_listener_t *listener = &http->listener[i];
+    if (listener->loop == NULL &&
+        start_listener(listener, error, sizeof(error))) {
+      atomic_fetch_sub(&http->unbound, 1);
+      au_log(AU_LOG_NOTICE, "listening on \"%s\" after retrying",
+             listener->address);
+    }
+  }
+}
+
+/* What the request threads must not wait for. */
+static void *housekeeping_main(void *argument) {
   au_http_t *http = argument;
   pthread_mutex_lock(&http->lock);
-  while (!http->stop && atomic_load(&http->unbound) > 0) {
+  while (!http->stop) {
     struct timespec until =
-        au_clock_timespec(au_clock_monotonic_ns() + RETRY_NS);
-    pthread_cond_timedwait(&http->retry, &http->lock, &until);
+        au_clock_timespec(au_clock_monotonic_ns() + HOUSEKEEPING_NS);
+    pthread_cond_timedwait(&http->wake, &http->lock, &until);
     if (http->stop)
       break;
     pthread_mutex_unlock(&http->lock);
-    char error[256];
-    for (unsigned i = 0; i < http->listeners; i++) {
-      au_listener_t *listener = &http->listener[i];
-      if (listener->loop == NULL &&
-          start_listener(listener, error, sizeof(error))) {
-        atomic_fetch_sub(&http->unbound, 1);
-        au_log(AU_LOG_NOTICE, "listening on \"%s\" after retrying",
-               listener->address);
-      }
-    }
+    if (http->tls != NULL)
+      au_tls_check(http->tls);
+    if (http->tokens != NULL)
+      au_token_file_check(http->tokens);
+    if (atomic_load(&http->unbound) > 0)
+      retry_listeners(http);
+    au_trim_check(http);
     pthread_mutex_lock(&http->lock);
   }
   pthread_mutex_unlock(&http->lock);
   return NULL;
 }
 
-static void start_listeners(au_http_t *http) {
+static void bind_listeners(au_http_t *http) {
   for (size_t i = 0; i < http->options->listen_count; i++) {
     au_listener_t *listener = &http->listener[http->listeners++];
     listener->http = http;
@@ -124,63 +133,35 @@ static void start_listeners(au_http_t *http) {
   }
 }
 
-/* Whether the pair works, so that a wrong one stops the start. */
-static au_status_t check_pair(const au_http_t *http, char *error, size_t size) {
-  gnutls_certificate_credentials_t credentials = NULL;
-  if (gnutls_certificate_allocate_credentials(&credentials) != 0) {
-    snprintf(error, size, "out of memory");
-    return AU_NOMEM;
-  }
-  union {
-    char *text;
-    unsigned char *data;
-  } certificate = {.text = http->certificate}, key = {.text = http->key};
-  const gnutls_datum_t pem[2] = {
-      {certificate.data, (unsigned)strlen(http->certificate)},
-      {key.data, (unsigned)strlen(http->key)}};
-  int result = gnutls_certificate_set_x509_key_mem(
-      credentials, &pem[0], &pem[1], GNUTLS_X509_FMT_PEM);
-  gnutls_certificate_free_credentials(credentials);
-  if (result == 0)
-    return AU_OK;
-  snprintf(error, size,
-           "could not use TLSCertificate \"%s\" with TLSKey \"%s\": %s",
-           http->options->tls_certificate, http->options->tls_key,
-           gnutls_strerror(result));
-  return AU_INVALID;
+/* The housekeeping is there before the first address is bound: nothing can fail
+ * any more once requests are accepted. */
+static au_status_t start_listeners(au_http_t *http) {
+  pthread_mutex_lock(&http->lock);
+  http->has_thread = au_thread_start(&http->thread, "au-housekeeping",
+                                     housekeeping_main, http) == 0;
+  if (http->has_thread)
+    bind_listeners(http);
+  pthread_mutex_unlock(&http->lock);
+  return http->has_thread ? AU_OK : AU_NOMEM;
 }
 
 static au_status_t load_files(au_http_t *http, char *error, size_t size) {
   const au_options_t *options = http->options;
-  if (options->token_file[0] != '\0') {
-    au_status_t status =
-        au_tokens_load(options->token_file, &http->tokens, error, size);
-    if (status != AU_OK)
-      return status;
-  }
-  if (options->tls_certificate[0] == '\0')
-    return AU_OK;
-  http->certificate = read_file(options->tls_certificate, error, size);
-  if (http->certificate != NULL)
-    http->key = read_file(options->tls_key, error, size);
-  if (http->key == NULL)
-    return AU_IO;
-  au_status_t pair = check_pair(http, error, size);
-  if (pair != AU_OK)
-    return pair;
-  if (options->tls_client_ca[0] != '\0') {
-    http->client_ca = read_file(options->tls_client_ca, error, size);
-    if (http->client_ca == NULL)
-      return AU_IO;
-  }
-  return AU_OK;
+  au_status_t status = AU_OK;
+  if (options->token_file[0] != '\0')
+    status =
+        au_token_file_create(options->token_file, &http->tokens, error, size);
+  if (status == AU_OK && options->tls_certificate[0] != '\0')
+    status = au_tls_create(options, &http->tls, error, size);
+  au_http_sample(http);
+  return status;
 }
 
 au_status_t au_http_start(const au_http_config_t *config, au_http_t **out_http,
                           char *error, size_t error_size) {
   *out_http = NULL;
   au_http_t *http = calloc(1, sizeof(*http));
-  if (http == NULL || au_thread_condition(&http->retry) != 0) {
+  if (http == NULL || au_thread_condition(&http->wake) != 0) {
     free(http);
     snprintf(error, error_size, "out of memory");
     return AU_NOMEM;
@@ -189,9 +170,14 @@ au_status_t au_http_start(const au_http_config_t *config, au_http_t **out_http,
   const au_options_t *options = config->options;
   http->config = *config;
   http->options = options;
+  http->is_library_lenient = au_framing_is_library_lenient();
   http->started_ns = au_clock_monotonic_ns();
   au_memory_init(&http->memory, options->body_memory);
   http->request_timeout_ns = au_clock_seconds_ns(options->request_timeout_s);
+  http->keep_alive_ns = au_clock_seconds_ns(options->keep_alive_timeout_s);
+  http->connections_max = config->connections_max > 0
+                              ? config->connections_max
+                              : options->max_connections;
   au_status_t status = load_files(http, error, error_size);
   if (status == AU_OK) {
     snprintf(error, error_size, "out of memory");
@@ -200,15 +186,12 @@ au_status_t au_http_start(const au_http_config_t *config, au_http_t **out_http,
                                     options->rate_limit_per_address,
                                     &http->rate_limit);
   }
-  if (status == AU_OK) {
-    au_trim_start(http);
-    start_listeners(http);
-    if (atomic_load(&http->unbound) > 0) {
-      http->has_retry_thread = au_thread_start(&http->retry_thread, "au-listen",
-                                               retry_main, http) == 0;
-      status = http->has_retry_thread ? AU_OK : AU_NOMEM;
-    }
-  }
+  if (status == AU_OK)
+    status =
+        au_places_create(http->connections_max,
+                         options->max_connections_per_address, &http->places);
+  if (status == AU_OK)
+    status = start_listeners(http);
   if (status != AU_OK) {
     au_http_stop(http);
     au_http_destroy(http);
@@ -224,12 +207,11 @@ void au_http_stop(au_http_t *http) {
   atomic_store(&http->quiescing, true);
   pthread_mutex_lock(&http->lock);
   http->stop = true;
-  pthread_cond_broadcast(&http->retry);
+  pthread_cond_broadcast(&http->wake);
   pthread_mutex_unlock(&http->lock);
-  if (http->has_retry_thread)
-    pthread_join(http->retry_thread, NULL);
-  http->has_retry_thread = false;
-  au_trim_stop(http);
+  if (http->has_thread)
+    pthread_join(http->thread, NULL);
+  http->has_thread = false;
   /* What was accepted is answered: libmicrohttpd closes a connection without
    * sending what is queued. A client that does not finish its request, or does
    * not read, is waited for no longer than this. */
@@ -239,7 +221,7 @@ void au_http_stop(au_http_t *http) {
          au_clock_monotonic_ns() < until_ns) {
     struct timespec tick =
         au_clock_timespec(au_clock_monotonic_ns() + STOP_TICK_NS);
-    pthread_cond_timedwait(&http->retry, &http->lock, &tick);
+    pthread_cond_timedwait(&http->wake, &http->lock, &tick);
   }
   pthread_mutex_unlock(&http->lock);
   for (unsigned i = 0; i < http->listeners; i++) {
@@ -256,12 +238,11 @@ void au_http_stop(au_http_t *http) {
 void au_http_destroy(au_http_t *http) {
   if (http == NULL)
     return;
-  au_tokens_destroy(http->tokens);
+  au_token_file_destroy(http->tokens);
+  au_tls_destroy(http->tls);
   au_rate_limit_destroy(http->rate_limit);
-  free(http->certificate);
-  free(http->key);
-  free(http->client_ca);
-  pthread_cond_destroy(&http->retry);
+  au_places_destroy(http->places);
+  pthread_cond_destroy(&http->wake);
   pthread_mutex_destroy(&http->lock);
   free(http);
 }

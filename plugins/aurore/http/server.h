@@ -21,11 +21,17 @@ typedef struct au_http_config {
   const au_route_t *routes; /* the first that fits a path is taken */
   size_t routes_count;
   void *context; /* for the routes; see au_request_context() */
+  /* Open connections of all listeners together; 0: MaxConnections. */
+  unsigned connections_max;
 } au_http_config_t;
+
+/* Descriptors that it has open at most beside its connections. */
+unsigned au_http_descriptors(const au_options_t *options);
 
 /* Starts a listener for each address. An address that cannot be bound (in use,
  * no such address) is logged once and tried again every second by a thread of
- * this module until it works; that is not an error. AU_NOMEM; AU_IO,
+ * this module until it works; that is not an error. The files of tokens and
+ * certificates are read again when they change. AU_NOMEM; AU_IO,
  * AU_INVALID: a file of tokens or certificates cannot be used; the reason is in
  * "error". */
 AU_MUST_CHECK au_status_t au_http_start(const au_http_config_t *config,
@@ -43,6 +49,9 @@ void au_http_destroy(au_http_t *http);
 
 /* Listeners that are not bound (0: all is well). */
 unsigned au_http_unbound(const au_http_t *http);
+
+/* Refreshes the gauges that change by themselves. */
+void au_http_sample(const au_http_t *http);
 
 bool au_http_is_quiescing(const au_http_t *http);
 double au_http_uptime_s(const au_http_t *http);

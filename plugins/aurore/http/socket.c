@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT
- * Part of http/; calls config/, metrics/, base/.
- *
- * socket - see socket.h.
- */
+ * Part of http/; calls config/, metrics/, base/. */
 #include "http/socket.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/sockios.h>
+#include <linux/tcp.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -18,6 +18,7 @@
 
 #define BACKLOG 1024
 #define UNIX_PREFIX "unix:"
+#define UNIX_MODE 0660 /* owner and group */
 #define TYPE (SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK)
 
 /* Leaves errno as it was. */
@@ -52,10 +53,12 @@ static int listen_unix(const char *path, char *error, size_t error_size) {
   if (lstat(path, &info) == 0 && S_ISSOCK(info.st_mode) && !is_in_use(&address))
     unlink(path);
   int fd = socket(AF_UNIX, TYPE, 0);
-  /* Made with its final permissions: nobody may connect between bind and chmod.
-   * The umask of the process is not ours to change. */
-  if (fd < 0 || fchmod(fd, 0660) != 0 ||
+  /* bind() makes the file with what the umask leaves of the socket's own mode,
+   * and the umask of the process is not ours to change. So its permissions are
+   * never more than these, and are these before anybody can connect. */
+  if (fd < 0 || fchmod(fd, UNIX_MODE) != 0 ||
       bind(fd, (const struct sockaddr *)&address, sizeof(address)) != 0 ||
+      fchmodat(AT_FDCWD, path, UNIX_MODE, AT_SYMLINK_NOFOLLOW) != 0 ||
       listen(fd, BACKLOG) != 0)
     return give_up(fd, error, error_size);
   return fd;
@@ -119,4 +122,27 @@ int au_socket_listen(const char *address, char *error, size_t error_size) {
 void au_socket_forget(const char *address) {
   if (strncmp(address, UNIX_PREFIX, strlen(UNIX_PREFIX)) == 0)
     unlink(address + strlen(UNIX_PREFIX));
+}
+
+bool au_socket_is_tcp(int fd) {
+  int protocol = 0;
+  socklen_t size = sizeof(protocol);
+  return getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) == 0 &&
+         protocol == IPPROTO_TCP;
+}
+
+void au_socket_traffic(int fd, bool is_tcp, au_traffic_t *out_traffic) {
+  int unread = 0;
+  int unsent = 0;
+  (void)ioctl(fd, SIOCINQ, &unread);
+  (void)ioctl(fd, SIOCOUTQ, &unsent);
+  *out_traffic = (au_traffic_t){.unread = unread > 0 ? (unsigned)unread : 0,
+                                .unsent = unsent > 0 ? (unsigned)unsent : 0};
+  struct tcp_info info;
+  socklen_t size = sizeof(info);
+  memset(&info, 0, sizeof(info));
+  if (!is_tcp || getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0)
+    return;
+  out_traffic->received = info.tcpi_bytes_received;
+  out_traffic->sent = info.tcpi_bytes_acked;
 }

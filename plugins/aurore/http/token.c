@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * Part of http/; calls config/, metrics/, base/.
- *
- * token - see token.h.
- */
+ * Part of http/; calls config/, metrics/, base/. */
 #include "http/token.h"
 
 #include "base/hex.h"
+#include "http/file.h"
 #include "http/scope.h"
 
 #include <errno.h>
@@ -64,12 +62,9 @@ static bool parse_line(char *line, au_tokens_t *tokens) {
 
 au_status_t au_tokens_load(const char *path, au_tokens_t **out_tokens,
                            char *error, size_t error_size) {
-  FILE *file = fopen(path, "re");
-  if (file == NULL) {
-    snprintf(error, error_size, "could not read TokenFile \"%s\": %s", path,
-             strerror(errno));
+  FILE *file = au_file_open("TokenFile", path, error, error_size);
+  if (file == NULL)
     return AU_IO;
-  }
   au_tokens_t *tokens =
       calloc(1, sizeof(*tokens) + TOKENS_MAX * sizeof(tokens->token[0]));
   au_status_t status = tokens != NULL ? AU_OK : AU_NOMEM;
@@ -91,6 +86,11 @@ au_status_t au_tokens_load(const char *path, au_tokens_t **out_tokens,
     snprintf(error, error_size, "could not read TokenFile \"%s\": %s", path,
              strerror(errno));
     status = AU_IO;
+  }
+  if (status == AU_OK && ftello(file) == 0) {
+    snprintf(error, error_size, "could not read TokenFile \"%s\": it is empty",
+             path);
+    status = AU_INVALID;
   }
   free(line);
   fclose(file);

@@ -17,7 +17,9 @@
 
 typedef struct au_tokens au_tokens_t;
 
-/* On error the reason, with the line, is in "error". */
+/* A file of comments alone lets nobody in. One of no bytes is an error: that is
+ * what is left when writing it failed. On error the reason, with the line, is
+ * in "error". */
 AU_MUST_CHECK au_status_t au_tokens_load(const char *path,
                                          au_tokens_t **out_tokens, char *error,
                                          size_t error_size);

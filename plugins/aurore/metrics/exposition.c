@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * Part of metrics/; calls event/, base/.
  *
- * exposition - the two formats differ in few things: OpenMetrics names the
- * family of a counter without _total, knows units, escapes quotes in a help
- * text too, and says where it ends.
+ * The two formats differ little: OpenMetrics names the family of a counter
+ * without _total, knows units, escapes quotes in help texts, too, and marks its
+ * end.
  */
 #include "metrics/exposition.h"
 
@@ -18,8 +18,7 @@
 
 #define TOTAL "_total"
 
-/* --- which of the two ------------------------------------------------------
- */
+/* --- which of the two ------------------------------------------------------*/
 
 /* One range of an Accept header: "text/plain;version=0.0.4;q=0.5". */
 typedef struct range {
@@ -88,8 +87,7 @@ au_exposition_t au_exposition_choose(const char *accept) {
                                                   : AU_EXPOSITION_TEXT;
 }
 
-/* --- the text --------------------------------------------------------------
- */
+/* --- the text --------------------------------------------------------------*/
 
 typedef struct target {
   au_bytes_t *text;
@@ -118,9 +116,7 @@ static void put_escaped(au_bytes_t *text, const char *value, bool quotes) {
 
 /* The shortest form that reads back as the same number. */
 static void put_number(au_bytes_t *text, double value) {
-  if (isnan(value)) {
-    au_bytes_put_string(text, "NaN");
-  } else if (isinf(value)) {
+  if (isinf(value)) {
     au_bytes_put_string(text, value > 0 ? "+Inf" : "-Inf");
   } else {
     char digits[32];
@@ -132,34 +128,22 @@ static void put_number(au_bytes_t *text, double value) {
   }
 }
 
-static void put_family(const target_t *target, const au_metric_info_t *info) {
-  size_t length = strlen(info->name);
-  if (target->format == AU_EXPOSITION_OPENMETRICS && info->kind == AU_COUNTER)
-    length -= strlen(TOTAL);
-  au_bytes_put(target->text, info->name, length);
-}
-
-static void announce(target_t *target, au_metric_t metric) {
-  static const char *const type[] = {[AU_COUNTER] = " counter\n",
-                                     [AU_GAUGE] = " gauge\n",
-                                     [AU_HISTOGRAM] = " histogram\n"};
+static void announce(const target_t *target, au_metric_t metric) {
+  static const char *const type[] = {[AU_COUNTER] = "counter",
+                                     [AU_GAUGE] = "gauge",
+                                     [AU_HISTOGRAM] = "histogram"};
   const au_metric_info_t *info = au_metric_info(metric);
   bool openmetrics = target->format == AU_EXPOSITION_OPENMETRICS;
   const char *unit = au_metric_unit(metric);
-  au_bytes_put_string(target->text, "# HELP ");
-  put_family(target, info);
-  au_bytes_put_u8(target->text, ' ');
+  int length = (int)strlen(info->name); /* of the family's name */
+  if (openmetrics && info->kind == AU_COUNTER)
+    length -= (int)strlen(TOTAL);
+  au_bytes_printf(target->text, "# HELP %.*s ", length, info->name);
   put_escaped(target->text, info->help, openmetrics);
-  au_bytes_put_string(target->text, "\n# TYPE ");
-  put_family(target, info);
-  au_bytes_put_string(target->text, type[info->kind]);
-  if (openmetrics && unit[0] != '\0') {
-    au_bytes_put_string(target->text, "# UNIT ");
-    put_family(target, info);
-    au_bytes_put_u8(target->text, ' ');
-    au_bytes_put_string(target->text, unit);
-    au_bytes_put_u8(target->text, '\n');
-  }
+  au_bytes_printf(target->text, "\n# TYPE %.*s %s\n", length, info->name,
+                  type[info->kind]);
+  if (openmetrics && unit[0] != '\0')
+    au_bytes_printf(target->text, "# UNIT %.*s %s\n", length, info->name, unit);
 }
 
 /* Name and labels; "bound" is the bucket's, or NULL. */
@@ -167,14 +151,11 @@ static void put_name(au_bytes_t *text, const au_series_t *series,
                      const char *suffix, const char *bound) {
   const au_metric_info_t *info = au_metric_info(series->metric);
   char before = '{';
-  au_bytes_put_string(text, info->name);
-  au_bytes_put_string(text, suffix);
+  au_bytes_printf(text, "%s%s", info->name, suffix);
   for (unsigned i = 0; i < 2; i++) {
     if (series->label_value[i] == NULL)
       continue;
-    au_bytes_put_u8(text, (uint8_t)before);
-    au_bytes_put_string(text, info->label_name[i]);
-    au_bytes_put_string(text, "=\"");
+    au_bytes_printf(text, "%c%s=\"", before, info->label_name[i]);
     put_escaped(text, series->label_value[i], true);
     au_bytes_put_u8(text, '"');
     before = ',';

@@ -16,9 +16,9 @@ typedef enum au_exposition {
   AU_EXPOSITION_OPENMETRICS
 } au_exposition_t;
 
-/* What a request gets whose header Accept this is (NULL: none). OpenMetrics
- * when it is named, in our version or without one, and nothing else is wanted
- * more; else the text format, also when that is not what is wanted. */
+/* The format for a request with this header Accept (NULL: none). OpenMetrics if
+ * it is listed, in our version or without one, and nothing else is preferred;
+ * otherwise the text format, even if it is not listed. */
 au_exposition_t au_exposition_choose(const char *accept);
 
 /* The Content-Type of a format; static. */

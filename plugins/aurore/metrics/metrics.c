@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Part of metrics/; calls event/, base/.
  *
- * metrics - the values of the table.
- *
  * All values of all series are in one array of 64-bit atomics, whose length
  * is known at build time. A metric has a run of cells:
  *
@@ -42,11 +40,18 @@ static const char *const status_name[] = {
     "200", "202", "204", "207", "400", "401", "403", "404", "405",  "408",
     "409", "413", "415", "429", "431", "500", "501", "503", "other"};
 
+/* Why a connection was refused. */
+static const char *const crowded_name[] = {"limit", "address"};
+static const char *const file_name[] = {"certificate", "key", "client_ca",
+                                        "tokens"};
+
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
 _Static_assert(LENGTH(reason_name) == AU_REASON_COUNT, "a name a reason");
+_Static_assert(LENGTH(crowded_name) == AU_CROWDED_COUNT, "a name a reason");
 _Static_assert(LENGTH(operation_name) == AU_OPERATION_COUNT,
                "a name an operation");
+_Static_assert(LENGTH(file_name) == AU_FILE_COUNT, "a name a file");
 _Static_assert(LENGTH(route_name) == AU_ROUTE_COUNT, "a name a route");
 
 enum { CLASS_CONNECTION = LENGTH(class_name) - 2 };
@@ -59,14 +64,17 @@ enum {
   SIZE_OPERATION = LENGTH(operation_name),
   SIZE_ROUTE = LENGTH(route_name),
   SIZE_STATUS = LENGTH(status_name),
+  SIZE_CROWDED = LENGTH(crowded_name),
+  SIZE_FILE = LENGTH(file_name),
   SIZE_SERVICE = 0
 };
 
 static const char *const *const label_values[] = {
-    [AU_LABEL_NONE] = NULL,        [AU_LABEL_REASON] = reason_name,
-    [AU_LABEL_CLASS] = class_name, [AU_LABEL_OPERATION] = operation_name,
-    [AU_LABEL_ROUTE] = route_name, [AU_LABEL_STATUS] = status_name,
-    [AU_LABEL_SERVICE] = NULL};
+    [AU_LABEL_NONE] = NULL,           [AU_LABEL_REASON] = reason_name,
+    [AU_LABEL_CLASS] = class_name,    [AU_LABEL_OPERATION] = operation_name,
+    [AU_LABEL_ROUTE] = route_name,    [AU_LABEL_STATUS] = status_name,
+    [AU_LABEL_FILE] = file_name,      [AU_LABEL_SERVICE] = NULL,
+    [AU_LABEL_CROWDED] = crowded_name};
 
 /* Cells of one series, by kind. */
 enum {
@@ -105,7 +113,9 @@ typedef struct row {
 #define LABEL_NAME_OPERATION "operation"
 #define LABEL_NAME_ROUTE "route"
 #define LABEL_NAME_STATUS "status"
+#define LABEL_NAME_FILE "file"
 #define LABEL_NAME_SERVICE "service"
+#define LABEL_NAME_CROWDED "reason"
 
 static const row_t table[AU_METRIC_COUNT] = {
 #define METRIC(id, name_, kind_, side_, component_, a, b, help_)               \
@@ -123,26 +133,20 @@ static const row_t table[AU_METRIC_COUNT] = {
 #undef METRIC
 };
 
-const double au_bucket_bounds_ms[AU_BUCKET_COUNT] = {0.1,
-                                                     0.25,
-                                                     0.5,
-                                                     1,
-                                                     2.5,
-                                                     5,
-                                                     10,
-                                                     25,
-                                                     50,
-                                                     100,
-                                                     250,
-                                                     500,
-                                                     1000,
-                                                     2500,
-                                                     5000,
-                                                     10000,
-                                                     (double)INFINITY};
-const char *const au_bucket_labels[AU_BUCKET_COUNT] = {
-    "0.1", "0.25", "0.5", "1",    "2.5",  "5",    "10",    "25",  "50",
-    "100", "250",  "500", "1000", "2500", "5000", "10000", "+Inf"};
+/* Each as a number and as its text. */
+#define BUCKETS(X)                                                             \
+  X(0.1)                                                                       \
+  X(0.25)                                                                      \
+  X(0.5)                                                                       \
+  X(1)                                                                         \
+  X(2.5)                                                                       \
+  X(5) X(10) X(25) X(50) X(100) X(250) X(500) X(1000) X(2500) X(5000) X(10000)
+#define BOUND(ms) (double)(ms),
+#define LABEL(ms) #ms,
+
+const double au_bucket_bounds_ms[AU_BUCKET_COUNT] = {BUCKETS(BOUND)
+                                                         BOUND(INFINITY)};
+const char *const au_bucket_labels[AU_BUCKET_COUNT] = {BUCKETS(LABEL) "+Inf"};
 
 /* --- writing ---------------------------------------------------------------
  *
@@ -208,6 +212,11 @@ void au_metrics_count_query(au_operation_t operation, double duration_ms,
     au_metrics_count(AU_M_SLOW_QUERIES, operation, 1);
 }
 
+void au_metrics_use_connection(bool is_used) {
+  au_metrics_add(AU_M_POOL_IDLE, is_used ? -1 : 1);
+  au_metrics_add(AU_M_POOL_ACTIVE, is_used ? 1 : -1);
+}
+
 void au_metrics_set_counter(au_metric_t metric, uint64_t value) {
   _Atomic uint64_t *counter = find(metric, AU_COUNTER, 0, 0);
   if (counter != NULL)
@@ -264,8 +273,7 @@ void au_metrics_observe_many(au_metric_t metric, unsigned label, double ms,
   add(&series[SUM_CELL], n * (uint64_t)(ms * US_PER_MS + 0.5));
 }
 
-/* --- the services ----------------------------------------------------------
- */
+/* --- the services ----------------------------------------------------------*/
 
 typedef struct services {
   unsigned references; /* protected by services_lock */
@@ -336,8 +344,7 @@ void au_metrics_set_services(const au_service_count_t *given, size_t count) {
   replace_services(list);
 }
 
-/* --- reading ---------------------------------------------------------------
- */
+/* --- reading ---------------------------------------------------------------*/
 
 uint64_t au_metrics_counter(au_metric_t metric, unsigned label) {
   const _Atomic uint64_t *counter = find(metric, AU_COUNTER, label, 0);
@@ -379,16 +386,6 @@ const char *au_metric_unit(au_metric_t metric) {
   return "";
 }
 
-static void read_histogram(au_series_t *series, const _Atomic uint64_t *from) {
-  uint64_t count = 0;
-  for (unsigned i = 0; i < AU_BUCKET_COUNT; i++) {
-    count += load(&from[i]);
-    series->bucket[i] = count;
-  }
-  series->count = count;
-  series->sum = (double)load(&from[SUM_CELL]) / US_PER_MS;
-}
-
 static void read_cells(au_series_t *series, const _Atomic uint64_t *from) {
   switch (table[series->metric].info.kind) {
   case AU_COUNTER:
@@ -398,13 +395,16 @@ static void read_cells(au_series_t *series, const _Atomic uint64_t *from) {
     series->value = value_of(load(from));
     break;
   case AU_HISTOGRAM:
-    read_histogram(series, from);
+    for (unsigned i = 0; i < AU_BUCKET_COUNT; i++) {
+      series->count += load(&from[i]);
+      series->bucket[i] = series->count;
+    }
+    series->sum = (double)load(&from[SUM_CELL]) / US_PER_MS;
     break;
   }
 }
 
-static void visit_cells(au_metric_t metric,
-                        void (*visit)(const au_series_t *, void *),
+static void visit_cells(au_metric_t metric, au_series_visitor_t visit,
                         void *context) {
   const row_t *row = &table[metric];
   const char *const *first = label_values[row->info.label[0]];
@@ -416,12 +416,12 @@ static void visit_cells(au_metric_t metric,
                                             second != NULL ? second[b] : NULL}};
       read_cells(&series,
                  &cell[row->begin + (a * row->size[1] + b) * row->width]);
-      visit(&series, context);
+      if (row->info.kind != AU_GAUGE || !isnan(series.value))
+        visit(&series, context);
     }
 }
 
-static void visit_services(au_metric_t metric,
-                           void (*visit)(const au_series_t *, void *),
+static void visit_services(au_metric_t metric, au_series_visitor_t visit,
                            void *context) {
   services_t *list = acquire_services();
   for (size_t i = 0; list != NULL && i < list->count; i++) {
@@ -433,8 +433,7 @@ static void visit_services(au_metric_t metric,
   release_services(list);
 }
 
-void au_metrics_visit(const au_side_t *side_or_null,
-                      void (*visit)(const au_series_t *series, void *context),
+void au_metrics_visit(const au_side_t *side_or_null, au_series_visitor_t visit,
                       void *context) {
   for (unsigned i = 0; i < AU_METRIC_COUNT; i++) {
     const au_metric_info_t *info = &table[i].info;

@@ -46,7 +46,9 @@ typedef enum au_label {
   AU_LABEL_OPERATION,
   AU_LABEL_ROUTE,
   AU_LABEL_STATUS,
-  AU_LABEL_SERVICE
+  AU_LABEL_FILE,
+  AU_LABEL_SERVICE,
+  AU_LABEL_CROWDED
 } au_label_t;
 
 typedef enum au_reason {
@@ -57,6 +59,13 @@ typedef enum au_reason {
   AU_REASON_UNAVAILABLE,
   AU_REASON_COUNT
 } au_reason_t;
+
+/* Why a connection was refused. */
+typedef enum au_crowded {
+  AU_CROWDED_LIMIT,   /* MaxConnections */
+  AU_CROWDED_ADDRESS, /* MaxConnectionsPerAddress */
+  AU_CROWDED_COUNT
+} au_crowded_t;
 
 typedef enum au_operation {
   AU_OPERATION_STORE,
@@ -78,6 +87,14 @@ typedef enum au_route_label {
   AU_ROUTE_COUNT
 } au_route_label_t;
 
+typedef enum au_config_file {
+  AU_FILE_CERTIFICATE,
+  AU_FILE_KEY,
+  AU_FILE_CLIENT_CA,
+  AU_FILE_TOKENS,
+  AU_FILE_COUNT
+} au_config_file_t;
+
 #define AU_BUCKET_COUNT 17 /* 16 bounds and +Inf */
 
 /* Adds "n" to a counter. The label arguments are values of the enums above, or
@@ -87,12 +104,15 @@ void au_metrics_count_failure(const char *sqlstate); /* NULL: "connection" */
 void au_metrics_count_request(au_route_label_t route, unsigned http_status);
 void au_metrics_count_query(au_operation_t operation, double duration_ms,
                             double slow_ms); /* duration, total and slow */
+/* A connection of ours begins to work, or has ended. */
+void au_metrics_use_connection(bool is_used);
 
 /* Sets a counter that is kept elsewhere (business_events_total). */
 void au_metrics_set_counter(au_metric_t metric, uint64_t value);
+/* A gauge that is not a number has no series. */
 void au_metrics_set(au_metric_t metric, double value);
-void au_metrics_add(au_metric_t metric,
-                    int64_t delta); /* gauges that count things */
+/* For gauges that count things. */
+void au_metrics_add(au_metric_t metric, int64_t delta);
 void au_metrics_observe(au_metric_t metric, unsigned label, double ms);
 /* "n" observations of the same value. */
 void au_metrics_observe_many(au_metric_t metric, unsigned label, double ms,
@@ -147,10 +167,11 @@ typedef struct au_series {
   double sum;                       /* ms */
 } au_series_t;
 
+typedef void (*au_series_visitor_t)(const au_series_t *series, void *context);
+
 /* Calls "visit" for every series of every metric of the side (or of both), in
  * the order of the table; zeros too. No lock is held during a call. */
-void au_metrics_visit(const au_side_t *side_or_null,
-                      void (*visit)(const au_series_t *series, void *context),
+void au_metrics_visit(const au_side_t *side_or_null, au_series_visitor_t visit,
                       void *context);
 
 /* Forgets every value (for tests). */

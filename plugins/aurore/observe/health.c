@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT
  * Part of observe/; calls database/, spool/, config/, metrics/, event/, base/.
- *
- * health - see observe/health.h.
  */
 #include "observe/health.h"
 
@@ -71,8 +69,8 @@ static double sample_rates(int64_t now_ns) {
   return drop_rate;
 }
 
-au_health_t au_health_assess(double utilization_percent,
-                             double drop_rate_percent) {
+static au_health_t assess(double utilization_percent,
+                          double drop_rate_percent) {
   if (utilization_percent >= 90 || drop_rate_percent > 5)
     return AU_CRITICAL;
   if (utilization_percent >= 70 || drop_rate_percent > 1)
@@ -88,7 +86,7 @@ static au_health_t sample_buffer(au_buffer_t *buffer, double drop_rate) {
   au_metrics_set(AU_M_BUFFER_UTILIZATION, usage.utilization_percent);
   au_metrics_set(AU_M_BUFFER_BYTES, (double)usage.bytes);
   au_metrics_set(AU_M_BUFFER_OLDEST_AGE, usage.oldest_age_s);
-  au_health_t health = au_health_assess(usage.utilization_percent, drop_rate);
+  au_health_t health = assess(usage.utilization_percent, drop_rate);
   au_metrics_set(AU_M_BUFFER_HEALTH, health);
   return health;
 }
@@ -113,13 +111,8 @@ void au_health_sample(const au_health_input_t *input) {
 }
 
 const char *au_health_text(au_health_t health) {
-  switch (health) {
-  case AU_WARNING:
-    return "warning";
-  case AU_CRITICAL:
-    return "critical";
-  case AU_HEALTHY:
-    break;
-  }
-  return "healthy";
+  /* The first is before anything was sampled. */
+  static const char *const text[] = {"healthy", "healthy", "warning",
+                                     "critical"};
+  return text[health];
 }

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Part of observe/; calls database/, spool/, config/, metrics/, event/, base/.
  *
- * health - what is sampled rather than counted: how full the
- * buffer is, the rates of the last minute, the process, and the verdicts on
- * health.
+ * health - what is sampled rather than counted: how full the buffer is, the
+ * rates of the last minute, the process, and the verdicts on health.
  *
  * Threads: any; two at once take turns. Never waits for the disk or the
  * database.
@@ -29,11 +28,6 @@ typedef struct au_health_input {
 
 /* Sets the sampled gauges in the metrics. */
 void au_health_sample(const au_health_input_t *input);
-
-/* critical: utilization >= 90 % or drop rate > 5 %; warning: >= 70 % or > 1 %.
- */
-au_health_t au_health_assess(double utilization_percent,
-                             double drop_rate_percent);
 
 /* "healthy", "warning", "critical". */
 const char *au_health_text(au_health_t health);

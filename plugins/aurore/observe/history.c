@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Part of observe/; calls database/, spool/, config/, metrics/, event/, base/.
  *
- * history - see history.h. The lines in memory are a ring; what is written to
- * the file and what an answer holds are these same bytes.
+ * The lines in memory are a ring; the file and the answers get these same
+ * bytes.
  */
 #include "observe/history.h"
 
@@ -40,8 +40,7 @@ struct au_history {
   size_t next;
 };
 
-/* --- the ring --------------------------------------------------------------
- */
+/* --- the ring --------------------------------------------------------------*/
 
 /* Keeps a copy of a line; drops the line when out of memory. */
 static void keep_line(const char *text, size_t size, void *context) {
@@ -77,16 +76,7 @@ void au_history_put(au_history_t *history, size_t limit, au_bytes_t *json) {
   au_bytes_put_u8(json, ']');
 }
 
-/* --- a snapshot ------------------------------------------------------------
- */
-
-static void put_breaker(const au_breaker_snapshot_t *breaker,
-                        au_bytes_t *json) {
-  au_bytes_printf(json,
-                  "{\"state\":\"%s\",\"failureCount\":%u,\"successCount\":%u}",
-                  au_breaker_state_text(breaker->state), breaker->failures,
-                  breaker->successes);
-}
+/* --- a snapshot ------------------------------------------------------------*/
 
 static void put_snapshot(const au_history_snapshot_t *snapshot,
                          au_bytes_t *json) {
@@ -98,15 +88,16 @@ static void put_snapshot(const au_history_snapshot_t *snapshot,
       ",\"capacity\":%" PRIu64 ",\"utilization_percent\":\"%.2f\""
       ",\"total_enqueued\":%" PRIu64 ",\"total_dropped\":%" PRIu64
       ",\"drop_rate_percent\":\"%.2f\""
-      ",\"throughput_events_per_second\":\"%.2f\"},\"circuitBreaker\":",
+      ",\"throughput_events_per_second\":\"%.2f\"},\"circuitBreaker\":"
+      "{\"state\":\"%s\",\"failureCount\":%u,\"successCount\":%u}}",
       now, snapshot->buffer.events, snapshot->buffer.capacity,
       snapshot->buffer.utilization_percent,
       au_metrics_counter(AU_M_EVENTS_ENQUEUED, 0),
       au_metrics_counter(AU_M_EVENTS_DROPPED, 0),
       au_metrics_gauge(AU_M_EVENTS_DROP_RATE),
-      au_metrics_gauge(AU_M_EVENTS_THROUGHPUT));
-  put_breaker(&snapshot->breaker, json);
-  au_bytes_put_u8(json, '}');
+      au_metrics_gauge(AU_M_EVENTS_THROUGHPUT),
+      au_breaker_state_text(snapshot->breaker.state),
+      snapshot->breaker.failures, snapshot->breaker.successes);
 }
 
 /* A change for the worse or the better is logged, not every attempt. */
@@ -140,8 +131,7 @@ void au_history_take(au_history_t *history) {
   au_bytes_fini(&line);
 }
 
-/* --- the thread ------------------------------------------------------------
- */
+/* --- the thread ------------------------------------------------------------*/
 
 static bool wait_until(au_history_t *history, int64_t until_ns) {
   const struct timespec until = au_clock_timespec(until_ns);
@@ -166,8 +156,7 @@ static void *history_main(void *argument) {
   return NULL;
 }
 
-/* --- start and end ---------------------------------------------------------
- */
+/* --- start and end ---------------------------------------------------------*/
 
 static void read_file(au_history_t *history) {
   char error[512] = "out of memory";

@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * Part of observe/; calls database/, spool/, config/, metrics/, event/, base/.
- *
- * history_file - see history_file.h.
  */
 #include "observe/history_file.h"
 
-#include "base/json_parser.h"
-#include "base/utf8.h"
+#include "base/json_object.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,8 +15,7 @@
 /* The metrics are no secret, and nobody else's business either. */
 #define FILE_MODE 0640
 
-/* --- files -----------------------------------------------------------------
- */
+/* --- files -----------------------------------------------------------------*/
 
 static char *old_path(const char *path) {
   size_t size = strlen(path) + sizeof(".1");
@@ -57,8 +53,7 @@ static au_status_t failed(char *error, size_t error_size, const char *what,
   return AU_IO;
 }
 
-/* --- writing ---------------------------------------------------------------
- */
+/* --- writing ---------------------------------------------------------------*/
 
 /* Writes after the last byte; leaves the file as it was when it cannot. */
 static bool write_line(const au_io_t *io, int fd, uint64_t size, char *line,
@@ -109,84 +104,10 @@ au_status_t au_history_file_append(const au_history_file_t *file, char *line,
   return status;
 }
 
-/* --- reading ---------------------------------------------------------------
- */
-
-/* Whether a text is one JSON object, by what its parser reports. */
-typedef struct shape {
-  size_t depth;
-  size_t objects; /* that ended at the top */
-} shape_t;
-
-static int on_open(void *context) {
-  shape_t *shape = context;
-  shape->depth++;
-  return 1;
-}
-
-static int on_close(void *context) {
-  shape_t *shape = context;
-  if (--shape->depth == 0)
-    shape->objects++;
-  return 1;
-}
-
-static int on_open_array(void *context) {
-  shape_t *shape = context;
-  return shape->depth++ > 0; /* at the top it is no object */
-}
-
-static int on_close_array(void *context) {
-  shape_t *shape = context;
-  shape->depth--;
-  return 1;
-}
-
-static int on_null(void *context) {
-  const shape_t *shape = context;
-  return shape->depth > 0;
-}
-
-static int on_boolean(void *context, int value) {
-  (void)value;
-  return on_null(context);
-}
-
-static int on_text(void *context, const char *text, size_t size) {
-  (void)text;
-  (void)size;
-  return on_null(context);
-}
-
-static int on_string(void *context, const unsigned char *text, size_t size) {
-  (void)text;
-  (void)size;
-  return on_null(context);
-}
-
-static const yajl_callbacks callbacks = {.yajl_null = on_null,
-                                         .yajl_boolean = on_boolean,
-                                         .yajl_number = on_text,
-                                         .yajl_string = on_string,
-                                         .yajl_map_key = on_string,
-                                         .yajl_start_map = on_open,
-                                         .yajl_end_map = on_close,
-                                         .yajl_start_array = on_open_array,
-                                         .yajl_end_array = on_close_array};
+/* --- reading ---------------------------------------------------------------*/
 
 static bool is_object(const char *line, size_t size) {
-  shape_t shape = {.depth = 0};
-  if (size >= AU_HISTORY_LINE_MAX || au_utf8_length(line, size) < 0)
-    return false;
-  au_json_parser_t *parser = au_json_parser_create(&callbacks, &shape);
-  if (parser == NULL)
-    return false;
-  /* The blank ends a number that follows the object. */
-  bool good = au_json_parser_feed(parser, line, size) == AU_JSON_OK &&
-              au_json_parser_feed(parser, " ", 1) == AU_JSON_OK &&
-              shape.depth == 0 && shape.objects == 1;
-  au_json_parser_destroy(parser);
-  return good;
+  return size < AU_HISTORY_LINE_MAX && au_json_object_is_whole(line, size);
 }
 
 /* The end of a file, in memory. */
@@ -237,11 +158,11 @@ static size_t count_lines(const tail_t *tail) {
 }
 
 /* Takes the last "lines" lines. */
-static size_t take_lines(const tail_t *tail, size_t lines,
-                         void (*take)(const char *line, size_t size,
-                                      void *context),
+static size_t take_lines(const tail_t *tail, size_t lines, au_line_taker_t take,
                          void *context) {
   size_t count = count_lines(tail);
+  if (count == 0)
+    return 0;
   size_t skip = count > lines ? count - lines : 0;
   size_t passed = 0;
   const char *end = tail->text + tail->size;
@@ -261,9 +182,8 @@ static size_t take_lines(const tail_t *tail, size_t lines,
 }
 
 au_status_t au_history_file_read(const au_history_file_t *file, size_t lines,
-                                 void (*take)(const char *line, size_t size,
-                                              void *context),
-                                 void *context, size_t *out_passed, char *error,
+                                 au_line_taker_t take, void *context,
+                                 size_t *out_passed, char *error,
                                  size_t error_size) {
   size_t max = lines * AU_HISTORY_LINE_MAX;
   tail_t now = {.text = NULL};

@@ -29,12 +29,13 @@ typedef struct au_history_file {
 } au_history_file_t;
 
 /* Appends a line, which must end with a newline, and is not changed (writev
- * knows no const). AU_IO: it was not written, and
- * "error" says why; AU_NOMEM. */
+ * knows no const). AU_IO: it was not written, "error" says why; AU_NOMEM. */
 AU_MUST_CHECK au_status_t au_history_file_append(const au_history_file_t *file,
                                                  char *line, size_t size,
                                                  char *error,
                                                  size_t error_size);
+
+typedef void (*au_line_taker_t)(const char *line, size_t size, void *context);
 
 /* Calls "take" with the newest lines, at most "lines", from the oldest to the
  * newest, without their newlines; reads no more than lines *
@@ -42,8 +43,7 @@ AU_MUST_CHECK au_status_t au_history_file_append(const au_history_file_t *file,
  * nothing. Lines that are not a JSON object are ignored, and counted in
  * "out_passed". AU_IO: a file cannot be read ("error" says why); AU_NOMEM. */
 AU_MUST_CHECK au_status_t au_history_file_read(
-    const au_history_file_t *file, size_t lines,
-    void (*take)(const char *line, size_t size, void *context), void *context,
-    size_t *out_passed, char *error, size_t error_size);
+    const au_history_file_t *file, size_t lines, au_line_taker_t take,
+    void *context, size_t *out_passed, char *error, size_t error_size);
 
 #endif

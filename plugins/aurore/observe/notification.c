@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Part of observe/; calls database/, spool/, config/, metrics/, event/, base/.
  *
- * notification - see observe/notification.h.
- *
  * A notification waits as a copy of itself. As an event it is tried with its
  * origin and its own values, with its origin alone, and without metadata; the
  * first form that passes is kept.
@@ -58,8 +56,7 @@ static struct {
   _Atomic bool is_losing;
 } worker;
 
-/* --- a copy of a notification ----------------------------------------------
- */
+/* --- a copy of a notification ----------------------------------------------*/
 
 static size_t values_of(const au_notification_t *notice) {
   return notice->values_count < AU_NOTIFICATION_VALUES ? notice->values_count
@@ -123,8 +120,7 @@ static item_t *make_item(const au_notification_t *notice) {
   return item;
 }
 
-/* --- a notification as an event --------------------------------------------
- */
+/* --- a notification as an event --------------------------------------------*/
 
 /* Up to "max" characters of the text, as valid UTF-8, until the next call. */
 static au_slice_t repair(const char *text, size_t max) {
@@ -251,8 +247,7 @@ static bool passes(const au_notification_t *notice, form_t form) {
          intake->rows.count == 1;
 }
 
-/* --- the queue -------------------------------------------------------------
- */
+/* --- the queue -------------------------------------------------------------*/
 
 static void count_unavailable(void) {
   au_metrics_count(AU_M_EVENTS_REJECTED, AU_REASON_UNAVAILABLE, 1);
@@ -303,8 +298,7 @@ static item_t *next_item(void) {
   return item;
 }
 
-/* --- into the buffer -------------------------------------------------------
- */
+/* --- into the buffer -------------------------------------------------------*/
 
 static void append_done(au_waiter_t *waiter, au_status_t status) {
   (void)waiter;
@@ -365,8 +359,18 @@ static void *notice_main(void *argument) {
   return NULL;
 }
 
-/* --- start and stop --------------------------------------------------------
- */
+/* --- start and stop --------------------------------------------------------*/
+
+/* Returns whether it was open before. */
+static bool set_open(bool is_open) {
+  pthread_mutex_lock(&queue.lock);
+  bool was_open = queue.is_open;
+  queue.is_open = is_open;
+  if (was_open)
+    pthread_cond_broadcast(&queue.wake);
+  pthread_mutex_unlock(&queue.lock);
+  return was_open;
+}
 
 static void free_worker(void) {
   au_intake_fini(&worker.intake);
@@ -381,26 +385,16 @@ au_status_t au_notification_start(const au_limits_t *limits,
   au_intake_init(&worker.intake, limits);
   worker.buffer = buffer;
   worker.is_losing = false;
-  pthread_mutex_lock(&queue.lock);
-  queue.is_open = true;
-  pthread_mutex_unlock(&queue.lock);
+  (void)set_open(true);
   if (au_thread_start(&worker.thread, "au-notices", notice_main, NULL) == 0)
     return AU_OK;
-  pthread_mutex_lock(&queue.lock);
-  queue.is_open = false;
-  pthread_mutex_unlock(&queue.lock);
+  (void)set_open(false);
   free_worker();
   return AU_NOMEM;
 }
 
 void au_notification_stop(void) {
-  pthread_mutex_lock(&queue.lock);
-  bool was_open = queue.is_open;
-  queue.is_open = false;
-  if (was_open)
-    pthread_cond_broadcast(&queue.wake);
-  pthread_mutex_unlock(&queue.lock);
-  if (!was_open)
+  if (!set_open(false))
     return;
   pthread_join(worker.thread, NULL);
   free_worker();

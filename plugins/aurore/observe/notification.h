@@ -84,8 +84,7 @@ void au_notification_stop(void);
 #pragma GCC visibility push(default)
 
 /* Takes a notification; before start and after stop it does nothing. Never
- * waits, never logs,
- * never notifies. */
+ * waits, logs or notifies. */
 void au_notification_put(const au_notification_t *notice);
 
 #pragma GCC visibility pop

@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Part of spool/; calls config/, metrics/, event/, base/.
  *
- * buffer - see buffer.h.
- *
- * The room is two counters (au_usage_t). A request first takes what it needs
- * and gives it back when that was too much, so the bound on events holds
- * exactly, without a lock.
+ * The room is two counters (au_usage_t). A request takes what it needs of both
+ * or of neither, so that the bounds hold exactly, without a lock.
  */
 #include "spool/buffer.h"
 
@@ -15,7 +12,6 @@
 #include "spool/frame.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -39,6 +35,7 @@ struct au_buffer {
   unsigned request_lanes; /* those that take requests: the first ones */
   uint64_t capacity;
   uint64_t max_bytes;
+  bool is_memory;
 
   au_usage_t usage;
   _Atomic unsigned turn;       /* which lane is next */
@@ -47,6 +44,16 @@ struct au_buffer {
   pthread_mutex_t rate_lock; /* protects: drained */
   au_growth_t drained;
 };
+
+/* Of a lane: its directory, lock, the segment that is written and the next one,
+ * one that is read; and for a moment its state, one that is deleted, a damaged
+ * range, and what goes with them. In memory each segment has one, too. */
+#define LANE_DESCRIPTORS 12
+
+unsigned au_buffer_descriptors(const au_buffer_t *buffer) {
+  return 1 + buffer->lanes * LANE_DESCRIPTORS +
+         (buffer->is_memory ? MEMORY_SEGMENTS : 0);
+}
 
 static uint64_t segment_bytes(const au_buffer_config_t *config) {
   if (config->directory == NULL) {
@@ -91,23 +98,12 @@ static au_status_t open_lane(au_buffer_t *buffer,
 /* Makes the directory of the lanes, and its name durable. */
 static au_status_t make_directory(const au_io_t *io, const char *path,
                                   char *error, size_t error_size) {
-  const char *what = "make";
-  int status = io->mkdirat(AT_FDCWD, path, 0700);
-  if (status == 0 || errno == EEXIST) {
-    what = "open";
-    int directory = io->openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
-    status = directory;
-    if (directory >= 0) {
-      what = "sync the parent of";
-      status = au_io_sync_parent(io, directory);
-      int number = errno;
-      io->close(directory);
-      errno = number;
-    }
-  }
-  if (status >= 0)
+  const char *action;
+  int directory = au_io_make_directory(io, path, &action);
+  au_io_close(io, directory);
+  if (directory >= 0)
     return AU_OK;
-  snprintf(error, error_size, "could not %s spool directory \"%s\": %s", what,
+  snprintf(error, error_size, "could not %s spool directory \"%s\": %s", action,
            path, strerror(errno));
   return AU_IO;
 }
@@ -143,6 +139,7 @@ au_status_t au_buffer_open(const au_buffer_config_t *config,
   buffer->request_lanes = config->lanes;
   buffer->capacity = config->capacity;
   buffer->max_bytes = config->max_bytes;
+  buffer->is_memory = config->directory == NULL;
   au_status_t status = open_lanes(buffer, config, error, error_size);
   if (status != AU_OK) {
     au_buffer_destroy(buffer);
@@ -173,13 +170,7 @@ static uint64_t frame_bytes(const au_rows_t *rows) {
   return bytes;
 }
 
-static void give_back(au_buffer_t *buffer, uint64_t events, uint64_t bytes) {
-  atomic_fetch_sub_explicit(&buffer->usage.events, events,
-                            memory_order_relaxed);
-  atomic_fetch_sub_explicit(&buffer->usage.bytes, bytes, memory_order_relaxed);
-}
-
-/* Takes a part of one bound; false, and nothing taken, when it does not fit. */
+/* Takes some of what one bound leaves. false: not enough; nothing was taken. */
 static bool reserve(_Atomic uint64_t *used, uint64_t amount, uint64_t bound) {
   uint64_t before = atomic_load_explicit(used, memory_order_relaxed);
   do {
@@ -220,7 +211,7 @@ au_status_t au_buffer_append(au_buffer_t *buffer, const au_rows_t *rows,
   uint64_t bytes = frame_bytes(rows);
   bool fits = reserve(&buffer->usage.events, rows->count, buffer->capacity);
   if (fits && !reserve(&buffer->usage.bytes, bytes, buffer->max_bytes)) {
-    give_back(buffer, rows->count, 0);
+    au_usage_give_back(&buffer->usage, rows->count, 0);
     fits = false;
   }
   if (!fits) {
@@ -232,7 +223,7 @@ au_status_t au_buffer_append(au_buffer_t *buffer, const au_rows_t *rows,
   au_status_t status =
       spool != NULL ? au_spool_append(spool, rows, waiter) : AU_IO;
   if (status != AU_OK && status != AU_PENDING)
-    give_back(buffer, count, bytes);
+    au_usage_give_back(&buffer->usage, count, bytes);
   else
     atomic_store_explicit(&buffer->enqueued_ns, au_clock_monotonic_ns(),
                           memory_order_relaxed);

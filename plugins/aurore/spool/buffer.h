@@ -18,7 +18,6 @@
 #include "spool/lane.h"
 #include "spool/spool.h"
 
-#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct au_buffer au_buffer_t;
@@ -49,6 +48,9 @@ typedef struct au_buffer_usage {
 AU_MUST_CHECK au_status_t au_buffer_open(const au_buffer_config_t *config,
                                          au_buffer_t **out_buffer, char *error,
                                          size_t error_size);
+
+/* Descriptors that it may have open at a time. */
+unsigned au_buffer_descriptors(const au_buffer_t *buffer);
 
 /* From now on append returns AU_CLOSED; what waits stays readable. Returns
  * after every AU_PENDING append has been completed. */

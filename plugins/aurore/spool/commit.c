@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Part of spool/; calls config/, metrics/, event/, base/.
- *
- * commit - see spool/commit.h.
- */
+ * Part of spool/; calls config/, metrics/, event/, base/. */
 #include "spool/commit.h"
 
 #include "base/clock.h"
@@ -19,28 +16,6 @@
 /* No group waits longer than this for others to join it. */
 #define WAIT_FOR_MORE_NS (AU_NS_PER_MS / 2)
 
-static int write_all(const au_io_t *io, int fd, const uint8_t *data,
-                     size_t size, uint64_t offset) {
-  while (size > 0) {
-    union {
-      const void *in;
-      void *out;
-    } base = {.in = data}; /* iovec has no const; pwritev only reads */
-    struct iovec iov = {.iov_base = base.out, .iov_len = size};
-    ssize_t done = io->pwritev(fd, &iov, 1, (off_t)offset);
-    if (done < 0 && errno == EINTR)
-      continue;
-    if (done == 0)
-      errno = EIO;
-    if (done <= 0)
-      return -1;
-    data += done;
-    size -= (size_t)done;
-    offset += (uint64_t)done;
-  }
-  return 0;
-}
-
 /* Writes the group into the active segment. After a failure the segment is
  * never written again: what the kernel did with the pages is not known. */
 static au_status_t write_once(au_spool_t *spool, au_group_t *group) {
@@ -55,8 +30,8 @@ static au_status_t write_once(au_spool_t *spool, au_group_t *group) {
   au_segment_t *segment = spool->active;
   au_frame_seal(group->frames.data, group->frames.size, spool->durable_seq,
                 segment->salt);
-  int status =
-      write_all(io, segment->fd, group->frames.data, size, spool->write_offset);
+  int status = au_io_write_all(io, segment->fd, group->frames.data, size,
+                               spool->write_offset);
   if (status == 0 && spool->durability == AU_DURABILITY_COMMIT) {
     int64_t start = au_clock_monotonic_ns();
     status = io->fdatasync(segment->fd);
@@ -135,12 +110,10 @@ static void complete_waiters(au_waiter_t *waiter, au_status_t status) {
 }
 
 static void release_refused(au_spool_t *spool, const au_group_t *group) {
-  atomic_fetch_sub_explicit(&spool->usage->events, group->count,
-                            memory_order_relaxed);
   uint64_t bytes = 0;
   for (const au_waiter_t *w = group->first; w != NULL; w = w->next)
     bytes += w->bytes;
-  atomic_fetch_sub_explicit(&spool->usage->bytes, bytes, memory_order_relaxed);
+  au_usage_give_back(spool->usage, group->count, bytes);
 }
 
 /* A sync costs the same for one request as for a hundred. Under load, when many
@@ -202,17 +175,13 @@ static void *committer_main(void *argument) {
 au_status_t au_spool_start_committer(au_spool_t *spool) {
   if (spool->durability != AU_DURABILITY_COMMIT)
     return AU_OK;
-  int error =
+  errno =
       au_thread_start(&spool->committer, "au-commit", committer_main, spool);
-  if (error != 0) {
-    errno = error;
-    return AU_NOMEM;
-  }
-  spool->has_committer = true;
-  return AU_OK;
+  spool->has_committer = errno == 0;
+  return spool->has_committer ? AU_OK : AU_NOMEM;
 }
 
-void au_spool_stop_committer(au_spool_t *spool) {
+void au_spool_close_intake(au_spool_t *spool) {
   pthread_mutex_lock(&spool->lock);
   spool->closed = true;
   while (spool->has_committer &&

@@ -14,10 +14,8 @@
  * and counts them. Holds write_lock. AU_OK; AU_IO, AU_NOMEM: refused. */
 au_status_t au_spool_write_group(au_spool_t *spool, au_group_t *group);
 
-/* Starts the committer, with durability "commit". AU_NOMEM: see errno. */
+/* Starts the committer, with durability "commit"; au_spool_close_intake ends
+ * it. AU_NOMEM: see errno. */
 au_status_t au_spool_start_committer(au_spool_t *spool);
-/* Takes no further group, waits until nothing is pending, and ends the
- * committer. */
-void au_spool_stop_committer(au_spool_t *spool);
 
 #endif

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Part of spool/; calls config/, metrics/, event/, base/.
- *
- * frame - see spool/frame.h.
- */
+ * Part of spool/; calls config/, metrics/, event/, base/. */
 #include "spool/frame.h"
 
 #include "base/crc32c.h"
@@ -13,36 +10,15 @@
 /* What the header of a row of layout 1 says of it. */
 #define LAYOUT_1 0
 
-static void put_le16(uint8_t *at, uint16_t value) {
-  value = htole16(value);
-  memcpy(at, &value, sizeof(value));
-}
-
-static void put_le32(uint8_t *at, uint32_t value) {
-  value = htole32(value);
-  memcpy(at, &value, sizeof(value));
-}
-
-static void put_le64(uint8_t *at, uint64_t value) {
+/* Numbers of "size" bytes, at most 8. */
+static inline void put_le(uint8_t *at, uint64_t value, size_t size) {
   value = htole64(value);
-  memcpy(at, &value, sizeof(value));
+  memcpy(at, &value, size);
 }
 
-static uint16_t get_le16(const uint8_t *at) {
-  uint16_t value;
-  memcpy(&value, at, sizeof(value));
-  return le16toh(value);
-}
-
-static uint32_t get_le32(const uint8_t *at) {
-  uint32_t value;
-  memcpy(&value, at, sizeof(value));
-  return le32toh(value);
-}
-
-static uint64_t get_le64(const uint8_t *at) {
-  uint64_t value;
-  memcpy(&value, at, sizeof(value));
+static inline uint64_t get_le(const uint8_t *at, size_t size) {
+  uint64_t value = 0;
+  memcpy(&value, at, size);
   return le64toh(value);
 }
 
@@ -52,11 +28,11 @@ static uint8_t *put_header(au_bytes_t *frames, au_frame_kind_t kind,
   uint8_t *at = au_bytes_extend(frames, total);
   if (at == NULL)
     return NULL;
-  put_le32(at, 0);
-  put_le32(at + 4, size);
-  put_le64(at + 8, 0);
-  put_le32(at + 16, kind);
-  put_le32(at + 20, 0);
+  put_le(at, 0, 4);
+  put_le(at + 4, size, 4);
+  put_le(at + 8, 0, 8);
+  put_le(at + 16, kind, 4);
+  put_le(at + 20, 0, 4);
   memset(at + total - 8, 0, size > 0 ? 8 : 0);
   return at + AU_FRAME_HEADER_SIZE;
 }
@@ -66,8 +42,8 @@ void au_frame_put_row(au_bytes_t *frames, au_row_kind_t kind, const void *row,
   uint8_t *data = put_header(frames, AU_FRAME_ROW, size);
   if (data == NULL)
     return;
-  put_le16(data - 4, AU_ROW_LAYOUT);
-  put_le16(data - 2, (uint16_t)kind);
+  put_le(data - 4, AU_ROW_LAYOUT, 2);
+  put_le(data - 2, (uint16_t)kind, 2);
   memcpy(data, row, size);
 }
 
@@ -75,14 +51,14 @@ void au_frame_put_footer(au_bytes_t *frames, uint64_t count) {
   uint8_t *data = put_header(frames, AU_FRAME_FOOTER, 16);
   if (data == NULL)
     return;
-  put_le64(data, 0);
-  put_le64(data + 8, count);
+  put_le(data, 0, 8);
+  put_le(data + 8, count, 8);
 }
 
 static uint32_t checksum(const uint8_t *frame, uint64_t total, uint64_t salt) {
   /* The salt is folded in first, as if it were written before the frame. */
   uint8_t salted[8];
-  put_le64(salted, salt);
+  put_le(salted, salt, 8);
   uint32_t crc = au_crc32c(0, salted, sizeof(salted));
   return au_crc32c(crc, frame + 4, total - 4);
 }
@@ -92,29 +68,37 @@ void au_frame_seal(uint8_t *frames, size_t size, uint64_t first_seq,
   uint64_t seq = first_seq;
   for (size_t at = 0; at < size;) {
     uint8_t *frame = frames + at;
-    uint64_t total = au_frame_size(get_le32(frame + 4));
-    put_le64(frame + 8, seq);
-    if (get_le32(frame + 16) == AU_FRAME_ROW)
+    uint64_t total = au_frame_size((uint32_t)get_le(frame + 4, 4));
+    put_le(frame + 8, seq, 8);
+    if (get_le(frame + 16, 4) == AU_FRAME_ROW)
       seq++;
     else
-      put_le64(frame + AU_FRAME_HEADER_SIZE, first_seq);
-    put_le32(frame, checksum(frame, total, salt));
+      put_le(frame + AU_FRAME_HEADER_SIZE, first_seq, 8);
+    put_le(frame, checksum(frame, total, salt), 4);
     at += total;
   }
 }
 
 static au_frame_result_t read_footer(au_frame_t *frame) {
-  frame->first_seq = get_le64(frame->data);
-  frame->count = get_le64(frame->data + 8);
-  return frame->first_seq + frame->count == frame->seq ? AU_FRAME_GOOD
-                                                       : AU_FRAME_BAD;
+  frame->first_seq = get_le(frame->data, 8);
+  frame->count = get_le(frame->data + 8, 8);
+  /* The number of the next row may be the one after the last. */
+  bool is_good = frame->first_seq > 0 && frame->seq >= frame->first_seq &&
+                 frame->seq <= AU_FRAME_SEQ_MAX + 1 &&
+                 frame->count == frame->seq - frame->first_seq;
+  return is_good ? AU_FRAME_GOOD : AU_FRAME_BAD;
+}
+
+static au_frame_result_t read_row(const au_frame_t *frame) {
+  return frame->seq > 0 && frame->seq <= AU_FRAME_SEQ_MAX ? AU_FRAME_GOOD
+                                                          : AU_FRAME_BAD;
 }
 
 /* Whether the header is one of those that are written. */
 static bool read_header(const uint8_t *data, au_frame_t *out_frame) {
-  uint32_t kind = get_le32(data + 16);
-  unsigned layout = get_le16(data + 20);
-  unsigned row_kind = get_le16(data + 22);
+  uint32_t kind = (uint32_t)get_le(data + 16, 4);
+  unsigned layout = (unsigned)get_le(data + 20, 2);
+  unsigned row_kind = (unsigned)get_le(data + 22, 2);
   if (kind == AU_FRAME_FOOTER) {
     out_frame->kind = AU_FRAME_FOOTER;
     return layout == 0 && row_kind == 0 && out_frame->size == 16;
@@ -136,9 +120,9 @@ au_frame_result_t au_frame_read(const uint8_t *data, size_t available,
     out_frame->total = AU_FRAME_MARK_SIZE;
     return AU_FRAME_SHORT;
   }
-  if (get_le64(data) == 0)
+  if (get_le(data, 8) == 0)
     return AU_FRAME_NONE;
-  uint32_t size = get_le32(data + 4);
+  uint32_t size = (uint32_t)get_le(data + 4, 4);
   out_frame->size = size;
   out_frame->total = au_frame_size(size);
   if (size > AU_FRAME_ROW_MAX)
@@ -149,12 +133,12 @@ au_frame_result_t au_frame_read(const uint8_t *data, size_t available,
     return AU_FRAME_BAD;
   if (available < out_frame->total)
     return AU_FRAME_SHORT;
-  if (checksum(data, out_frame->total, salt) != get_le32(data))
+  if (checksum(data, out_frame->total, salt) != get_le(data, 4))
     return AU_FRAME_BAD;
-  out_frame->seq = get_le64(data + 8);
+  out_frame->seq = get_le(data + 8, 8);
   out_frame->data = data + AU_FRAME_HEADER_SIZE;
   return out_frame->kind == AU_FRAME_FOOTER ? read_footer(out_frame)
-                                            : AU_FRAME_GOOD;
+                                            : read_row(out_frame);
 }
 
 au_row_kind_t au_frame_copy_row(const au_frame_t *frame, au_bytes_t *rows) {

@@ -4,9 +4,8 @@
  * frame - what a segment is made of: rows and group footers, each after a
  * header.
  *
- *   0        4        8        16       20       22         24
- *   | crc32c | size   | seq    | kind   | layout | row kind | data, padded to 8
- * |
+ *   0        4      8     16     20       22         24
+ *   | crc32c | size | seq | kind | layout | row kind | data, padded to 8 |
  *
  * All numbers are little endian. The checksum covers all of the frame after
  * itself, padding included, and starts from the segment's salt. A row's frame
@@ -35,6 +34,9 @@
 #define AU_FRAME_FOOTER_SIZE (AU_FRAME_HEADER_SIZE + 16)
 /* No row is larger; a header that claims more is damage. */
 #define AU_FRAME_ROW_MAX (UINT32_C(256) << 20)
+/* The first number of a row is 1. Nor is there one after this, which the
+ * database could not hold. */
+#define AU_FRAME_SEQ_MAX ((uint64_t)INT64_MAX - 1)
 
 typedef enum au_frame_kind {
   AU_FRAME_ROW = 0x31574f52,   /* "ROW1" */

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Part of spool/; calls config/, metrics/, event/, base/.
- *
- * keeper - see spool/keeper.h.
- */
+ * Part of spool/; calls config/, metrics/, event/, base/. */
 #include "spool/keeper.h"
 
 #include "base/clock.h"
@@ -41,7 +38,6 @@ static void delete_segments(au_spool_t *spool, au_segment_t *segment) {
            strerror(errno));
 }
 
-/* Logs once that the state cannot be written, and once that it can again. */
 static void log_state_change(au_spool_t *spool, bool failed, int error) {
   if (!au_log_changed(&spool->state_failed, failed))
     return;
@@ -58,9 +54,7 @@ bool au_spool_tidy(au_spool_t *spool) {
   pthread_mutex_lock(&spool->lock);
   au_segment_t *trimmed = spool->trimmed;
   spool->trimmed = NULL;
-  spool->state.begin_seq = spool->begin.seq;
-  spool->state.begin_segment = spool->begin.segment;
-  spool->state.begin_offset = spool->begin.offset;
+  spool->state.begin = spool->begin;
   bool dirty = spool->state_dirty;
   spool->state_dirty = false;
   au_spool_state_t state = spool->state;
@@ -141,8 +135,7 @@ static void sync_active(au_spool_t *spool) {
   int64_t start = au_clock_monotonic_ns();
   bool failed = fd < 0 || io->fdatasync(fd) != 0;
   int error = errno;
-  if (fd >= 0)
-    io->close(fd);
+  au_io_close(io, fd);
   au_metrics_observe(AU_M_SPOOL_SYNC_TIME, 0, au_clock_elapsed_ms(start));
   if (!failed)
     return;
@@ -227,14 +220,10 @@ static void *keeper_main(void *argument) {
 au_status_t au_spool_start_keeper(au_spool_t *spool) {
   if (spool->store.directory < 0)
     return AU_OK;
-  int error =
+  errno =
       au_thread_start(&spool->keeper_thread, "au-spool", keeper_main, spool);
-  if (error != 0) {
-    errno = error;
-    return AU_NOMEM;
-  }
-  spool->has_keeper = true;
-  return AU_OK;
+  spool->has_keeper = errno == 0;
+  return spool->has_keeper ? AU_OK : AU_NOMEM;
 }
 
 void au_spool_stop_keeper(au_spool_t *spool) {

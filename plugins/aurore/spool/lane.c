@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Part of spool/; calls config/, metrics/, event/, base/.
  *
- * lane - see lane.h.
- *
  * Ages are kept on the monotonic clock: the accept time of the oldest event
  * (wall clock) is turned into a monotonic time once, when that event becomes
  * the oldest, so a step of the wall clock cannot hold a batch back.
@@ -11,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/thread.h"
+#include "base/timestamp.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -21,6 +20,7 @@ struct au_lane {
   au_spool_t *spool; /* immutable */
   au_slab_t peek;    /* the writer's */
   _Atomic int64_t drained_ns;
+  _Atomic bool fenced;
 
   pthread_mutex_t lock; /* protects: all below */
   pthread_cond_t due;
@@ -28,12 +28,11 @@ struct au_lane {
   bool sleeping;      /* the writer waits, and is woken ... */
   bool timed;         /* ... only for a full batch: it has a time to wake */
   uint64_t flush_seq; /* events before it are due */
-  bool stop;
-  bool fenced;
-  int64_t oldest_ns; /* monotonic accept time of the oldest event; 0: none */
+  _Atomic bool stop;  /* also read without the lock */
+  int64_t oldest_ns;  /* monotonic accept time of the oldest event; 0: none */
 };
 
-static uint64_t waiting(au_lane_t *lane) {
+uint64_t au_lane_waiting(au_lane_t *lane) {
   uint64_t end = au_spool_durable_seq(lane->spool);
   uint64_t begin = au_spool_begin(lane->spool).seq;
   return end > begin ? end - begin : 0;
@@ -45,14 +44,48 @@ static void on_durable(void *context) {
   pthread_mutex_lock(&lane->lock);
   if (lane->oldest_ns == 0)
     lane->oldest_ns = au_clock_monotonic_ns();
-  if (lane->sleeping && (!lane->timed || waiting(lane) >= lane->batch_size)) {
+  if (lane->sleeping &&
+      (!lane->timed || au_lane_waiting(lane) >= lane->batch_size)) {
     lane->sleeping = false; /* one signal is enough */
     pthread_cond_signal(&lane->due);
   }
   pthread_mutex_unlock(&lane->lock);
 }
 
-static void update_oldest(au_lane_t *lane);
+au_status_t au_lane_take(au_lane_t *lane, size_t max_rows, size_t max_bytes,
+                         au_slab_t *slab) {
+  return au_spool_read(lane->spool, au_spool_begin(lane->spool), max_rows,
+                       max_bytes, slab);
+}
+
+/* Microseconds since it was accepted; 0 for a time that cannot be: a clock was
+ * set back, or the row is not sound. */
+static int64_t age_of(const au_row_t *row) {
+  int64_t accepted_us = au_row_ingested_at_us(row);
+  return au_timestamp_is_valid(accepted_us) ? au_clock_wall_us() - accepted_us
+                                            : 0;
+}
+
+/* Sets oldest_ns from the event that is the oldest now. */
+static void update_oldest(au_lane_t *lane) {
+  int64_t oldest_ns = 0;
+  if (au_lane_waiting(lane) > 0) {
+    int64_t age_us = 0;
+    if (au_lane_take(lane, 1, 1, &lane->peek) == AU_OK &&
+        lane->peek.count > 0) {
+      const au_row_t row = au_slab_row(&lane->peek, 0);
+      age_us = age_of(&row);
+    }
+    oldest_ns = au_clock_monotonic_ns() - (age_us > 0 ? age_us * 1000 : 0);
+    if (oldest_ns == 0)
+      oldest_ns = 1; /* 0 means that nothing waits */
+  }
+  pthread_mutex_lock(&lane->lock);
+  if (oldest_ns == 0 && au_lane_waiting(lane) > 0)
+    oldest_ns = au_clock_monotonic_ns(); /* it was appended a moment ago */
+  lane->oldest_ns = oldest_ns;
+  pthread_mutex_unlock(&lane->lock);
+}
 
 au_status_t au_lane_open(unsigned index, const au_spool_config_t *config,
                          au_lane_t **out_lane, char *error, size_t error_size) {
@@ -96,8 +129,6 @@ int64_t au_lane_drained_ns(const au_lane_t *lane) {
   return atomic_load(&lane->drained_ns);
 }
 
-uint64_t au_lane_waiting(au_lane_t *lane) { return waiting(lane); }
-
 int64_t au_lane_oldest_age_ns(au_lane_t *lane) {
   pthread_mutex_lock(&lane->lock);
   int64_t oldest_ns = lane->oldest_ns;
@@ -106,8 +137,7 @@ int64_t au_lane_oldest_age_ns(au_lane_t *lane) {
   return oldest_ns == 0 || age_ns < 0 ? 0 : age_ns;
 }
 
-/* Whether a batch is due now, and if not when by age (INT64_MAX: not by age).
- */
+/* Whether a batch is due now; if not, when by age (INT64_MAX: not by age). */
 static bool is_due_locked(au_lane_t *lane, int64_t drain_interval_ns,
                           int64_t now_ns, int64_t *out_due_ns) {
   *out_due_ns = INT64_MAX;
@@ -150,31 +180,6 @@ au_wake_t au_lane_wait(au_lane_t *lane, size_t batch_size,
   return wake;
 }
 
-au_status_t au_lane_take(au_lane_t *lane, size_t max_rows, size_t max_bytes,
-                         au_slab_t *slab) {
-  return au_spool_read(lane->spool, au_spool_begin(lane->spool), max_rows,
-                       max_bytes, slab);
-}
-
-/* Sets oldest_ns from the event that is the oldest now. */
-static void update_oldest(au_lane_t *lane) {
-  int64_t oldest_ns = 0;
-  if (waiting(lane) > 0) {
-    int64_t age_us = 0;
-    if (au_lane_take(lane, 1, 1, &lane->peek) == AU_OK && lane->peek.count > 0)
-      age_us = au_clock_wall_us() -
-               au_row_ingested_at_us(au_slab_row(&lane->peek, 0).tuple);
-    oldest_ns = au_clock_monotonic_ns() - (age_us > 0 ? age_us * 1000 : 0);
-    if (oldest_ns == 0)
-      oldest_ns = 1; /* 0 means that nothing waits */
-  }
-  pthread_mutex_lock(&lane->lock);
-  if (oldest_ns == 0 && waiting(lane) > 0)
-    oldest_ns = au_clock_monotonic_ns(); /* it was appended a moment ago */
-  lane->oldest_ns = oldest_ns;
-  pthread_mutex_unlock(&lane->lock);
-}
-
 void au_lane_commit(au_lane_t *lane, au_position_t to) {
   if (to.seq <= au_spool_begin(lane->spool).seq)
     return;
@@ -207,22 +212,10 @@ bool au_lane_sleep(au_lane_t *lane, int64_t deadline_ns) {
   return stop;
 }
 
-bool au_lane_is_stopping(au_lane_t *lane) {
-  pthread_mutex_lock(&lane->lock);
-  bool stop = lane->stop;
-  pthread_mutex_unlock(&lane->lock);
-  return stop;
-}
+bool au_lane_is_stopping(au_lane_t *lane) { return lane->stop; }
 
 void au_lane_set_fenced(au_lane_t *lane, bool is_fenced) {
-  pthread_mutex_lock(&lane->lock);
   lane->fenced = is_fenced;
-  pthread_mutex_unlock(&lane->lock);
 }
 
-bool au_lane_is_fenced(au_lane_t *lane) {
-  pthread_mutex_lock(&lane->lock);
-  bool fenced = lane->fenced;
-  pthread_mutex_unlock(&lane->lock);
-  return fenced;
-}
+bool au_lane_is_fenced(au_lane_t *lane) { return lane->fenced; }

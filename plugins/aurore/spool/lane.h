@@ -35,8 +35,7 @@ au_spool_t *au_lane_spool(au_lane_t *lane);
 /* Events that wait in this lane and are durable. */
 uint64_t au_lane_waiting(au_lane_t *lane);
 
-/* How long the oldest waiting event has waited, in nanoseconds; 0 when nothing
- * waits. */
+/* How long the oldest event has waited, in nanoseconds; 0: none waits. */
 int64_t au_lane_oldest_age_ns(au_lane_t *lane);
 
 /* When events were last committed (monotonic nanoseconds); 0: never. */

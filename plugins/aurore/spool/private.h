@@ -4,7 +4,7 @@
  * private - the spool as its own files see it. They call each other in one
  * direction:
  *
- *   spool → recover, read, commit, keeper → scan, segments, trouble
+ *   spool → recover, read, commit, keeper → segments, trouble
  *
  * Lock order: write_lock, then lock. Only whoever holds write_lock writes to
  * the active segment: the committer with durability "commit", else whoever
@@ -69,7 +69,7 @@ struct au_spool {
   bool synced_dirty; /* durability "interval": written since the last sync */
   au_spool_state_t state;
   bool state_dirty;
-  _Atomic(const char *) trouble; /* set with "lock" held */
+  _Atomic(const char *) trouble; /* also read without the lock */
 
   pthread_t committer;
   pthread_t keeper_thread;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Part of spool/; calls config/, metrics/, event/, base/.
  *
- * read - reading rows back: verifying, passing damage, going from one
- * segment to the next. Everything here belongs to the one thread that reads.
+ * read - reading rows back: verifying, passing damage, going from one segment
+ * to the next. Everything here belongs to the one thread that reads.
  */
 #include "spool/private.h"
 
@@ -77,8 +77,7 @@ static int open_for_reading(au_spool_t *spool, au_segment_t *segment) {
     return segment->fd;
   if (spool->read_number == segment->number && spool->read_fd >= 0)
     return spool->read_fd;
-  if (spool->read_fd >= 0)
-    spool->store.io->close(spool->read_fd);
+  au_io_close(spool->store.io, spool->read_fd);
   char name[AU_SEGMENT_NAME_SIZE];
   au_segment_name(segment->number, name);
   spool->read_fd =

@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: MIT
  * Part of spool/; calls config/, metrics/, event/, base/.
  *
- * recover - opening a spool directory: lock, state, segments, and where
- * the good data begins and ends.
- *
  * Bounded: of all segments but the newest with rows only the header and the
  * first row are read; what is damaged within them is found when they are read.
- * The newest is scanned (spool/scan.h). After recovery a new segment is begun,
- * so nothing is ever written after a torn tail.
+ * The newest is scanned. After recovery a new segment is begun, so nothing is
+ * ever written after a torn tail.
+ *
+ * The data of the newest ends after its last complete group: a group is written
+ * only after the one before it has been synced, so an incomplete last group was
+ * never acknowledged, while damage before a complete group is damage. What the
+ * process before wrote and could not sync may be in the page cache alone, and a
+ * sync that has failed leaves it there, clean: no later sync would write it. So
+ * the last group is written again before it is synced.
  */
 #include "spool/recover.h"
 
-#include "spool/scan.h"
 #include "spool/segments.h"
 
 #include "base/array.h"
@@ -39,25 +42,21 @@ static int compare_numbers(const void *left, const void *right) {
   return a < b ? -1 : a > b;
 }
 
-static bool numbers_add(numbers_t *numbers, uint64_t number) {
-  uint64_t *more = au_array_grow(numbers->number, &numbers->capacity,
-                                 numbers->count, sizeof(*more));
-  if (more == NULL)
-    return false;
-  numbers->number = more;
-  numbers->number[numbers->count++] = number;
-  return true;
-}
-
 /* Adds a segment to the list; deletes a file that a crash left unfinished. */
 static au_status_t list_file(const au_spool_t *spool, const char *name,
                              numbers_t *numbers) {
   uint64_t number = au_segment_parse_name(name);
-  if (number != 0)
-    return numbers_add(numbers, number) ? AU_OK : AU_NOMEM;
   size_t size = strlen(name);
   if (size > 4 && strcmp(name + size - 4, ".new") == 0)
     spool->store.io->unlinkat(spool->store.directory, name);
+  if (number == 0)
+    return AU_OK;
+  uint64_t *grown = au_array_grow(numbers->number, &numbers->capacity,
+                                  numbers->count, sizeof(*grown));
+  if (grown == NULL)
+    return AU_NOMEM;
+  numbers->number = grown;
+  grown[numbers->count++] = number;
   return AU_OK;
 }
 
@@ -68,10 +67,7 @@ static au_status_t list_segments(const au_spool_t *spool, numbers_t *numbers) {
                                    O_RDONLY | O_DIRECTORY, 0);
   DIR *directory = fd < 0 ? NULL : fdopendir(fd);
   if (directory == NULL) {
-    int error = errno;
-    if (fd >= 0)
-      spool->store.io->close(fd);
-    errno = error;
+    au_io_close(spool->store.io, fd);
     return AU_IO;
   }
   au_status_t status = AU_OK;
@@ -119,7 +115,7 @@ static au_status_t open_segments(au_spool_t *spool, const numbers_t *numbers) {
   for (size_t i = 0; i < numbers->count; i++) {
     uint64_t number = numbers->number[i];
     spool->next_number = number + 1;
-    if (number < spool->state.begin_segment) {
+    if (number < spool->state.begin.segment) {
       delete_segment(spool, number); /* trimmed, and left over by a crash */
       continue;
     }
@@ -140,6 +136,103 @@ static au_status_t open_segments(au_spool_t *spool, const numbers_t *numbers) {
   spool->state.tail_lost |= tail_lost;
   return AU_OK;
 }
+
+/* --- where the newest segment ends -----------------------------------------*/
+
+/* The last complete group of a segment. */
+typedef struct tail {
+  uint64_t next_seq; /* after it; 0: there is none */
+  uint64_t start;    /* its bytes */
+  uint64_t end;
+  bool lost; /* something after it cannot be read */
+} tail_t;
+
+static au_status_t scan(au_spool_t *spool, au_segment_t *segment, int fd,
+                        tail_t *out_tail) {
+  *out_tail = (tail_t){.next_seq = 0};
+  uint64_t start = AU_SEGMENT_HEADER_SIZE; /* of the group */
+  uint64_t group_seq = 0; /* of the first row since the last footer; 0: none */
+  uint64_t next_seq = 0;  /* expected while the group is whole */
+  bool whole = true;
+  au_frame_t frame;
+  au_cursor_init(&spool->cursor, spool->store.io, fd, segment->salt,
+                 AU_SEGMENT_HEADER_SIZE, segment->size);
+  spool->cursor.passes_unreadable = true;
+  for (;;) {
+    au_cursor_result_t result = au_cursor_next(&spool->cursor, &frame);
+    if (result == AU_CURSOR_ERROR)
+      return errno == ENOMEM ? AU_NOMEM : AU_IO;
+    if (result != AU_CURSOR_FRAME) {
+      whole = false;
+      result = au_cursor_resync(&spool->cursor);
+      if (result == AU_CURSOR_ERROR)
+        return errno == ENOMEM ? AU_NOMEM : AU_IO;
+      if (result == AU_CURSOR_END)
+        break;
+      continue;
+    }
+    if (frame.kind == AU_FRAME_ROW) {
+      if (group_seq == 0)
+        group_seq = frame.seq;
+      else if (frame.seq != next_seq)
+        whole = false;
+      next_seq = frame.seq + 1;
+      continue;
+    }
+    if (whole && frame.first_seq == group_seq && frame.seq == next_seq)
+      *out_tail = (tail_t){
+          .next_seq = frame.seq, .start = start, .end = spool->cursor.offset};
+    start = spool->cursor.offset;
+    group_seq = 0;
+    whole = true;
+  }
+  segment->unreadable |= spool->cursor.unreadable > 0;
+  out_tail->lost = spool->cursor.unreadable_end > out_tail->end;
+  return AU_OK;
+}
+
+/* Writes the bytes again in place. */
+static au_status_t write_again(const au_io_t *io, int fd, uint64_t from,
+                               uint64_t to) {
+  uint8_t part[16384];
+  while (from < to) {
+    size_t size = to - from < sizeof(part) ? to - from : sizeof(part);
+    ssize_t got = io->pread(fd, part, size, (off_t)from);
+    if (got < 0 && errno == EINTR)
+      continue;
+    if (got == 0)
+      errno = EIO;
+    if (got <= 0)
+      return AU_IO;
+    if (au_io_write_all(io, fd, part, (size_t)got, from) != 0)
+      return AU_IO;
+    from += (uint64_t)got;
+  }
+  return AU_OK;
+}
+
+/* Finds where the good data of the segment ends, sets segment->end to it, and
+ * makes the last group durable. AU_IO, AU_NOMEM: see errno. */
+static au_status_t settle_tail(au_spool_t *spool, au_segment_t *segment,
+                               tail_t *out_tail) {
+  const au_io_t *io = spool->store.io;
+  char name[AU_SEGMENT_NAME_SIZE];
+  au_segment_name(segment->number, name);
+  int fd = io->openat(spool->store.directory, name, O_RDWR, 0);
+  if (fd < 0)
+    return AU_IO;
+  au_status_t status = scan(spool, segment, fd, out_tail);
+  if (status == AU_OK)
+    status = write_again(io, fd, out_tail->start, out_tail->end);
+  if (status == AU_OK && io->fdatasync(fd) != 0)
+    status = AU_IO;
+  au_io_close(io, fd);
+  if (status == AU_OK)
+    segment->end = out_tail->end;
+  return status;
+}
+
+/* --- recovery --------------------------------------------------------------*/
 
 static void log_lost_tail(const au_segment_t *segment) {
   au_metrics_count(AU_M_SPOOL_DAMAGED, 0, 1);
@@ -164,10 +257,10 @@ static au_status_t find_end(au_spool_t *spool) {
         tail = s;
     if (tail == NULL)
       return AU_OK;
-    au_tail_t found = {.next_seq = 0};
+    tail_t found = {.next_seq = 0};
     au_status_t status = AU_OK;
     if (tail->first_seq != 0)
-      status = au_spool_settle_tail(spool, tail, &found);
+      status = settle_tail(spool, tail, &found);
     if (status != AU_OK)
       return status;
     spool->state.tail_lost |= found.lost;
@@ -199,9 +292,7 @@ static void find_begin(au_spool_t *spool) {
   while (first != NULL && first->first_seq == 0)
     first = first->next;
   if (state->generation > 0)
-    spool->begin = (au_position_t){.seq = state->begin_seq,
-                                   .segment = state->begin_segment,
-                                   .offset = state->begin_offset};
+    spool->begin = state->begin;
   else if (first != NULL)
     spool->begin = (au_position_t){.seq = first->first_seq,
                                    .segment = first->number,
@@ -231,29 +322,18 @@ static void find_begin(au_spool_t *spool) {
 static au_status_t lock_directory(au_spool_t *spool, const char *path,
                                   char *error, size_t error_size) {
   const au_io_t *io = spool->store.io;
-  if (io->mkdirat(AT_FDCWD, path, 0700) != 0 && errno != EEXIST) {
-    snprintf(error, error_size, "could not make spool directory \"%s\": %s",
-             path, strerror(errno));
-    return AU_IO;
+  const char *action;
+  spool->store.directory = au_io_make_directory(io, path, &action);
+  if (spool->store.directory >= 0) {
+    action = "lock";
+    spool->lock_fd =
+        io->openat(spool->store.directory, "lock", O_RDWR | O_CREAT, 0600);
+    if (spool->lock_fd >= 0 &&
+        io->flock(spool->lock_fd, LOCK_EX | LOCK_NB) == 0)
+      return AU_OK;
   }
-  spool->store.directory =
-      io->openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
-  if (spool->store.directory < 0) {
-    snprintf(error, error_size, "could not open spool directory \"%s\": %s",
-             path, strerror(errno));
-    return AU_IO;
-  }
-  if (au_io_sync_parent(io, spool->store.directory) != 0) {
-    snprintf(error, error_size,
-             "could not sync the parent of spool directory \"%s\": %s", path,
-             strerror(errno));
-    return AU_IO;
-  }
-  spool->lock_fd =
-      io->openat(spool->store.directory, "lock", O_RDWR | O_CREAT, 0600);
-  if (spool->lock_fd >= 0 && io->flock(spool->lock_fd, LOCK_EX | LOCK_NB) == 0)
-    return AU_OK;
-  snprintf(error, error_size, "could not lock spool directory \"%s\": %s", path,
+  snprintf(error, error_size, "could not %s spool directory \"%s\": %s", action,
+           path,
            errno == EWOULDBLOCK ? "another process uses it" : strerror(errno));
   return AU_IO;
 }
@@ -289,9 +369,7 @@ static au_status_t read_directory(au_spool_t *spool) {
   spool->state.id = spool->store.id;
   if (memcmp(&spool->state.name, &nil, sizeof(nil)) == 0)
     spool->state.name = spool->store.id;
-  spool->state.begin_seq = spool->begin.seq;
-  spool->state.begin_segment = spool->begin.segment;
-  spool->state.begin_offset = spool->begin.offset;
+  spool->state.begin = spool->begin;
   au_spool_state_add_owner(&spool->state, spool->durable_seq);
   return au_spool_state_save(spool->store.io, spool->store.directory,
                              &spool->state);

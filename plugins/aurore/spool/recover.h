@@ -10,8 +10,7 @@
 #include "spool/private.h"
 
 /* Locks the directory, reads the state and the segments, finds the begin and
- * the end. Before any thread of the spool runs. On error the reason is in
- * "error". */
+ * the end. Before any thread of the spool runs. On error "error" says why. */
 au_status_t au_spool_recover(au_spool_t *spool, const char *directory,
                              char *error, size_t error_size);
 

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Part of spool/; calls config/, metrics/, event/, base/.
- *
- * segment - see segment.h.
- */
+ * Part of spool/; calls config/, metrics/, event/, base/. */
 #include "spool/segment.h"
 
 #include "base/clock.h"
@@ -50,7 +47,7 @@ uint64_t au_segment_parse_name(const char *name) {
   uint64_t number = strtoull(name, &end, 16);
   char back[AU_SEGMENT_NAME_SIZE];
   au_segment_name(number, back);
-  return strcmp(name, back) == 0 ? number : 0;
+  return strcmp(name, back) == 0 && number < UINT64_MAX ? number : 0;
 }
 
 int au_segment_set_aside(const au_store_t *store, uint64_t number) {
@@ -75,9 +72,10 @@ static au_segment_t *segment_new(uint64_t number) {
 void au_segment_close(const au_store_t *store, au_segment_t *segment) {
   if (segment == NULL)
     return;
-  if (segment->fd >= 0)
-    store->io->close(segment->fd);
+  int error = errno;
+  au_io_close(store->io, segment->fd);
   free(segment);
+  errno = error;
 }
 
 static int write_header(const au_store_t *store, au_segment_t *segment) {
@@ -91,11 +89,9 @@ static int write_header(const au_store_t *store, au_segment_t *segment) {
   header.crc = htole32(au_crc32c(0, &header, offsetof(header_t, crc)));
   struct iovec iov = {.iov_base = &header, .iov_len = sizeof(header)};
   ssize_t done = store->io->pwritev(segment->fd, &iov, 1, 0);
-  if (done >= 0 && (size_t)done != sizeof(header)) {
+  if (done >= 0 && (size_t)done != sizeof(header))
     errno = EIO;
-    return -1;
-  }
-  return done < 0 ? -1 : 0;
+  return done == (ssize_t)sizeof(header) ? 0 : -1;
 }
 
 static int make_memory_file(const au_store_t *store, au_segment_t *segment) {
@@ -150,9 +146,7 @@ au_segment_t *au_segment_create(const au_store_t *store, uint64_t number,
                                     : make_file(store, segment);
   if (status == 0)
     return segment;
-  int error = errno;
   au_segment_close(store, segment);
-  errno = error;
   return NULL;
 }
 
@@ -227,9 +221,7 @@ au_segment_t *au_segment_open(au_store_t *store, uint64_t number) {
     if (read_header(store, segment) == 0 && find_first_row(store, segment) == 0)
       return segment;
   }
-  int error = errno;
   au_segment_close(store, segment);
-  errno = error;
   return NULL;
 }
 
@@ -315,7 +307,7 @@ static au_frame_result_t peek_frame(au_cursor_t *cursor, au_frame_t *out_frame,
         at < cursor->window.size ? cursor->window.size - (size_t)at : 0;
     if (available > left)
       available = (size_t)left;
-    /* Behind the last group there may be less room than a header needs. */
+    /* After the last group there may be less room than a header needs. */
     au_frame_result_t result = AU_FRAME_SHORT;
     out_frame->total = AU_FRAME_MARK_SIZE;
     if (available > 0)

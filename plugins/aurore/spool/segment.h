@@ -56,12 +56,13 @@ au_segment_t *au_segment_open(au_store_t *store, uint64_t number);
  * the spool does not read it any more. -1 and errno on error. */
 int au_segment_set_aside(const au_store_t *store, uint64_t number);
 
-/* Closes the file and frees. */
+/* Closes the file and frees; errno stays. */
 void au_segment_close(const au_store_t *store, au_segment_t *segment);
 
 /* "0000000000000001.segment" */
 void au_segment_name(uint64_t number, char name[AU_SEGMENT_NAME_SIZE]);
-/* The number of such a name; 0 when it is not one. */
+/* The number of such a name; 0 when it is not one, or when no number could
+ * follow it. */
 uint64_t au_segment_parse_name(const char *name);
 
 /* Reads the frames of a segment one after the other. */

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Part of spool/; calls config/, metrics/, event/, base/.
- *
- * segments - see spool/segments.h.
- */
+ * Part of spool/; calls config/, metrics/, event/, base/. */
 #include "spool/segments.h"
 
 #include "base/log.h"

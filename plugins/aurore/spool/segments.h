@@ -19,8 +19,7 @@ au_segment_t *au_spool_make_segment(au_spool_t *spool, uint64_t need,
 void au_spool_link_segment(au_spool_t *spool, au_segment_t *segment);
 
 /* Makes the next segment the active one, with room for at least "need" bytes of
- * frames. Holds write_lock. AU_IO, AU_NOMEM: see errno; the active one stays.
- */
+ * frames. Holds write_lock. AU_IO, AU_NOMEM (errno): the active one stays. */
 au_status_t au_spool_rotate(au_spool_t *spool, uint64_t need);
 
 /* The bytes of frames from one place to a later one. Holds lock. */

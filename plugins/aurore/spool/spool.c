@@ -1,9 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Part of spool/; calls config/, metrics/, event/, base/.
- *
- * spool - opening and closing, append, read, trim; see spool.h for the
- * contract and spool/private.h for how the work is cut.
- */
+ * Part of spool/; calls config/, metrics/, event/, base/. */
 #include "spool/spool.h"
 
 #include "base/clock.h"
@@ -54,13 +50,6 @@ static au_spool_t *spool_new(const au_spool_config_t *config) {
   return spool;
 }
 
-static au_status_t start_threads(au_spool_t *spool) {
-  au_status_t status = au_spool_start_committer(spool);
-  if (status == AU_OK)
-    status = au_spool_start_keeper(spool);
-  return status;
-}
-
 au_status_t au_spool_open(const au_spool_config_t *config,
                           au_spool_t **out_spool, char *error,
                           size_t error_size) {
@@ -83,7 +72,9 @@ au_status_t au_spool_open(const au_spool_config_t *config,
       status = AU_OK;
     }
     if (status == AU_OK)
-      status = start_threads(spool);
+      status = au_spool_start_committer(spool);
+    if (status == AU_OK)
+      status = au_spool_start_keeper(spool);
     if (status != AU_OK)
       snprintf(error, error_size, "could not make a segment of the spool: %s",
                strerror(errno));
@@ -98,10 +89,6 @@ au_status_t au_spool_open(const au_spool_config_t *config,
   return AU_OK;
 }
 
-void au_spool_close_intake(au_spool_t *spool) {
-  au_spool_stop_committer(spool);
-}
-
 void au_spool_close(au_spool_t *spool) {
   if (spool == NULL)
     return;
@@ -113,12 +100,9 @@ void au_spool_close(au_spool_t *spool) {
   au_spool_close_segments(spool, spool->oldest);
   au_spool_close_segments(spool, spool->trimmed);
   au_segment_close(&spool->store, spool->prepared);
-  if (spool->read_fd >= 0)
-    io->close(spool->read_fd);
-  if (spool->lock_fd >= 0)
-    io->close(spool->lock_fd);
-  if (spool->store.directory >= 0)
-    io->close(spool->store.directory);
+  au_io_close(io, spool->read_fd);
+  au_io_close(io, spool->lock_fd);
+  au_io_close(io, spool->store.directory);
   au_cursor_fini(&spool->cursor);
   au_bytes_fini(&spool->pending.frames);
   au_bytes_fini(&spool->writing.frames);
@@ -267,8 +251,6 @@ void au_spool_trim(au_spool_t *spool, au_position_t to) {
   }
   au_segment_t *dropped = au_spool_drop_trimmed_locked(spool);
   pthread_mutex_unlock(&spool->lock);
-  atomic_fetch_sub_explicit(&spool->usage->events, events,
-                            memory_order_relaxed);
-  atomic_fetch_sub_explicit(&spool->usage->bytes, bytes, memory_order_relaxed);
+  au_usage_give_back(spool->usage, events, bytes);
   au_spool_close_segments(spool, dropped);
 }

@@ -48,8 +48,7 @@ typedef struct au_spool au_spool_t;
 
 /* Completed once, when a group that was AU_PENDING is durable (AU_OK) or
  * refused (AU_IO, AU_NOMEM), from the committer thread with no lock held; it
- * may not block. The memory is the caller's, and is not touched after "done".
- */
+ * may not block. The memory is the caller's; it is not touched after "done". */
 typedef struct au_waiter {
   void (*done)(struct au_waiter *waiter, au_status_t status);
   struct au_waiter *next; /* private to the spool while pending */
@@ -65,11 +64,16 @@ typedef struct au_usage {
   _Atomic uint64_t bytes;
 } au_usage_t;
 
+static inline void au_usage_give_back(au_usage_t *usage, uint64_t events,
+                                      uint64_t bytes) {
+  atomic_fetch_sub_explicit(&usage->events, events, memory_order_relaxed);
+  atomic_fetch_sub_explicit(&usage->bytes, bytes, memory_order_relaxed);
+}
+
 typedef struct au_spool_config {
   /* Borrowed for the life of the process; NULL: au_io_system. */
   const au_io_t *io;
-  const char
-      *directory; /* of this spool alone; made when missing; NULL: memory */
+  const char *directory;  /* its own; made if missing; NULL: memory */
   uint64_t segment_bytes; /* 0: 64 MiB in a directory, 8 MiB in memory */
   au_durability_t durability;
   double sync_interval_s;
@@ -79,13 +83,6 @@ typedef struct au_spool_config {
   void (*on_durable)(void *context);
   void *context;
 } au_spool_config_t;
-
-/* A place between two rows. */
-typedef struct au_position {
-  uint64_t seq;     /* of the next row */
-  uint64_t segment; /* private: which segment (its number) */
-  uint64_t offset;  /* private: byte in the segment */
-} au_position_t;
 
 typedef struct au_slab_row {
   au_row_kind_t kind;
@@ -110,8 +107,10 @@ void au_slab_fini(au_slab_t *slab);
 /* Row "index" of the slab; borrowed until the slab is filled again. */
 static inline au_row_t au_slab_row(const au_slab_t *slab, size_t index) {
   const au_slab_row_t *row = &slab->row[index];
-  return au_row_split(row->kind, slab->bytes.data + row->start,
-                      row[1].start - row->start);
+  size_t size = row[1].start - row->start;
+  if (size == 0) /* there may be no bytes at all */
+    return au_row_split(row->kind, (const uint8_t *)"", 0);
+  return au_row_split(row->kind, slab->bytes.data + row->start, size);
 }
 
 /* The place after the first "rows" rows of the slab (0: its begin). */

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Part of spool/; calls config/, metrics/, event/, base/.
- *
- * state - see spool/state.h.
- */
+ * Part of spool/; calls config/, metrics/, event/, base/. */
 #include "spool/state.h"
 
 #include "base/crc32c.h"
@@ -38,6 +35,16 @@ typedef struct slot {
 
 _Static_assert(sizeof(slot_t) <= SLOT_SIZE, "a slot fits its page");
 
+/* Of what is read from a slot: the database holds no larger numbers, and a
+ * segment and a generation have a next one. */
+static bool is_possible(const au_spool_state_t *state) {
+  for (uint32_t i = 0; i < state->owners; i++)
+    if (state->owner_seq[i] > INT64_MAX)
+      return false;
+  return state->begin.seq <= INT64_MAX && state->begin.segment < UINT64_MAX &&
+         state->generation < UINT64_MAX;
+}
+
 static bool slot_read(const slot_t *slot, au_spool_state_t *state) {
   if (memcmp(slot->magic, MAGIC, sizeof(slot->magic)) != 0 ||
       le32toh(slot->version) != VERSION ||
@@ -46,20 +53,19 @@ static bool slot_read(const slot_t *slot, au_spool_state_t *state) {
     return false;
   state->owners = le32toh(slot->owners);
   state->generation = le64toh(slot->generation);
-  state->begin_seq = le64toh(slot->begin_seq);
-  state->begin_segment = le64toh(slot->begin_segment);
-  state->begin_offset = le64toh(slot->begin_offset);
+  state->begin.seq = le64toh(slot->begin_seq);
+  state->begin.segment = le64toh(slot->begin_segment);
+  state->begin.offset = le64toh(slot->begin_offset);
   state->tail_lost = slot->tail_lost != 0;
   memcpy(state->id.byte, slot->id, sizeof(slot->id));
   memcpy(state->name.byte, slot->name, sizeof(slot->name));
   memcpy(state->owner, slot->owner, sizeof(slot->owner));
   for (int i = 0; i < AU_OWNERS_MAX; i++)
     state->owner_seq[i] = le64toh(slot->owner_seq[i]);
-  return true;
+  return is_possible(state);
 }
 
-/* Retries a read that fails: a passing error should not make the older slot
- * win. */
+/* Retries a failed read: a passing error should not let the older slot win. */
 static ssize_t read_slot(const au_io_t *io, int fd, int number, slot_t *slot) {
   ssize_t done = -1;
   int failures = 0;
@@ -88,9 +94,7 @@ au_status_t au_spool_state_load(const au_io_t *io, int directory,
         state.generation > out_state->generation)
       *out_state = state;
   }
-  int error = errno;
-  io->close(fd);
-  errno = error;
+  au_io_close(io, fd);
   /* One good slot is enough, whatever happened to the other. */
   return out_state->generation > 0 ? AU_OK : status;
 }
@@ -99,18 +103,11 @@ static int write_slot(const au_io_t *io, int fd, slot_t *slot,
                       uint64_t generation) {
   struct iovec iov = {.iov_base = slot, .iov_len = sizeof(*slot)};
   ssize_t done = io->pwritev(fd, &iov, 1, (off_t)(generation % 2) * SLOT_SIZE);
-  if (done < 0)
-    return -1;
-  if (done != (ssize_t)sizeof(*slot)) {
+  if (done >= 0 && done != (ssize_t)sizeof(*slot))
     errno = EIO;
+  if (done != (ssize_t)sizeof(*slot))
     return -1;
-  }
   return io->fdatasync(fd);
-}
-
-/* Room for both slots, so that a full disk stops none of them later. */
-static int make_room(const au_io_t *io, int fd) {
-  return io->fallocate(fd, 0, (off_t)2 * SLOT_SIZE);
 }
 
 static int write_file(const au_io_t *io, int directory, slot_t *slot,
@@ -119,30 +116,27 @@ static int write_file(const au_io_t *io, int directory, slot_t *slot,
   if (fd < 0)
     return -1;
   int status = 0;
-  if (is_new)
-    status = make_room(io, fd);
+  if (is_new) /* room for both slots, so that a full disk stops neither later */
+    status = io->fallocate(fd, 0, (off_t)2 * SLOT_SIZE);
   if (status == 0)
     status = write_slot(io, fd, slot, generation);
   if (status == 0 && generation == 1)
     status = io->fsync(directory); /* the file's name must be durable too */
-  int error = errno;
-  io->close(fd);
-  errno = error;
+  au_io_close(io, fd);
   return status;
 }
 
 static au_status_t save(const au_io_t *io, int directory,
                         const au_spool_state_t *state, uint64_t generation) {
-  bool is_new = state->generation == 0;
   slot_t slot;
   memset(&slot, 0, sizeof(slot));
   memcpy(slot.magic, MAGIC, sizeof(slot.magic));
   slot.version = htole32(VERSION);
   slot.owners = htole32(state->owners);
   slot.generation = htole64(generation);
-  slot.begin_seq = htole64(state->begin_seq);
-  slot.begin_segment = htole64(state->begin_segment);
-  slot.begin_offset = htole64(state->begin_offset);
+  slot.begin_seq = htole64(state->begin.seq);
+  slot.begin_segment = htole64(state->begin.segment);
+  slot.begin_offset = htole64(state->begin.offset);
   slot.tail_lost = htole32(state->tail_lost ? 1 : 0);
   memcpy(slot.id, state->id.byte, sizeof(slot.id));
   memcpy(slot.name, state->name.byte, sizeof(slot.name));
@@ -150,8 +144,10 @@ static au_status_t save(const au_io_t *io, int directory,
   for (int i = 0; i < AU_OWNERS_MAX; i++)
     slot.owner_seq[i] = htole64(state->owner_seq[i]);
   slot.crc = htole32(au_crc32c(0, &slot, offsetof(slot_t, crc)));
-  return write_file(io, directory, &slot, generation, is_new) == 0 ? AU_OK
-                                                                   : AU_IO;
+  return write_file(io, directory, &slot, generation, state->generation == 0) ==
+                 0
+             ? AU_OK
+             : AU_IO;
 }
 
 au_status_t au_spool_state_save(const au_io_t *io, int directory,

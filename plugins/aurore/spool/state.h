@@ -37,13 +37,18 @@
 
 #define AU_OWNERS_MAX 64
 
+/* A place between two rows. */
+typedef struct au_position {
+  uint64_t seq;     /* of the next row */
+  uint64_t segment; /* private: which segment (its number) */
+  uint64_t offset;  /* private: byte in the segment */
+} au_position_t;
+
 typedef struct au_spool_state {
   au_uuid_t id;        /* in the header of every segment */
   au_uuid_t name;      /* what the database knows the spool by; see renew */
   uint64_t generation; /* of the newest slot; 0: there is no state yet */
-  uint64_t begin_seq;
-  uint64_t begin_segment;
-  uint64_t begin_offset;
+  au_position_t begin;
   bool tail_lost;  /* damage may have taken rows that the database has */
   uint32_t owners; /* tokens in use, the newest last */
   au_uuid_t owner[AU_OWNERS_MAX];

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Part of spool/; calls config/, metrics/, event/, base/.
- *
- * trouble - see spool/trouble.h.
- */
+ * Part of spool/; calls config/, metrics/, event/, base/. */
 #include "spool/trouble.h"
 
 #include "base/log.h"
@@ -19,8 +16,8 @@ void au_spool_set_trouble(au_spool_t *spool, const char *trouble, int error) {
   if (!changed)
     return;
   if (trouble == NULL) {
-    au_log(AU_LOG_NOTICE, "the spool can be written again");
-    au_notify(AU_SEVERITY_OKAY, "spool", "the spool can be written again");
+    au_log(AU_LOG_NOTICE, "the spool works again");
+    au_notify(AU_SEVERITY_OKAY, "spool", "the spool works again");
     return;
   }
   au_log(AU_LOG_ERROR,
@@ -30,6 +27,4 @@ void au_spool_set_trouble(au_spool_t *spool, const char *trouble, int error) {
   au_notify(AU_SEVERITY_FAILURE, "spool", "%s: %s", trouble, strerror(error));
 }
 
-const char *au_spool_trouble(au_spool_t *spool) {
-  return spool->trouble; /* each request asks */
-}
+const char *au_spool_trouble(au_spool_t *spool) { return spool->trouble; }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Part of spool/; calls config/, metrics/, event/, base/.
  *
- * trouble - whether the spool can be written, and why not. spool.h has the
- * question that everybody may ask: au_spool_trouble.
+ * trouble - whether the spool can be written and synced, and why not. spool.h
+ * has the question that everybody may ask: au_spool_trouble.
  */
 #ifndef AURORE_SPOOL_TROUBLE_H
 #define AURORE_SPOOL_TROUBLE_H

@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * Part of store/; calls database/, spool/, config/, metrics/, event/, base/.
- *
- * batch - see batch.h.
- */
+ * Part of store/; calls database/, spool/, config/, metrics/, event/, base/. */
 #include "store/batch.h"
 
+#include "base/array.h"
 #include "base/clock.h"
+#include "base/timestamp.h"
 #include "base/utf8.h"
 #include "event/row.h"
 #include "metrics/metrics.h"
-#include "store/dead_letter.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -32,12 +30,47 @@ static void set_limit(au_batch_t *batch, size_t limit) {
   batch->hi = batch->done + (limit < left ? limit : left);
 }
 
+/* false: out of memory. */
+static bool mark_dead(au_batch_t *batch, size_t row, const char *sqlstate,
+                      const char *reason) {
+  au_batch_dead_t *more = au_array_grow(batch->dead, &batch->dead_capacity,
+                                        batch->dead_count, sizeof(*more));
+  if (more == NULL)
+    return false;
+  batch->dead = more;
+  au_batch_dead_t *dead = &batch->dead[batch->dead_count++];
+  au_refusal_t *refusal = &dead->refusal;
+  dead->row = row;
+  snprintf(refusal->sqlstate, sizeof(refusal->sqlstate), "%s", sqlstate);
+  /* Cut between two characters: the database takes valid UTF-8 only. */
+  size_t length = strnlen(reason, sizeof(refusal->reason) - 1);
+  memcpy(refusal->reason, reason, length);
+  refusal->reason[au_utf8_whole(refusal->reason, length)] = '\0';
+  return true;
+}
+
+/* A file can hold rows that no release has written, each with a checksum that
+ * is right: they are set aside without asking the database, which might take
+ * one for two. */
+static au_status_t mark_unsound(au_batch_t *batch) {
+  for (size_t i = 0; i < batch->slab.count; i++) {
+    const au_row_t row = au_slab_row(&batch->slab, i);
+    if (!au_row_is_sound(&row) &&
+        !mark_dead(batch, i, au_refusal_unsound.sqlstate,
+                   au_refusal_unsound.reason))
+      return AU_NOMEM;
+  }
+  return AU_OK;
+}
+
 au_status_t au_batch_take(au_batch_t *batch, au_lane_t *lane, size_t max_rows,
                           size_t max_bytes) {
   batch->done = 0;
   batch->dead_count = 0;
   batch->taken_ns = au_clock_monotonic_ns();
   au_status_t status = au_lane_take(lane, max_rows, max_bytes, &batch->slab);
+  if (status == AU_OK)
+    status = mark_unsound(batch);
   if (status != AU_OK)
     batch->slab.count = 0;
   set_limit(batch, batch->slab.count);
@@ -87,15 +120,12 @@ static size_t dead_in_range(const au_batch_t *batch) {
 
 static bool add_piece(au_batch_t *batch, size_t *count, const void *data,
                       size_t size) {
-  if (*count == batch->piece_capacity) {
-    size_t capacity = *count == 0 ? 16 : *count * 2;
-    au_piece_t *more = realloc(batch->piece, capacity * sizeof(*more));
-    if (more == NULL)
-      return false;
-    batch->piece = more;
-    batch->piece_capacity = capacity;
-  }
-  batch->piece[(*count)++] = (au_piece_t){.data = data, .size = size};
+  au_piece_t *piece = au_array_grow(batch->piece, &batch->piece_capacity,
+                                    *count, sizeof(*piece));
+  if (piece == NULL)
+    return false;
+  batch->piece = piece;
+  piece[(*count)++] = (au_piece_t){.data = data, .size = size};
   return true;
 }
 
@@ -111,7 +141,6 @@ static bool add_run(au_batch_t *batch, size_t *count, size_t start,
  * is put back: COPY cannot store it. */
 static au_status_t make_pieces(au_batch_t *batch, size_t *out_count) {
   const au_slab_t *slab = &batch->slab;
-  const uint8_t *data = slab->bytes.data;
   size_t count = 0;
   au_tally_clear(&batch->tally);
   if (!add_piece(batch, &count, AU_COPY_HEADER, AU_COPY_HEADER_SIZE))
@@ -119,13 +148,13 @@ static au_status_t make_pieces(au_batch_t *batch, size_t *out_count) {
   size_t run_start = slab->row[batch->done].start;
   size_t row = batch->done;
   for (; row < batch->hi && slab->row[row].kind == AU_ROW_EVENT; row++) {
-    const uint8_t *tuple = data + slab->row[row].start;
+    const au_row_t parts = au_slab_row(slab, row);
     if (batch->dead_count > 0 && find_dead(batch, row) != NULL) {
       if (!add_run(batch, &count, run_start, slab->row[row].start))
         return AU_NOMEM;
       run_start = slab->row[row + 1].start;
-    } else if (au_tally_add(&batch->tally, au_row_ingested_at_us(tuple),
-                            au_row_service(tuple)) != AU_OK) {
+    } else if (au_tally_add(&batch->tally, au_row_ingested_at_us(&parts),
+                            au_row_service(&parts)) != AU_OK) {
       return AU_NOMEM;
     }
   }
@@ -157,10 +186,8 @@ static void put_counters(au_batch_t *batch, const char *spool_id,
 static void put_dead_letter(au_batch_t *batch, const au_batch_dead_t *dead,
                             const au_claim_t *claim) {
   const au_row_t row = au_slab_row(&batch->slab, dead->row);
-  const au_refusal_t refusal = {.sqlstate = dead->sqlstate,
-                                .reason = dead->reason};
   au_dead_letter_put_new(&batch->sql, claim, batch->slab.first_seq + dead->row,
-                         &row, &refusal);
+                         &row, &dead->refusal);
 }
 
 /* From the place that is done to the one after the range; the numbers of
@@ -182,13 +209,10 @@ static void make_reprocess_sql(au_batch_t *batch, const au_claim_t *claim,
   batch->hi = batch->done + 1;
   put_advance(batch, claim, spool_id);
   const au_batch_dead_t *dead = find_dead(batch, batch->done);
-  if (dead == NULL) {
+  if (dead == NULL)
     au_dead_letter_put_store(&batch->sql, claim, &row);
-    return;
-  }
-  const au_refusal_t refusal = {.sqlstate = dead->sqlstate,
-                                .reason = dead->reason};
-  au_dead_letter_put_refused(&batch->sql, &row, &refusal);
+  else
+    au_dead_letter_put_refused(&batch->sql, &row, &dead->refusal);
 }
 
 static au_status_t make_sql(au_batch_t *batch, const au_claim_t *claim,
@@ -221,9 +245,15 @@ static void observe_latencies(const au_batch_t *batch) {
   int64_t now_us = au_clock_wall_us();
   int64_t run_us = 0;
   uint64_t run = 0;
-  for (size_t row = batch->done; row < batch->hi; row++) {
-    int64_t us = au_row_ingested_at_us(au_slab_row(&batch->slab, row).tuple);
-    if (run > 0 && us != run_us) {
+  for (size_t row = batch->done; row <= batch->hi; row++) {
+    int64_t us = INT64_MIN; /* after the last */
+    if (row < batch->hi) {
+      const au_row_t parts = au_slab_row(&batch->slab, row);
+      us = au_row_ingested_at_us(&parts);
+      if (!au_timestamp_is_valid(us))
+        continue; /* it is not sound */
+    }
+    if (us != run_us) {
       au_metrics_observe_many(AU_M_EVENT_COMMIT_LATENCY, 0,
                               (double)(now_us - run_us) / 1000.0, run);
       run = 0;
@@ -231,13 +261,9 @@ static void observe_latencies(const au_batch_t *batch) {
     run_us = us;
     run++;
   }
-  if (run > 0)
-    au_metrics_observe_many(AU_M_EVENT_COMMIT_LATENCY, 0,
-                            (double)(now_us - run_us) / 1000.0, run);
 }
 
-/* The range [done, hi) is in the database, with "dead" of its rows set aside.
- */
+/* The range [done, hi) is in the database; "dead" of its rows are set aside. */
 static void finish_range(au_batch_t *batch, size_t dead) {
   if (batch->is_gap) {
     batch->is_gap = false;
@@ -283,8 +309,7 @@ au_status_t au_batch_store(au_batch_t *batch, au_database_t *database,
                            au_database_error_t *error) {
   size_t pieces = 0;
   if (make_sql(batch, claim, &pieces) != AU_OK) {
-    *error = (au_database_error_t){.fault = AU_FAULT_DATABASE};
-    snprintf(error->message, sizeof(error->message), "out of memory");
+    au_database_error_set(error, "out of memory");
     return AU_NOMEM;
   }
   size_t dead = 0;
@@ -310,15 +335,6 @@ void au_batch_skip(au_batch_t *batch, uint64_t next_seq) {
   set_limit(batch, batch->slab.count);
 }
 
-/* Cut between two characters: the database takes valid UTF-8 only. */
-static void copy_reason(char *reason, size_t size, const char *message) {
-  size_t length = strnlen(message, size - 1);
-  memcpy(reason, message, length);
-  while (length > 0 && au_utf8_length(reason, length) < 0)
-    length--;
-  reason[length] = '\0';
-}
-
 bool au_batch_blame_row(au_batch_t *batch, const au_database_error_t *error) {
   size_t rows = batch->hi - batch->done;
   if (rows <= dead_in_range(batch))
@@ -327,18 +343,8 @@ bool au_batch_blame_row(au_batch_t *batch, const au_database_error_t *error) {
     set_limit(batch, rows / 2);
     return true;
   }
-  if (batch->dead_count == batch->dead_capacity) {
-    size_t capacity = batch->dead_count == 0 ? 8 : batch->dead_count * 2;
-    au_batch_dead_t *more = realloc(batch->dead, capacity * sizeof(*more));
-    if (more == NULL)
-      return false;
-    batch->dead = more;
-    batch->dead_capacity = capacity;
-  }
-  au_batch_dead_t *dead = &batch->dead[batch->dead_count++];
-  dead->row = batch->done;
-  snprintf(dead->sqlstate, sizeof(dead->sqlstate), "%s", error->sqlstate);
-  copy_reason(dead->reason, sizeof(dead->reason), error->message);
+  if (!mark_dead(batch, batch->done, error->sqlstate, error->message))
+    return false;
   /* Its neighbours go into the same transaction. */
   set_limit(batch, 2);
   return true;

@@ -25,13 +25,14 @@
 #include "database/database.h"
 #include "spool/lane.h"
 #include "store/claim.h"
+#include "store/dead_letter.h"
 #include "store/tally.h"
 
-/* A row that cannot be stored, and what the database said of it. */
+/* A row that cannot be stored, and why: what the database said of it, or that
+ * it is not sound. */
 typedef struct au_batch_dead {
   size_t row;
-  char sqlstate[6];
-  char reason[256];
+  au_refusal_t refusal;
 } au_batch_dead_t;
 
 typedef struct au_batch {
@@ -41,7 +42,7 @@ typedef struct au_batch {
   size_t limit; /* the rows that a range may have, since the last blame;
                    an event that is put back may end it earlier */
   bool is_gap;  /* no row could be read: only the watermark moves */
-  au_batch_dead_t *dead; /* by rising row; rows before "done" are gone */
+  au_batch_dead_t *dead; /* in no order; rows before "done" are gone */
   size_t dead_count;
   size_t dead_capacity;
   int64_t taken_ns; /* monotonic */
@@ -54,8 +55,8 @@ typedef struct au_batch {
 
 void au_batch_fini(au_batch_t *batch);
 
-/* Takes the oldest waiting events of the lane. What was taken before is
- * forgotten. As au_lane_take. */
+/* Takes the oldest waiting events of the lane, and marks the rows that are not
+ * sound. What was taken before is forgotten. As au_lane_take. */
 AU_MUST_CHECK au_status_t au_batch_take(au_batch_t *batch, au_lane_t *lane,
                                         size_t max_rows, size_t max_bytes);
 

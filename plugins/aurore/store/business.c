@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Part of store/; calls database/, spool/, config/, metrics/, event/, base/.
  *
- * business - see business.h.
- *
- * Figures are one block of memory each: the struct, its three lists, and after
- * them the names.
+ * Metrics are one block of memory: the struct, its three lists, and their
+ * names.
  */
 #include "store/business.h"
 
@@ -20,14 +18,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A minute that ended so long ago is folded: few batches still belong to it. */
+/* Minutes are folded this long after their end: few batches still need them. */
 #define FOLD_AFTER_US (INT64_C(120) * AU_US_PER_S)
 /* Counters folded in one transaction, which holds their rows for some
  * milliseconds; and transactions in one round, so that a backlog of counters
  * does not keep the metrics from being read. */
 #define FOLD_ROWS 2000
 #define FOLDS_MAX 20
-/* A reading takes milliseconds; one that takes so long is given up. */
+/* A reading takes milliseconds; one that takes this long is given up. */
 #define DEADLINE_S 10.0
 
 #define MINUTES_A_DAY 1440.0
@@ -40,12 +38,10 @@ struct au_business {
   /* The task's own. */
   au_database_t *database;
   bool is_migrated; /* on this connection */
-  bool is_counted;  /* among the connections of the metrics */
   au_task_trouble_t trouble;
 };
 
-/* --- what is published -------------------------------------------------------
- */
+/* --- what is published -----------------------------------------------------*/
 
 typedef struct holder {
   au_business_metrics_t metrics;
@@ -100,8 +96,7 @@ double au_business_per_minute(const au_business_metrics_t *metrics) {
   return (double)metrics->last_day / MINUTES_A_DAY;
 }
 
-/* --- from the database's answer ----------------------------------------------
- */
+/* --- from the database's answer --------------------------------------------*/
 
 static bool read_count(const au_result_t *result, size_t row, uint64_t *out) {
   const char *text = au_result_text(result, row, 2);
@@ -225,14 +220,7 @@ static holder_t *make_metrics(const au_result_t *result, size_t services_max,
   return holder;
 }
 
-/* --- the thread --------------------------------------------------------------
- */
-
-static void set_counted(au_business_t *business, bool is_counted) {
-  if (business->is_counted != is_counted)
-    au_metrics_add(AU_M_POOL_IDLE, is_counted ? 1 : -1);
-  business->is_counted = is_counted;
-}
+/* --- the thread ------------------------------------------------------------*/
 
 /* Sends one string, and counts it. */
 static au_status_t ask(au_business_t *business, const char *sql,
@@ -242,12 +230,10 @@ static au_status_t ask(au_business_t *business, const char *sql,
                          ? options->statement_timeout_s
                          : DEADLINE_S;
   int64_t start_ns = au_clock_monotonic_ns();
-  au_metrics_add(AU_M_POOL_IDLE, -1);
-  au_metrics_add(AU_M_POOL_ACTIVE, 1);
+  au_metrics_use_connection(true);
   au_status_t status = au_database_exec_within(business->database, timeout_s,
                                                sql, out_result, error);
-  au_metrics_add(AU_M_POOL_ACTIVE, -1);
-  au_metrics_add(AU_M_POOL_IDLE, 1);
+  au_metrics_use_connection(false);
   au_metrics_count_query(AU_OPERATION_BUSINESS, au_clock_elapsed_ms(start_ns),
                          options->slow_query_s * 1000.0);
   return status;
@@ -258,7 +244,6 @@ static au_status_t make_ready(au_business_t *business,
   if (!au_database_check(business->database))
     business->is_migrated = false;
   au_status_t status = au_database_connect(business->database, error);
-  set_counted(business, status == AU_OK);
   if (status == AU_OK && !business->is_migrated)
     status = au_schema_migrate(business->database, error);
   business->is_migrated = status == AU_OK;
@@ -305,15 +290,13 @@ static au_status_t read_metrics(au_business_t *business,
     publish_metrics(holder);
     return AU_OK;
   }
-  *error = (au_database_error_t){.fault = AU_FAULT_DATABASE};
-  (void)snprintf(error->message, sizeof(error->message), "%s",
-                 is_valid ? "out of memory"
-                          : "unexpected result of aurore.figures()");
+  au_database_error_set(error, "%s",
+                        is_valid ? "out of memory"
+                                 : "unexpected result of aurore.figures()");
   return is_valid ? AU_NOMEM : AU_INVALID;
 }
 
-/* The metrics are read even when nothing can be folded: they are right then,
- * too. */
+/* The metrics are read even if nothing can be folded: they are right anyway. */
 static au_status_t work(au_business_t *business, const char **out_action,
                         au_database_error_t *error) {
   *out_action = "read the business metrics";
@@ -340,14 +323,13 @@ static bool run(void *context, au_database_t *database, int64_t *out_wait_ns) {
   au_database_error_t error;
   const char *action;
   au_status_t status = work(business, &action, &error);
-  set_counted(business, au_database_is_connected(database));
   au_task_report(&business->trouble, action, status, &error);
   *out_wait_ns = au_clock_seconds_ns(business->options->business_interval_s);
   return status == AU_OK;
 }
 
 au_status_t au_business_start(const au_options_t *options,
-                              au_breaker_t *breaker,
+                              au_breaker_t *breaker, const au_slots_t *slots,
                               au_business_t **out_business) {
   *out_business = NULL;
   au_business_t *business = calloc(1, sizeof(*business));
@@ -360,22 +342,21 @@ au_status_t au_business_start(const au_options_t *options,
                                        "collectd aurore figures",
                                    .options = options,
                                    .breaker = breaker,
+                                   .slots = slots,
                                    .run = run,
                                    .context = business};
   au_status_t status = au_task_start(&config, &business->task);
-  if (status != AU_OK) {
+  if (status == AU_OK)
+    *out_business = business;
+  else
     free(business);
-    return status;
-  }
-  *out_business = business;
-  return AU_OK;
+  return status;
 }
 
 void au_business_stop(au_business_t *business) {
   if (business == NULL)
     return;
   au_task_stop(business->task);
-  set_counted(business, false);
   publish_metrics(NULL);
   free(business);
 }

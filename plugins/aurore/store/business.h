@@ -10,10 +10,8 @@
  * counters are folded and read, so that the metrics are count(*) exactly, at a
  * cost that does not grow with the events.
  *
- * A failure is said once, backed off from, and never counted for the circuit
- * breaker: whether the database stores events is not for a reader to say. While
- * the breaker is not closed the database is left alone, and the last metrics
- * stay, with their time.
+ * It is a task (database/task.h). When the metrics cannot be read, the last
+ * ones stay, with their time.
  *
  * Threads: start and stop from one thread; acquire and release from any, at any
  * time. They take a lock for the counting of references only.
@@ -24,9 +22,10 @@
 #include "base/status.h"
 #include "config/options.h"
 #include "database/breaker.h"
+#include "database/slots.h"
 #include "metrics/metrics.h"
 
-/* So many services are the "top" ones. */
+/* The number of "top" services. */
 #define AU_BUSINESS_TOP 10
 
 typedef struct au_hour_count {
@@ -47,8 +46,7 @@ typedef struct au_business_metrics {
   size_t services;
   const au_service_count_t *top; /* at most AU_BUSINESS_TOP */
   size_t tops;
-  const au_hour_count_t
-      *hour; /* of the last day, those with events, in order */
+  const au_hour_count_t *hour; /* of the last day, in order; none is empty */
   size_t hours;
   void *holder; /* of business.c */
 } au_business_metrics_t;
@@ -59,10 +57,10 @@ typedef struct au_business au_business_t;
  * that is away is no error. AU_NOMEM: not started. */
 AU_MUST_CHECK au_status_t au_business_start(const au_options_t *options,
                                             au_breaker_t *breaker,
+                                            const au_slots_t *slots,
                                             au_business_t **out_business);
 
-/* Ends the thread, whatever it waits for, frees, and forgets the metrics. NULL:
- * nothing. */
+/* Ends every wait and the thread, frees, forgets the metrics. NULL: nothing. */
 void au_business_stop(au_business_t *business);
 
 /* The last metrics that were read, or NULL when there are none yet; given back

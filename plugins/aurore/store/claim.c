@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Part of store/; calls database/, spool/, config/, metrics/, event/, base/.
  *
- * claim - see claim.h. What the functions in the database do is said in
- * schema/003_lane.sql.
+ * What the functions in the database do is said in schema/003_lane.sql.
  */
 #include "store/claim.h"
 
@@ -10,7 +9,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -44,20 +42,14 @@ static au_status_t ask(au_claim_t *claim, au_database_t *database,
                        au_database_error_t *error) {
   au_bytes_t sql = AU_BYTES_INIT;
   put_claim(&sql, claim, spool);
-  const char *text = au_bytes_text(&sql);
-  au_status_t status = AU_NOMEM;
-  if (text != NULL) {
-    status = au_database_exec(database, text, result, error);
-  } else {
-    *error = (au_database_error_t){.fault = AU_FAULT_DATABASE};
-    snprintf(error->message, sizeof(error->message), "out of memory");
-  }
+  const char *text = au_database_text(&sql, error);
+  au_status_t status =
+      text == NULL ? AU_NOMEM : au_database_exec(database, text, result, error);
   au_bytes_fini(&sql);
   return status;
 }
 
-/* Says it when the database and the spool did not agree about what is stored.
- */
+/* The database and the spool did not agree about what is stored. */
 static void log_difference(const au_claim_t *claim, uint64_t found_seq) {
   if (found_seq < claim->next_seq)
     au_log(AU_LOG_ERROR,
@@ -72,6 +64,35 @@ static void log_difference(const au_claim_t *claim, uint64_t found_seq) {
            claim->lane, found_seq - claim->next_seq);
 }
 
+/* A bigint as the server writes one that is not negative. false: it is none. */
+static bool read_number(const char *text, uint64_t max, uint64_t *out_number) {
+  uint64_t number = 0;
+  if (text == NULL || *text == '\0')
+    return false;
+  for (; *text != '\0'; text++) {
+    if (*text < '0' || *text > '9' || number > max / 10)
+      return false;
+    number = number * 10 + (uint64_t)(*text - '0');
+  }
+  *out_number = number;
+  return number <= max;
+}
+
+/* "out_claim" is filled in when all of the one row can be read. */
+static bool read_answer(const au_result_t *result, au_claim_t *out_claim,
+                        uint64_t *out_found_seq) {
+  uint64_t next_seq = 0;
+  uint64_t epoch = 0;
+  if (au_result_rows(result) != 1 ||
+      !read_number(au_result_text(result, 0, 0), INT64_MAX, &next_seq) ||
+      !read_number(au_result_text(result, 0, 1), UINT32_MAX, &epoch) ||
+      !read_number(au_result_text(result, 0, 2), INT64_MAX, out_found_seq))
+    return false;
+  out_claim->next_seq = next_seq;
+  out_claim->epoch = (uint32_t)epoch;
+  return true;
+}
+
 au_status_t au_claim_make(au_claim_t *claim, au_database_t *database,
                           au_lane_t *lane, au_database_error_t *error) {
   au_spool_t *spool = au_lane_spool(lane);
@@ -79,19 +100,13 @@ au_status_t au_claim_make(au_claim_t *claim, au_database_t *database,
   au_status_t status = ask(claim, database, spool, &result, error);
   if (status != AU_OK)
     return status;
-  const char *answer[3] = {NULL};
-  for (unsigned i = 0; i < 3 && au_result_rows(&result) == 1; i++)
-    answer[i] = au_result_text(&result, 0, i);
-  if (answer[0] == NULL || answer[1] == NULL || answer[2] == NULL) {
+  uint64_t found_seq = 0;
+  if (!read_answer(&result, claim, &found_seq)) {
     au_result_fini(&result);
-    *error = (au_database_error_t){.fault = AU_FAULT_DATABASE};
-    snprintf(error->message, sizeof(error->message),
-             "unexpected result of aurore.claim()");
+    au_database_error_set(error, "unexpected result of aurore.claim()");
     return AU_INVALID;
   }
-  claim->next_seq = strtoull(answer[0], NULL, 10);
-  claim->epoch = (uint32_t)strtoul(answer[1], NULL, 10);
-  log_difference(claim, strtoull(answer[2], NULL, 10));
+  log_difference(claim, found_seq);
   au_result_fini(&result);
   au_spool_confirm_owner(spool);
   return AU_OK;

@@ -28,9 +28,12 @@
 
 /* What the database said of a row. */
 typedef struct au_refusal {
-  const char *sqlstate;
-  const char *reason; /* UTF-8 */
+  char sqlstate[6];
+  char reason[256]; /* UTF-8 */
 } au_refusal_t;
+
+/* What is said of a row that au_row_is_sound does not hold for. */
+extern const au_refusal_t au_refusal_unsound;
 
 /* Each appends one statement of a batch's transaction; "row" is that with the
  * number "seq" of the claimed lane. They never fail but by memory, which is the

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Part of store/; calls database/, spool/, config/, metrics/, event/, base/.
- *
- * retention - see store/retention.h.
- */
+ * Part of store/; calls database/, spool/, config/, metrics/, event/, base/. */
 #include "store/retention.h"
 
 #include "base/clock.h"
@@ -24,12 +21,8 @@
 /* The days ahead are many, so that looking seldom is enough. */
 #define PERIOD_NS (INT64_C(3600) * AU_NS_PER_S)
 
-#define US_PER_DAY (INT64_C(86400) * AU_US_PER_S)
-#define US_PER_MINUTE (INT64_C(60) * AU_US_PER_S)
-
 /* How long a detach may wait for the queries that still use the partition,
- * until that is logged. Then it is half-done, and is finished in the same way.
- */
+ * until that is logged. Then it is half-done, and is finished the same way. */
 #define DETACH_TIMEOUT_S 600.0
 
 struct au_retention {
@@ -60,14 +53,13 @@ static au_status_t make_partitions(au_retention_t *retention,
   return status;
 }
 
-/* --- dropping --------------------------------------------------------------
- */
+/* --- dropping --------------------------------------------------------------*/
 
 /* RetentionTime; it has been checked to be "HH:MM". */
 static int64_t time_of_day_us(const au_retention_t *retention) {
   const char *text = retention->options->retention_time;
   return (strtol(text, NULL, 10) * 60 + strtol(text + 3, NULL, 10)) *
-         US_PER_MINUTE;
+         AU_US_PER_MINUTE;
 }
 
 /* Days before this one are dropped. A day that an event in our buffer belongs
@@ -184,8 +176,7 @@ static au_status_t drop_partitions(au_retention_t *retention,
   return status;
 }
 
-/* --- the task --------------------------------------------------------------
- */
+/* --- the task --------------------------------------------------------------*/
 
 /* AU_OK: everything that was due is done. */
 static au_status_t work(au_retention_t *retention) {
@@ -212,11 +203,11 @@ static au_status_t work(au_retention_t *retention) {
 /* The wait when all is well: until soon after RetentionTime, or less. */
 static int64_t until_next(const au_retention_t *retention) {
   int64_t since_us =
-      (au_clock_wall_us() - time_of_day_us(retention)) % US_PER_DAY;
+      (au_clock_wall_us() - time_of_day_us(retention)) % AU_US_PER_DAY;
   if (since_us < 0)
-    since_us += US_PER_DAY;
+    since_us += AU_US_PER_DAY;
   int64_t until_ns =
-      (US_PER_DAY - since_us) * (AU_NS_PER_S / AU_US_PER_S) + AU_NS_PER_S;
+      (AU_US_PER_DAY - since_us) * (AU_NS_PER_S / AU_US_PER_S) + AU_NS_PER_S;
   return until_ns < PERIOD_NS ? until_ns : PERIOD_NS;
 }
 
@@ -231,7 +222,8 @@ static bool run(void *context, au_database_t *database, int64_t *out_wait_ns) {
 }
 
 au_status_t au_retention_start(const au_options_t *options,
-                               au_breaker_t *breaker, au_buffer_t *buffer,
+                               au_breaker_t *breaker, const au_slots_t *slots,
+                               au_buffer_t *buffer,
                                au_retention_t **out_retention) {
   *out_retention = NULL;
   au_retention_t *retention = calloc(1, sizeof(*retention));
@@ -246,15 +238,15 @@ au_status_t au_retention_start(const au_options_t *options,
                                        "collectd aurore janitor",
                                    .options = options,
                                    .breaker = breaker,
+                                   .slots = slots,
                                    .run = run,
                                    .context = retention};
   au_status_t status = au_task_start(&config, &retention->task);
-  if (status != AU_OK) {
+  if (status == AU_OK)
+    *out_retention = retention;
+  else
     free(retention);
-    return status;
-  }
-  *out_retention = retention;
-  return AU_OK;
+  return status;
 }
 
 void au_retention_stop(au_retention_t *retention) {

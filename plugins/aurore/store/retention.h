@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * Part of store/; calls database/, spool/, config/, metrics/, event/, base/.
  *
- * retention - the janitor: a thread that sees to it that there is a partition
- * for every day on which events may arrive, and none for days that are older
- * than RetentionDays.
+ * retention - the janitor: a task (database/task.h) that sees to it that there
+ * is a partition for every day on which events may arrive, and none for days
+ * that are older than RetentionDays.
  *
  * It looks at its start, every hour, at RetentionTime, and when it is woken,
  * and makes what is missing from yesterday (events that waited in the spool) to
@@ -17,10 +17,6 @@
  * partition. schema/009_retention.sql has the steps, and what the counters do
  * meanwhile. Several processes may share a database: one of them drops.
  *
- * A failure is said once, backed off from, and never counted for the circuit
- * breaker: whether the database stores events is not for the janitor to say.
- * While the breaker is not closed it leaves the database alone.
- *
  * Threads: start and stop from one thread; wake from any, between the two.
  */
 #ifndef AURORE_STORE_RETENTION_H
@@ -29,6 +25,7 @@
 #include "base/status.h"
 #include "config/options.h"
 #include "database/breaker.h"
+#include "database/slots.h"
 #include "spool/buffer.h"
 
 typedef struct au_retention au_retention_t;
@@ -38,6 +35,7 @@ typedef struct au_retention au_retention_t;
  * database that is away is no error. AU_NOMEM: not started. */
 AU_MUST_CHECK au_status_t au_retention_start(const au_options_t *options,
                                              au_breaker_t *breaker,
+                                             const au_slots_t *slots,
                                              au_buffer_t *buffer,
                                              au_retention_t **out_retention);
 

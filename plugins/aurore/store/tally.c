@@ -1,16 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * Part of store/; calls database/, spool/, config/, metrics/, event/, base/.
- *
- * tally - see tally.h.
- */
+ * Part of store/; calls database/, spool/, config/, metrics/, event/, base/. */
 #include "store/tally.h"
 
 #include "base/clock.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-#define US_PER_MINUTE (60 * AU_US_PER_S)
 
 void au_tally_fini(au_tally_t *tally) {
   free(tally->entry);
@@ -72,7 +67,7 @@ static bool grow(au_tally_t *tally) {
 au_status_t au_tally_add(au_tally_t *tally, int64_t us, au_slice_t service) {
   if (tally->count == tally->capacity && !grow(tally))
     return AU_NOMEM;
-  int64_t minute = us / US_PER_MINUTE;
+  int64_t minute = us / AU_US_PER_MINUTE;
   uint64_t hash = hash_of(minute, service);
   size_t at = find_slot(tally, hash, minute, service);
   if (tally->slot[at] == 0) {

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Part of store/; calls database/, spool/, config/, metrics/, event/, base/.
- *
- * writer - see writer.h.
- */
+ * Part of store/; calls database/, spool/, config/, metrics/, event/, base/. */
 #include "store/writer.h"
 
 #include "base/clock.h"
@@ -28,12 +25,22 @@
 #define IDLE_NS AU_NS_PER_S
 /* How often a fenced lane asks whether it still is. */
 #define FENCED_NS (10 * AU_NS_PER_S)
+/* How often a cause of trouble that changes is logged. */
+#define CAUSE_NS (10 * AU_NS_PER_S)
+
+/* Why nothing is stored, as it was logged. */
+typedef struct trouble {
+  bool is_on; /* cleared when a batch is stored */
+  int64_t logged_ns;
+  char cause[AU_DATABASE_MESSAGE_SIZE];
+} trouble_t;
 
 struct au_writer {
   /* Immutable after start. */
   const au_options_t *options;
   au_lane_t *lane;
   au_breaker_t *breaker;
+  au_slots_t *slots;
   int abort_fd;
   void (*reached)(void);
   pthread_t thread;
@@ -44,7 +51,8 @@ struct au_writer {
   au_claim_t claim;
   au_backoff_t backoff;
   bool claimed;    /* since the last doubt */
-  bool in_trouble; /* logged; cleared when a batch is stored */
+  bool lacks_slot; /* as was reported */
+  trouble_t trouble;
 
   _Atomic bool connected;
 
@@ -59,9 +67,7 @@ static bool is_aborted(const au_writer_t *writer) {
 }
 
 static void set_connected(au_writer_t *writer, bool connected) {
-  bool before = atomic_exchange(&writer->connected, connected);
-  if (before != connected)
-    au_metrics_add(AU_M_POOL_IDLE, connected ? 1 : -1);
+  atomic_store(&writer->connected, connected);
 }
 
 /* Waits without the database. While the lane is being drained only the abort
@@ -87,13 +93,29 @@ static bool may_try(au_writer_t *writer, au_permit_t *permit) {
   return false;
 }
 
-/* The day of an event is being dropped: it cannot be made until that is done.
- * The database works, and has spoken. */
-static bool is_being_dropped(const au_database_error_t *error) {
-  return strcmp(error->sqlstate, AU_SQLSTATE_IN_USE) == 0;
+/* Logs trouble when it begins, and again when its cause is another one: an
+ * outage may end in a role that is not let in any more. Causes that take turns
+ * do not fill the log. */
+static void log_trouble(au_writer_t *writer, const char *what,
+                        const au_database_error_t *error) {
+  trouble_t *trouble = &writer->trouble;
+  int64_t now_ns = au_clock_monotonic_ns();
+  if (trouble->is_on && (strcmp(trouble->cause, error->message) == 0 ||
+                         now_ns - trouble->logged_ns < CAUSE_NS))
+    return;
+  trouble->is_on = true;
+  trouble->logged_ns = now_ns;
+  memcpy(trouble->cause, error->message, sizeof(trouble->cause));
+  bool has_code = error->sqlstate[0] != '\0';
+  au_log(AU_LOG_WARNING,
+         "could not %s: %s%s%s%s; %" PRIu64
+         " events wait in lane %u, trying again",
+         what, error->message, has_code ? " (SQLSTATE " : "", error->sqlstate,
+         has_code ? ")" : "", au_lane_waiting(writer->lane),
+         writer->claim.lane);
 }
 
-/* The database's fault: count it, say it once, wait. */
+/* The database's fault: count it, log it, wait. */
 static void back_off(au_writer_t *writer, au_permit_t permit, const char *what,
                      const au_database_error_t *error) {
   set_connected(writer, au_database_is_connected(writer->database));
@@ -101,27 +123,25 @@ static void back_off(au_writer_t *writer, au_permit_t permit, const char *what,
     au_breaker_cancel(writer->breaker, permit);
     return;
   }
-  if (!writer->in_trouble)
-    au_log(AU_LOG_WARNING,
-           "could not %s: %s; %" PRIu64 " events wait in lane %u, trying again",
-           what, error->message, au_lane_waiting(writer->lane),
-           writer->claim.lane);
-  writer->in_trouble = true;
-  au_metrics_count_failure(error->sqlstate[0] != '\0' ? error->sqlstate : NULL);
-  if (is_being_dropped(error))
+  log_trouble(writer, what, error);
+  au_metrics_count_failure(error->is_connect ? "" : error->sqlstate);
+  /* The day of an event is being dropped: its partition cannot be made until
+   * that is done. The database works, and has spoken. */
+  if (strcmp(error->sqlstate, AU_SQLSTATE_IN_USE) == 0)
     au_breaker_success(writer->breaker, permit);
   else
     au_breaker_failure(writer->breaker, permit, au_clock_monotonic_ns(),
-                       au_clock_wall_us());
-  wait_or_abort(writer, au_backoff_next(&writer->backoff));
+                       au_clock_wall_us(), error);
+  if (au_breaker_snapshot(writer->breaker).state == AU_BREAKER_CLOSED)
+    wait_or_abort(writer, au_backoff_next(&writer->backoff));
 }
 
 static void recovered(au_writer_t *writer, au_permit_t permit) {
   au_breaker_success(writer->breaker, permit);
   au_backoff_reset(&writer->backoff);
-  if (!writer->in_trouble)
+  if (!writer->trouble.is_on)
     return;
-  writer->in_trouble = false;
+  writer->trouble.is_on = false;
   au_log(AU_LOG_NOTICE, "lane %u: the database is reachable again",
          writer->claim.lane);
 }
@@ -150,12 +170,14 @@ static void unfence(au_writer_t *writer) {
             writer->claim.lane);
 }
 
-/* Connects, brings the schema up to date, claims the lane. "out_what": what
- * failed. */
+/* Connects, migrates, claims the lane. "out_what" is what failed. */
 static au_status_t reach_database(au_writer_t *writer, const char **out_what,
                                   au_database_error_t *error) {
   *out_what = "connect to the database";
   au_status_t status = au_database_connect(writer->database, error);
+  au_slots_report(writer->slots, &writer->lacks_slot,
+                  status != AU_OK &&
+                      strcmp(error->sqlstate, AU_SQLSTATE_NO_SLOT) == 0);
   if (status != AU_OK)
     return status;
   set_connected(writer, true);
@@ -210,8 +232,8 @@ static bool make_partitions(au_writer_t *writer, au_database_error_t *error) {
   int64_t made = INT64_MIN;
   /* Day by day: a clock that jumped may have left years between two of them. */
   for (size_t row = 0; row < slab->count; row++) {
-    int64_t day =
-        au_schema_day(au_row_ingested_at_us(au_slab_row(slab, row).tuple));
+    const au_row_t parts = au_slab_row(slab, row);
+    int64_t day = au_schema_day(au_row_ingested_at_us(&parts));
     if (day != made &&
         au_schema_ensure_partitions(writer->database, day, day, error) != AU_OK)
       return false;
@@ -252,12 +274,10 @@ static bool handle_failure(au_writer_t *writer, au_permit_t permit,
 static au_status_t store_batch(au_writer_t *writer,
                                au_database_error_t *error) {
   int64_t start_ns = au_clock_monotonic_ns();
-  au_metrics_add(AU_M_POOL_IDLE, -1);
-  au_metrics_add(AU_M_POOL_ACTIVE, 1);
+  au_metrics_use_connection(true);
   au_status_t status =
       au_batch_store(&writer->batch, writer->database, &writer->claim, error);
-  au_metrics_add(AU_M_POOL_ACTIVE, -1);
-  au_metrics_add(AU_M_POOL_IDLE, 1);
+  au_metrics_use_connection(false);
   au_metrics_count_query(AU_OPERATION_STORE, au_clock_elapsed_ms(start_ns),
                          writer->options->slow_query_s * 1000.0);
   return status;
@@ -310,12 +330,22 @@ static bool may_end(au_writer_t *writer) {
          au_lane_waiting(writer->lane) == 0;
 }
 
+/* Whether the breaker is closed. While nothing waits that could prove that the
+ * database is back, the claim is made again: each one is a probe. */
+static bool is_trusted(au_writer_t *writer) {
+  if (!au_batch_is_done(&writer->batch) ||
+      au_breaker_snapshot(writer->breaker).state != AU_BREAKER_HALF_OPEN)
+    return true;
+  writer->claimed = false;
+  return false;
+}
+
 static void *writer_main(void *argument) {
   au_writer_t *writer = argument;
   const au_options_t *options = writer->options;
   int64_t drain_ns = au_clock_seconds_ns(options->drain_interval_s);
   while (!may_end(writer)) {
-    if (!make_ready(writer))
+    if (!make_ready(writer) || !is_trusted(writer))
       continue;
     au_wake_t wake = AU_WAKE_BATCH;
     if (au_batch_is_done(&writer->batch))
@@ -327,6 +357,7 @@ static void *writer_main(void *argument) {
       set_connected(writer, au_database_check(writer->database));
   }
   set_connected(writer, false);
+  au_slots_report(writer->slots, &writer->lacks_slot, false);
   au_database_disconnect(writer->database);
   pthread_mutex_lock(&writer->lock);
   writer->has_ended = true;
@@ -349,6 +380,7 @@ au_status_t au_writer_start(const au_writer_config_t *config,
   writer->options = config->options;
   writer->lane = config->lane;
   writer->breaker = config->breaker;
+  writer->slots = config->slots;
   writer->abort_fd = config->abort_fd;
   writer->reached = config->reached;
   writer->claim.spool_id = au_spool_id(au_lane_spool(config->lane));

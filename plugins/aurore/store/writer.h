@@ -12,8 +12,9 @@
  *        '------- connection lost ----------'
  *
  * A row's fault never backs off: the range is halved until the row is alone
- * (batch.h). Everything else keeps the batch, backs off with full jitter and
- * counts for the circuit breaker. After any doubt the watermark decides.
+ * (batch.h). Everything else keeps the batch, counts for the circuit breaker
+ * and backs off with full jitter until that is open; from then on the breaker
+ * says when one of the lanes may probe. After any doubt the watermark decides.
  *
  * Threads: start and stop from one thread; the questions from any.
  */
@@ -22,6 +23,7 @@
 
 #include "config/options.h"
 #include "database/breaker.h"
+#include "database/slots.h"
 #include "spool/lane.h"
 
 typedef struct au_writer au_writer_t;
@@ -29,7 +31,8 @@ typedef struct au_writer au_writer_t;
 typedef struct au_writer_config {
   const au_options_t *options; /* borrowed until stop */
   au_lane_t *lane;             /* borrowed until stop */
-  au_breaker_t *breaker;       /* borrowed until stop; shared */
+  au_breaker_t *breaker;       /* borrowed until stop; the writers' */
+  au_slots_t *slots;           /* the same; NULL: none */
   int abort_fd; /* eventfd: readable means give up now; borrowed until stop */
   /* Called by the writer's thread, with no lock held, whenever it has reached
    * the database and claimed its lane: the first time, and after each doubt.

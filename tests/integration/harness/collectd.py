@@ -75,6 +75,7 @@ class Collectd:
         self.interval = interval
         self.port = None
         self.metrics_port = None
+        self.files = None  # how many files it may have open
         self.clock = None  # a harness.clock.Clock: its own time of day
         self.control = self.directory / "control"
         self.config_path = self.directory / "collectd.conf"
@@ -140,6 +141,8 @@ PluginDir "{build.plugin_directory()}"
 
     def _spawn(self, *flags):
         command = build.sanitizer_command()
+        if self.files is not None:
+            command = ["prlimit", f"--nofile={self.files}", *command]
         command += [PROGRAM, *flags, "-C", self.config_path]
         # collectd's own variables, and libpq's, must not reach it.
         environment = {

@@ -4,6 +4,7 @@ byte."""
 
 import http.client
 import socket
+import ssl
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -25,6 +26,10 @@ class RawConnection:
     def __init__(self, port, timeout=30):
         self._socket = socket.create_connection(("127.0.0.1", port), timeout)
         self._received = b""
+
+    def wrap(self, context):
+        """TLS from here on."""
+        self._socket = context.wrap_socket(self._socket)
 
     def send(self, data):
         self._socket.sendall(data)
@@ -59,7 +64,7 @@ class RawConnection:
         try:
             while self._fill():
                 pass
-        except ConnectionResetError:
+        except (ConnectionResetError, ssl.SSLEOFError):
             pass
         data, self._received = self._received, b""
         return data

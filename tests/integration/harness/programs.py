@@ -5,6 +5,7 @@ import shutil
 
 from .alertmanager import Alertmanager
 from .collectd import Collectd
+from .fronts import Front
 from .pgbouncer import Pgbouncer
 from .postgres import Postgres
 from .prometheus import Prometheus
@@ -55,6 +56,12 @@ class Programs:
         made = Pgbouncer(self.base, postgres, sessions)
         self._others.append(made)
         return made.start()
+
+    def front(self, name, port):
+        """A balancer (fronts.NAMES), running, in front of the server at a port."""
+        made = Front(name, self.base, port)
+        self._others.append(made)
+        return made
 
     def alertmanager(self):
         made = Alertmanager(self.base)

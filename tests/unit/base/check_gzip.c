@@ -145,6 +145,56 @@ START_TEST(plain_text_is_refused) {
 }
 END_TEST
 
+/* --- to gzip --- */
+
+/* Text of "size" bytes that deflates, but not to nothing. */
+static char *some_text(size_t size) {
+  char *text = malloc(size + 1);
+  ck_assert_ptr_nonnull(text);
+  for (size_t i = 0; i < size; i++)
+    text[i] = (char)('a' + (i * i / 7 + i / 1000) % 26);
+  return text;
+}
+
+static const size_t sizes[] = {0, 1, 100, 65535, 65536, 65537, 1000000};
+
+START_TEST(what_is_deflated_comes_out_again) {
+  size_t size = sizes[_i];
+  char *text = some_text(size);
+  au_bytes_t out = AU_BYTES_INIT;
+  au_bytes_t in = AU_BYTES_INIT;
+  au_bytes_put_string(&out, "before");
+  ck_assert_int_eq(au_gzip_deflate(text, size, SIZE_MAX, &out), AU_OK);
+  ck_assert_mem_eq(out.data, "before", 6);
+  ck_assert_int_eq(au_gzip_inflate(out.data + 6, out.size - 6, size, &in),
+                   AU_OK);
+  ck_assert_uint_eq(in.size, size);
+  if (size > 0)
+    ck_assert_mem_eq(in.data, text, size);
+  au_bytes_fini(&in);
+  au_bytes_fini(&out);
+  free(text);
+}
+END_TEST
+
+START_TEST(the_limit_of_deflating_is_exact) {
+  size_t size = sizes[_i];
+  char *text = some_text(size);
+  au_bytes_t out = AU_BYTES_INIT;
+  ck_assert_int_eq(au_gzip_deflate(text, size, SIZE_MAX, &out), AU_OK);
+  size_t deflated = out.size;
+  au_bytes_clear(&out, 0);
+  ck_assert_int_eq(au_gzip_deflate(text, size, deflated, &out), AU_OK);
+  ck_assert_uint_eq(out.size, deflated);
+  au_bytes_clear(&out, 0);
+  ck_assert_int_eq(au_gzip_deflate(text, size, deflated - 1, &out), AU_FULL);
+  au_bytes_clear(&out, 0);
+  ck_assert_int_eq(au_gzip_deflate(text, size, 0, &out), AU_FULL);
+  au_bytes_fini(&out);
+  free(text);
+}
+END_TEST
+
 static void add_cases(Suite *suite) {
   TCase *tc = add_case(suite, "inflate", NULL, NULL);
   tcase_add_test(tc, a_member_comes_out_as_it_went_in);
@@ -157,6 +207,10 @@ static void add_cases(Suite *suite) {
   tcase_add_test(tc, every_changed_trailer_is_refused);
   tcase_add_test(tc, what_follows_is_refused);
   tcase_add_test(tc, plain_text_is_refused);
+  tc = add_case(suite, "deflate", NULL, NULL);
+  int count = (int)(sizeof(sizes) / sizeof(sizes[0]));
+  tcase_add_loop_test(tc, what_is_deflated_comes_out_again, 0, count);
+  tcase_add_loop_test(tc, the_limit_of_deflating_is_exact, 0, count);
 }
 
 int main(void) { return run_suite("gzip", add_cases); }

@@ -94,12 +94,90 @@ START_TEST(a_socket_path_fits_into_its_address) {
 }
 END_TEST
 
+START_TEST(origins) {
+  static const struct {
+    const char *text;
+    const char *origin;
+  } good[] = {
+      {"*", "*"},
+      {"http://localhost", "http://localhost"},
+      {"https://App.Example.COM", "https://app.example.com"},
+      {"https://app.example.com:8443", "https://app.example.com:8443"},
+      {"https://app.example.com:443", "https://app.example.com"},
+      {"http://app.example.com:80", "http://app.example.com"},
+      {"http://app.example.com:443", "http://app.example.com:443"},
+      {"http://192.0.2.1:3000", "http://192.0.2.1:3000"},
+      {"http://[2001:DB8::1]", "http://[2001:db8::1]"},
+      {"http://[::1]:80", "http://[::1]"},
+      {"https://xn--bcher-kva.example", "https://xn--bcher-kva.example"},
+      {"moz-extension://0123-abc", "moz-extension://0123-abc"},
+      {"capacitor://localhost", "capacitor://localhost"}};
+  static const char *const wrong[] = {"",
+                                      "null",
+                                      "Null",
+                                      "**",
+                                      "https://",
+                                      "https://*",
+                                      "https://*.example.com",
+                                      "app.example.com",
+                                      "//app.example.com",
+                                      "://app.example.com",
+                                      "https:app.example.com",
+                                      "https:/app.example.com",
+                                      "https://app.example.com/",
+                                      "https://app.example.com/path",
+                                      "https://app.example.com?",
+                                      "https://app.example.com#",
+                                      "https://me@app.example.com",
+                                      "https://app.example.com:",
+                                      "https://app.example.com:0",
+                                      "https://app.example.com:080",
+                                      "https://app.example.com:65536",
+                                      "https://app.example.com:x",
+                                      "https://a:1:2",
+                                      "https://:443",
+                                      "https://[::1",
+                                      "https://[]",
+                                      "https://[::1%eth0]",
+                                      "https://[127.0.0.1]",
+                                      "https://[::1]x",
+                                      "https://::1",
+                                      "1https://a",
+                                      "ht tp://a",
+                                      "https://a b",
+                                      " https://a",
+                                      "https://a ",
+                                      "https://a, https://b",
+                                      "https://\303\274ber.example",
+                                      "https://a\r\nX: y"};
+  char origin[AU_ORIGIN_SIZE];
+  for (int i = 0; i < COUNT_OF(good); i++) {
+    ck_assert_msg(au_option_origin(good[i].text, origin), "%s", good[i].text);
+    ck_assert_str_eq(origin, good[i].origin);
+  }
+  for (int i = 0; i < COUNT_OF(wrong); i++)
+    ck_assert_msg(!au_option_origin(wrong[i], origin), "%s", wrong[i]);
+}
+END_TEST
+
+START_TEST(an_origin_has_its_length) {
+  char origin[AU_ORIGIN_SIZE];
+  char text[AU_ORIGIN_SIZE + 1] = "https://";
+  memset(text + 8, 'x', AU_ORIGIN_SIZE - 1 - 8);
+  ck_assert(au_option_origin(text, origin));
+  text[AU_ORIGIN_SIZE - 1] = 'x';
+  ck_assert(!au_option_origin(text, origin));
+}
+END_TEST
+
 static void add_cases(Suite *suite) {
   TCase *tcase = add_case(suite, "values", NULL, NULL);
   tcase_add_test(tcase, sizes);
   tcase_add_test(tcase, decimals_are_what_the_compiler_makes_of_them);
   tcase_add_test(tcase, addresses);
   tcase_add_test(tcase, a_socket_path_fits_into_its_address);
+  tcase_add_test(tcase, origins);
+  tcase_add_test(tcase, an_origin_has_its_length);
 }
 
 int main(void) { return run_suite("option_value", add_cases); }

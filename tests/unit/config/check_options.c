@@ -77,7 +77,11 @@ static const number_option_t numbers[] = {
     {"Lanes", BUFFER, WHOLE32, AT(lanes), 1, 1, 16, 0},
     {"Threads", BUFFER, WHOLE32, AT(threads), 2, 1, 64, 0},
     {"MaxConnections", BUFFER, WHOLE32, AT(max_connections), 1024, 1, 65536, 0},
+    {"MaxConnectionsPerAddress", BUFFER, WHOLE32,
+     AT(max_connections_per_address), 256, 0, 65536, 0},
     {"RequestTimeout", BUFFER, FRACTION, AT(request_timeout_s), 10, 1, 3600, 0},
+    {"KeepAliveTimeout", BUFFER, FRACTION, AT(keep_alive_timeout_s), 65, 1,
+     3600, 0},
     {"MaxBodyBytes", BUFFER, SIZE, AT(limits.max_body_bytes), MIB, 1024,
      64 * MIB, 1},
     {"MaxBatchEvents", BUFFER, SIZE, AT(limits.max_batch_events), 10000, 1,
@@ -111,10 +115,10 @@ static const number_option_t numbers[] = {
     {"ConnectTimeout", WRITER, FRACTION, AT(connect_timeout_s), 5, 0.1, 300, 0},
     {"BreakerFailures", WRITER, WHOLE32, AT(breaker_failures), 5, 1, 1000, 0},
     {"BreakerSuccesses", WRITER, WHOLE32, AT(breaker_successes), 2, 1, 1000, 0},
-    {"BreakerTimeout", WRITER, FRACTION, AT(breaker_timeout_s), 30, 0.1, 3600,
+    {"BreakerTimeout", WRITER, FRACTION, AT(breaker_timeout_s), 1, 0.1, 3600,
      0},
     {"BackoffMin", WRITER, FRACTION, AT(backoff_min_s), 0.1, 0.001, 3600, 0},
-    {"BackoffMax", WRITER, FRACTION, AT(backoff_max_s), 30, 0.001, 3600, 0},
+    {"BackoffMax", WRITER, FRACTION, AT(backoff_max_s), 2, 0.001, 3600, 0},
     {"RetentionDays", WRITER, WHOLE32, AT(retention_days), 30, 0, 36500, 0},
     {"BusinessInterval", WRITER, FRACTION, AT(business_interval_s), 10, 0.1,
      86400, 0},
@@ -265,7 +269,7 @@ START_TEST(texts_have_their_defaults) {
 }
 END_TEST
 
-START_TEST(texts_are_copied_and_replaced) {
+START_TEST(texts_are_copied_and_have_one_value) {
   static const struct {
     const char *name;
     au_side_t side;
@@ -280,8 +284,10 @@ START_TEST(texts_are_copied_and_replaced) {
   for (int i = 0; i < COUNT_OF(row); i++) {
     char text[] = "/some/where";
     char *member = NULL;
-    ck_assert_int_eq(set_string(row[i].side, row[i].name, "/else"), AU_OK);
     ck_assert_int_eq(set_string(row[i].side, row[i].name, text), AU_OK);
+    ck_assert_int_eq(set_string(row[i].side, row[i].name, text), AU_OK);
+    ck_assert_int_eq(set_string(row[i].side, row[i].name, "/else"), AU_INVALID);
+    check_says("is set twice, to \"/some/where\" and to \"/else\"");
     text[0] = 'X';
     memcpy(&member, (const char *)&options + row[i].offset, sizeof(member));
     ck_assert_str_eq(member, "/some/where");
@@ -373,6 +379,29 @@ START_TEST(addresses_add_up) {
 }
 END_TEST
 
+START_TEST(origins_add_up) {
+  ck_assert_int_eq(set_string(BUFFER, "AllowOrigin", ""), AU_OK);
+  ck_assert_uint_eq(options.allow_origins, 0);
+  ck_assert_int_eq(set_string(BUFFER, "AllowOrigin", "https://A:443"), AU_OK);
+  ck_assert_int_eq(set_string(BUFFER, "AllowOrigin", "https://a"), AU_OK);
+  ck_assert_uint_eq(options.allow_origins, 1);
+  ck_assert_str_eq(options.allow_origin[0], "https://a");
+  ck_assert_int_eq(set_string(BUFFER, "AllowOrigin", "null"), AU_INVALID);
+  check_says("\"AllowOrigin\"");
+  check_says("\"*\", or \"SCHEME://HOST\" or \"SCHEME://HOST:PORT\"");
+  check_says("not \"null\"");
+  ck_assert_int_eq(set_number(BUFFER, "AllowOrigin", 5), AU_INVALID);
+  for (int i = 2; i <= AU_ORIGINS_MAX; i++) {
+    char text[32];
+    snprintf(text, sizeof(text), "https://a:%d", i);
+    ck_assert_int_eq(set_string(BUFFER, "AllowOrigin", text), AU_OK);
+  }
+  ck_assert_uint_eq(options.allow_origins, AU_ORIGINS_MAX);
+  ck_assert_int_eq(set_string(BUFFER, "AllowOrigin", "*"), AU_INVALID);
+  check_says("may be given at most 64 times");
+}
+END_TEST
+
 START_TEST(the_default_address_stands_alone) {
   ck_assert_int_eq(finish(BUFFER), AU_OK);
   ck_assert_int_eq(finish(BUFFER), AU_OK);
@@ -417,9 +446,9 @@ END_TEST
 
 START_TEST(the_table_is_the_contract) {
   static const char *const others[] = {
-      "Listen",         "SpoolDirectory", "Durability",   "TokenFile",
-      "TLSCertificate", "TLSKey",         "TLSClientCA",  "HistoryFile",
-      "ConnInfo",       "RetentionTime",  "Notifications"};
+      "Listen",         "SpoolDirectory", "Durability",    "TokenFile",
+      "TLSCertificate", "TLSKey",         "TLSClientCA",   "HistoryFile",
+      "AllowOrigin",    "ConnInfo",       "RetentionTime", "Notifications"};
   au_option_info_t info;
   size_t count = 0;
   for (; au_option_info(count, &info); count++) {
@@ -479,16 +508,38 @@ START_TEST(safety_needs_a_directory) {
 }
 END_TEST
 
+/* As if the option had never been set. */
+static void forget(const char *name) {
+  memset(options.is_set, 0, sizeof(options.is_set));
+  ck_assert_int_eq(set_string(BUFFER, name, ""), AU_OK);
+  memset(options.is_set, 0, sizeof(options.is_set));
+}
+
+/* Neither shows its password. */
+START_TEST(two_databases_are_an_error_that_names_both) {
+  ck_assert_int_eq(
+      set_string(WRITER, "ConnInfo",
+                 "host=one password = 'it\\'s a secret' dbname=events"),
+      AU_OK);
+  ck_assert_int_eq(set_string(WRITER, "ConnInfo",
+                              "postgresql://me:s@cret@two/events?password=x"),
+                   AU_INVALID);
+  check_says("option \"ConnInfo\" of the plugin event_writer is set twice, to "
+             "\"host=one password = ... dbname=events\" and to "
+             "\"postgresql://...@two/events\"");
+}
+END_TEST
+
 START_TEST(certificate_and_key_come_together) {
   ck_assert_int_eq(set_string(BUFFER, "TLSKey", path), AU_OK);
   ck_assert_int_eq(finish(BUFFER), AU_INVALID);
   check_says("needs the option \"TLSCertificate\" for TLSKey");
   ck_assert_int_eq(set_string(BUFFER, "TLSCertificate", path), AU_OK);
   ck_assert_int_eq(finish(BUFFER), AU_OK);
-  ck_assert_int_eq(set_string(BUFFER, "TLSKey", ""), AU_OK);
+  forget("TLSKey");
   ck_assert_int_eq(finish(BUFFER), AU_INVALID);
   check_says("needs the option \"TLSKey\" for TLSCertificate");
-  ck_assert_int_eq(set_string(BUFFER, "TLSCertificate", ""), AU_OK);
+  forget("TLSCertificate");
   ck_assert_int_eq(set_string(BUFFER, "TLSClientCA", path), AU_OK);
   ck_assert_int_eq(finish(BUFFER), AU_INVALID);
   check_says("needs the option \"TLSCertificate\" for TLSClientCA");
@@ -498,10 +549,12 @@ END_TEST
 START_TEST(files_must_be_readable) {
   ck_assert_int_eq(set_string(BUFFER, "TokenFile", path), AU_OK);
   ck_assert_int_eq(finish(BUFFER), AU_OK);
+  forget("TokenFile");
   ck_assert_int_eq(set_string(BUFFER, "TokenFile", "/nonexistent/t"), AU_OK);
   ck_assert_int_eq(finish(BUFFER), AU_INVALID);
   check_says("option \"TokenFile\"");
   check_says("\"/nonexistent/t\": No such file or directory");
+  forget("TokenFile");
   ck_assert_int_eq(set_string(BUFFER, "TokenFile", "/tmp"), AU_OK);
   ck_assert_int_eq(finish(BUFFER), AU_INVALID);
   check_says("Is a directory");
@@ -540,13 +593,14 @@ static void add_cases(Suite *suite) {
   tcase_add_test(each, a_part_of_a_byte_is_no_size);
   TCase *others = add_case(suite, "others", setup, teardown);
   tcase_add_test(others, texts_have_their_defaults);
-  tcase_add_test(others, texts_are_copied_and_replaced);
+  tcase_add_test(others, texts_are_copied_and_have_one_value);
   tcase_add_test(others, a_text_is_bounded);
   tcase_add_test(others, booleans);
   tcase_add_test(others, durabilities);
   tcase_add_test(others, times_of_day);
   tcase_add_test(others, a_wrong_address_is_refused);
   tcase_add_test(others, addresses_add_up);
+  tcase_add_test(others, origins_add_up);
   tcase_add_test(others, the_default_address_stands_alone);
   TCase *names = add_case(suite, "names", setup, teardown);
   tcase_add_test(names, names_are_matched_without_case);
@@ -557,6 +611,7 @@ static void add_cases(Suite *suite) {
   tcase_add_test(whole, without_a_directory_events_wait_in_memory);
   tcase_add_test(whole, with_a_directory_they_are_safe);
   tcase_add_test(whole, safety_needs_a_directory);
+  tcase_add_test(whole, two_databases_are_an_error_that_names_both);
   tcase_add_test(whole, certificate_and_key_come_together);
   tcase_add_test(whole, files_must_be_readable);
   tcase_add_test(whole, backoff_has_its_bounds_in_order);

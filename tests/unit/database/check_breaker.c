@@ -61,7 +61,7 @@ static int64_t refused(au_breaker_t *breaker, int64_t now) {
 
 static void fail_times(au_breaker_t *breaker, int64_t now, unsigned times) {
   for (unsigned i = 0; i < times; i++)
-    au_breaker_failure(breaker, allow(breaker, now), now, 1);
+    au_breaker_failure(breaker, allow(breaker, now), now, 1, NULL);
 }
 
 static au_breaker_state_t state_of(au_breaker_t *breaker) {
@@ -95,15 +95,16 @@ START_TEST(a_success_between_starts_the_count_again) {
 }
 END_TEST
 
-START_TEST(half_open_allows_one_probe_at_a_time) {
+START_TEST(one_probe_is_made_at_a_time) {
   au_breaker_t *breaker = make_breaker(NULL);
   fail_times(breaker, 0, FAILURES);
   refused(breaker, TIMEOUT - 1);
   au_permit_t probe = allow(breaker, TIMEOUT);
   ck_assert(probe.probe);
-  ck_assert_int_eq(state_of(breaker), AU_BREAKER_HALF_OPEN);
+  ck_assert_int_eq(state_of(breaker), AU_BREAKER_OPEN);
   refused(breaker, TIMEOUT);
   au_breaker_success(breaker, probe);
+  ck_assert_int_eq(state_of(breaker), AU_BREAKER_HALF_OPEN);
   ck_assert_uint_eq(au_breaker_snapshot(breaker).successes, 1);
   probe = allow(breaker, TIMEOUT);
   refused(breaker, TIMEOUT);
@@ -114,13 +115,71 @@ START_TEST(half_open_allows_one_probe_at_a_time) {
 }
 END_TEST
 
+/* An outage of an hour is one change of state. */
+START_TEST(probes_that_fail_are_no_change) {
+  told_t told = {.count = 0};
+  au_breaker_t *breaker = make_breaker(&told);
+  fail_times(breaker, 0, FAILURES);
+  int64_t now = 0;
+  for (unsigned i = 1; i <= 100; i++) {
+    now += TIMEOUT;
+    refused(breaker, now - 1);
+    fail_times(breaker, now, 1);
+    ck_assert_int_eq(state_of(breaker), AU_BREAKER_OPEN);
+    ck_assert_uint_eq(au_breaker_snapshot(breaker).failures, FAILURES + i);
+  }
+  ck_assert_uint_eq(told.count, 1);
+  /* And it ends at once, without another timeout. */
+  for (int i = 0; i < SUCCESSES; i++)
+    au_breaker_success(breaker, allow(breaker, now + TIMEOUT));
+  ck_assert_int_eq(state_of(breaker), AU_BREAKER_CLOSED);
+  au_breaker_destroy(breaker);
+}
+END_TEST
+
+START_TEST(probes_of_many_hosts_are_spread) {
+  int64_t least = INT64_MAX;
+  int64_t most = 0;
+  for (uint64_t seed = 1; seed <= 200; seed++) {
+    const au_breaker_config_t config = {.failures = 1,
+                                        .successes = 1,
+                                        .timeout_ns = TIMEOUT,
+                                        .jitter_seed = seed};
+    au_breaker_t *breaker = NULL;
+    ck_assert_int_eq(au_breaker_create(&config, &breaker), AU_OK);
+    fail_times(breaker, 0, 1);
+    int64_t next = refused(breaker, 0);
+    least = next < least ? next : least;
+    most = next > most ? next : most;
+    au_breaker_destroy(breaker);
+  }
+  ck_assert_int_ge(least, TIMEOUT / 4 * 3);
+  ck_assert_int_le(most, TIMEOUT);
+  ck_assert_int_gt(most - least, TIMEOUT / 5);
+}
+END_TEST
+
+START_TEST(reason_of_the_last_failure_is_kept) {
+  au_breaker_t *breaker = make_breaker(NULL);
+  au_database_error_t error = {.sqlstate = "57P03", .message = "starting up"};
+  au_database_error_t last;
+  ck_assert_int_eq(au_breaker_last_error(breaker, &last), 0);
+  au_breaker_failure(breaker, allow(breaker, 0), 0, 7, &error);
+  au_breaker_success(breaker, allow(breaker, 0));
+  ck_assert_int_eq(au_breaker_last_error(breaker, &last), 7);
+  ck_assert_str_eq(last.sqlstate, "57P03");
+  ck_assert_str_eq(last.message, "starting up");
+  au_breaker_destroy(breaker);
+}
+END_TEST
+
 START_TEST(a_failed_probe_opens_for_the_whole_timeout) {
   told_t told = {.count = 0};
   au_breaker_t *breaker = make_breaker(&told);
   fail_times(breaker, 0, FAILURES);
   au_breaker_success(breaker, allow(breaker, TIMEOUT));
   int64_t now = TIMEOUT + 3 * SECOND;
-  au_breaker_failure(breaker, allow(breaker, now), now, 42);
+  au_breaker_failure(breaker, allow(breaker, now), now, 42, NULL);
   ck_assert_int_eq(state_of(breaker), AU_BREAKER_OPEN);
   ck_assert_int_eq(refused(breaker, now), now + TIMEOUT);
   ck_assert_int_eq(au_breaker_snapshot(breaker).last_failure_us, 42);
@@ -130,7 +189,7 @@ START_TEST(a_failed_probe_opens_for_the_whole_timeout) {
   ck_assert_int_eq(state_of(breaker), AU_BREAKER_HALF_OPEN);
   au_breaker_success(breaker, allow(breaker, now));
   ck_assert_int_eq(state_of(breaker), AU_BREAKER_CLOSED);
-  ck_assert_uint_eq(told.count, 5);
+  ck_assert_uint_eq(told.count, 5); /* open, half-open, open, half-, closed */
   for (size_t i = 1; i < told.count; i++)
     ck_assert_int_eq(told.from[i], told.to[i - 1]);
   au_breaker_destroy(breaker);
@@ -141,7 +200,7 @@ START_TEST(a_cancelled_probe_makes_room_for_the_next) {
   au_breaker_t *breaker = make_breaker(NULL);
   fail_times(breaker, 0, FAILURES);
   au_breaker_cancel(breaker, allow(breaker, TIMEOUT));
-  ck_assert_int_eq(state_of(breaker), AU_BREAKER_HALF_OPEN);
+  ck_assert_int_eq(state_of(breaker), AU_BREAKER_OPEN);
   ck_assert(allow(breaker, TIMEOUT).probe);
   au_breaker_destroy(breaker);
 }
@@ -156,9 +215,9 @@ START_TEST(a_late_answer_has_no_say) {
   au_breaker_success(breaker, slow_success);
   ck_assert_int_eq(state_of(breaker), AU_BREAKER_OPEN);
   au_permit_t probe = allow(breaker, TIMEOUT);
-  au_breaker_failure(breaker, slow_failure, TIMEOUT, 1);
+  au_breaker_failure(breaker, slow_failure, TIMEOUT, 1, NULL);
   au_breaker_cancel(breaker, slow_cancel);
-  ck_assert_int_eq(state_of(breaker), AU_BREAKER_HALF_OPEN);
+  ck_assert_int_eq(state_of(breaker), AU_BREAKER_OPEN);
   refused(breaker, TIMEOUT); /* the probe is still on its way */
   au_breaker_success(breaker, probe);
   ck_assert_uint_eq(au_breaker_snapshot(breaker).successes, 1);
@@ -181,7 +240,8 @@ static void restless(au_breaker_state_t from, au_breaker_state_t to,
   is_nested = true;
   for (int i = 0; i < 10; i++) {
     now += 2 * TIMEOUT;
-    au_breaker_failure(*breaker, allow(*breaker, now), now, 1);
+    au_breaker_success(*breaker, allow(*breaker, now));
+    au_breaker_failure(*breaker, allow(*breaker, now), now, 1, NULL);
   }
   is_nested = false;
 }
@@ -242,16 +302,11 @@ static void forget(attempt_t *attempts, size_t count) {
     attempts[i].live = false;
 }
 
-static bool model_allow(model_t *model, int64_t now, attempt_t *attempts,
-                        size_t count, bool *probe) {
-  if (model->state == AU_BREAKER_OPEN && now - model->opened >= TIMEOUT) {
-    model->state = AU_BREAKER_HALF_OPEN;
-    model->successes = 0;
-    model->probe_out = false;
-    forget(attempts, count);
-  }
-  *probe = model->state == AU_BREAKER_HALF_OPEN;
-  if (model->state == AU_BREAKER_OPEN || (*probe && model->probe_out))
+static bool model_allow(model_t *model, int64_t now, bool *probe) {
+  *probe = model->state != AU_BREAKER_CLOSED;
+  if (model->state == AU_BREAKER_OPEN && now - model->opened < TIMEOUT)
+    return false;
+  if (*probe && model->probe_out)
     return false;
   model->probe_out = *probe;
   return true;
@@ -265,11 +320,14 @@ static void model_success(model_t *model, attempt_t *attempt,
   if (!attempt->probe)
     return;
   model->probe_out = false;
-  if (++model->successes < SUCCESSES)
-    return;
-  model->state = AU_BREAKER_CLOSED;
-  model->successes = 0;
-  forget(attempts, count);
+  bool was_open = model->state == AU_BREAKER_OPEN;
+  model->state = AU_BREAKER_HALF_OPEN;
+  if (++model->successes == SUCCESSES) {
+    model->state = AU_BREAKER_CLOSED;
+    model->successes = 0;
+  }
+  if (was_open || model->state == AU_BREAKER_CLOSED)
+    forget(attempts, count);
 }
 
 static void model_failure(model_t *model, attempt_t *attempt, int64_t now,
@@ -281,8 +339,10 @@ static void model_failure(model_t *model, attempt_t *attempt, int64_t now,
     model->probe_out = false;
   else if (model->failures < FAILURES)
     return;
-  model->state = AU_BREAKER_OPEN;
   model->opened = now;
+  if (model->state == AU_BREAKER_OPEN)
+    return;
+  model->state = AU_BREAKER_OPEN;
   model->successes = 0;
   forget(attempts, count);
 }
@@ -302,7 +362,7 @@ START_TEST(does_what_the_model_does) {
     if (count == 0 || (action < 4 && count < ATTEMPTS)) {
       attempt_t attempt = {.live = true};
       int64_t retry = 0;
-      bool allowed = model_allow(&model, now, attempts, count, &attempt.probe);
+      bool allowed = model_allow(&model, now, &attempt.probe);
       ck_assert_int_eq(au_breaker_allow(breaker, now, &attempt.permit, &retry),
                        allowed);
       if (allowed)
@@ -318,7 +378,7 @@ START_TEST(does_what_the_model_does) {
         au_breaker_success(breaker, attempt.permit);
       } else if (action < 9) {
         model_failure(&model, &attempt, now, attempts, count);
-        au_breaker_failure(breaker, attempt.permit, now, step);
+        au_breaker_failure(breaker, attempt.permit, now, step, NULL);
       } else {
         if (attempt.live && attempt.probe)
           model.probe_out = false;
@@ -377,7 +437,7 @@ static void *work(void *argument) {
     if (rand_r(&seed) % 3 == 0)
       au_breaker_success(crowd->breaker, permit);
     else
-      au_breaker_failure(crowd->breaker, permit, now, 1);
+      au_breaker_failure(crowd->breaker, permit, now, 1, NULL);
   }
   return NULL;
 }
@@ -454,7 +514,10 @@ static void add_cases(Suite *suite) {
   TCase *rules = add_case(suite, "rules", NULL, NULL);
   tcase_add_test(rules, opens_after_failures_in_a_row);
   tcase_add_test(rules, a_success_between_starts_the_count_again);
-  tcase_add_test(rules, half_open_allows_one_probe_at_a_time);
+  tcase_add_test(rules, one_probe_is_made_at_a_time);
+  tcase_add_test(rules, probes_that_fail_are_no_change);
+  tcase_add_test(rules, probes_of_many_hosts_are_spread);
+  tcase_add_test(rules, reason_of_the_last_failure_is_kept);
   tcase_add_test(rules, a_failed_probe_opens_for_the_whole_timeout);
   tcase_add_test(rules, a_cancelled_probe_makes_room_for_the_next);
   tcase_add_test(rules, a_late_answer_has_no_say);

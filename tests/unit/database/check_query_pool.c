@@ -16,6 +16,7 @@
 
 static au_options_t options;
 static au_breaker_t *breaker;
+static au_slots_t *slots;
 static au_query_pool_t *query;
 
 /* One question of a test. */
@@ -88,13 +89,16 @@ static void start(void) {
       .successes = options.breaker_successes,
       .timeout_ns = au_clock_seconds_ns(options.breaker_timeout_s)};
   ck_assert_int_eq(au_breaker_create(&config, &breaker), AU_OK);
-  ck_assert_int_eq(au_query_pool_start(&options, breaker, &query), AU_OK);
+  ck_assert_int_eq(au_slots_create(&slots), AU_OK);
+  ck_assert_int_eq(au_query_pool_start(&options, breaker, slots, &query),
+                   AU_OK);
 }
 
 static void stop(void) {
   au_query_pool_stop(query);
   au_query_pool_destroy(query);
   au_breaker_destroy(breaker);
+  au_slots_destroy(slots);
 }
 
 static void prepare_pool(void) {
@@ -371,7 +375,7 @@ START_TEST(queries_close_a_breaker_that_was_open) {
   int64_t retry_ns = 0;
   ck_assert(
       au_breaker_allow(breaker, au_clock_monotonic_ns(), &permit, &retry_ns));
-  au_breaker_failure(breaker, permit, au_clock_monotonic_ns(), 1);
+  au_breaker_failure(breaker, permit, au_clock_monotonic_ns(), 1, NULL);
   ck_assert_int_eq(au_breaker_snapshot(breaker).state, AU_BREAKER_OPEN);
   while (!au_breaker_may_allow(breaker, au_clock_monotonic_ns()))
     poll(NULL, 0, 1);
@@ -381,6 +385,30 @@ START_TEST(queries_close_a_breaker_that_was_open) {
   ck_assert_int_eq(au_breaker_snapshot(breaker).state, AU_BREAKER_HALF_OPEN);
   ck_assert_int_eq(ask_pool(&question, "SELECT 1"), AU_OK);
   ck_assert_int_eq(au_breaker_snapshot(breaker).state, AU_BREAKER_CLOSED);
+}
+END_TEST
+
+/* Also one that runs a query that would go on for long. */
+START_TEST(readers_give_their_connections_back_to_a_writer) {
+  options.query_connections = 2;
+  options.breaker_failures = 1;
+  start();
+  question_t question;
+  question_t long_one;
+  ck_assert_int_eq(ask_pool(&question, "SELECT 1"), AU_OK);
+  prepare(&long_one, endless());
+  submit(&long_one);
+  while (au_query_pool_usage(query).active == 0)
+    poll(NULL, 0, 1);
+  bool is_missing = false;
+  au_slots_report(slots, &is_missing, true);
+  ck_assert_int_eq(wait_told(&long_one), AU_UNAVAILABLE);
+  ck_assert_int_eq(ask_pool(&question, "SELECT 1"), AU_UNAVAILABLE);
+  while (au_query_pool_usage(query).idle > 0)
+    poll(NULL, 0, 1);
+  ck_assert_int_eq(au_breaker_snapshot(breaker).state, AU_BREAKER_CLOSED);
+  au_slots_report(slots, &is_missing, false);
+  ck_assert_int_eq(ask_pool(&question, "SELECT 1"), AU_OK);
 }
 END_TEST
 
@@ -442,6 +470,7 @@ static void add_cases(Suite *suite) {
   tcase_add_test(tcase, a_closed_pool_refuses_and_finishes_what_it_has);
   tcase_add_test(tcase, a_database_that_is_away_opens_the_breaker);
   tcase_add_test(tcase, queries_close_a_breaker_that_was_open);
+  tcase_add_test(tcase, readers_give_their_connections_back_to_a_writer);
   tcase_add_test(tcase,
                  a_connection_that_breaks_counts_and_a_silent_look_does_not);
   tcase_add_test(tcase, a_stop_ends_a_wait_for_a_silent_server);

@@ -70,20 +70,20 @@ START_TEST(a_trailing_slash_is_accepted) {
 END_TEST
 
 START_TEST(a_wrong_method_is_405_with_allow) {
-  static const char *const methods[] = {"PUT", "DELETE", "PATCH", "OPTIONS",
+  static const char *const methods[] = {"PUT", "DELETE", "PATCH", "TRACE",
                                         "FOO"};
   for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
     client_t *client = client_connect(&server);
     send_request(client, methods[i], "/events", "", NULL, 0);
     reply_t reply = read_head(client);
     ck_assert_int_eq(reply.status, 405);
-    ck_assert_str_eq(header_of(&reply, "Allow"), "GET, HEAD, POST");
+    ck_assert_str_eq(header_of(&reply, "Allow"), "GET, HEAD, POST, OPTIONS");
     check_common(&reply);
     client_close(client);
   }
   reply_t reply = ask(&server, "POST", "/live", JSON_TYPE, EVENT);
   ck_assert_int_eq(reply.status, 405);
-  ck_assert_str_eq(header_of(&reply, "Allow"), "GET, HEAD");
+  ck_assert_str_eq(header_of(&reply, "Allow"), "GET, HEAD, OPTIONS");
   reply_fini(&reply);
 }
 END_TEST
@@ -228,7 +228,7 @@ END_TEST
 START_TEST(a_long_header_is_read) {
   static char headers[16000];
   size_t size = (size_t)snprintf(headers, sizeof(headers), "%s", JSON_TYPE);
-  for (int i = 0; size < 6144; i++)
+  for (int i = 0; i < 96; i++)
     size += (size_t)snprintf(headers + size, sizeof(headers) - size,
                              "X-Line-%04d: %040d\r\n", i, i);
   expect_part(ask(&server, "POST", "/events", headers, EVENT), 202, "event_id");

@@ -81,9 +81,9 @@ START_TEST(a_long_parameter_is_cut) {
 END_TEST
 
 START_TEST(allow_names_the_methods_of_an_entry) {
-  static const char *const expected[] = {"GET, HEAD", "GET, HEAD",
-                                         "GET, HEAD, DELETE", "PATCH",
-                                         "GET, HEAD, POST, PATCH, DELETE"};
+  static const char *const expected[] = {
+      "GET, HEAD, OPTIONS", "GET, HEAD, OPTIONS", "GET, HEAD, DELETE, OPTIONS",
+      "PATCH, OPTIONS", "GET, HEAD, POST, PATCH, DELETE, OPTIONS"};
   for (size_t i = 0; i < COUNT; i++) {
     char allow[AU_ALLOW_SIZE];
     au_route_allow(&entries[i], allow);

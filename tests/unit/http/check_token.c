@@ -135,6 +135,9 @@ START_TEST(the_password_of_basic_is_a_token) {
 }
 END_TEST
 
+START_TEST(a_file_of_no_bytes_is_an_error) { refuse("", "it is empty"); }
+END_TEST
+
 START_TEST(a_line_that_is_wrong_is_named) {
   refuse("ingest " ALPHA "\nwrite " BETA "\n", "line 2");
   refuse("ingest\n", "line 1");
@@ -185,6 +188,7 @@ static void add_cases(Suite *suite) {
   tcase_add_test(tc, any_other_header_is_no_token);
   tcase_add_test(tc, a_file_without_a_token_lets_nobody_in);
   tcase_add_test(tc, the_password_of_basic_is_a_token);
+  tcase_add_test(tc, a_file_of_no_bytes_is_an_error);
   tcase_add_test(tc, a_line_that_is_wrong_is_named);
   tcase_add_test(tc, an_error_does_not_show_the_line);
   tcase_add_test(tc, a_long_comment_is_one_line);

@@ -419,29 +419,6 @@ START_TEST(a_chunked_body) {
 }
 END_TEST
 
-/* The length beside the chunks is that of the first one. */
-START_TEST(chunks_with_a_length_beside_them_are_all_taken) {
-  server_start(&server);
-  client_t *client = client_connect(&server);
-  char text[1024];
-  snprintf(text, sizeof(text),
-           "POST /events HTTP/1.1\r\nHost: t\r\n"
-           "Content-Type: application/x-ndjson\r\nContent-Length: %zu\r\n"
-           "Transfer-Encoding: chunked\r\n\r\n",
-           strlen(EVENT) + 1);
-  send_text(client, text);
-  for (int i = 0; i < 3; i++) {
-    snprintf(text, sizeof(text), "%zx\r\n%s\n\r\n", strlen(EVENT) + 1, EVENT);
-    send_text(client, text);
-  }
-  send_text(client, "0\r\n\r\n");
-  expect_part(read_reply(client), 202, "\"accepted\":3");
-  ck_assert_uint_eq(fake_buffer_taken(), 3);
-  client_close(client);
-  server_stop(&server);
-}
-END_TEST
-
 /* A refusal of a small request does not cost the connection. */
 START_TEST(a_refused_request_does_not_end_the_connection) {
   server_start(&server);
@@ -513,7 +490,7 @@ START_TEST(a_body_that_trickles_is_cut) {
 END_TEST
 
 START_TEST(an_idle_connection_is_closed) {
-  set_number(&server, "RequestTimeout", 1);
+  set_number(&server, "KeepAliveTimeout", 1);
   server_start(&server);
   client_t *client = client_connect(&server);
   send_event(client);
@@ -575,7 +552,6 @@ static void add_cases(Suite *suite) {
   tcase_add_test(tc, large_bodies_share_a_bound);
   tcase_add_test(tc, bodies_that_do_not_come_take_no_memory);
   tcase_add_test(tc, a_chunked_body);
-  tcase_add_test(tc, chunks_with_a_length_beside_them_are_all_taken);
   tcase_add_test(tc, a_refused_request_does_not_end_the_connection);
   tcase_add_test(tc, a_body_that_trickles_is_cut);
   tcase_add_test(tc, a_header_that_trickles_is_cut);

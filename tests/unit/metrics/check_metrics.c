@@ -66,7 +66,10 @@ static const promised_t contract[] = {
     {"process_memory_usage_bytes", AU_GAUGE, {NULL, NULL}, "process", 1},
     {"http_request_duration_ms", AU_HISTOGRAM, {"route", NULL}, "http", 6},
     {"http_request_total", AU_COUNTER, {"route", "status"}, "http", 6 * 19},
+    {"certificate_expiry_seconds", AU_GAUGE, {NULL, NULL}, "http", 1},
+    {"config_reload_failures_total", AU_COUNTER, {"file", NULL}, "http", 4},
     {"http_connections", AU_GAUGE, {NULL, NULL}, "http", 1},
+    {"http_connections_refused_total", AU_COUNTER, {"reason", NULL}, "http", 2},
 };
 
 static bool is_same_text(const char *a, const char *b) {
@@ -257,6 +260,22 @@ START_TEST(gauges_are_set_and_moved) {
   au_metrics_add(AU_M_HTTP_CONNECTIONS, 3);
   au_metrics_add(AU_M_HTTP_CONNECTIONS, -1);
   ck_assert_double_eq(au_metrics_gauge(AU_M_HTTP_CONNECTIONS), 2);
+}
+END_TEST
+
+static void count_gauge(const au_series_t *series, void *context) {
+  unsigned *count = context;
+  *count += series->metric == AU_M_CERTIFICATE_EXPIRY;
+}
+
+START_TEST(a_gauge_that_is_no_number_has_no_series) {
+  unsigned count = 0;
+  au_metrics_set(AU_M_CERTIFICATE_EXPIRY, (double)NAN);
+  au_metrics_visit(NULL, count_gauge, &count);
+  ck_assert_uint_eq(count, 0);
+  au_metrics_set(AU_M_CERTIFICATE_EXPIRY, -1);
+  au_metrics_visit(NULL, count_gauge, &count);
+  ck_assert_uint_eq(count, 1);
 }
 END_TEST
 
@@ -459,6 +478,7 @@ static void add_cases(Suite *suite) {
   tcase_add_test(values, requests_are_counted_by_route_and_status);
   tcase_add_test(values, queries_are_slow_above_the_limit);
   tcase_add_test(values, gauges_are_set_and_moved);
+  tcase_add_test(values, a_gauge_that_is_no_number_has_no_series);
   tcase_add_test(values, a_bound_belongs_to_its_bucket);
   tcase_add_test(values, sums_are_exact_to_the_microsecond);
   tcase_add_test(values, odd_times_are_bounded);

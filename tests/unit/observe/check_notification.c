@@ -9,6 +9,7 @@
 #include "metrics/metrics.h"
 #include "observe/notification.h"
 #include "support/fake_buffer.h"
+#include "support/limits.h"
 #include "support/log_capture.h"
 #include "support/suite.h"
 
@@ -29,7 +30,7 @@ static void setup(void) {
   no_threads = false;
   au_metrics_reset();
   release_log();
-  limits = (au_limits_t)AU_LIMITS_DEFAULT;
+  limits = (au_limits_t)DEFAULT_LIMITS;
   buffer = fake_buffer_open();
   ck_assert_int_eq(au_notification_start(&limits, buffer), AU_OK);
 }

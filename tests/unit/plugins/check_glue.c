@@ -74,9 +74,16 @@ static void teardown(void) {
 
 static int configure(au_side_t side, oconfig_item_t *items, int count) {
   char key[] = "Plugin";
-  const oconfig_item_t block = {
-      .key = key, .children = items, .children_num = count};
-  return au_glue_config(side, &block);
+  oconfig_item_t block = {.key = key, .children = items, .children_num = count};
+  au_glue_register(side);
+  return stub_plugin.config(&block);
+}
+
+static int notify_plugin(const notification_t *notification) {
+  options.notifications = true;
+  au_glue_register(AU_SIDE_WRITER);
+  ck_assert_int_eq(stub_plugin.init(), 0);
+  return stub_plugin.notification(notification, NULL);
 }
 
 static char *text(const char *constant) {
@@ -151,7 +158,7 @@ END_TEST
  */
 
 START_TEST(a_start_registers_types) {
-  ck_assert_int_eq(au_glue_init(AU_SIDE_BUFFER), 0);
+  ck_assert_int_eq(stub_plugin.init(), 0);
   ck_assert_ptr_nonnull(plugin_get_ds("buffer_size"));
   ck_assert_uint_eq(registered[AU_SIDE_BUFFER], 1);
   ck_assert_uint_eq(registered[AU_SIDE_WRITER], 0);
@@ -161,26 +168,31 @@ END_TEST
 
 START_TEST(a_start_that_fails_says_why) {
   start_status = AU_INVALID;
-  ck_assert_int_eq(au_glue_init(AU_SIDE_WRITER), -1);
-  check_log(0, "aurore: the plugin event_writer does not start: the reason; "
-               "look in \"/");
+  au_glue_register(AU_SIDE_WRITER);
+  ck_assert_int_eq(stub_plugin.init(), -1);
+  check_log(0,
+            "aurore: the plugin event_writer does not start, and collectd goes "
+            "on without it: the reason; look in \"/");
   start_status = AU_NOMEM;
-  ck_assert_int_eq(au_glue_init(AU_SIDE_WRITER), -1);
+  ck_assert_int_eq(stub_plugin.init(), -1);
   ck_assert_str_eq(
       stub_logs[1].line,
-      "aurore: the plugin event_writer does not start: the reason");
+      "aurore: the plugin event_writer does not start, and collectd goes on "
+      "without it: the reason");
 }
 END_TEST
 
 START_TEST(a_side_dispatches_its_own_values) {
   au_metrics_set_sampler(count_sample);
-  ck_assert_int_eq(au_glue_read(AU_SIDE_WRITER), 0);
+  au_glue_register(AU_SIDE_WRITER);
+  ck_assert_int_eq(stub_plugin.read(NULL), 0);
   ck_assert_uint_eq(samples, 1);
   stub_value_of("/aurore-batch/events_processed-");
   for (size_t i = 0; i < stub_value_count; i++)
     ck_assert_str_ne(stub_values[i].plugin_instance, "buffer");
   stub_reset();
-  ck_assert_int_eq(au_glue_read(AU_SIDE_BUFFER), 0);
+  au_glue_register(AU_SIDE_BUFFER);
+  ck_assert_int_eq(stub_plugin.read(NULL), 0);
   ck_assert_uint_eq(samples, 2);
   stub_value_of("/aurore-buffer/buffer_size-");
   for (size_t i = 0; i < stub_value_count; i++)
@@ -189,9 +201,9 @@ START_TEST(a_side_dispatches_its_own_values) {
 END_TEST
 
 START_TEST(a_stop_that_lost_events_fails) {
-  ck_assert_int_eq(au_glue_shutdown(), 0);
+  ck_assert_int_eq(stub_plugin.shutdown(), 0);
   stop_status = AU_UNAVAILABLE;
-  ck_assert_int_eq(au_glue_shutdown(), -1);
+  ck_assert_int_eq(stub_plugin.shutdown(), -1);
 }
 END_TEST
 
@@ -202,10 +214,10 @@ START_TEST(a_flush_of_something_else_is_not_ours) {
                                        "host/auroreal/x", "host/aurore",
                                        "aurore/cpu/cpu-idle"};
   for (unsigned i = 0; i < 4; i++)
-    ck_assert_int_eq(au_glue_flush(ours[i]), 0);
+    ck_assert_int_eq(stub_plugin.flush(0, ours[i], NULL), 0);
   ck_assert_uint_eq(flushes, 4);
   for (unsigned i = 0; i < 5; i++)
-    ck_assert_int_eq(au_glue_flush(others[i]), 0);
+    ck_assert_int_eq(stub_plugin.flush(0, others[i], NULL), 0);
   ck_assert_uint_eq(flushes, 4);
 }
 END_TEST
@@ -275,7 +287,7 @@ START_TEST(a_notification_of_collectd_is_passed_on) {
                                  .type = "t",
                                  .type_instance = "ti",
                                  .meta = &first};
-  ck_assert_int_eq(au_glue_notification(&notification), 0);
+  ck_assert_int_eq(notify_plugin(&notification), 0);
   ck_assert_str_eq(noticed.severity, severity[_i]);
   ck_assert_int_eq(noticed.time_us, INT64_C(1700000000000000));
   ck_assert_str_eq(noticed.message, "m");
@@ -303,17 +315,25 @@ START_TEST(of_many_values_so_many_are_passed_on) {
     meta[i] =
         (notification_meta_t){.type = NM_TYPE_BOOLEAN, .next = &meta[i + 1]};
   notification_t notification = {.meta = meta};
-  ck_assert_int_eq(au_glue_notification(&notification), 0);
+  ck_assert_int_eq(notify_plugin(&notification), 0);
   ck_assert_uint_eq(noticed.values_count, AU_NOTIFICATION_VALUES);
 }
 END_TEST
 
-START_TEST(notifications_are_wanted_when_the_option_is_set) {
-  ck_assert(!au_glue_wants_notifications());
+START_TEST(only_the_writer_asks_for_notifications_and_only_if_set) {
+  au_glue_register(AU_SIDE_WRITER);
+  ck_assert_str_eq(stub_plugin.name, "event_writer");
+  ck_assert_int_eq(stub_plugin.init(), 0);
+  ck_assert(stub_plugin.notification == NULL);
   options.notifications = true;
-  ck_assert(au_glue_wants_notifications());
-  has_memory = false;
-  ck_assert(!au_glue_wants_notifications());
+  au_glue_register(AU_SIDE_BUFFER);
+  ck_assert_str_eq(stub_plugin.name, "event_buffer");
+  ck_assert_int_eq(stub_plugin.init(), 0);
+  ck_assert(stub_plugin.notification == NULL);
+  au_glue_register(AU_SIDE_WRITER);
+  start_status = AU_NOMEM;
+  ck_assert_int_eq(stub_plugin.init(), -1);
+  ck_assert(stub_plugin.notification == NULL);
 }
 END_TEST
 
@@ -332,7 +352,8 @@ static void add_cases(Suite *suite) {
   tcase_add_test(callbacks, notifications_have_the_identity_of_their_value);
   tcase_add_loop_test(callbacks, a_notification_of_collectd_is_passed_on, 0, 4);
   tcase_add_test(callbacks, of_many_values_so_many_are_passed_on);
-  tcase_add_test(callbacks, notifications_are_wanted_when_the_option_is_set);
+  tcase_add_test(callbacks,
+                 only_the_writer_asks_for_notifications_and_only_if_set);
 }
 
 int main(void) { return run_suite("glue", add_cases); }

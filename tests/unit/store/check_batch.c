@@ -388,9 +388,9 @@ START_TEST(long_reason_is_cut_between_characters) {
     strcat(text, "\xE2\x82\xAC");
   snprintf(error.message, sizeof(error.message), "%s", text);
   ck_assert(au_batch_blame_row(&batch, &error));
-  size_t length = strlen(batch.dead[0].reason);
-  ck_assert_uint_le(length, sizeof(batch.dead[0].reason) - 1);
-  ck_assert_uint_ge(length, sizeof(batch.dead[0].reason) - 4);
+  size_t length = strlen(batch.dead[0].refusal.reason);
+  ck_assert_uint_le(length, sizeof(batch.dead[0].refusal.reason) - 1);
+  ck_assert_uint_ge(length, sizeof(batch.dead[0].refusal.reason) - 4);
   ck_assert_uint_eq((length - (size_t)_i) % 3, 0);
   ck_assert_uint_eq(store(), 1);
   ck_assert_int_eq(number("SELECT count(*) FROM aurore.dead_letter"), 1);

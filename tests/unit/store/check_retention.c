@@ -28,8 +28,8 @@ static void teardown(void) {
 
 static au_retention_t *start(au_breaker_t *breaker) {
   au_retention_t *retention = NULL;
-  ck_assert_int_eq(au_retention_start(&options, breaker, NULL, &retention),
-                   AU_OK);
+  ck_assert_int_eq(
+      au_retention_start(&options, breaker, NULL, NULL, &retention), AU_OK);
   return retention;
 }
 
@@ -104,7 +104,7 @@ START_TEST(open_breaker_is_waited_for) {
   au_permit_t permit;
   int64_t retry;
   ck_assert(au_breaker_allow(breaker, 0, &permit, &retry));
-  au_breaker_failure(breaker, permit, 0, 1);
+  au_breaker_failure(breaker, permit, 0, 1, NULL);
   au_retention_t *retention = start(breaker);
   for (int i = 0; i < 10; i++) {
     au_retention_wake(retention);

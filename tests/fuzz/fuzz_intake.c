@@ -1,44 +1,20 @@
 /* SPDX-License-Identifier: MIT
  *
- * fuzz_ingest - any bytes as a request body. Whatever comes, the counts agree,
+ * fuzz_intake - any bytes as a request body. Whatever comes, the counts agree,
  * what was accepted reads back and is accepted again as the same event, and
  * what is told of the rest is JSON.
  *
  * The first byte of the input chooses the form of the body and the limits; the
  * rest is the body.
- *
- *   clang -std=gnu11 -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined
- *     -Iplugins/aurore tests/fuzz/fuzz_ingest.c LIBRARY SOURCES -lyajl
  */
 #include "base/json.h"
 #include "base/utf8.h"
 #include "event/reader.h"
+#include "fuzz/fuzz.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <yajl/yajl_parse.h>
 
 #define NOW INT64_C(1700000000123456)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool is_true, const char *what) {
-  if (is_true)
-    return;
-  fprintf(stderr, "fuzz_ingest: %s\n", what);
-  abort();
-}
-
-/* YAJL at its strictest: UTF-8 is checked too. */
-static void require_json(const uint8_t *text, size_t size, const char *what) {
-  yajl_handle handle = yajl_alloc(NULL, NULL, NULL);
-  require(handle != NULL, "out of memory");
-  require(yajl_parse(handle, text, size) == yajl_status_ok &&
-              yajl_complete_parse(handle) == yajl_status_ok,
-          what);
-  yajl_free(handle);
-}
 
 static bool is_same(au_slice_t a, au_slice_t b) {
   return (a.data == NULL) == (b.data == NULL) && a.size == b.size &&
@@ -72,20 +48,20 @@ static void write_event(au_bytes_t *json, const au_event_t *event) {
 static void check_event(au_reader_t *again, au_bytes_t *json,
                         const au_event_t *event) {
   write_event(json, event);
-  require(!json->failed, "out of memory");
-  require(au_reader_read(again, AU_FORMAT_JSON, (const char *)json->data,
-                         json->size, NOW) == AU_INTAKE_DONE,
-          "an accepted event is not JSON");
-  require(again->intake.rows.count == 1, "an accepted event is refused");
+  fuzz_require(!json->failed, "out of memory");
+  fuzz_require(au_reader_read(again, AU_FORMAT_JSON, (const char *)json->data,
+                              json->size, NOW) == AU_INTAKE_DONE,
+               "an accepted event is not JSON");
+  fuzz_require(again->intake.rows.count == 1, "an accepted event is refused");
   au_event_t twin;
-  require(au_row_decode(again->intake.rows.bytes.data,
-                        again->intake.rows.length[0], &twin) == AU_OK,
-          "a row does not read back");
-  require(twin.occurred_at_us == event->occurred_at_us &&
-              is_same(twin.service, event->service) &&
-              is_same(twin.message, event->message) &&
-              is_same(twin.metadata, event->metadata),
-          "an event changes on its way");
+  fuzz_require(au_row_decode(again->intake.rows.bytes.data,
+                             again->intake.rows.length[0], &twin) == AU_OK,
+               "a row does not read back");
+  fuzz_require(twin.occurred_at_us == event->occurred_at_us &&
+                   is_same(twin.service, event->service) &&
+                   is_same(twin.message, event->message) &&
+                   is_same(twin.metadata, event->metadata),
+               "an event changes on its way");
 }
 
 static void check_rows(const au_intake_t *intake, au_reader_t *again,
@@ -94,42 +70,42 @@ static void check_rows(const au_intake_t *intake, au_reader_t *again,
   for (size_t i = 0; i < intake->rows.count; i++) {
     const uint8_t *tuple = intake->rows.bytes.data + offset;
     au_event_t event;
-    require(au_row_decode(tuple, intake->rows.length[i], &event) == AU_OK,
-            "a row does not read back");
-    require(memcmp(&event.id, &intake->ids[i], sizeof(event.id)) == 0,
-            "an id is not that of its row");
-    require(au_utf8_length(event.service.data, event.service.size) > 0 &&
-                au_utf8_length(event.message.data, event.message.size) > 0,
-            "a text is empty, or not UTF-8");
-    require(event.metadata.data == NULL ||
-                event.metadata.size <= intake->limits->metadata_max_bytes,
-            "metadata is too large");
+    fuzz_require(au_row_decode(tuple, intake->rows.length[i], &event) == AU_OK,
+                 "a row does not read back");
+    fuzz_require(memcmp(&event.id, &intake->ids[i], sizeof(event.id)) == 0,
+                 "an id is not that of its row");
+    fuzz_require(au_utf8_length(event.service.data, event.service.size) > 0 &&
+                     au_utf8_length(event.message.data, event.message.size) > 0,
+                 "a text is empty, or not UTF-8");
+    fuzz_require(event.metadata.data == NULL ||
+                     event.metadata.size <= intake->limits->metadata_max_bytes,
+                 "metadata is too large");
     check_event(again, json, &event);
     offset += intake->rows.length[i];
   }
-  require(offset == intake->rows.bytes.size, "bytes belong to no row");
+  fuzz_require(offset == intake->rows.bytes.size, "bytes belong to no row");
 }
 
 static void check_errors(const au_intake_t *intake) {
-  require(intake->errors_listed <= intake->errors_count &&
+  fuzz_require(intake->errors_listed <= intake->errors_count &&
               intake->errors_json.size <= AU_ERRORS_JSON_MAX,
           "errors are without bound");
   for (size_t i = 0; i < intake->errors_listed; i++) {
     const au_intake_error_t *error = &intake->errors[i];
-    require(au_intake_is_refused(intake, error->index),
-            "an error of an event that was taken");
-    require(error->index < intake->total, "an error of no event");
-    require(i == 0 || error->index > intake->errors[i - 1].index,
-            "errors are out of order");
-    require(error->offset + error->size <= intake->errors_json.size,
-            "an error has no text");
-    require_json(intake->errors_json.data + error->offset, error->size,
-                 "an error is not JSON");
+    fuzz_require(au_intake_is_refused(intake, error->index),
+                 "an error of an event that was taken");
+    fuzz_require(error->index < intake->total, "an error of no event");
+    fuzz_require(i == 0 || error->index > intake->errors[i - 1].index,
+                 "errors are out of order");
+    fuzz_require(error->offset + error->size <= intake->errors_json.size,
+                 "an error has no text");
+    fuzz_require_json(intake->errors_json.data + error->offset, error->size,
+                      "an error is not JSON");
   }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-  static const au_limits_t wide = AU_LIMITS_DEFAULT;
+  static const au_limits_t wide = DEFAULT_LIMITS;
   static const au_limits_t narrow = {.max_body_bytes = 1048576,
                                      .max_batch_events = 3,
                                      .service_max_length = 4,
@@ -143,9 +119,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   static au_bytes_t json;
   if (parser[0].json == NULL)
     for (int i = 0; i < 2; i++)
-      require(au_reader_init(&parser[i], i == 0 ? &wide : &narrow) == AU_OK &&
-                  au_reader_init(&again[i], i == 0 ? &wide : &narrow) == AU_OK,
-              "out of memory");
+      fuzz_require(
+          au_reader_init(&parser[i], i == 0 ? &wide : &narrow) == AU_OK &&
+              au_reader_init(&again[i], i == 0 ? &wide : &narrow) == AU_OK,
+          "out of memory");
   if (size == 0)
     return 0;
   int kind = data[0] >> 1 & 1;
@@ -155,21 +132,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   switch (
       au_reader_read(reader, format, (const char *)data + 1, size - 1, NOW)) {
   case AU_INTAKE_DONE:
-    require(intake->total == intake->rows.count + intake->errors_count,
-            "the counts do not agree");
-    require(intake->total <= intake->limits->max_batch_events,
-            "too many events");
+    fuzz_require(intake->total == intake->rows.count + intake->errors_count,
+                 "the counts do not agree");
+    fuzz_require(intake->total <= intake->limits->max_batch_events,
+                 "too many events");
     check_rows(intake, &again[kind], &json);
     check_errors(intake);
     break;
   case AU_INTAKE_MALFORMED:
-    require(intake->message[0] != '\0', "no word of what is wrong");
+    fuzz_require(intake->message[0] != '\0', "no word of what is wrong");
     break;
   case AU_INTAKE_TOO_MANY:
     break;
   case AU_INTAKE_NOMEM:
   default:
-    require(false, "out of memory");
+    fuzz_require(false, "out of memory");
     break;
   }
   return 0;

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * check_coding - what Accept-Encoding says, and packing a body.
+ */
+#include "base/gzip.h"
+#include "http/coding.h"
+#include "support/suite.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct {
+  const char *value; /* a second header after '|' */
+  bool is_gzip;
+} cases[] = {
+    {"gzip", true},
+    {"GZip", true},
+    {"x-gzip", true},
+    {"gzip, deflate, br, zstd", true},
+    {"br;q=1.0,gzip;q=0.8,*;q=0.1", true},
+    {" , gzip ; q=0.001 ", true},
+    {"gzip;Q=1", true},
+    {"gzip;q=1.000", true},
+    {"gzip;q=0.", false},
+    {"gzip;q=1.", true},
+    {"*", true},
+    {"deflate, *;q=0.5", true},
+    {"identity;q=0.5, *;q=0.5", true},
+    {"identity, gzip", true},
+    {"identity;q=0, gzip;q=0.1", true},
+    {"br|gzip", true},
+    {"gzip\t;\tq=0.3\t", true},
+
+    {"", false},
+    {"identity", false},
+    {"br", false},
+    {"gzipped", false},
+    {"gzi", false},
+    {"gzip;q=0", false},
+    {"gzip;q=0.000", false},
+    {"gzip;q=0, *", false},
+    {"*, gzip;q=0", false},
+    {"*;q=0", false},
+    {"gzip;q=0.5, identity", false},
+    {"gzip;q=0.2, identity;q=0.3", false},
+    {"*|gzip;q=0", false},
+    /* What cannot be read says nothing. */
+    {"gzip;q=2", false},
+    {"gzip;q=1.001", false},
+    {"gzip;q=0.1234", false},
+    {"gzip;q=", false},
+    {"gzip;q", false},
+    {"gzip;", false},
+    {"gzip;q=-1", false},
+    {"gzip;q=.5", false},
+    {"gzip;q=0,5", false},
+    {"gzip;q=1x", false},
+    {"gzip;q=1;x=2", false},
+    {"gzip;level=1", false},
+    {"gzip x", false},
+    {"gzip;q=one, *;q=0.5", true},
+};
+
+START_TEST(what_is_accepted) {
+  char value[128];
+  snprintf(value, sizeof(value), "%s", cases[_i].value);
+  au_coding_t coding = AU_CODING_INIT;
+  char *second = strchr(value, '|');
+  if (second != NULL)
+    *second++ = '\0';
+  au_coding_read(&coding, value);
+  if (second != NULL)
+    au_coding_read(&coding, second);
+  ck_assert_msg(au_coding_is_gzip(&coding) == cases[_i].is_gzip, "%s",
+                cases[_i].value);
+}
+END_TEST
+
+START_TEST(without_the_header_nothing_is_packed) {
+  au_coding_t coding = AU_CODING_INIT;
+  ck_assert(!au_coding_is_gzip(&coding));
+}
+END_TEST
+
+START_TEST(a_packed_body_is_the_same_in_gzip) {
+  au_bytes_t body = AU_BYTES_INIT;
+  au_bytes_t again = AU_BYTES_INIT;
+  for (int i = 0; i < 1000; i++)
+    au_bytes_printf(&body, "{\"number\":%d},", i);
+  size_t size = body.size;
+  char *text = strdup(au_bytes_text(&body));
+  ck_assert(au_coding_pack(&body));
+  ck_assert_uint_lt(body.size, size / 2);
+  ck_assert_int_eq(au_gzip_inflate(body.data, body.size, size, &again), AU_OK);
+  ck_assert_str_eq(au_bytes_text(&again), text);
+  au_bytes_fini(&again);
+  au_bytes_fini(&body);
+  free(text);
+}
+END_TEST
+
+START_TEST(what_would_not_be_smaller_stays) {
+  au_bytes_t body = AU_BYTES_INIT;
+  unsigned random = 1;
+  for (int i = 0; i < 5000; i++) {
+    random = random * 1103515245U + 12345U;
+    au_bytes_put_u8(&body, (uint8_t)(random >> 16));
+  }
+  uint8_t *before = malloc(body.size);
+  ck_assert_ptr_nonnull(before);
+  memcpy(before, body.data, body.size);
+  ck_assert(!au_coding_pack(&body));
+  ck_assert_uint_eq(body.size, 5000);
+  ck_assert_mem_eq(body.data, before, body.size);
+  free(before);
+  au_bytes_fini(&body);
+  ck_assert(!au_coding_pack(&body)); /* empty */
+  body.failed = true;
+  ck_assert(!au_coding_pack(&body));
+}
+END_TEST
+
+static void add_cases(Suite *suite) {
+  TCase *tcase = add_case(suite, "coding", NULL, NULL);
+  tcase_add_loop_test(tcase, what_is_accepted, 0,
+                      sizeof(cases) / sizeof(cases[0]));
+  tcase_add_test(tcase, without_the_header_nothing_is_packed);
+  tcase_add_test(tcase, a_packed_body_is_the_same_in_gzip);
+  tcase_add_test(tcase, what_would_not_be_smaller_stays);
+}
+
+int main(void) { return run_suite("coding", add_cases); }
