@@ -87,8 +87,13 @@ static void check_rows(const au_intake_t *intake, au_reader_t *again,
 }
 
 static void check_errors(const au_intake_t *intake) {
-  for (size_t i = 0; i < intake->errors_count; i++) {
+  fuzz_require(intake->errors_listed <= intake->errors_count &&
+              intake->errors_json.size <= AU_ERRORS_JSON_MAX,
+          "errors are without bound");
+  for (size_t i = 0; i < intake->errors_listed; i++) {
     const au_intake_error_t *error = &intake->errors[i];
+    fuzz_require(au_intake_is_refused(intake, error->index),
+                 "an error of an event that was taken");
     fuzz_require(error->index < intake->total, "an error of no event");
     fuzz_require(i == 0 || error->index > intake->errors[i - 1].index,
                  "errors are out of order");

@@ -66,7 +66,7 @@ static inline au_intake_result_t parse_body(void) {
 /* The errors of the n-th refused event. */
 static inline const char *errors_of(size_t n) {
   static char text[16384];
-  ck_assert_uint_lt(n, intake->errors_count);
+  ck_assert_uint_lt(n, intake->errors_listed);
   const au_intake_error_t *error = &intake->errors[n];
   ck_assert_uint_le(error->offset + error->size, intake->errors_json.size);
   snprintf(text, sizeof(text), "%.*s", (int)error->size,

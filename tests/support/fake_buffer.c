@@ -210,6 +210,12 @@ au_status_t au_buffer_append(au_buffer_t *buffer, const au_rows_t *rows,
   return status;
 }
 
+bool au_buffer_is_full(const au_buffer_t *buffer) {
+  bool is_full = false;
+  LOCKED(is_full = buffer->usage.events >= buffer->usage.capacity);
+  return is_full;
+}
+
 void au_buffer_usage(au_buffer_t *buffer, au_buffer_usage_t *out) {
   LOCKED(*out = buffer->usage);
 }

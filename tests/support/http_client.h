@@ -102,6 +102,7 @@ static inline void server_start(server_t *server) {
 
 static inline void server_stop(server_t *server) {
   au_http_stop(server->http);
+  ck_assert_uint_eq(au_http_memory_held(server->http), 0);
   au_http_destroy(server->http);
   au_api_fini(&server->api);
   fake_buffer_close();

@@ -3,8 +3,32 @@
 #include "api/append.h"
 
 #include "api/routes.h"
+#include "base/clock.h"
 
 #include <stdio.h>
+
+/* That a row has around it in the spool. */
+#define FRAME_BYTES 24
+
+/* A spool that cannot be written is found to work again by a request that tries
+ * it: so often one does. */
+#define TRIAL_NS (100 * AU_NS_PER_MS)
+
+static bool is_trial_due(au_api_t *api) {
+  int64_t now_ns = au_clock_monotonic_ns();
+  int64_t last_ns = atomic_load(&api->trial_ns);
+  return now_ns - last_ns >= TRIAL_NS &&
+         atomic_compare_exchange_strong(&api->trial_ns, &last_ns, now_ns);
+}
+
+au_status_t au_append_check(au_api_t *api) {
+  if (au_buffer_is_full(api->buffer)) {
+    au_metrics_count(AU_M_EVENTS_DROPPED, 0, 1);
+    return AU_FULL;
+  }
+  return au_buffer_trouble(api->buffer) == NULL || is_trial_due(api) ? AU_OK
+                                                                     : AU_IO;
+}
 
 static void complete(au_waiter_t *waiter, au_status_t status) {
   const au_append_t *append = (au_append_t *)waiter; /* its first member */
@@ -13,6 +37,10 @@ static void complete(au_waiter_t *waiter, au_status_t status) {
 
 enum MHD_Result au_request_append(au_request_t *request, au_append_t *append,
                                   const au_rows_t *rows, au_resume_t resume) {
+  /* The buffer has a copy of them until they are on disk. */
+  if (!au_account_charge(au_request_account(request),
+                         rows->bytes.size + rows->count * FRAME_BYTES))
+    return resume(request, AU_NOMEM);
   *append = (au_append_t){.waiter = {.done = complete}, .request = request};
   au_request_expect(request);
   au_status_t status =
@@ -40,7 +68,7 @@ enum MHD_Result au_answer_not_appended(au_request_t *request,
     return answer_full(request);
   au_metrics_count(AU_M_EVENTS_REJECTED, AU_REASON_UNAVAILABLE, events);
   const char *message = status == AU_CLOSED  ? "shutting down"
-                        : status == AU_NOMEM ? "out of memory"
+                        : status == AU_NOMEM ? AU_NO_MEMORY
                                              : "the events could not be stored "
                                                "safely";
   return au_answer_unavailable(request, message);

@@ -12,6 +12,13 @@
 #include "http/request.h"
 #include "spool/buffer.h"
 
+struct au_api; /* api/routes.h */
+
+/* Whether events can be appended at all, before they are read. AU_OK: it is to
+ * be tried; AU_FULL, AU_IO: see au_answer_not_appended. Counts one event as
+ * dropped on AU_FULL. */
+AU_MUST_CHECK au_status_t au_append_check(struct au_api *api);
+
 /* Part of the route's state while the request waits. */
 typedef struct au_append {
   au_waiter_t waiter;

@@ -41,7 +41,7 @@ enum MHD_Result au_answer_no_database(au_request_t *request,
   if (status == AU_CLOSED)
     return au_answer_unavailable(request, "shutting down");
   if (status == AU_NOMEM)
-    return au_answer_unavailable(request, "out of memory");
+    return au_answer_unavailable(request, AU_NO_MEMORY);
   return au_answer_refusal(request, AU_ERROR_DATABASE_UNAVAILABLE,
                            "Database unavailable", NULL);
 }

@@ -119,6 +119,15 @@ static question_t *question_about_one(au_request_t *request) {
   return au_uuid_parse(id, strlen(id), &question->letter.id) ? question : NULL;
 }
 
+/* Asks for what is put into "json", which is a page of what is stored. */
+static enum MHD_Result ask_for_json(au_request_t *request,
+                                    const au_ask_t *ask) {
+  question_t *question = au_request_state(request);
+  au_request_holds_page(request);
+  question->json.account = au_request_account(request);
+  return au_request_ask(request, ask);
+}
+
 static enum MHD_Result ask_about_one(au_request_t *request,
                                      const au_ask_t *ask) {
   return question_about_one(request) != NULL ? au_request_ask(request, ask)
@@ -165,7 +174,7 @@ static enum MHD_Result ask_list(au_request_t *request) {
   filter->offset = au_parameter_integer(&known[3], 0, OFFSET_MAX, 0, &refusals);
   if (refusals.count > 0)
     return au_answer_refused(request, &refusals);
-  return au_request_ask(request, &ask);
+  return ask_for_json(request, &ask);
 }
 
 /* --- GET /dlq/statistics ----------------------------------------------- */
@@ -182,7 +191,7 @@ static enum MHD_Result ask_statistics(au_request_t *request) {
                                .answer = answer_asked,
                                .body = body_of,
                                .operation = AU_OPERATION_DEAD_LETTER};
-  return au_request_ask(request, &ask);
+  return ask_for_json(request, &ask);
 }
 
 /* --- GET and DELETE /dlq/:id ------------------------------------------- */
@@ -208,7 +217,8 @@ static enum MHD_Result ask_show(au_request_t *request) {
                                .answer = answer_shown,
                                .body = body_of,
                                .operation = AU_OPERATION_DEAD_LETTER};
-  return ask_about_one(request, &ask);
+  return question_about_one(request) != NULL ? ask_for_json(request, &ask)
+                                             : answer_not_found(request);
 }
 
 static au_status_t run_delete(void *state, const au_query_job_t *job,

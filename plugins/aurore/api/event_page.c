@@ -14,7 +14,6 @@
 #include "base/timestamp.h"
 
 #include <inttypes.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,10 +31,6 @@ static const char *const sort_columns[] = {
     "occurred_at", "service COLLATE \"C\"", "message COLLATE \"C\"",
     "ingested_at", "created_at"};
 static const char *const order_names[] = {"DESC", "ASC", NULL};
-
-static _Atomic size_t pages_held;
-
-size_t au_pages_held(void) { return atomic_load(&pages_held); }
 
 void au_page_parameters(au_parameter_t known[AU_PAGE_PARAMETERS]) {
   static const char *const names[AU_PAGE_PARAMETERS] = {
@@ -164,24 +159,10 @@ static void put_item(const au_result_t *row, au_bytes_t *body) {
     body->data[body->size - 1] = '}'; /* in the place of the comma */
 }
 
-/* Counts what the page has grown by; frees it when all pages have become too
- * many. */
-static void hold(au_page_t *page) {
-  size_t grown = page->body.capacity - page->held;
-  size_t sum = atomic_fetch_add(&pages_held, grown) + grown;
-  page->held += grown;
-  if (sum <= AU_PAGES_BYTES_MAX)
-    return;
-  page->is_too_large = true;
-  au_bytes_fini(&page->body);
-  atomic_fetch_sub(&pages_held, page->held);
-  page->held = 0;
-}
-
 static void take_row(const au_result_t *row, void *context) {
   au_page_t *page = context;
   au_bytes_t *body = &page->body;
-  if (page->is_too_large || body->failed)
+  if (body->failed)
     return;
   if (body->size == 0)
     put_head(page, au_result_text(row, 0, TOTAL), body);
@@ -191,7 +172,6 @@ static void take_row(const au_result_t *row, void *context) {
     put_item(row, body);
     page->rows++;
   }
-  hold(page);
 }
 
 au_status_t au_page_ask(au_page_t *page, const au_query_job_t *job,
@@ -200,15 +180,11 @@ au_status_t au_page_ask(au_page_t *page, const au_query_job_t *job,
                                      take_row, page, error);
   if (status != AU_OK)
     return status;
-  if (page->is_too_large)
-    return AU_FULL;
   au_bytes_put_string(&page->body, "]}");
   return page->body.failed ? AU_NOMEM : AU_OK;
 }
 
 void au_page_fini(au_page_t *page) {
-  atomic_fetch_sub(&pages_held, page->held);
-  page->held = 0;
   au_bytes_fini(&page->sql);
   au_bytes_fini(&page->body);
 }

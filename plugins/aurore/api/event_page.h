@@ -6,10 +6,10 @@
  *
  * The answer is built as the rows come, and the connection is free again as
  * soon as the last one is there: a client that reads slowly holds memory, never
- * a connection to the database. The pages of all requests together are held to
- * AU_PAGES_BYTES_MAX; what would pass it is refused.
+ * a connection to the database. The memory is charged to the account that the
+ * caller gives to "body"; a page for which there is none is refused.
  *
- * Threads: one page by one thread at a time; the sum over all is an atomic.
+ * Threads: one page by one thread at a time.
  */
 #ifndef AURORE_API_EVENT_PAGE_H
 #define AURORE_API_EVENT_PAGE_H
@@ -17,9 +17,6 @@
 #include "base/bytes.h"
 #include "database/query_pool.h"
 #include "http/parameters.h"
-
-/* A page of the default limits has at most about 36 MiB. */
-#define AU_PAGES_BYTES_MAX ((size_t)256 << 20)
 
 /* The parameters, in this order. */
 typedef enum au_page_parameter {
@@ -45,8 +42,6 @@ typedef struct au_page {
   au_bytes_t sql;
   au_bytes_t body; /* the answer */
   size_t rows;
-  size_t held;       /* bytes that this page counts for in the sum */
-  bool is_too_large; /* there was no room for it */
 } au_page_t;
 
 /* The known parameters, to be sorted into. */
@@ -60,15 +55,13 @@ void au_page_read(au_page_t *page,
 /* Makes the query; "sql" has failed when out of memory. */
 void au_page_make_sql(au_page_t *page);
 
-/* Asks, and makes "body". As au_query_run_t; AU_FULL: is_too_large. */
+/* Asks, and makes "body". As au_query_run_t; AU_NOMEM: there is none for
+ * the page. */
 AU_MUST_CHECK au_status_t au_page_ask(au_page_t *page,
                                       const au_query_job_t *job,
                                       au_database_t *database,
                                       au_database_error_t *error);
 
 void au_page_fini(au_page_t *page);
-
-/* Bytes that all pages hold now. */
-size_t au_pages_held(void);
 
 #endif

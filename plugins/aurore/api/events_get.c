@@ -27,7 +27,7 @@ static au_bytes_t *body_of(void *state) {
 
 static enum MHD_Result answer_page(au_request_t *request, au_status_t status) {
   get_t *get = au_request_state(request);
-  if (get->page.is_too_large)
+  if (get->page.body.failed)
     return au_answer_unavailable(
         request, "large answers are being sent to others; ask for fewer events "
                  "at once, or later");
@@ -52,6 +52,8 @@ static enum MHD_Result ask_page(au_request_t *request) {
   if (refusals.count > 0)
     return au_answer_refused(request, &refusals);
   au_page_make_sql(&get->page);
+  au_request_holds_page(request);
+  get->page.body.account = au_request_account(request);
   if (au_bytes_text(&get->page.sql) == NULL)
     return au_answer_unavailable(request, "out of memory");
   return au_request_ask(request, &ask);

@@ -146,23 +146,51 @@ static bool check_rate(au_request_t *request) {
   return wait_s == 0;
 }
 
+/* The body is not read either when nothing of it could be taken. */
+static bool check_buffer(au_request_t *request) {
+  au_status_t status = au_append_check(au_api_of(request));
+  if (status == AU_OK)
+    return true;
+  (void)au_answer_not_appended(request, status, 1);
+  return false;
+}
+
 static bool begin(au_request_t *request) {
   if (au_http_is_quiescing(au_request_server(request))) {
     (void)answer_unavailable(request, "shutting down", 0);
     return false;
   }
+  if (!check_rate(request))
+    return false;
   (void)MHD_get_connection_values(au_request_connection(request),
                                   MHD_HEADER_KIND, take_preference,
                                   au_request_state(request));
-  return check_type(request) && check_coding(request) &&
-         check_length(request) && check_rate(request);
+  if (check_type(request) && check_coding(request) && check_length(request) &&
+      check_buffer(request))
+    return true;
+  (void)au_request_limit(request, 1); /* it counts as an event */
+  return false;
 }
 
-static au_status_t parse(post_t *post, au_api_t *api, const char *body,
-                         size_t size) {
+static void give_back_reader(au_request_t *request) {
+  post_t *post = au_request_state(request);
+  if (post->reader == NULL)
+    return;
+  au_request_lend_end(&post->reader->account);
+  au_reader_pool_give_back(&au_api_of(request)->readers, post->reader);
+  post->reader = NULL;
+}
+
+static au_status_t parse(au_request_t *request, const char *body, size_t size) {
+  post_t *post = au_request_state(request);
+  au_api_t *api = au_api_of(request);
   post->reader = au_reader_pool_take(&api->readers);
   if (post->reader == NULL)
     return AU_NOMEM;
+  if (!au_request_lend(request, &post->reader->account, size)) {
+    give_back_reader(request);
+    return AU_NOMEM;
+  }
   post->accepted_us = au_clock_wall_us();
   post->parsed = au_reader_read(
       post->reader, post->is_ndjson ? AU_FORMAT_NDJSON : AU_FORMAT_JSON, body,
@@ -173,15 +201,14 @@ static au_status_t parse(post_t *post, au_api_t *api, const char *body,
 static void take_body(au_request_t *request, au_status_t status,
                       const char *data, size_t size) {
   post_t *post = au_request_state(request);
-  au_api_t *api = au_api_of(request);
-  au_bytes_t inflated = AU_BYTES_INIT;
+  const au_limits_t *limits = &au_api_of(request)->options->limits;
+  au_bytes_t inflated = {.account = au_request_account(request)};
   if (status == AU_OK && post->is_gzip) {
-    status = au_gzip_inflate(data, size, api->options->limits.max_body_bytes,
-                             &inflated);
+    status = au_gzip_inflate(data, size, limits->max_body_bytes, &inflated);
     data = inflated.size > 0 ? (const char *)inflated.data : "";
     size = inflated.size;
   }
-  post->body = status == AU_OK ? parse(post, api, data, size) : status;
+  post->body = status == AU_OK ? parse(request, data, size) : status;
   au_bytes_fini(&inflated);
 }
 
@@ -190,10 +217,8 @@ static enum MHD_Result answer_no_body(au_request_t *request,
                                       au_status_t status) {
   if (status == AU_FULL)
     return answer_too_large(request);
-  if (status == AU_UNAVAILABLE)
-    return answer_unavailable(request, "too many large requests at a time", 0);
   if (status != AU_INVALID)
-    return answer_unavailable(request, "out of memory", 0);
+    return answer_unavailable(request, AU_NO_MEMORY, 0);
   reject(AU_REASON_INVALID, 0);
   return au_answer_refusal(request, AU_ERROR_MALFORMED_CODING,
                            "the body is not valid gzip", NULL);
@@ -217,31 +242,44 @@ static enum MHD_Result answer_malformed(au_request_t *request) {
   case AU_INTAKE_DONE:
     break;
   }
-  return answer_unavailable(request, "out of memory", 0);
+  return answer_unavailable(request, AU_NO_MEMORY, 0);
 }
 
-static void put_errors(au_bytes_t *body, const au_intake_t *intake) {
+/* Fields of an event, or events, that are not in the list before. */
+static void put_omitted(au_bytes_t *body, const char *name, size_t count) {
+  if (count > 0)
+    au_bytes_printf(body, ",\"%s\":%zu", name, count);
+}
+
+static void put_error(au_bytes_t *body, const au_intake_t *intake,
+                      const au_intake_error_t *error) {
   au_bytes_put_string(body, "\"errors\":");
-  const char *json = (const char *)intake->errors_json.data;
-  if (intake->is_single && intake->errors_count == 1) {
-    au_bytes_put(body, json + intake->errors[0].offset, intake->errors[0].size);
+  au_bytes_put(body, intake->errors_json.data + error->offset, error->size);
+  put_omitted(body, "fieldsOmitted", error->fields_omitted);
+}
+
+/* "errors", and how many are left out of it: the intake bounds both. */
+static void put_errors(au_bytes_t *body, const au_intake_t *intake) {
+  if (intake->is_single && intake->errors_listed == 1) {
+    put_error(body, intake, &intake->errors[0]);
     return;
   }
-  au_bytes_put_u8(body, '[');
-  for (size_t i = 0; i < intake->errors_count; i++) {
+  au_bytes_put_string(body, "\"errors\":[");
+  for (size_t i = 0; i < intake->errors_listed; i++) {
     const au_intake_error_t *error = &intake->errors[i];
-    au_bytes_printf(body, "%s{\"index\":%zu,\"errors\":", i > 0 ? "," : "",
-                    error->index);
-    au_bytes_put(body, json + error->offset, error->size);
+    au_bytes_printf(body, "%s{\"index\":%zu,", i > 0 ? "," : "", error->index);
+    put_error(body, intake, error);
     au_bytes_put_u8(body, '}');
   }
   au_bytes_put_u8(body, ']');
+  put_omitted(body, "errorsOmitted",
+              intake->errors_count - intake->errors_listed);
 }
 
 static enum MHD_Result answer_refused(au_request_t *request) {
   const post_t *post = au_request_state(request);
   const au_intake_t *intake = &post->reader->intake;
-  au_bytes_t body = AU_BYTES_INIT;
+  au_bytes_t body = {.account = au_request_account(request)};
   au_error_put(&body, AU_ERROR_INVALID_EVENT, "Invalid event schema");
   au_bytes_put_u8(&body, ',');
   if (intake->total == 0)
@@ -266,26 +304,25 @@ static void put_id(au_bytes_t *body, const au_uuid_t *id) {
 static void put_ids(au_bytes_t *body, const au_intake_t *intake) {
   au_bytes_put_string(body, ",\"event_ids\":[");
   size_t id = 0;
-  size_t error = 0;
   for (size_t index = 0; index < intake->total; index++) {
     if (index > 0)
       au_bytes_put_u8(body, ',');
-    if (error < intake->errors_count && intake->errors[error].index == index) {
-      error++;
+    if (au_intake_is_refused(intake, index))
       au_bytes_put_string(body, "null");
-    } else {
+    else
       put_id(body, &intake->ids[id++]);
-    }
   }
   au_bytes_put_u8(body, ']');
 }
 
 /* The answer in case that the events are stored. */
-static void put_accepted(post_t *post) {
+static void put_accepted(au_request_t *request) {
+  post_t *post = au_request_state(request);
   const au_intake_t *intake = &post->reader->intake;
   bool is_partial = intake->errors_count > 0;
   bool has_ids = !post->is_minimal;
   au_bytes_t *body = &post->accepted;
+  body->account = au_request_account(request);
   au_bytes_reserve(body, ACCEPTED_SIZE);
   au_bytes_put_string(body, is_partial ? "{\"status\":\"partial\""
                                        : "{\"status\":\"accepted\"");
@@ -328,21 +365,15 @@ static enum MHD_Result answer_appended(au_request_t *request,
              : au_answer_not_appended(request, status, post->events);
 }
 
-static void give_back_reader(au_request_t *request) {
-  post_t *post = au_request_state(request);
-  au_reader_pool_give_back(&au_api_of(request)->readers, post->reader);
-  post->reader = NULL;
-}
-
 static enum MHD_Result append(au_request_t *request) {
   post_t *post = au_request_state(request);
   const au_rows_t *rows = &post->reader->intake.rows;
   post->events = rows->count;
   post->refused = post->reader->intake.errors_count;
-  unsigned wait_s = au_request_limit(request, post->events);
-  if (wait_s > 0)
-    return answer_limited(request, wait_s, post->events);
-  put_accepted(post);
+  put_accepted(request);
+  /* An event whose answer cannot be sent would be sent again. */
+  if (post->accepted.failed)
+    return answer_unavailable(request, AU_NO_MEMORY, post->events);
   enum MHD_Result result =
       au_request_append(request, &post->append, rows, answer_appended);
   give_back_reader(request); /* many wait at a time */
@@ -351,6 +382,12 @@ static enum MHD_Result append(au_request_t *request) {
 
 static enum MHD_Result run(au_request_t *request) {
   const post_t *post = au_request_state(request);
+  /* Every event counts that has been read, and a request at least as one:
+   * whoever sends nonsense is held to the limits, too. */
+  uint64_t events = post->body == AU_OK ? post->reader->intake.attempted : 0;
+  unsigned wait_s = au_request_limit(request, events > 0 ? events : 1);
+  if (wait_s > 0)
+    return answer_limited(request, wait_s, events);
   if (post->body != AU_OK)
     return answer_no_body(request, post->body);
   if (post->parsed != AU_INTAKE_DONE)

@@ -36,6 +36,7 @@ au_reader_t *au_reader_pool_take(au_reader_pool_t *pool) {
 void au_reader_pool_give_back(au_reader_pool_t *pool, au_reader_t *reader) {
   if (reader == NULL)
     return;
+  au_reader_clear(reader);
   pthread_mutex_lock(&pool->lock);
   bool is_kept = pool->count < AU_READER_POOL_MAX;
   if (is_kept)

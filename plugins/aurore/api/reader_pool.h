@@ -13,8 +13,9 @@
 
 #include <pthread.h>
 
-/* That are kept; more are made when needed, and freed. */
-#define AU_READER_POOL_MAX 64
+/* That are kept; more are made when needed, and freed. A request has one for no
+ * longer than its request thread works on it. */
+#define AU_READER_POOL_MAX 8
 
 typedef struct au_reader_pool {
   const au_limits_t *limits;
@@ -30,7 +31,7 @@ void au_reader_pool_fini(au_reader_pool_t *pool);
 
 /* NULL when out of memory. */
 au_reader_t *au_reader_pool_take(au_reader_pool_t *pool);
-/* NULL: nothing. */
+/* Frees what a huge body has grown. NULL: nothing. */
 void au_reader_pool_give_back(au_reader_pool_t *pool, au_reader_t *reader);
 
 #endif

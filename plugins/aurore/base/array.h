@@ -8,6 +8,8 @@
 #ifndef AURORE_BASE_ARRAY_H
 #define AURORE_BASE_ARRAY_H
 
+#include "base/budget.h"
+
 #include <stddef.h>
 #include <stdlib.h>
 
@@ -25,5 +27,22 @@ static inline void *au_array_grow(void *items, size_t *capacity, size_t count,
     *capacity = wanted;
   return moved;
 }
+
+/* The same, with the array charged to an account (NULL: to none) and made of a
+ * block (base/block.h). */
+void *au_array_double_charged(void *items, size_t *capacity, size_t item_size,
+                              au_account_t *account);
+
+static inline void *au_array_grow_charged(void *items, size_t *capacity,
+                                          size_t count, size_t item_size,
+                                          au_account_t *account) {
+  return count < *capacity
+             ? items
+             : au_array_double_charged(items, capacity, item_size, account);
+}
+
+/* Frees it, and what it was charged. */
+void au_array_free_charged(void *items, size_t capacity, size_t item_size,
+                           au_account_t *account);
 
 #endif

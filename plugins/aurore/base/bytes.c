@@ -1,19 +1,33 @@
 /* SPDX-License-Identifier: MIT
  * Part of base/; calls nothing of the project.
  *
- * It grows by doubling, so that a buffer that is reused soon stops allocating.
+ * It grows by doubling, a large one by a quarter, so that a buffer that is
+ * reused soon stops allocating.
  */
 #include "base/bytes.h"
 
+#include "base/block.h"
+
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #define CAPACITY_MIN 64
+/* From here on a buffer grows by a quarter: doubling one of 36 MiB would charge
+ * for 28 MiB that it does not need. */
+#define DOUBLES_UP_TO ((size_t)1 << 20)
 
 void au_bytes_fini(au_bytes_t *bytes) {
-  free(bytes->data);
-  *bytes = (au_bytes_t)AU_BYTES_INIT;
+  au_block_free(bytes->data, bytes->capacity);
+  if (bytes->account != NULL && bytes->capacity > 0)
+    au_account_release(bytes->account, bytes->capacity);
+  *bytes = (au_bytes_t){.account = bytes->account};
+}
+
+void *au_bytes_give_away(au_bytes_t *bytes, size_t *out_capacity) {
+  void *data = bytes->data;
+  *out_capacity = bytes->capacity;
+  *bytes = (au_bytes_t){.account = bytes->account};
+  return data;
 }
 
 void au_bytes_clear(au_bytes_t *bytes, size_t keep) {
@@ -25,20 +39,38 @@ void au_bytes_clear(au_bytes_t *bytes, size_t keep) {
   bytes->failed = false;
 }
 
+static size_t larger(size_t capacity) {
+  if (capacity < DOUBLES_UP_TO)
+    return capacity * 2;
+  return capacity > PTRDIFF_MAX / 2 ? PTRDIFF_MAX : capacity + capacity / 4;
+}
+
+/* What is more than really needed is charged only if there is room for it. */
+static bool charge(const au_bytes_t *bytes, size_t wanted, size_t *capacity) {
+  if (bytes->account == NULL ||
+      au_account_charge(bytes->account, *capacity - bytes->capacity))
+    return true;
+  *capacity = wanted;
+  return au_account_charge(bytes->account, wanted - bytes->capacity);
+}
+
 /* The slow path of reserve: there is not enough room. */
 static bool grow(au_bytes_t *bytes, size_t size) {
   size_t wanted = 0;
-  if (__builtin_add_overflow(bytes->size, size, &wanted) ||
-      wanted > PTRDIFF_MAX) {
+  bool fits = !__builtin_add_overflow(bytes->size, size, &wanted) &&
+              wanted <= PTRDIFF_MAX;
+  size_t capacity =
+      bytes->capacity < CAPACITY_MIN ? CAPACITY_MIN : bytes->capacity;
+  while (fits && capacity < wanted)
+    capacity = larger(capacity);
+  if (!fits || !charge(bytes, wanted, &capacity)) {
     bytes->failed = true;
     return false;
   }
-  size_t capacity =
-      bytes->capacity < CAPACITY_MIN ? CAPACITY_MIN : bytes->capacity;
-  while (capacity < wanted)
-    capacity = capacity > PTRDIFF_MAX / 2 ? PTRDIFF_MAX : capacity * 2;
-  uint8_t *data = realloc(bytes->data, capacity);
+  uint8_t *data = au_block_resize(bytes->data, bytes->capacity, capacity);
   if (data == NULL) {
+    if (bytes->account != NULL)
+      au_account_release(bytes->account, capacity - bytes->capacity);
     bytes->failed = true;
     return false;
   }

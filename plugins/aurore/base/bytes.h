@@ -4,11 +4,15 @@
  * bytes - a growing byte buffer with a sticky failure, so that a caller can
  * chain puts and check once (the idea is that of pgbouncer's pktbuf).
  *
+ * A buffer that is charged to an account (base/budget.h) fails, too, when the
+ * account may not hold more.
+ *
  * Threads: one at a time. Ownership: the buffer owns its memory until fini.
  */
 #ifndef AURORE_BASE_BYTES_H
 #define AURORE_BASE_BYTES_H
 
+#include "base/budget.h"
 #include "base/status.h"
 
 #include <stdbool.h>
@@ -21,14 +25,22 @@ typedef struct au_bytes {
   size_t size;     /* bytes in use */
   size_t capacity; /* bytes allocated */
   bool failed;     /* out of memory once; every later put does nothing */
+  /* To whom "capacity" is charged; NULL: to nobody. Set while there is no
+   * memory, and kept until the buffer is forgotten; borrowed. */
+  au_account_t *account;
 } au_bytes_t;
 
 /* An empty buffer is all zero; this is the same in one word. */
 #define AU_BYTES_INIT                                                          \
-  { .data = NULL, .size = 0, .capacity = 0, .failed = false }
+  { .data = NULL, .size = 0, .capacity = 0, .failed = false, .account = NULL }
 
 /* Frees the memory and leaves an empty buffer. */
 void au_bytes_fini(au_bytes_t *bytes);
+
+/* Gives the memory away, and leaves an empty buffer: whoever takes it frees it
+ * as a block of "out_capacity" bytes (base/block.h), and it stays charged. NULL
+ * when there was none. */
+void *au_bytes_give_away(au_bytes_t *bytes, size_t *out_capacity);
 
 /* Empties the buffer and clears the failure; keeps the memory when it is at
  * most "keep" bytes, else frees it. */

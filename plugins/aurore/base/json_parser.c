@@ -11,6 +11,8 @@
  */
 #include "base/json_parser.h"
 
+#include "base/block.h"
+
 #include <setjmp.h>
 #include <stdalign.h>
 #include <stdbool.h>
@@ -31,8 +33,9 @@ struct au_json_parser {
   yajl_alloc_funcs functions;
   const yajl_callbacks *callbacks;
   void *context;
-  block_t blocks; /* head of the ring of all blocks YAJL holds */
-  size_t held;    /* bytes in them */
+  block_t blocks;        /* head of the ring of all blocks YAJL holds */
+  size_t held;           /* bytes in them */
+  au_account_t *account; /* "held" is charged to it; NULL: none */
   jmp_buf no_memory;
 };
 
@@ -52,11 +55,24 @@ static void unlink_block(au_json_parser_t *parser, block_t *block) {
   parser->held -= block->capacity;
 }
 
+static bool charge(au_json_parser_t *parser, size_t size) {
+  return parser->account == NULL || au_account_charge(parser->account, size);
+}
+
+static void release(au_json_parser_t *parser, size_t size) {
+  if (parser->account != NULL && size > 0)
+    au_account_release(parser->account, size);
+}
+
 static void *yajl_malloc(void *context, size_t size) {
   au_json_parser_t *parser = context;
-  block_t *block = malloc(sizeof(*block) + size);
-  if (block == NULL)
+  if (!charge(parser, size))
     longjmp(parser->no_memory, 1);
+  block_t *block = au_block_resize(NULL, 0, sizeof(*block) + size);
+  if (block == NULL) {
+    release(parser, size);
+    longjmp(parser->no_memory, 1);
+  }
   block->capacity = size;
   link_block(parser, block);
   return block + 1;
@@ -72,9 +88,13 @@ static void *yajl_realloc(void *context, void *data, size_t size) {
   if (size <= block->capacity)
     return data;
   size_t capacity = size < block->capacity * 2 ? block->capacity * 2 : size;
+  if (!charge(parser, capacity - block->capacity))
+    longjmp(parser->no_memory, 1);
   unlink_block(parser, block);
-  block_t *moved = realloc(block, sizeof(*block) + capacity);
+  block_t *moved = au_block_resize(block, sizeof(*block) + block->capacity,
+                                   sizeof(*block) + capacity);
   if (moved == NULL) {
+    release(parser, capacity - block->capacity);
     link_block(parser, block); /* to be freed with the others */
     longjmp(parser->no_memory, 1);
   }
@@ -88,18 +108,20 @@ static void yajl_release(void *context, void *data) {
     return;
   block_t *block = (block_t *)data - 1;
   unlink_block(context, block);
-  free(block);
+  release(context, block->capacity);
+  au_block_free(block, sizeof(*block) + block->capacity);
 }
 
 void au_json_parser_reset(au_json_parser_t *parser) {
   block_t *block = parser->blocks.next;
   while (block != &parser->blocks) {
     block_t *next = block->next;
-    free(block);
+    au_block_free(block, sizeof(*block) + block->capacity);
     block = next;
   }
   parser->blocks.next = &parser->blocks;
   parser->blocks.previous = &parser->blocks;
+  release(parser, parser->held);
   parser->held = 0;
   parser->handle = NULL;
 }
@@ -120,6 +142,10 @@ au_json_parser_t *au_json_parser_create(const yajl_callbacks *callbacks,
   parser->blocks.next = &parser->blocks;
   parser->blocks.previous = &parser->blocks;
   return parser;
+}
+
+void au_json_parser_charge(au_json_parser_t *parser, au_account_t *account) {
+  parser->account = account;
 }
 
 void au_json_parser_destroy(au_json_parser_t *parser) {

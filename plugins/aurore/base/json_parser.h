@@ -14,6 +14,7 @@
 #ifndef AURORE_BASE_JSON_PARSER_H
 #define AURORE_BASE_JSON_PARSER_H
 
+#include "base/budget.h"
 #include "base/status.h"
 
 #include <stddef.h>
@@ -32,6 +33,10 @@ typedef enum au_json_result {
 au_json_parser_t *au_json_parser_create(const yajl_callbacks *callbacks,
                                         void *context);
 void au_json_parser_destroy(au_json_parser_t *parser);
+
+/* Charges the parser's memory to the account (borrowed until destroy), before
+ * the first text; when that may not hold more, it is AU_JSON_NOMEM. */
+void au_json_parser_charge(au_json_parser_t *parser, au_account_t *account);
 
 /* Forgets an unfinished or invalid text, so that the next feed starts anew. */
 void au_json_parser_reset(au_json_parser_t *parser);

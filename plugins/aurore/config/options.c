@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -280,6 +281,8 @@ static au_status_t set_string(au_options_t *options, const au_option_t *option,
 static au_status_t set_option(au_options_t *options, const au_option_t *option,
                               const au_value_t *value) {
   void *member = member_of(options, option);
+  if (member == &options->body_memory)
+    options->body_memory_set = true;
   if (option->min != NULL) /* it has a range: a number */
     return set_number(member, option, value) ? AU_OK : AU_INVALID;
   if (option->kind == AU_OPTION_BOOLEAN)
@@ -366,6 +369,7 @@ au_status_t au_options_init(au_options_t *options) {
       return status;
   }
   options->durability_set = false;
+  options->body_memory_set = false;
   return AU_OK;
 }
 
@@ -423,6 +427,22 @@ static au_status_t needs(const char *option, const char *needed, char *error,
   return AU_INVALID;
 }
 
+/* One request may have three quarters of it. */
+static au_status_t finish_body_memory(au_options_t *options, char *error,
+                                      size_t error_size) {
+  uint64_t body = options->limits.max_body_bytes;
+  if (!options->body_memory_set && options->body_memory < 4 * body)
+    options->body_memory = 4 * body;
+  if (options->body_memory / 4 * 3 >= body)
+    return AU_OK;
+  (void)snprintf(error, error_size,
+                 "option \"BodyMemory\" of the plugin event_buffer is %" PRIu64
+                 " bytes, too few for one body of \"MaxBodyBytes\", %" PRIu64
+                 " bytes, which may take three quarters of them",
+                 options->body_memory, body);
+  return AU_INVALID;
+}
+
 static au_status_t finish_buffer(au_options_t *options, char *error,
                                  size_t error_size) {
   bool has_directory = options->spool_directory[0] != '\0';
@@ -445,6 +465,9 @@ static au_status_t finish_buffer(au_options_t *options, char *error,
   if (options->listen_count == 0 &&
       add_listen(options, AU_LISTEN_DEFAULT) != AU_OK)
     return out_of_memory(error, error_size);
+  au_status_t memory = finish_body_memory(options, error, error_size);
+  if (memory != AU_OK)
+    return memory;
   return check_files(options, AU_SIDE_BUFFER, error, error_size);
 }
 

@@ -44,6 +44,8 @@ typedef struct au_options {
   double request_timeout_s;
   double keep_alive_timeout_s;
   au_limits_t limits;
+  uint64_t body_memory;
+  bool body_memory_set;
   double rate_limit;
   double rate_limit_per_address;
   char *token_file;

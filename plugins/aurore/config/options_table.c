@@ -176,6 +176,17 @@ const au_option_t au_option_table[] = {
            "0", "100",
            "Maximum number of nested levels of objects and arrays in an "
            "event's metadata, below the topmost."),
+    NUMBER("BodyMemory", BUFFER, BYTES, body_memory, "96MiB", "4MiB", "1TiB",
+           "Maximum size of bodies, of the events that are being made from "
+           "them, and of answers until they have been sent, of all "
+           "connections together.",
+           .details =
+               "If it is not given, it is at least four times MaxBodyBytes. "
+               "One request may take three quarters of it, and pages of stored "
+               "events together a half; 8 MiB (at most a quarter) are only for "
+               "requests that need no more than 64 KiB. What does not fit is "
+               "refused with 503 and a Retry-After. Each open connection takes "
+               "16 KiB more, which MaxConnections bounds."),
     NUMBER("RateLimit", BUFFER, RATE, rate_limit, "0", "0", "1000000000",
            "Maximum number of events per second from all clients together; 0: "
            "no limit.",

@@ -6,23 +6,41 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Kept from request to request; the rows have a bound of their own. */
 #define KEEP_BYTES ((size_t)32 << 10)
 #define KEEP_IDS ((size_t)2048)
-#define KEEP_ERRORS ((size_t)1024)
+/* What a list has around the errors of an event: {"index":...,"errors":...,
+ * "fieldsOmitted":...} and a comma, with numbers of 20 digits. */
+#define ENTRY_SIZE 96
 
 void au_intake_init(au_intake_t *intake, const au_limits_t *limits) {
   *intake = (au_intake_t){.limits = limits};
   au_validator_init(&intake->event, limits);
 }
 
+void au_intake_charge(au_intake_t *intake, au_account_t *account) {
+  intake->account = account;
+  intake->errors_json.account = account;
+  intake->refused.account = account;
+  au_rows_charge(&intake->rows, account);
+  au_validator_charge(&intake->event, account);
+}
+
+static void free_ids(au_intake_t *intake) {
+  au_array_free_charged(intake->ids, intake->ids_capacity, sizeof(*intake->ids),
+                        intake->account);
+  intake->ids = NULL;
+  intake->ids_capacity = 0;
+}
+
 void au_intake_fini(au_intake_t *intake) {
   au_validator_fini(&intake->event);
   au_rows_fini(&intake->rows);
   au_bytes_fini(&intake->errors_json);
-  free(intake->ids);
-  free(intake->errors);
+  au_bytes_fini(&intake->refused);
+  free_ids(intake);
   *intake = (au_intake_t){.limits = NULL};
 }
 
@@ -30,23 +48,18 @@ void au_intake_discard(au_intake_t *intake) {
   intake->is_single = false;
   intake->total = 0;
   intake->errors_count = 0;
+  intake->errors_listed = 0;
   au_rows_clear(&intake->rows);
   au_bytes_clear(&intake->errors_json, KEEP_BYTES);
-  if (intake->ids_capacity > KEEP_IDS) {
-    free(intake->ids);
-    intake->ids = NULL;
-    intake->ids_capacity = 0;
-  }
-  if (intake->errors_capacity > KEEP_ERRORS) {
-    free(intake->errors);
-    intake->errors = NULL;
-    intake->errors_capacity = 0;
-  }
+  au_bytes_clear(&intake->refused, KEEP_BYTES);
+  if (intake->ids_capacity > KEEP_IDS)
+    free_ids(intake);
 }
 
 void au_intake_begin(au_intake_t *intake, int64_t now_us) {
   au_intake_discard(intake);
   intake->message[0] = '\0';
+  intake->attempted = 0;
   intake->now_us = now_us;
 }
 
@@ -54,7 +67,7 @@ void au_intake_begin(au_intake_t *intake, int64_t now_us) {
 static au_intake_result_t count_event(au_intake_t *intake) {
   if (intake->total == intake->limits->max_batch_events)
     return AU_INTAKE_TOO_MANY;
-  intake->total++;
+  intake->attempted = ++intake->total;
   return AU_INTAKE_DONE;
 }
 
@@ -64,8 +77,9 @@ au_intake_result_t au_intake_begin_event(au_intake_t *intake) {
 }
 
 static bool accept(au_intake_t *intake, au_event_t *event) {
-  au_uuid_t *ids = au_array_grow(intake->ids, &intake->ids_capacity,
-                                 intake->rows.count, sizeof(*ids));
+  au_uuid_t *ids =
+      au_array_grow_charged(intake->ids, &intake->ids_capacity,
+                            intake->rows.count, sizeof(*ids), intake->account);
   if (ids == NULL)
     return false;
   intake->ids = ids;
@@ -75,44 +89,74 @@ static bool accept(au_intake_t *intake, au_event_t *event) {
   return au_rows_append(&intake->rows, event) == AU_OK;
 }
 
-/* Refuses the newest event for what errors_json holds from "offset" on. */
-static bool refuse(au_intake_t *intake, size_t offset) {
-  if (intake->errors_json.failed)
-    return false;
-  au_intake_error_t *errors =
-      au_array_grow(intake->errors, &intake->errors_capacity,
-                    intake->errors_count, sizeof(*errors));
-  if (errors == NULL)
-    return false;
-  intake->errors = errors;
-  errors[intake->errors_count++] =
-      (au_intake_error_t){.index = intake->total - 1,
-                          .offset = offset,
-                          .size = intake->errors_json.size - offset};
+bool au_intake_is_refused(const au_intake_t *intake, size_t index) {
+  size_t byte = index / 8;
+  return byte < intake->refused.size &&
+         (intake->refused.data[byte] >> (index % 8) & 1) != 0;
+}
+
+/* Marks the newest event. */
+static bool mark_refused(au_intake_t *intake) {
+  size_t index = intake->total - 1;
+  size_t byte = index / 8;
+  if (byte >= intake->refused.size) {
+    size_t more = byte + 1 - intake->refused.size;
+    uint8_t *bits = au_bytes_extend(&intake->refused, more);
+    if (bits == NULL)
+      return false;
+    memset(bits, 0, more);
+  }
+  intake->refused.data[byte] |= (uint8_t)(1U << (index % 8));
   return true;
 }
 
-au_intake_result_t au_intake_end_event(au_intake_t *intake) {
+/* Bytes that the errors of one more event may take; 0: it is not listed, and
+ * so is none that follows. */
+static size_t room_for_errors(const au_intake_t *intake) {
+  size_t taken =
+      intake->errors_json.size + (intake->errors_listed + 1) * ENTRY_SIZE;
+  if (intake->errors_listed == AU_ERRORS_LISTED_MAX ||
+      intake->errors_listed < intake->errors_count ||
+      taken + AU_FIELD_LISTED_BYTES_MAX > AU_ERRORS_JSON_MAX)
+    return 0;
+  return AU_ERRORS_JSON_MAX - taken;
+}
+
+/* The newest event is refused. "is_event": for what the validator has found,
+ * else because it is none. */
+static au_intake_result_t refuse(au_intake_t *intake, bool is_event) {
+  size_t room = room_for_errors(intake);
   size_t offset = intake->errors_json.size;
+  size_t omitted = 0;
+  if (room > 0 && is_event)
+    omitted =
+        au_validator_put_errors(&intake->event, room, &intake->errors_json);
+  else if (room > 0)
+    au_validator_put_not_object(&intake->errors_json);
+  if (intake->errors_json.failed || !mark_refused(intake))
+    return AU_INTAKE_NOMEM;
+  intake->errors_count++;
+  if (room > 0)
+    intake->errors[intake->errors_listed++] =
+        (au_intake_error_t){.index = intake->total - 1,
+                            .offset = offset,
+                            .size = intake->errors_json.size - offset,
+                            .fields_omitted = omitted};
+  return AU_INTAKE_DONE;
+}
+
+au_intake_result_t au_intake_end_event(au_intake_t *intake) {
   au_event_t event = {.occurred_at_us = 0};
-  bool done = false;
   au_status_t status = au_validator_finish(&intake->event, &event);
-  if (status == AU_OK) {
-    done = accept(intake, &event);
-  } else if (status == AU_INVALID) {
-    au_validator_put_errors(&intake->event, &intake->errors_json);
-    done = refuse(intake, offset);
-  }
-  return done ? AU_INTAKE_DONE : AU_INTAKE_NOMEM;
+  if (status == AU_INVALID)
+    return refuse(intake, true);
+  return status == AU_OK && accept(intake, &event) ? AU_INTAKE_DONE
+                                                   : AU_INTAKE_NOMEM;
 }
 
 au_intake_result_t au_intake_refuse_value(au_intake_t *intake) {
   au_intake_result_t result = count_event(intake);
-  if (result != AU_INTAKE_DONE)
-    return result;
-  size_t offset = intake->errors_json.size;
-  au_validator_put_not_object(&intake->errors_json);
-  return refuse(intake, offset) ? AU_INTAKE_DONE : AU_INTAKE_NOMEM;
+  return result == AU_INTAKE_DONE ? refuse(intake, false) : result;
 }
 
 au_intake_result_t au_intake_malformed(au_intake_t *intake, const char *what,

@@ -37,12 +37,19 @@ typedef enum au_intake_result {
   AU_INTAKE_NOMEM
 } au_intake_result_t;
 
+/* What is said about the refused events of one request is bounded while it is
+ * made: the errors of so many events, in so many bytes of JSON. A body of a few
+ * KiB may have 10,000 events that are wrong in every field. */
+#define AU_ERRORS_LISTED_MAX 100
+#define AU_ERRORS_JSON_MAX ((size_t)60 << 10)
+
 /* Errors of one refused event, as finished JSON: the array
  * [{"field":"service","constraints":{"maxLength":"..."}}]. */
 typedef struct au_intake_error {
   size_t index;  /* of the event in the request */
   size_t offset; /* of the JSON in au_intake_t.errors_json */
   size_t size;
+  size_t fields_omitted; /* fields that are wrong, and not in it */
 } au_intake_error_t;
 
 typedef struct au_intake {
@@ -53,20 +60,27 @@ typedef struct au_intake {
   au_rows_t rows; /* of the accepted events, in order */
   au_uuid_t *ids; /* of the accepted events, rows.count of them */
   size_t ids_capacity;
+  size_t errors_count; /* the refused events */
+  au_bytes_t refused;  /* which those are, a bit each; au_intake_is_refused */
+  size_t errors_listed;
+  au_intake_error_t errors[AU_ERRORS_LISTED_MAX]; /* by rising index */
   au_bytes_t errors_json;
-  au_intake_error_t *errors; /* the refused events, by rising index */
-  size_t errors_count;
-  size_t errors_capacity;
+  size_t attempted;  /* as "total", but also after a discard */
   char message[256]; /* for AU_INTAKE_MALFORMED: valid UTF-8, no quotes of the
                         body */
   /* For whoever pushes. */
   au_validator_t event;
-  int64_t now_us; /* the accept time of each event */
+  int64_t now_us;        /* the accept time of each event */
+  au_account_t *account; /* NULL: none */
 } au_intake_t;
 
 /* "limits" is borrowed until fini. */
 void au_intake_init(au_intake_t *intake, const au_limits_t *limits);
 void au_intake_fini(au_intake_t *intake);
+
+/* Charges what it will hold to the account (borrowed until fini); before the
+ * first request. */
+void au_intake_charge(au_intake_t *intake, au_account_t *account);
 
 /* A request begins: forgets the last one, and gives back what a huge one has
  * grown. "now_us" (wall clock) becomes the accept time of each event. */
@@ -85,6 +99,9 @@ AU_MUST_CHECK au_intake_result_t au_intake_end_event(au_intake_t *intake);
 /* Something that is no event is where an event should be: it is refused like
  * one. AU_INTAKE_DONE, AU_INTAKE_TOO_MANY or AU_INTAKE_NOMEM. */
 AU_MUST_CHECK au_intake_result_t au_intake_refuse_value(au_intake_t *intake);
+
+/* Whether the event at "index" (below "total") was refused. */
+bool au_intake_is_refused(const au_intake_t *intake, size_t index);
 
 /* Sets "message", "what" at that byte of the body, and returns
  * AU_INTAKE_MALFORMED. */

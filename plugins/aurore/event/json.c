@@ -309,6 +309,11 @@ au_json_reader_t *au_json_reader_create(au_intake_t *intake) {
   return reader;
 }
 
+void au_json_reader_charge(au_json_reader_t *reader, au_account_t *account) {
+  reader->copy.account = account;
+  au_json_parser_charge(reader->parser, account);
+}
+
 void au_json_reader_destroy(au_json_reader_t *reader) {
   if (reader == NULL)
     return;
@@ -320,7 +325,6 @@ void au_json_reader_destroy(au_json_reader_t *reader) {
 au_intake_result_t au_json_open(au_json_reader_t *reader, au_json_shape_t shape,
                                 const char *body, size_t size,
                                 size_t *out_start) {
-  au_bytes_clear(&reader->copy, KEEP_BYTES);
   if (!au_storable_mark_surrogates(body, size, &reader->copy))
     return AU_INTAKE_NOMEM;
   bool is_marked = reader->copy.size > 0;
@@ -344,6 +348,7 @@ au_intake_result_t au_json_close(au_json_reader_t *reader,
   else
     au_json_parser_reset(reader->parser);
   reader->body = NULL;
+  au_bytes_clear(&reader->copy, KEEP_BYTES);
   return result;
 }
 

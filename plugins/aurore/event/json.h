@@ -18,6 +18,9 @@ typedef struct au_json_reader au_json_reader_t;
 /* NULL when out of memory. */
 au_json_reader_t *au_json_reader_create(au_intake_t *intake);
 void au_json_reader_destroy(au_json_reader_t *reader);
+/* Charges its memory to the account (borrowed until destroy), before the first
+ * body. */
+void au_json_reader_charge(au_json_reader_t *reader, au_account_t *account);
 
 /* Pushes the events of the body. After anything but AU_INTAKE_DONE the intake
  * holds some of them. */

@@ -88,8 +88,12 @@ static void put_text(au_metadata_t *metadata, const char *text, size_t size,
     put_decoded(metadata, text, size);
 }
 
-void au_metadata_begin(au_metadata_t *metadata) {
+void au_metadata_forget(au_metadata_t *metadata) {
   au_bytes_clear(&metadata->json, KEEP_BYTES);
+}
+
+void au_metadata_begin(au_metadata_t *metadata) {
+  au_metadata_forget(metadata);
   metadata->keys = 0;
   metadata->level = 0;
   metadata->needs_comma = false;

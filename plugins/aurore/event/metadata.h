@@ -41,7 +41,10 @@ typedef struct au_metadata {
 void au_metadata_init(au_metadata_t *metadata, const au_limits_t *limits);
 void au_metadata_fini(au_metadata_t *metadata);
 
-/* Forgets what was recorded; the object begins, or has ended. */
+/* Forgets what was recorded, and a failure. */
+void au_metadata_forget(au_metadata_t *metadata);
+
+/* The object begins, after that; or it has ended. */
 void au_metadata_begin(au_metadata_t *metadata);
 void au_metadata_end(au_metadata_t *metadata);
 

@@ -6,15 +6,25 @@
 #include "event/ndjson.h"
 
 au_status_t au_reader_init(au_reader_t *reader, const au_limits_t *limits) {
+  reader->account = (au_account_t){.budget = NULL};
   au_intake_init(&reader->intake, limits);
+  au_intake_charge(&reader->intake, &reader->account);
   reader->json = au_json_reader_create(&reader->intake);
-  return reader->json != NULL ? AU_OK : AU_NOMEM;
+  if (reader->json == NULL)
+    return AU_NOMEM;
+  au_json_reader_charge(reader->json, &reader->account);
+  return AU_OK;
 }
 
 void au_reader_fini(au_reader_t *reader) {
   au_json_reader_destroy(reader->json);
   reader->json = NULL;
   au_intake_fini(&reader->intake);
+}
+
+void au_reader_clear(au_reader_t *reader) {
+  au_intake_discard(&reader->intake);
+  au_validator_begin(&reader->intake.event);
 }
 
 static au_intake_result_t read_body(au_reader_t *reader, au_format_t format,

@@ -5,7 +5,8 @@
  * an intake and the grammars that push into it.
  *
  * Threads: one at a time per au_reader_t; reuse one per thread or request.
- * Ownership: all memory belongs to the au_reader_t.
+ * Ownership: all memory belongs to the au_reader_t, which counts it in its
+ * account: that of no budget, unless the owner gives it one.
  */
 #ifndef AURORE_EVENT_READER_H
 #define AURORE_EVENT_READER_H
@@ -20,6 +21,7 @@ typedef enum au_format {
 typedef struct au_reader {
   au_intake_t intake;          /* the results of the last read */
   struct au_json_reader *json; /* private */
+  au_account_t account;        /* of all memory that the reader holds */
 } au_reader_t;
 
 /* "limits" is borrowed until fini. AU_NOMEM: nothing is held. The reader must
@@ -27,6 +29,9 @@ typedef struct au_reader {
 AU_MUST_CHECK au_status_t au_reader_init(au_reader_t *reader,
                                          const au_limits_t *limits);
 void au_reader_fini(au_reader_t *reader);
+
+/* Forgets the results, and gives back what a huge body has grown. */
+void au_reader_clear(au_reader_t *reader);
 
 /* Validates every event of the body (borrowed for the call; may be NULL when it
  * is empty). "now_us" (wall clock) becomes the accept time of each. After

@@ -39,20 +39,29 @@
 #define KEEP_BYTES ((size_t)128 << 10)
 #define KEEP_ROWS 4096
 
+void au_rows_charge(au_rows_t *rows, au_account_t *account) {
+  rows->account = account;
+  rows->bytes.account = account;
+}
+
+static void free_lengths(au_rows_t *rows) {
+  au_array_free_charged(rows->length, rows->capacity, sizeof(*rows->length),
+                        rows->account);
+  rows->length = NULL;
+  rows->capacity = 0;
+}
+
 void au_rows_fini(au_rows_t *rows) {
   au_bytes_fini(&rows->bytes);
-  free(rows->length);
+  free_lengths(rows);
   *rows = (au_rows_t){.count = 0};
 }
 
 void au_rows_clear(au_rows_t *rows) {
   au_bytes_clear(&rows->bytes, KEEP_BYTES);
   rows->count = 0;
-  if (rows->capacity > KEEP_ROWS) {
-    free(rows->length);
-    rows->length = NULL;
-    rows->capacity = 0;
-  }
+  if (rows->capacity > KEEP_ROWS)
+    free_lengths(rows);
 }
 
 /* A number of "size" bytes, at most 8. */
@@ -126,8 +135,9 @@ static inline au_status_t append(au_rows_t *rows, au_row_kind_t kind,
   uint32_t size = tuple_size(event);
   if (size == 0 || (rows->count > 0 && rows->kind != kind))
     return AU_INVALID;
-  uint32_t *length = au_array_grow(rows->length, &rows->capacity, rows->count,
-                                   sizeof(*length));
+  uint32_t *length =
+      au_array_grow_charged(rows->length, &rows->capacity, rows->count,
+                            sizeof(*length), rows->account);
   if (length == NULL)
     return AU_NOMEM;
   rows->length = length;

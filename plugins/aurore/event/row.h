@@ -61,8 +61,13 @@ typedef struct au_rows {
   au_row_kind_t kind;
   uint32_t *length; /* of each row, in bytes */
   size_t count;
-  size_t capacity; /* of "length" */
+  size_t capacity;       /* of "length" */
+  au_account_t *account; /* of both; NULL: none. See au_rows_charge */
 } au_rows_t;
+
+/* Charges what the rows will hold to the account (borrowed until fini); before
+ * the first row. */
+void au_rows_charge(au_rows_t *rows, au_account_t *account);
 
 void au_rows_fini(au_rows_t *rows);
 

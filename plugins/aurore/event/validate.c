@@ -53,16 +53,24 @@ void au_validator_fini(au_validator_t *validator) {
   au_metadata_fini(&validator->metadata);
 }
 
+void au_validator_charge(au_validator_t *validator, au_account_t *account) {
+  validator->service.copy.account = account;
+  validator->message.copy.account = account;
+  validator->unknown_names.account = account;
+  validator->metadata.json.account = account;
+}
+
 void au_validator_begin(au_validator_t *validator) {
   memcpy(validator->failed, missing, sizeof(validator->failed));
   memset(validator->reason, 0, sizeof(validator->reason));
   validator->field = AU_FIELD_UNKNOWN;
   validator->has_metadata = false;
   validator->unknown_count = 0;
+  validator->unknown_omitted = 0;
   au_bytes_clear(&validator->unknown_names, KEEP_BYTES);
   au_bytes_clear(&validator->service.copy, KEEP_BYTES);
   au_bytes_clear(&validator->message.copy, KEEP_BYTES);
-  validator->metadata.json.failed = false;
+  au_metadata_forget(&validator->metadata);
 }
 
 /* --- unknown fields -------------------------------------------------------*/
@@ -74,26 +82,36 @@ static au_slice_t unknown_name(const au_validator_t *validator, size_t index) {
                       .size = validator->unknown_end[index] - start};
 }
 
+/* Whether the name was noted before; it is the one at "index". */
+static bool is_noted(const au_validator_t *validator, size_t index) {
+  au_slice_t own = unknown_name(validator, index);
+  for (size_t i = 0; i < index; i++) {
+    au_slice_t known = unknown_name(validator, i);
+    if (known.size == own.size && memcmp(known.data, own.data, own.size) == 0)
+      return true;
+  }
+  return false;
+}
+
 static void note_unknown(au_validator_t *validator, const char *name,
                          size_t size) {
   au_bytes_t *names = &validator->unknown_names;
   size_t count = validator->unknown_count;
   size_t start = names->size;
-  if (count == AU_UNKNOWN_MAX || !au_bytes_reserve(names, 1))
+  if (!au_bytes_reserve(names, 1))
     return;
   au_utf8_put_repaired(names, name, size, AU_UNKNOWN_NAME_MAX);
   if (names->data == NULL)
     return; /* it is not, after the reserve; the analyzer cannot know */
   validator->unknown_end[count] = names->size;
-  au_slice_t own = unknown_name(validator, count);
-  for (size_t i = 0; i < count; i++) {
-    au_slice_t known = unknown_name(validator, i);
-    if (known.size == own.size && memcmp(known.data, own.data, own.size) == 0) {
-      names->size = start; /* it came before */
-      return;
-    }
+  bool is_new = !is_noted(validator, count);
+  if (is_new && count < AU_FIELDS_LISTED_MAX) {
+    validator->unknown_count++;
+    return;
   }
-  validator->unknown_count++;
+  names->size = start;
+  if (is_new)
+    validator->unknown_omitted++;
 }
 
 /* --- fields ---------------------------------------------------------------*/
@@ -353,22 +371,48 @@ static void put_unknown(au_slice_t name, au_bytes_t *json) {
   au_bytes_put_string(json, " should not exist\"}}");
 }
 
-void au_validator_put_errors(const au_validator_t *validator,
-                             au_bytes_t *json) {
-  char separator = '[';
+/* An array of fields that is being made. */
+typedef struct list {
+  au_bytes_t *json;
+  size_t end; /* where the array ends at the latest */
+  size_t listed;
+  size_t omitted;
+} list_t;
+
+/* The element that begins at "start" has been put: it stays if there is room
+ * for it, and for the end of the array. */
+static void end_element(list_t *list, size_t start) {
+  au_bytes_t *json = list->json;
+  if (list->listed < AU_FIELDS_LISTED_MAX && json->size + 1 <= list->end) {
+    list->listed++;
+    return;
+  }
+  json->size = start;
+  list->omitted++;
+}
+
+size_t au_validator_put_errors(const au_validator_t *validator, size_t most,
+                               au_bytes_t *json) {
+  list_t list = {.json = json,
+                 .end = json->size + most,
+                 .omitted = validator->unknown_omitted};
+  size_t start = json->size;
   for (au_field_t field = 0; field < AU_FIELD_UNKNOWN; field++) {
     if (validator->failed[field] == 0)
       continue;
-    au_bytes_put_u8(json, (uint8_t)separator);
+    start = json->size;
+    au_bytes_put_u8(json, list.listed > 0 ? ',' : '[');
     put_field(validator, field, json);
-    separator = ',';
+    end_element(&list, start);
   }
   for (size_t i = 0; i < validator->unknown_count; i++) {
-    au_bytes_put_u8(json, (uint8_t)separator);
+    start = json->size;
+    au_bytes_put_u8(json, list.listed > 0 ? ',' : '[');
     put_unknown(unknown_name(validator, i), json);
-    separator = ',';
+    end_element(&list, start);
   }
-  au_bytes_put_u8(json, ']');
+  au_bytes_put_string(json, list.listed > 0 ? "]" : "[]");
+  return list.omitted;
 }
 
 void au_validator_put_not_object(au_bytes_t *json) {

@@ -30,10 +30,12 @@ typedef enum au_field {
   AU_FIELD_UNKNOWN /* also the number of those that are known */
 } au_field_t;
 
-/* Up to this many unknown fields of an event are reported, and of each name up
- * to this many characters. */
-#define AU_UNKNOWN_MAX 16
+/* Of a refused event at most so many fields are listed, of an unknown one's
+ * name so many characters, and of what is listed so many bytes: escapes and
+ * all. */
+#define AU_FIELDS_LISTED_MAX 20
 #define AU_UNKNOWN_NAME_MAX 64
+#define AU_FIELD_LISTED_BYTES_MAX 1024
 
 /* A text field that passed: "slice" points to the caller or into "copy". */
 typedef struct au_valid_text {
@@ -51,14 +53,20 @@ typedef struct au_validator {
   au_valid_text_t message;
   bool has_metadata;
   au_metadata_t metadata;
-  size_t unknown_count;
-  size_t unknown_end[AU_UNKNOWN_MAX]; /* of each name in "unknown_names" */
+  size_t unknown_count;   /* that can be listed */
+  size_t unknown_omitted; /* that cannot */
+  /* Of each in "unknown_names", and of one that is being compared. */
+  size_t unknown_end[AU_FIELDS_LISTED_MAX + 1];
   au_bytes_t unknown_names;
 } au_validator_t;
 
 /* "limits" is borrowed until fini. */
 void au_validator_init(au_validator_t *validator, const au_limits_t *limits);
 void au_validator_fini(au_validator_t *validator);
+
+/* Charges what it will hold to the account (borrowed until fini); before the
+ * first event. */
+void au_validator_charge(au_validator_t *validator, au_account_t *account);
 
 /* An event begins: every required field is missing. */
 void au_validator_begin(au_validator_t *validator);
@@ -89,8 +97,12 @@ au_metadata_t *au_validator_object(au_validator_t *validator);
 AU_MUST_CHECK au_status_t au_validator_finish(au_validator_t *validator,
                                               au_event_t *out_event);
 
-/* Appends the errors of the event as a JSON array. */
-void au_validator_put_errors(const au_validator_t *validator, au_bytes_t *json);
+/* Appends the errors of the event as a JSON array of at most "most" bytes,
+ * which is never without an element if there is room for
+ * AU_FIELD_LISTED_BYTES_MAX. Returns the number of fields that are not in it.
+ */
+size_t au_validator_put_errors(const au_validator_t *validator, size_t most,
+                               au_bytes_t *json);
 
 /* The same for something that is no event. */
 void au_validator_put_not_object(au_bytes_t *json);

@@ -4,9 +4,11 @@
 #include "http/cors.h"
 #include "http/private.h"
 
+#include "base/block.h"
 #include "base/clock.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 /* A larger body is packed by the thread that makes it, or not at all: this one
  * takes the request thread about as long as parsing a request of the same size.
@@ -18,6 +20,52 @@ static void add_header(struct MHD_Response *response, const char *name,
   /* MHD_NO: out of memory, or a value that cannot be a header. An answer
    * without it is better than none. */
   (void)MHD_add_response_header(response, name, value);
+}
+
+/* An answer that is refused for want of memory may itself have so much. */
+#define ALWAYS_MAX ((size_t)4 << 10)
+
+/* Charges the answer to the request, which holds it until it has been sent. */
+static bool charge(au_request_t *request, const au_bytes_t *body) {
+  au_account_t *account = &request->account;
+  if (body->account == account)
+    return true; /* as it grew */
+  if (au_account_charge(account, body->capacity))
+    return true;
+  if (body->capacity > ALWAYS_MAX)
+    return false;
+  au_account_charge_anyway(account, body->capacity);
+  return true;
+}
+
+/* What libmicrohttpd holds of an answer. */
+typedef struct sent {
+  void *data;
+  size_t capacity;
+} sent_t;
+
+static void free_sent(void *cls) {
+  sent_t *sent = cls;
+  au_block_free(sent->data, sent->capacity);
+  free(sent);
+}
+
+/* Takes the body in any case. NULL: out of memory. */
+static struct MHD_Response *make_response(au_request_t *request,
+                                          au_bytes_t *body) {
+  struct MHD_Response *response = NULL;
+  sent_t *sent =
+      !body->failed && charge(request, body) ? malloc(sizeof(*sent)) : NULL;
+  if (sent != NULL)
+    response = MHD_create_response_from_buffer_with_free_callback_cls(
+        body->size, body->data, free_sent, sent);
+  if (response != NULL) {
+    sent->data = au_bytes_give_away(body, &sent->capacity);
+    return response;
+  }
+  free(sent);
+  au_bytes_fini(body);
+  return NULL;
 }
 
 void au_answer_pack(au_request_t *request, au_bytes_t *body) {
@@ -56,19 +104,17 @@ static void add_keep_alive(const au_request_t *request,
 enum MHD_Result au_answer(au_request_t *request, unsigned status,
                           const char *content_type, au_bytes_t *body,
                           const char *const *headers) {
-  struct MHD_Response *response = NULL;
   const char *vary = vary_of(request, body);
   if (!is_packed(request, body) && body->size <= PACKED_HERE_MAX)
     au_answer_pack(request, body);
   bool is_gzip = is_packed(request, body);
-  if (!body->failed)
-    response = MHD_create_response_from_buffer(body->size, body->data,
-                                               MHD_RESPMEM_MUST_FREE);
+  struct MHD_Response *response = make_response(request, body);
+  if (response == NULL && !request->is_short) {
+    request->is_short = true;
+    return au_answer_unavailable(request, AU_NO_MEMORY);
+  }
   if (response == NULL)
-    au_bytes_fini(body); /* out of memory: the connection is closed */
-  *body = (au_bytes_t)AU_BYTES_INIT;
-  if (response == NULL)
-    return MHD_NO;
+    return MHD_NO; /* the connection is closed */
   if (content_type != NULL)
     add_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, content_type);
   add_header(response, "X-Correlation-Id", request->correlation_id);

@@ -3,8 +3,9 @@
  *
  * answer - answering a request, with the headers that every answer carries.
  *
- * Each function answers the request and returns what its hook returns: MHD_NO
- * when out of memory, which closes the connection.
+ * Each function answers the request and returns what its hook returns. What
+ * there is no memory for becomes a 503; MHD_NO, which closes the connection,
+ * when there is none for that either.
  *
  * Threads: from the hooks of a route (http/request.h), but for au_answer_pack.
  */
@@ -15,12 +16,16 @@
 #include "http/error_code.h"
 #include "http/request.h"
 
+/* Why 503: there is not enough of BodyMemory, or of the machine's. */
+#define AU_NO_MEMORY "too many large requests at a time"
+
 #define AU_JSON_TYPE "application/json; charset=utf-8"
 
 /* Seconds that a client should wait when the time is not known. */
 #define AU_RETRY_AFTER_S "5"
 
-/* Takes "body" (its memory is the answer's afterwards, also on failure).
+/* Takes "body" (its memory is the answer's afterwards, also on failure), which
+ * has been charged to the request's account, or is now.
  * "content_type" and "headers" may be NULL; "headers" are name, value, ...,
  * NULL. */
 enum MHD_Result au_answer(au_request_t *request, unsigned status,

@@ -82,7 +82,7 @@ bool au_coding_is_gzip(const au_coding_t *coding) {
 }
 
 bool au_coding_pack(au_bytes_t *body) {
-  au_bytes_t packed = AU_BYTES_INIT;
+  au_bytes_t packed = {.account = body->account};
   if (body->failed || body->size == 0 ||
       au_gzip_deflate(body->data, body->size, body->size - 1, &packed) !=
           AU_OK) {

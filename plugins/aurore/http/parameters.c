@@ -46,15 +46,18 @@ void au_refusals_put(au_refusals_t *refusals, au_bytes_t *json) {
   au_error_put(json, AU_ERROR_INVALID_QUERY, "Invalid query");
   au_bytes_put_string(json, ",\"errors\":");
   au_bytes_put(json, refusals->json.data, refusals->json.size);
-  au_bytes_put_string(json, refusals->count > 0 ? "}}]}" : "[]}");
+  au_bytes_put_string(json, refusals->count > 0 ? "}}]" : "[]");
+  if (refusals->unknown > AU_PARAMETERS_UNKNOWN_MAX)
+    au_bytes_printf(json, ",\"fieldsOmitted\":%u",
+                    refusals->unknown - AU_PARAMETERS_UNKNOWN_MAX);
+  au_bytes_put_u8(json, '}');
   if (refusals->json.failed)
     json->failed = true;
 }
 
 static void refuse_unknown(const char *name, au_refusals_t *refusals) {
-  if (refusals->unknown == AU_PARAMETERS_UNKNOWN_MAX)
+  if (++refusals->unknown > AU_PARAMETERS_UNKNOWN_MAX)
     return;
-  refusals->unknown++;
   char shown[AU_PARAMETERS_NAME_MAX + 1];
   snprintf(shown, sizeof(shown), "%s", name);
   au_refuse(refusals, shown, "whitelistValidation",

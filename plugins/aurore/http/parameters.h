@@ -16,9 +16,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* At most this many unknown parameters are reported, with this many bytes of
- * their names. */
-#define AU_PARAMETERS_UNKNOWN_MAX 16
+/* At most this many unknown parameters are listed, with this many bytes of
+ * their names; those of a route, of which none has more than eight, always are.
+ * So a refusal has at most 20 fields, and less than 64 KiB. */
+#define AU_PARAMETERS_UNKNOWN_MAX 12
 #define AU_PARAMETERS_NAME_MAX 64
 
 /* One that a route knows. Before it is sorted, "name" is set and the rest is
@@ -31,9 +32,9 @@ typedef struct au_parameter {
 
 /* What is wrong; all zero: nothing yet. Free with au_refusals_fini. */
 typedef struct au_refusals {
-  au_bytes_t json; /* an array without its end */
-  unsigned count;  /* of constraints */
-  unsigned unknown;
+  au_bytes_t json;                        /* an array without its end */
+  unsigned count;                         /* of constraints */
+  unsigned unknown;                       /* parameters, listed or not */
   char field[AU_PARAMETERS_NAME_MAX + 1]; /* of the last one */
 } au_refusals_t;
 
@@ -44,7 +45,8 @@ void au_refusals_fini(au_refusals_t *refusals);
 void au_refuse(au_refusals_t *refusals, const char *field,
                const char *constraint, const char *format, ...) AU_PRINTF(4, 5);
 
-/* Appends the refusal INVALID_QUERY (http/error_code.h) with "errors":[...]. */
+/* Appends the refusal INVALID_QUERY (http/error_code.h) with "errors":[...],
+ * and "fieldsOmitted" when some are not listed. */
 void au_refusals_put(au_refusals_t *refusals, au_bytes_t *json);
 
 /* Sorts one parameter of the request in, or refuses it as unknown

@@ -3,8 +3,8 @@
  *
  * private - what the files of http/ share: server.c (start, stop, listeners),
  * loop.c (the request threads), connection.c, request.c (from header to route),
- * body.c, wait.c (requests that wait), match.c (finding a route), cors.c,
- * coding.c, answer.c, direct.c.
+ * authorize.c, body.c, memory.c (what a request may hold), wait.c (requests that
+ * wait), match.c (finding a route), cors.c, coding.c, answer.c, direct.c.
  */
 #ifndef AURORE_HTTP_PRIVATE_H
 #define AURORE_HTTP_PRIVATE_H
@@ -79,6 +79,13 @@ struct au_listener {
   _Atomic bool is_starting; /* libmicrohttpd's messages are logged */
 };
 
+/* http/memory.c */
+typedef struct au_http_memory {
+  au_budget_t all;
+  au_budget_t large; /* of "all" */
+  au_budget_t pages; /* of "large" */
+} au_http_memory_t;
+
 struct au_http {
   /* Immutable after start. */
   au_http_config_t config;
@@ -91,14 +98,13 @@ struct au_http {
   int64_t request_timeout_ns;
   int64_t keep_alive_ns;
   int64_t started_ns;
-  uint64_t body_bytes_max; /* of "body_bytes" */
   bool is_library_lenient; /* http/framing.h */
 
   _Atomic bool quiescing;
   _Atomic unsigned unbound;
-  _Atomic unsigned requests;   /* under way */
-  _Atomic unsigned lingering;  /* connections */
-  _Atomic uint64_t body_bytes; /* reserved for bodies that come in pieces */
+  _Atomic unsigned requests;  /* under way */
+  _Atomic unsigned lingering; /* connections */
+  au_http_memory_t memory;
 
   pthread_mutex_t lock; /* protects: the next three */
   pthread_cond_t wake;
@@ -108,6 +114,7 @@ struct au_http {
   unsigned listeners;
   pthread_t thread; /* housekeeping */
   bool has_thread;
+  bool is_trim_due; /* of that thread */
 };
 
 /* Where a request that waits is. The request thread and the completing thread
@@ -138,6 +145,7 @@ struct au_request {
   bool is_begun;      /* its header has not been refused */
   bool is_answered;
   bool is_body_refused; /* answered while the client may still send */
+  bool is_short;        /* of memory for its answer */
   /* The answer waits in "held" for the last call: libmicrohttpd closes a
    * connection that is answered at the first one. */
   bool is_held;
@@ -148,9 +156,9 @@ struct au_request {
   /* The body. */
   uint64_t content_length; /* or AU_LENGTH_UNKNOWN */
   bool is_chunked;
-  bool is_body_taken;  /* the route has had it, or why there is none */
-  uint64_t body_bytes; /* its part of http->body_bytes */
-  au_bytes_t body;     /* the pieces that have come */
+  bool is_body_taken;   /* the route has had it, or why there is none */
+  au_bytes_t body;      /* the pieces that have come */
+  au_account_t account; /* what the request holds */
 
   /* Waiting. */
   _Atomic int pending; /* au_pending_t */
@@ -182,6 +190,20 @@ void au_body_drop(au_request_t *request);
 /* http/request.c: whether its connection stays open after the answer, if that
  * is sent now. */
 bool au_request_stays_open(const au_request_t *request);
+
+/* http/memory.c: shares out "max" bytes; opens the account of a request. */
+void au_memory_init(au_http_memory_t *memory, uint64_t max);
+void au_memory_open(au_http_memory_t *memory, au_account_t *account);
+
+/* http/trim.c: called now and then by the housekeeping thread; gives memory back
+ * to the system after a load. */
+void au_trim_check(au_http_t *http);
+
+/* http/authorize.c: false: the request has been answered. */
+bool au_authorize(au_request_t *request);
+/* Takes one from the limit of the request's address; 0, or the seconds after
+ * which to try again. */
+unsigned au_request_limit_address(au_request_t *request);
 
 /* http/answer.c: sends the answer that was held. */
 enum MHD_Result au_answer_send_held(au_request_t *request);

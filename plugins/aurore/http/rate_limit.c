@@ -94,6 +94,13 @@ static place_t *find(au_rate_limit_t *limit, const void *address, size_t size) {
   return oldest;
 }
 
+/* What a caller is told who would have to wait. */
+static unsigned whole_seconds(double wait) {
+  if (wait <= 0)
+    return 0;
+  return wait >= WAIT_MAX_S ? WAIT_MAX_S : (unsigned)wait + 1;
+}
+
 /* Whether "events" may pass; takes "cost" of them if so. */
 static unsigned try_take(au_rate_limit_t *limit, const void *address,
                          size_t size, uint64_t events, uint64_t cost,
@@ -118,9 +125,7 @@ static unsigned try_take(au_rate_limit_t *limit, const void *address,
       place->bucket.level -= (double)cost;
   }
   pthread_mutex_unlock(&limit->lock);
-  if (wait <= 0)
-    return 0;
-  return wait >= WAIT_MAX_S ? WAIT_MAX_S : (unsigned)wait + 1;
+  return whole_seconds(wait);
 }
 
 unsigned au_rate_limit_take(au_rate_limit_t *limit, const void *address,
@@ -131,4 +136,18 @@ unsigned au_rate_limit_take(au_rate_limit_t *limit, const void *address,
 unsigned au_rate_limit_check(au_rate_limit_t *limit, const void *address,
                              size_t size, int64_t now_ns) {
   return try_take(limit, address, size, 1, 0, now_ns);
+}
+
+unsigned au_rate_limit_take_address(au_rate_limit_t *limit, const void *address,
+                                    size_t size, int64_t now_ns) {
+  if (limit->per_address <= 0)
+    return 0;
+  pthread_mutex_lock(&limit->lock);
+  bucket_t *bucket = &find(limit, address, size)->bucket;
+  fill(bucket, limit->per_address, now_ns);
+  double wait = wait_s(bucket, limit->per_address, 1);
+  if (wait <= 0)
+    bucket->level -= 1;
+  pthread_mutex_unlock(&limit->lock);
+  return whole_seconds(wait);
 }

@@ -39,4 +39,8 @@ unsigned au_rate_limit_take(au_rate_limit_t *limit, const void *address,
 unsigned au_rate_limit_check(au_rate_limit_t *limit, const void *address,
                              size_t size, int64_t now_ns);
 
+/* Takes one event from the bucket of the address alone. Returns as take. */
+unsigned au_rate_limit_take_address(au_rate_limit_t *limit, const void *address,
+                                    size_t size, int64_t now_ns);
+
 #endif

@@ -168,6 +168,8 @@ static au_request_t *request_new(au_loop_t *loop,
   memcpy(request->parameter, parameter, strlen(parameter) + 1);
   request->is_chunked = framing->is_chunked;
   request->content_length = framing->content_length;
+  au_memory_open(&request->http->memory, &request->account);
+  request->body.account = &request->account;
   choose_correlation_id(request, framing->correlation_id);
   return request;
 }
@@ -190,29 +192,6 @@ static void answer_not_allowed(au_request_t *request, const au_route_t *entry) {
   const char *const headers[] = {MHD_HTTP_HEADER_ALLOW, allow, NULL};
   (void)au_answer_refusal(request, AU_ERROR_METHOD_NOT_ALLOWED,
                           "Method Not Allowed", headers);
-}
-
-/* false: the request has been answered. */
-static bool authorize(au_request_t *request) {
-  const au_http_t *http = request->http;
-  au_scope_t scope = request->method->scope;
-  if (http->tokens == NULL || scope == AU_SCOPE_NONE)
-    return true;
-  int scopes = au_token_file_scopes(
-      http->tokens, au_request_header(request, MHD_HTTP_HEADER_AUTHORIZATION));
-  if (scopes >= 0 && (scopes & (int)scope) != 0)
-    return true;
-  au_metrics_count(AU_M_EVENTS_REJECTED, AU_REASON_UNAUTHORIZED, 1);
-  if (scopes >= 0) {
-    (void)au_answer_refusal(request, AU_ERROR_FORBIDDEN,
-                            "the token does not have the scope for this", NULL);
-    return false;
-  }
-  static const char *const headers[] = {MHD_HTTP_HEADER_WWW_AUTHENTICATE,
-                                        "Bearer", NULL};
-  (void)au_answer_refusal(request, AU_ERROR_UNAUTHORIZED,
-                          "a valid token is required", headers);
-  return false;
 }
 
 static bool has_body(const au_request_t *request) {
@@ -306,8 +285,9 @@ static enum MHD_Result judge_header(au_request_t *request,
   else if (request->method == NULL)
     answer_not_allowed(request, route);
   else
-    goes_on = authorize(request) && (request->method->handler->begin == NULL ||
-                                     request->method->handler->begin(request));
+    goes_on =
+        au_authorize(request) && (request->method->handler->begin == NULL ||
+                                  request->method->handler->begin(request));
   request->is_held = false;
   request->is_begun = true;
   request->is_body_refused =
@@ -420,6 +400,8 @@ void au_http_completed(void *cls, struct MHD_Connection *connection,
   if (method != NULL && method->handler->done != NULL)
     method->handler->done(request);
   au_body_drop(request);
+  /* What libmicrohttpd still has of the answer it frees when this returns. */
+  au_account_clear(&request->account);
   atomic_fetch_sub(&request->http->requests, 1);
   au_request_release(request);
 }
@@ -511,4 +493,14 @@ unsigned au_request_limit_check(au_request_t *request) {
              ? 0
              : au_rate_limit_check(limit, address, address_of(request, address),
                                    au_clock_monotonic_ns());
+}
+
+unsigned au_request_limit_address(au_request_t *request) {
+  au_rate_limit_t *limit = request->http->rate_limit;
+  uint8_t address[16];
+  return limit == NULL
+             ? 0
+             : au_rate_limit_take_address(limit, address,
+                                          address_of(request, address),
+                                          au_clock_monotonic_ns());
 }

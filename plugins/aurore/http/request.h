@@ -18,6 +18,7 @@
 #ifndef AURORE_HTTP_REQUEST_H
 #define AURORE_HTTP_REQUEST_H
 
+#include "base/budget.h"
 #include "base/status.h"
 #include "http/parameters.h"
 #include "http/scope.h"
@@ -56,7 +57,7 @@ typedef struct au_handler {
    * answer yet. Without this hook a body is thrown away.
    *   AU_OK           "data" has the body, as it was sent
    *   AU_FULL         it is larger than MaxBodySize
-   *   AU_UNAVAILABLE  too many large bodies are being read at a time */
+   *   AU_UNAVAILABLE  there is no memory for it (BodyMemory) */
   void (*body)(au_request_t *request, au_status_t status, const char *data,
                size_t size);
 
@@ -122,6 +123,24 @@ int au_request_socket(const au_request_t *request);
 unsigned au_request_limit(au_request_t *request, uint64_t count);
 /* The same for one, but takes nothing. */
 unsigned au_request_limit_check(au_request_t *request);
+
+/* --- memory ------------------------------------------------------------ */
+
+/* What the request holds; at its end all of it is given back. Buffers that
+ * belong to its state are charged to it (base/bytes.h): by the hooks, or by the
+ * thread that is to complete the request. An answer is charged by au_answer if
+ * it was not before. */
+au_account_t *au_request_account(au_request_t *request);
+
+/* What it holds from now on is a page of what is stored: such answers together
+ * may take half of BodyMemory. */
+void au_request_holds_page(au_request_t *request);
+
+/* Charges what the account of a reader holds, and will hold, for a body of that
+ * size, until lend_end. false: there is no memory for it. */
+bool au_request_lend(au_request_t *request, au_account_t *account,
+                     uint64_t body_size);
+void au_request_lend_end(au_account_t *account);
 
 /* --- waiting ----------------------------------------------------------- */
 

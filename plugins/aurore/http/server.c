@@ -23,9 +23,6 @@
 #define HOUSEKEEPING_NS AU_NS_PER_S
 #define STOP_GRACE_NS (2 * AU_NS_PER_S)
 #define STOP_TICK_NS (5 * AU_NS_PER_MS)
-/* For all bodies together that come in pieces; but never less than for four of
- * the largest. */
-#define BODY_BYTES_MAX ((uint64_t)64 << 20)
 
 unsigned au_http_descriptors(const au_options_t *options) {
   unsigned listeners =
@@ -93,16 +90,11 @@ static void retry_listeners(au_http_t *http) {
   }
 }
 
-static bool needs_housekeeping(const au_http_t *http) {
-  return http->tls != NULL || http->tokens != NULL ||
-         atomic_load(&http->unbound) > 0;
-}
-
 /* What the request threads must not wait for. */
 static void *housekeeping_main(void *argument) {
   au_http_t *http = argument;
   pthread_mutex_lock(&http->lock);
-  while (!http->stop && needs_housekeeping(http)) {
+  while (!http->stop) {
     struct timespec until =
         au_clock_timespec(au_clock_monotonic_ns() + HOUSEKEEPING_NS);
     pthread_cond_timedwait(&http->wake, &http->lock, &until);
@@ -115,6 +107,7 @@ static void *housekeeping_main(void *argument) {
       au_token_file_check(http->tokens);
     if (atomic_load(&http->unbound) > 0)
       retry_listeners(http);
+    au_trim_check(http);
     pthread_mutex_lock(&http->lock);
   }
   pthread_mutex_unlock(&http->lock);
@@ -141,8 +134,7 @@ static void bind_listeners(au_http_t *http) {
 }
 
 /* The housekeeping is there before the first address is bound: nothing can fail
- * any more once requests are accepted. It ends at once when there is nothing to
- * do. */
+ * any more once requests are accepted. */
 static au_status_t start_listeners(au_http_t *http) {
   pthread_mutex_lock(&http->lock);
   http->has_thread = au_thread_start(&http->thread, "au-housekeeping",
@@ -180,9 +172,7 @@ au_status_t au_http_start(const au_http_config_t *config, au_http_t **out_http,
   http->options = options;
   http->is_library_lenient = au_framing_is_library_lenient();
   http->started_ns = au_clock_monotonic_ns();
-  http->body_bytes_max = 4 * (uint64_t)options->limits.max_body_bytes;
-  if (http->body_bytes_max < BODY_BYTES_MAX)
-    http->body_bytes_max = BODY_BYTES_MAX;
+  au_memory_init(&http->memory, options->body_memory);
   http->request_timeout_ns = au_clock_seconds_ns(options->request_timeout_s);
   http->keep_alive_ns = au_clock_seconds_ns(options->keep_alive_timeout_s);
   http->connections_max = config->connections_max > 0

@@ -56,4 +56,7 @@ void au_http_sample(const au_http_t *http);
 bool au_http_is_quiescing(const au_http_t *http);
 double au_http_uptime_s(const au_http_t *http);
 
+/* Bytes of BodyMemory that are held now. */
+uint64_t au_http_memory_held(const au_http_t *http);
+
 #endif

@@ -18,6 +18,7 @@
 #define DIGEST_SIZE 32
 #define TOKENS_MAX 1000
 #define BEARER "Bearer "
+#define BASIC "Basic "
 
 typedef struct token {
   int scopes;
@@ -103,18 +104,56 @@ au_status_t au_tokens_load(const char *path, au_tokens_t **out_tokens,
 
 void au_tokens_destroy(au_tokens_t *tokens) { free(tokens); }
 
-int au_tokens_scopes(const au_tokens_t *tokens, const char *authorization) {
-  const size_t prefix = strlen(BEARER);
-  if (authorization == NULL || strncasecmp(authorization, BEARER, prefix) != 0)
-    return -1;
-  const char *text = authorization + prefix;
-  text += strspn(text, " ");
+static int scopes_of(const au_tokens_t *tokens, const void *token,
+                     size_t size) {
   uint8_t digest[DIGEST_SIZE];
-  if (gnutls_hash_fast(GNUTLS_DIG_SHA256, text, strlen(text), digest) != 0)
-    return -1;
-  int scopes = -1;
+  if (gnutls_hash_fast(GNUTLS_DIG_SHA256, token, size, digest) != 0)
+    return AU_TOKEN_WRONG;
+  int scopes = 0;
   for (size_t i = 0; i < tokens->count; i++)
     if (gnutls_memcmp(tokens->token[i].digest, digest, sizeof(digest)) == 0)
-      scopes = (scopes == -1 ? 0 : scopes) | tokens->token[i].scopes;
+      scopes |= tokens->token[i].scopes;
+  return scopes != 0 ? scopes : AU_TOKEN_WRONG;
+}
+
+/* "text" is USER:PASSWORD in Base64; it is no longer than a header may be. */
+static int scopes_of_basic(const au_tokens_t *tokens, const char *text) {
+  union {
+    const char *in;
+    unsigned char *data;
+  } from = {.in = text}; /* GnuTLS reads it only */
+  const gnutls_datum_t encoded = {.data = from.data,
+                                  .size = (unsigned)strlen(text)};
+  gnutls_datum_t pair = {.data = NULL, .size = 0};
+  if (encoded.size == 0 || gnutls_base64_decode2(&encoded, &pair) != 0)
+    return AU_TOKEN_WRONG;
+  const unsigned char *colon =
+      pair.size > 0 ? memchr(pair.data, ':', pair.size) : NULL;
+  int scopes = AU_TOKEN_WRONG;
+  if (colon != NULL)
+    scopes = scopes_of(tokens, colon + 1,
+                       pair.size - (size_t)(colon + 1 - pair.data));
+  if (pair.size > 0)
+    gnutls_memset(pair.data, 0, pair.size);
+  gnutls_free(pair.data);
   return scopes;
+}
+
+/* What follows the name of the scheme, or NULL when it is another one. */
+static const char *after_scheme(const char *authorization, const char *scheme) {
+  size_t size = strlen(scheme);
+  if (strncasecmp(authorization, scheme, size) != 0)
+    return NULL;
+  authorization += size;
+  return authorization + strspn(authorization, " ");
+}
+
+int au_tokens_scopes(const au_tokens_t *tokens, const char *authorization) {
+  if (authorization == NULL)
+    return AU_TOKEN_NONE;
+  const char *token = after_scheme(authorization, BEARER);
+  if (token != NULL)
+    return scopes_of(tokens, token, strlen(token));
+  const char *pair = after_scheme(authorization, BASIC);
+  return pair != NULL ? scopes_of_basic(tokens, pair) : AU_TOKEN_NONE;
 }

@@ -25,9 +25,13 @@ AU_MUST_CHECK au_status_t au_tokens_load(const char *path,
                                          size_t error_size);
 void au_tokens_destroy(au_tokens_t *tokens);
 
-/* The scopes (bits of au_scope_t, http/scope.h) of an Authorization header; -1
- * when there is none, or the token is not one of the file. Takes the same time
- * for every token that is not in the file. */
+#define AU_TOKEN_NONE (-1)  /* no Authorization, or of another scheme */
+#define AU_TOKEN_WRONG (-2) /* not one of the file */
+
+/* The scopes (bits of au_scope_t, http/scope.h) of an Authorization header:
+ * "Bearer TOKEN", or "Basic" with the token as the password (of any user). Else
+ * AU_TOKEN_NONE or AU_TOKEN_WRONG. Takes the same time for every token that is
+ * not in the file. */
 int au_tokens_scopes(const au_tokens_t *tokens, const char *authorization);
 
 #endif

@@ -261,6 +261,15 @@ void au_buffer_usage(au_buffer_t *buffer, au_buffer_usage_t *out) {
       atomic_load_explicit(&buffer->enqueued_ns, memory_order_relaxed), now_ns);
 }
 
+bool au_buffer_is_full(const au_buffer_t *buffer) {
+  /* The smallest frame of an event is larger than its header. */
+  return atomic_load_explicit(&buffer->usage.events, memory_order_relaxed) >=
+             buffer->capacity ||
+         atomic_load_explicit(&buffer->usage.bytes, memory_order_relaxed) +
+                 au_frame_size(1) >
+             buffer->max_bytes;
+}
+
 unsigned au_buffer_retry_after_s(au_buffer_t *buffer) {
   const uint64_t total[AU_GROWTH_VALUES] = {
       au_metrics_counter(AU_M_EVENTS_PROCESSED, 0) +

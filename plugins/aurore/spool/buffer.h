@@ -72,6 +72,9 @@ AU_MUST_CHECK au_status_t au_buffer_append(au_buffer_t *buffer,
 
 void au_buffer_usage(au_buffer_t *buffer, au_buffer_usage_t *out);
 
+/* Not even one event has room; never waits. */
+bool au_buffer_is_full(const au_buffer_t *buffer);
+
 /* Seconds after which a client should try again when the buffer is full: the
  * time to free a tenth of the capacity at the drain rate measured over the
  * last ten seconds, within 1 to 60. */

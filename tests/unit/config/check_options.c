@@ -96,6 +96,8 @@ static const number_option_t numbers[] = {
      10000, 0},
     {"MetadataMaxDepth", BUFFER, SIZE, AT(limits.metadata_max_depth), 5, 0, 100,
      0},
+    {"BodyMemory", BUFFER, SIZE, AT(body_memory), 96 << 20, 4 << 20,
+     1099511627776, 0},
     {"RateLimit", BUFFER, FRACTION, AT(rate_limit), 0, 0, 1e9, 0},
     {"RateLimitPerAddress", BUFFER, FRACTION, AT(rate_limit_per_address), 0, 0,
      1e9, 0},

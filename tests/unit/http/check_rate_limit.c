@@ -134,6 +134,30 @@ START_TEST(both_limits_hold_and_a_refusal_costs_nothing) {
 }
 END_TEST
 
+/* What is refused for want of a token is the address's affair alone. */
+START_TEST(an_address_pays_for_itself) {
+  au_rate_limit_t *limit = limit_of(3, 2);
+  const uint32_t stranger = 1;
+  for (int i = 0; i < 2; i++)
+    ck_assert_uint_eq(
+        au_rate_limit_take_address(limit, &stranger, sizeof(stranger), START),
+        0);
+  ck_assert_uint_eq(
+      au_rate_limit_take_address(limit, &stranger, sizeof(stranger), START), 1);
+  ck_assert_uint_eq(take(limit, 1, 1, START), 1);
+  ck_assert_uint_eq(take(limit, 2, 2, START), 0);
+  ck_assert_uint_eq(take(limit, 3, 1, START), 0);
+  ck_assert_uint_eq(take(limit, 4, 1, START), 1); /* now all is spent */
+  au_rate_limit_destroy(limit);
+  limit = limit_of(1, 0);
+  for (int i = 0; i < 9; i++)
+    ck_assert_uint_eq(
+        au_rate_limit_take_address(limit, &stranger, sizeof(stranger), START),
+        0);
+  au_rate_limit_destroy(limit);
+}
+END_TEST
+
 START_TEST(a_unix_socket_is_one_address) {
   au_rate_limit_t *limit = limit_of(0, 1);
   ck_assert_uint_eq(au_rate_limit_take(limit, "", 0, 1, START), 0);
@@ -205,6 +229,7 @@ static void add_cases(Suite *suite) {
   tcase_add_test(tc, a_rate_below_one_lets_one_pass);
   tcase_add_test(tc, an_address_does_not_eat_another_s);
   tcase_add_test(tc, both_limits_hold_and_a_refusal_costs_nothing);
+  tcase_add_test(tc, an_address_pays_for_itself);
   tcase_add_test(tc, a_unix_socket_is_one_address);
   tcase_add_test(tc, a_network_of_version_6_is_one_client);
   tcase_add_test(tc, many_addresses_are_bounded);

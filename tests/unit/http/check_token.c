@@ -97,16 +97,40 @@ START_TEST(any_other_header_is_no_token) {
                                         "Bearer ALPHA",
                                         ("Bearer " ALPHA)};
   au_tokens_t *tokens = tokens_of("ingest " ALPHA "\n");
-  ck_assert_int_eq(au_tokens_scopes(tokens, NULL), -1);
+  ck_assert_int_eq(au_tokens_scopes(tokens, NULL), AU_TOKEN_NONE);
   for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++)
-    ck_assert_msg(au_tokens_scopes(tokens, headers[i]) == -1, "%s", headers[i]);
+    ck_assert_msg(au_tokens_scopes(tokens, headers[i]) < 0, "%s", headers[i]);
   au_tokens_destroy(tokens);
 }
 END_TEST
 
 START_TEST(a_file_without_a_token_lets_nobody_in) {
   au_tokens_t *tokens = tokens_of("# nobody\n");
-  ck_assert_int_eq(au_tokens_scopes(tokens, "Bearer alpha"), -1);
+  ck_assert_int_eq(au_tokens_scopes(tokens, "Bearer alpha"), AU_TOKEN_WRONG);
+  au_tokens_destroy(tokens);
+}
+END_TEST
+
+/* Base64 of ":alpha", "user:alpha", "a:alpha"; and of "a:b:alpha", of the first
+ * with a NUL after it, of "alpha", and of "alpha:". */
+START_TEST(the_password_of_basic_is_a_token) {
+  static const char *const good[] = {
+      "Basic OmFscGhh", "basic dXNlcjphbHBoYQ==", "BASIC  YTphbHBoYQ=="};
+  static const char *const wrong[] = {"Basic YTpiOmFscGhh",
+                                      "Basic OmFscGhhAA==",
+                                      "Basic YWxwaGE=",
+                                      "Basic YWxwaGE6",
+                                      "Basic ",
+                                      "Basic ====",
+                                      "Basic Om\""};
+  au_tokens_t *tokens = tokens_of("ingest " ALPHA "\n");
+  for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+    ck_assert_msg(au_tokens_scopes(tokens, good[i]) == AU_SCOPE_INGEST, "%s",
+                  good[i]);
+  for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+    ck_assert_msg(au_tokens_scopes(tokens, wrong[i]) == AU_TOKEN_WRONG, "%s",
+                  wrong[i]);
+  ck_assert_int_eq(au_tokens_scopes(tokens, "Digest OmFscGhh"), AU_TOKEN_NONE);
   au_tokens_destroy(tokens);
 }
 END_TEST
@@ -163,6 +187,7 @@ static void add_cases(Suite *suite) {
   tcase_add_test(tc, digits_may_be_upper_case);
   tcase_add_test(tc, any_other_header_is_no_token);
   tcase_add_test(tc, a_file_without_a_token_lets_nobody_in);
+  tcase_add_test(tc, the_password_of_basic_is_a_token);
   tcase_add_test(tc, a_file_of_no_bytes_is_an_error);
   tcase_add_test(tc, a_line_that_is_wrong_is_named);
   tcase_add_test(tc, an_error_does_not_show_the_line);

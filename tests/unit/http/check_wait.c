@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "support/suite.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <time.h>
@@ -317,8 +318,9 @@ END_TEST
 
 #define BODY_SIZE 1000000
 
-/* The header, and the first bytes of a body that is as long as it may be. */
+/* A body that is as long as it may be, but for its last byte. */
 static client_t *begin_large_body(void) {
+  static char rest[BODY_SIZE];
   char head[256];
   snprintf(head, sizeof(head),
            "POST /events HTTP/1.1\r\nHost: t\r\n" JSON_TYPE
@@ -327,17 +329,20 @@ static client_t *begin_large_body(void) {
   client_t *client = client_connect(&server);
   send_text(client, head);
   send_text(client, EVENT);
+  memset(rest, ' ', sizeof(rest));
+  send_bytes(client, rest, BODY_SIZE - strlen(EVENT) - 1);
   return client;
 }
 
 static int finish_large_body(client_t *client) {
-  static char rest[BODY_SIZE];
-  memset(rest, ' ', sizeof(rest));
-  send_bytes(client, rest, BODY_SIZE - strlen(EVENT));
+  send_text(client, " ");
   reply_t reply = read_reply(client);
   if (reply.status == 503) {
     ck_assert_ptr_nonnull(header_of(&reply, "Retry-After"));
     ck_assert_ptr_nonnull(strstr(reply.body, "too many large requests"));
+    /* The connection goes on. */
+    send_event(client);
+    expect_part(read_reply(client), 202, "event_id");
   }
   int status = reply.status;
   reply_fini(&reply);
@@ -345,22 +350,51 @@ static int finish_large_body(client_t *client) {
   return status;
 }
 
-/* All that come together are gathered in 64 MiB. */
+/* All that come together have BodyMemory, and small ones a part of their own.
+ */
 START_TEST(large_bodies_share_a_bound) {
   set_number(&server, "RequestTimeout", 100);
+  set_option(&server, "BodyMemory", "8MiB");
   server_start(&server);
-  client_t *client[80];
-  for (int i = 0; i < 80; i++)
+  client_t *client[12];
+  for (int i = 0; i < 12; i++)
     client[i] = begin_large_body();
   while (finish_large_body(begin_large_body()) != 503)
     continue; /* until the server has read what they sent */
   ck_assert_uint_ge(rejected(AU_REASON_UNAVAILABLE), 1);
+  ck_assert_uint_le(au_http_memory_held(server.http), 6 << 20);
+  ck_assert_uint_ge(au_http_memory_held(server.http), 5 << 20);
   /* Small ones are not concerned. */
   expect_part(post(&server, EVENT), 202, "event_id");
-  for (int i = 0; i < 80; i++)
+  for (int i = 0; i < 12; i++)
     client_close(client[i]);
   while (finish_large_body(begin_large_body()) != 202)
     continue; /* until it has seen that they are gone */
+  server_stop(&server);
+}
+END_TEST
+
+/* What is announced takes no memory: only what comes does. */
+START_TEST(bodies_that_do_not_come_take_no_memory) {
+  set_number(&server, "RequestTimeout", 100);
+  set_option(&server, "BodyMemory", "8MiB");
+  server_start(&server);
+  client_t *client[40];
+  char head[256];
+  snprintf(head, sizeof(head),
+           "POST /events HTTP/1.1\r\nHost: t\r\n" JSON_TYPE
+           "Content-Length: %d\r\n\r\n",
+           BODY_SIZE);
+  for (int i = 0; i < 40; i++) {
+    client[i] = client_connect(&server);
+    send_text(client[i], head);
+    send_text(client[i], EVENT);
+  }
+  while (au_http_memory_held(server.http) < 40 * (32 << 10))
+    sched_yield(); /* until the server has read what they sent */
+  ck_assert_int_eq(finish_large_body(begin_large_body()), 202);
+  for (int i = 0; i < 40; i++)
+    client_close(client[i]);
   server_stop(&server);
 }
 END_TEST
@@ -516,6 +550,7 @@ static void add_cases(Suite *suite) {
   tcase_add_test(tc, requests_in_one_packet_are_answered_in_order);
   tcase_add_test(tc, a_body_in_pieces);
   tcase_add_test(tc, large_bodies_share_a_bound);
+  tcase_add_test(tc, bodies_that_do_not_come_take_no_memory);
   tcase_add_test(tc, a_chunked_body);
   tcase_add_test(tc, a_refused_request_does_not_end_the_connection);
   tcase_add_test(tc, a_body_that_trickles_is_cut);
