@@ -88,8 +88,8 @@ static void check_rows(const au_intake_t *intake, au_reader_t *again,
 
 static void check_errors(const au_intake_t *intake) {
   fuzz_require(intake->errors_listed <= intake->errors_count &&
-              intake->errors_json.size <= AU_ERRORS_JSON_MAX,
-          "errors are without bound");
+                   intake->errors_json.size <= AU_ERRORS_JSON_MAX,
+               "errors are without bound");
   for (size_t i = 0; i < intake->errors_listed; i++) {
     const au_intake_error_t *error = &intake->errors[i];
     fuzz_require(au_intake_is_refused(intake, error->index),

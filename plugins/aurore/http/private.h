@@ -3,8 +3,8 @@
  *
  * private - what the files of http/ share: server.c (start, stop, listeners),
  * loop.c (the request threads), connection.c, request.c (from header to route),
- * authorize.c, body.c, memory.c (what a request may hold), wait.c (requests that
- * wait), match.c (finding a route), cors.c, coding.c, answer.c, direct.c.
+ * authorize.c, body.c, memory.c (what a request may hold), wait.c (requests
+ * that wait), match.c (finding a route), cors.c, coding.c, answer.c, direct.c.
  */
 #ifndef AURORE_HTTP_PRIVATE_H
 #define AURORE_HTTP_PRIVATE_H
@@ -195,8 +195,8 @@ bool au_request_stays_open(const au_request_t *request);
 void au_memory_init(au_http_memory_t *memory, uint64_t max);
 void au_memory_open(au_http_memory_t *memory, au_account_t *account);
 
-/* http/trim.c: called now and then by the housekeeping thread; gives memory back
- * to the system after a load. */
+/* http/trim.c: called now and then by the housekeeping thread; gives memory
+ * back to the system after a load. */
 void au_trim_check(au_http_t *http);
 
 /* http/authorize.c: false: the request has been answered. */

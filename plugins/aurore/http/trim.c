@@ -3,13 +3,13 @@
  *
  * trim - gives memory back to the system after a load.
  *
- * What is freed below the size from which blocks are mapped (base/block.h) stays
- * in the C library's arenas, with holes that only malloc_trim() gives back. It
- * does so for the whole process, of which we are guests: it changes no setting
- * of the allocator, but holds the lock of one arena after the other for some
- * milliseconds. So it is called once after a peak, when it has been quiet from
- * one check to the next, and by the housekeeping thread, so that no request
- * waits for it. A peak that was small is left alone.
+ * What is freed below the size from which blocks are mapped (base/block.h)
+ * stays in the C library's arenas, with holes that only malloc_trim() gives
+ * back. It does so for the whole process, of which we are guests: it changes no
+ * setting of the allocator, but holds the lock of one arena after the other for
+ * some milliseconds. So it is called once after a peak, when it has been quiet
+ * from one check to the next, and by the housekeeping thread, so that no
+ * request waits for it. A peak that was small is left alone.
  */
 #include "http/private.h"
 
