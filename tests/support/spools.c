@@ -175,7 +175,7 @@ static int compare_numbers(const void *one, const void *other) {
 }
 
 uint64_t nth_segment(int n) {
-  uint64_t numbers[256];
+  uint64_t numbers[256] = {0};
   int count = 0;
   DIR *dir = opendir(directory);
   ck_assert_ptr_nonnull(dir);

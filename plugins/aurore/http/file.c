@@ -37,6 +37,7 @@ FILE *au_file_open(const char *option, const char *path, char *error,
   else if (fd < 0 || (file = fdopen(fd, "r")) == NULL)
     reason = strerror(errno);
   if (reason == NULL)
+    /* cppcheck-suppress resourceLeak ; the stream has it */
     return file;
   snprintf(error, error_size, "could not read %s \"%s\": %s", option, path,
            reason);
