@@ -414,6 +414,7 @@ static int run_on_lane(const char *path, command_t command,
   if (status == EXIT_GOOD)
     status = command(&lane, request);
   au_io_close(&au_io_system, lane.store.directory);
+  lane.path = NULL; /* the caller's */
   return status;
 }
 

@@ -11,6 +11,7 @@
 #include "base/utf8.h"
 #include "event/reader.h"
 #include "fuzz/fuzz.h"
+#include "support/limits.h"
 
 #include <string.h>
 

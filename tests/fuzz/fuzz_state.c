@@ -46,7 +46,7 @@ static void check_state(int directory, au_spool_state_t *state) {
   fuzz_require(again.generation == state->generation &&
                    again.begin.seq == state->begin.seq &&
                    again.begin.segment == state->begin.segment &&
-                   again.begin_offset == state->begin_offset &&
+                   again.begin.offset == state->begin.offset &&
                    again.owners == state->owners &&
                    again.tail_lost == state->tail_lost &&
                    memcmp(again.owner, state->owner, sizeof(again.owner)) == 0,

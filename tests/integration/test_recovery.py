@@ -41,7 +41,7 @@ def test_a_database_that_is_back_is_noticed(programs, own_postgres):
     own_postgres.start()
     database.wait_stored(11)
     wait_until(lambda: breaker(api) == "CLOSED", 30, "the breaker is not closed")
-    assert len(log_lines(api, "circuit breaker open after")) == 1
+    assert len(log_lines(api, "aurore: circuit breaker open after")) == 1
     assert len(log_lines(api, "the database is reachable again")) == 1
 
 

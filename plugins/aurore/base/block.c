@@ -35,8 +35,8 @@
 static bool is_mapped(size_t size) { return MAPS && size > MALLOC_MAX; }
 
 static void *map(size_t size) {
-  /* cppcheck-suppress invalidFunctionArg */
   void *block = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                     /* cppcheck-suppress invalidFunctionArg */
                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   /* cppcheck-suppress memleak */
   return block != MAP_FAILED ? block : NULL;

@@ -396,17 +396,16 @@ size_t au_validator_put_errors(const au_validator_t *validator, size_t most,
   list_t list = {.json = json,
                  .end = json->size + most,
                  .omitted = validator->unknown_omitted};
-  size_t start = json->size;
   for (au_field_t field = 0; field < AU_FIELD_UNKNOWN; field++) {
     if (validator->failed[field] == 0)
       continue;
-    start = json->size;
+    size_t start = json->size;
     au_bytes_put_u8(json, list.listed > 0 ? ',' : '[');
     put_field(validator, field, json);
     end_element(&list, start);
   }
   for (size_t i = 0; i < validator->unknown_count; i++) {
-    start = json->size;
+    size_t start = json->size;
     au_bytes_put_u8(json, list.listed > 0 ? ',' : '[');
     put_unknown(unknown_name(validator, i), json);
     end_element(&list, start);

@@ -101,6 +101,17 @@ static void add_keep_alive(const au_request_t *request,
   add_header(response, "Keep-Alive", value);
 }
 
+static const char *const retry_later[] = {MHD_HTTP_HEADER_RETRY_AFTER,
+                                          AU_RETRY_AFTER_S, NULL};
+
+/* In the place of an answer for which there is no memory. */
+static struct MHD_Response *make_short_response(au_request_t *request) {
+  au_bytes_t body = AU_BYTES_INIT;
+  au_error_put(&body, AU_ERROR_SERVICE_UNAVAILABLE, AU_NO_MEMORY);
+  au_bytes_put_u8(&body, '}');
+  return make_response(request, &body);
+}
+
 enum MHD_Result au_answer(au_request_t *request, unsigned status,
                           const char *content_type, au_bytes_t *body,
                           const char *const *headers) {
@@ -109,9 +120,12 @@ enum MHD_Result au_answer(au_request_t *request, unsigned status,
     au_answer_pack(request, body);
   bool is_gzip = is_packed(request, body);
   struct MHD_Response *response = make_response(request, body);
-  if (response == NULL && !request->is_short) {
-    request->is_short = true;
-    return au_answer_unavailable(request, AU_NO_MEMORY);
+  if (response == NULL) {
+    response = make_short_response(request);
+    status = MHD_HTTP_SERVICE_UNAVAILABLE;
+    content_type = AU_JSON_TYPE;
+    headers = retry_later;
+    is_gzip = false;
   }
   if (response == NULL)
     return MHD_NO; /* the connection is closed */
@@ -149,11 +163,9 @@ enum MHD_Result au_answer_send_held(au_request_t *request) {
 enum MHD_Result au_answer_refusal_body(au_request_t *request,
                                        au_error_code_t code, au_bytes_t *body,
                                        const char *const *headers) {
-  static const char *const later[] = {MHD_HTTP_HEADER_RETRY_AFTER,
-                                      AU_RETRY_AFTER_S, NULL};
   unsigned status = au_error_status(code);
   if (headers == NULL && status == MHD_HTTP_SERVICE_UNAVAILABLE)
-    headers = later;
+    headers = retry_later;
   return au_answer(request, status, AU_JSON_TYPE, body, headers);
 }
 

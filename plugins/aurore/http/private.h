@@ -145,7 +145,6 @@ struct au_request {
   bool is_begun;      /* its header has not been refused */
   bool is_answered;
   bool is_body_refused; /* answered while the client may still send */
-  bool is_short;        /* of memory for its answer */
   /* The answer waits in "held" for the last call: libmicrohttpd closes a
    * connection that is answered at the first one. */
   bool is_held;

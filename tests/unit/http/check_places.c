@@ -135,12 +135,12 @@ START_TEST(it_agrees_with_a_model) {
     unsigned address;
   } open[MODEL_MAX];
   unsigned total = 0;
-  srand(42);
+  unsigned seed = 42;
   open_places(MODEL_MAX, MODEL_PER_ADDRESS);
   for (int step = 0; step < 200000; step++) {
-    unsigned address = (unsigned)rand() % ADDRESSES;
-    if (rand() % 100 < 45 && total > 0) {
-      unsigned i = (unsigned)rand() % total;
+    unsigned address = (unsigned)rand_r(&seed) % ADDRESSES;
+    if (rand_r(&seed) % 100 < 45 && total > 0) {
+      unsigned i = (unsigned)rand_r(&seed) % total;
       au_places_give(places, open[i].place);
       count[open[i].address]--;
       open[i] = open[--total];
@@ -174,7 +174,9 @@ END_TEST
 static int64_t seconds_at(double bytes_per_s, int64_t most_ns) {
   au_deadline_t deadline = {.due_ns = 0};
   double moved = 0;
-  for (int64_t s = 0; s < 3600; s++, moved += bytes_per_s) {
+  for (int64_t s = 0; s < 3600; s++) {
+    if (s > 0)
+      moved += bytes_per_s;
     int64_t now_ns = START + s * SECOND;
     if (now_ns < deadline.due_ns)
       continue;
