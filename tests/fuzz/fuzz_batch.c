@@ -9,6 +9,7 @@
 #include "fuzz/fuzz.h"
 #include "store/batch.h"
 
+#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,7 +47,9 @@ static size_t count_tuples(const au_piece_t *pieces, size_t pieces_count) {
   for (size_t at = 0; at < all.size; tuples++) {
     size_t end = at + 2;
     for (int field = 0; field < 6 && end + 4 <= all.size; field++) {
-      uint32_t length = au_be32(all.data + end);
+      uint32_t length = 0;
+      memcpy(&length, all.data + end, sizeof(length));
+      length = be32toh(length);
       end += 4 + (length == UINT32_MAX ? 0 : (size_t)length);
     }
     au_event_t event;
