@@ -9,6 +9,9 @@
 #include "base/utf8.h"
 #include "support/suite.h"
 
+#include <stdio.h>
+#include <string.h>
+
 /* --- what passes ----------------------------------------------------------*/
 
 START_TEST(an_event_becomes_a_row) {
@@ -512,7 +515,7 @@ END_TEST
 /* --- the suite ------------------------------------------------------------*/
 
 static void add_events(Suite *suite) {
-  TCase *passes = add_case(suite, "passes", set_up, tear_down);
+  TCase *passes = add_case(suite, "passes", set_up_reader, tear_down_reader);
   tcase_add_test(passes, an_event_becomes_a_row);
   tcase_add_test(passes, metadata_may_be_absent_or_null);
   tcase_add_test(passes, text_is_stored_as_it_was_sent);
@@ -521,7 +524,7 @@ static void add_events(Suite *suite) {
   tcase_add_test(passes, timestamps_of_every_type);
   tcase_add_loop_test(passes, metadata_is_kept_as_compact_json, 0,
                       COUNT_OF(metadata));
-  TCase *refusal = add_case(suite, "refused", set_up, tear_down);
+  TCase *refusal = add_case(suite, "refused", set_up_reader, tear_down_reader);
   tcase_add_loop_test(refusal, refusals, 0, COUNT_OF(refused));
   tcase_add_loop_test(refusal, the_last_value_of_a_field_counts, 0,
                       COUNT_OF(twice));
@@ -529,7 +532,7 @@ static void add_events(Suite *suite) {
 }
 
 static void add_limits(Suite *suite) {
-  TCase *limit = add_case(suite, "limits", set_up, tear_down);
+  TCase *limit = add_case(suite, "limits", set_up_reader, tear_down_reader);
   tcase_add_loop_test(limit, lengths_count_code_points, 0,
                       COUNT_OF(characters));
   tcase_add_test(limit, lengths_are_those_of_the_options);
