@@ -200,8 +200,8 @@ bool is_closed(client_t *client) {
   return client->size == 0 && !read_more(client);
 }
 
-reply_t ask(const server_t *server, const char *method, const char *path,
-            const char *headers, const char *body) {
+reply_t exchange(const server_t *server, const char *method, const char *path,
+                 const char *headers, const char *body) {
   client_t *client = client_connect(server);
   send_request(client, method, path, headers, body,
                body != NULL ? strlen(body) : 0);
@@ -211,7 +211,7 @@ reply_t ask(const server_t *server, const char *method, const char *path,
 }
 
 reply_t post(const server_t *server, const char *body) {
-  return ask(server, "POST", "/events", JSON_TYPE, body);
+  return exchange(server, "POST", "/events", JSON_TYPE, body);
 }
 
 void check_common(const reply_t *reply) {

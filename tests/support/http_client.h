@@ -101,9 +101,9 @@ reply_t read_reply(client_t *client);
 /* Whether the server has closed the connection: waits for it. */
 bool is_closed(client_t *client);
 
-/* One request on a connection of its own. */
-reply_t ask(const server_t *server, const char *method, const char *path,
-            const char *headers, const char *body);
+/* One request on a connection of its own, and its reply. */
+reply_t exchange(const server_t *server, const char *method, const char *path,
+                 const char *headers, const char *body);
 
 #define JSON_TYPE "Content-Type: application/json\r\n"
 #define NDJSON_TYPE "Content-Type: application/x-ndjson\r\n"

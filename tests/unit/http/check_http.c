@@ -20,7 +20,7 @@ static void start(void) {
 
 static void stop(void) { server_stop(&server); }
 
-#define GET(path) ask(&server, "GET", path, "", NULL)
+#define GET(path) exchange(&server, "GET", path, "", NULL)
 #define INVALID_EVENT                                                          \
   "{\"status\":\"error\",\"message\":\"Invalid event schema\","                \
   "\"error\":\"Bad Request\",\"errorCode\":\"INVALID_EVENT\",\"errors\":"
@@ -35,7 +35,7 @@ START_TEST(an_unknown_path_is_404_without_its_query) {
   expect(GET("/nope?secret=1"), 404,
          "{\"statusCode\":404,\"message\":\"Cannot GET /nope\",\"error\":\"Not "
          "Found\",\"errorCode\":\"NOT_FOUND\"}");
-  expect(ask(&server, "DELETE", "/events/7", "", NULL), 404,
+  expect(exchange(&server, "DELETE", "/events/7", "", NULL), 404,
          "{\"statusCode\":404,\"message\":\"Cannot DELETE "
          "/events/7\",\"error\":\"Not "
          "Found\",\"errorCode\":\"NOT_FOUND\"}");
@@ -63,7 +63,7 @@ END_TEST
 
 START_TEST(a_trailing_slash_is_accepted) {
   expect(GET("/live/"), 200, "{\"message\":\"SERVER_IS_NOT_SHUTTING_DOWN\"}");
-  expect_part(ask(&server, "POST", "/events/?a=b", JSON_TYPE, EVENT), 202,
+  expect_part(exchange(&server, "POST", "/events/?a=b", JSON_TYPE, EVENT), 202,
               "accepted");
   expect_part(GET("/live//"), 404, "Cannot GET /live//");
 }
@@ -81,7 +81,7 @@ START_TEST(a_wrong_method_is_405_with_allow) {
     check_common(&reply);
     client_close(client);
   }
-  reply_t reply = ask(&server, "POST", "/live", JSON_TYPE, EVENT);
+  reply_t reply = exchange(&server, "POST", "/live", JSON_TYPE, EVENT);
   ck_assert_int_eq(reply.status, 405);
   ck_assert_str_eq(header_of(&reply, "Allow"), "GET, HEAD");
   reply_fini(&reply);
@@ -115,7 +115,7 @@ START_TEST(a_correlation_id_is_given_back_when_it_is_good) {
   for (size_t i = 0; i < 3; i++) {
     char header[256];
     snprintf(header, sizeof(header), "x-correlation-ID: %s\r\n", good[i]);
-    reply_t reply = ask(&server, "GET", "/live", header, NULL);
+    reply_t reply = exchange(&server, "GET", "/live", header, NULL);
     ck_assert_str_eq(header_of(&reply, "X-Correlation-Id"), good[i]);
     reply_fini(&reply);
   }
@@ -131,7 +131,7 @@ START_TEST(a_correlation_id_is_made_when_there_is_no_good_one) {
   for (size_t i = 0; i < 5; i++) {
     char header[256];
     snprintf(header, sizeof(header), "X-Correlation-Id: %s\r\n", bad[i]);
-    reply_t reply = ask(&server, "GET", "/live", header, NULL);
+    reply_t reply = exchange(&server, "GET", "/live", header, NULL);
     const char *id = header_of(&reply, "X-Correlation-Id");
     au_uuid_t uuid;
     ck_assert_msg(au_uuid_parse(id, strlen(id), &uuid), "%s", id);
@@ -179,8 +179,9 @@ START_TEST(metrics_come_in_the_format_that_is_asked_for) {
   ck_assert_str_eq(header_of(&reply, "Content-Type"),
                    "text/plain; version=0.0.4; charset=utf-8");
   expect_part(reply, 200, "# TYPE http_request_total counter");
-  reply = ask(&server, "GET", "/metrics/prometheus",
-              "Accept: application/openmetrics-text; version=1.0.0\r\n", NULL);
+  reply =
+      exchange(&server, "GET", "/metrics/prometheus",
+               "Accept: application/openmetrics-text; version=1.0.0\r\n", NULL);
   ck_assert_ptr_nonnull(strstr(header_of(&reply, "Content-Type"),
                                "application/openmetrics-text"));
   expect_part(reply, 200, "# EOF");
@@ -212,7 +213,8 @@ START_TEST(content_types) {
       {JSON_TYPE "Content-Encoding: gzip, gzip\r\n", 415},
   };
   for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-    reply_t reply = ask(&server, "POST", "/events", cases[i].header, EVENT);
+    reply_t reply =
+        exchange(&server, "POST", "/events", cases[i].header, EVENT);
     ck_assert_msg(reply.status == cases[i].status, "%s: %d %s", cases[i].header,
                   reply.status, reply.body);
     check_common(&reply);
@@ -231,11 +233,14 @@ START_TEST(a_long_header_is_read) {
   for (int i = 0; size < 6144; i++)
     size += (size_t)snprintf(headers + size, sizeof(headers) - size,
                              "X-Line-%04d: %040d\r\n", i, i);
-  expect_part(ask(&server, "POST", "/events", headers, EVENT), 202, "event_id");
+  expect_part(exchange(&server, "POST", "/events", headers, EVENT), 202,
+              "event_id");
   snprintf(headers, sizeof(headers), "%sX-Token: %014000d\r\n", JSON_TYPE, 0);
-  expect_part(ask(&server, "POST", "/events", headers, EVENT), 202, "event_id");
+  expect_part(exchange(&server, "POST", "/events", headers, EVENT), 202,
+              "event_id");
   snprintf(headers, sizeof(headers), "%sCookie: a=%04096d\r\n", JSON_TYPE, 0);
-  expect_part(ask(&server, "POST", "/events", headers, EVENT), 202, "event_id");
+  expect_part(exchange(&server, "POST", "/events", headers, EVENT), 202,
+              "event_id");
 }
 END_TEST
 
@@ -397,21 +402,21 @@ START_TEST(nothing_at_all_is_refused) {
       INVALID_EVENT "[{\"field\":\"events\",\"constraints\":{\"isNotEmpty\":"
                     "\"at least one event is required\"}}]}";
   expect(post(&server, "[]"), 400, errors);
-  expect(ask(&server, "POST", "/events", NDJSON_TYPE, "\n \r\n\n"), 400,
+  expect(exchange(&server, "POST", "/events", NDJSON_TYPE, "\n \r\n\n"), 400,
          errors);
-  expect(ask(&server, "POST", "/events", NDJSON_TYPE, ""), 400, errors);
+  expect(exchange(&server, "POST", "/events", NDJSON_TYPE, ""), 400, errors);
   expect_part(post(&server, ""), 400, "{\"statusCode\":400,");
   ck_assert_uint_eq(rejected(AU_REASON_INVALID), 4);
 }
 END_TEST
 
 START_TEST(ndjson_lines_are_judged_alone) {
-  expect_part(ask(&server, "POST", "/events", NDJSON_TYPE,
-                  EVENT "\n\n" EVENT "\r\n" EVENT),
+  expect_part(exchange(&server, "POST", "/events", NDJSON_TYPE,
+                       EVENT "\n\n" EVENT "\r\n" EVENT),
               202, "\"accepted\":3,\"rejected\":0,");
-  expect_part(
-      ask(&server, "POST", "/events", NDJSON_TYPE, EVENT "\n" BAD_EVENT "\n"),
-      207, "\"errors\":[{\"index\":1,");
+  expect_part(exchange(&server, "POST", "/events", NDJSON_TYPE,
+                       EVENT "\n" BAD_EVENT "\n"),
+              207, "\"errors\":[{\"index\":1,");
 }
 END_TEST
 
@@ -440,16 +445,16 @@ START_TEST(prefer_minimal_leaves_the_ids_out) {
   for (size_t i = 0; i < 3; i++) {
     char headers[256];
     snprintf(headers, sizeof(headers), "%s%s", JSON_TYPE, prefers[i]);
-    reply_t reply =
-        ask(&server, "POST", "/events", headers, "[" EVENT "," BAD_EVENT "]");
+    reply_t reply = exchange(&server, "POST", "/events", headers,
+                             "[" EVENT "," BAD_EVENT "]");
     ck_assert_msg(header_of(&reply, "Preference-Applied") != NULL, "%s",
                   prefers[i]);
     ck_assert_str_eq(header_of(&reply, "Preference-Applied"), "return=minimal");
     ck_assert_ptr_null(strstr(reply.body, "event_id"));
     expect_part(reply, 207, "\"accepted\":1,\"rejected\":1,\"errors\":[");
   }
-  reply_t reply = ask(&server, "POST", "/events",
-                      JSON_TYPE "Prefer: return=minimalistic\r\n", EVENT);
+  reply_t reply = exchange(&server, "POST", "/events",
+                           JSON_TYPE "Prefer: return=minimalistic\r\n", EVENT);
   ck_assert_ptr_null(header_of(&reply, "Preference-Applied"));
   expect_part(reply, 202, "event_id");
 }

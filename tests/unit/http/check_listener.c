@@ -236,7 +236,8 @@ static int status_of(const char *method, const char *path, const char *token) {
     snprintf(headers, sizeof(headers), JSON_TYPE "Authorization: Bearer %s\r\n",
              token);
   bool is_post = strcmp(method, "POST") == 0;
-  reply_t reply = ask(&server, method, path, headers, is_post ? EVENT : NULL);
+  reply_t reply =
+      exchange(&server, method, path, headers, is_post ? EVENT : NULL);
   check_common(&reply);
   if (reply.status == 401)
     ck_assert_str_eq(header_of(&reply, "WWW-Authenticate"), "Bearer");
@@ -312,7 +313,7 @@ START_TEST(a_rate_limit_is_429_with_the_time_to_wait) {
   expect_part(read_reply(client), 429, "Too Many Requests");
   client_close(client);
   for (int i = 0; i < 10; i++) /* nobody limits these, nor do they cost */
-    expect_part(ask(&server, "GET", "/live", "", NULL), 200, "SERVER");
+    expect_part(exchange(&server, "GET", "/live", "", NULL), 200, "SERVER");
   server_stop(&server);
 }
 END_TEST
@@ -321,7 +322,8 @@ START_TEST(a_query_does_not_eat_the_budget) {
   set_number(&server, "RateLimitPerAddress", 0.01);
   server_start(&server);
   for (int i = 0; i < 10; i++)
-    expect_part(ask(&server, "GET", "/metrics/prometheus", "", NULL), 200, "#");
+    expect_part(exchange(&server, "GET", "/metrics/prometheus", "", NULL), 200,
+                "#");
   expect_part(post(&server, BAD_EVENT), 400, "INVALID_EVENT");
   expect_part(post(&server, EVENT), 202, "event_id");
   expect_part(post(&server, EVENT), 429, "Too Many Requests");

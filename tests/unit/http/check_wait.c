@@ -133,7 +133,7 @@ START_TEST(many_wait_together) {
   }
   fake_buffer_wait_pending(MANY);
   /* the request threads are free meanwhile */
-  expect_part(ask(&server, "GET", "/live", "", NULL), 200, "SERVER");
+  expect_part(exchange(&server, "GET", "/live", "", NULL), 200, "SERVER");
   fake_buffer_release();
   for (int i = 0; i < MANY; i++) {
     expect_part(read_reply(client[i]), 202, "event_id");
