@@ -6,10 +6,9 @@
  */
 #include "support/short_memory.h"
 
+#include "support/deflate.h"
 #include "support/http_client.h"
 #include "support/suite.h"
-
-#include <zlib.h>
 
 static server_t server;
 
@@ -65,22 +64,6 @@ static const shot_t shots[] = {
     {"GET", "/nope", "", NULL, false, 404, 0, FAKE_OK},
 };
 
-static size_t compress_body(const char *text, uint8_t *out, size_t size) {
-  uint8_t in[1024]; /* zlib's pointer has no const */
-  size_t length = strlen(text);
-  ck_assert_uint_lt(length, sizeof(in));
-  memcpy(in, text, length + 1);
-  z_stream stream = {.next_in = in,
-                     .avail_in = (uInt)length,
-                     .next_out = out,
-                     .avail_out = (uInt)size};
-  ck_assert_int_eq(deflateInit2(&stream, 6, Z_DEFLATED, 15 + 16, 8, 0), Z_OK);
-  ck_assert_int_eq(deflate(&stream, Z_FINISH), Z_STREAM_END);
-  length = stream.total_out;
-  deflateEnd(&stream);
-  return length;
-}
-
 static int fire(const shot_t *shot) {
   if (shot->body == NULL)
     return try_request(shot->method, shot->path, shot->headers, NULL, 0);
@@ -88,7 +71,7 @@ static int fire(const shot_t *shot) {
   size_t size = strlen(shot->body);
   ck_assert_uint_le(size, sizeof(data));
   if (shot->is_gzip)
-    size = compress_body(shot->body, data, sizeof(data));
+    size = deflate_to(data, sizeof(data), shot->body, size);
   else
     memcpy(data, shot->body, size);
   return try_request(shot->method, shot->path, shot->headers, data, size);
