@@ -20,6 +20,28 @@ TCase *add_case(Suite *suite, const char *name, SFun set_up, SFun tear_down) {
   return tcase;
 }
 
+static suite_entry_t *entries;
+
+void suite_enter(suite_entry_t *entry) {
+  suite_entry_t **at = &entries;
+  while (*at != NULL && (*at)->line < entry->line)
+    at = &(*at)->next;
+  entry->next = *at;
+  *at = entry;
+}
+
+static void add_entries(Suite *suite) {
+  TCase *tcase = NULL;
+  for (const suite_entry_t *entry = entries; entry != NULL; entry = entry->next)
+    if (entry->test == NULL)
+      tcase =
+          entry->is_possible == NULL || entry->is_possible()
+              ? add_case(suite, entry->name, entry->set_up, entry->tear_down)
+              : NULL;
+    else if (tcase != NULL)
+      tcase_add_loop_test(tcase, entry->test, 0, entry->runs);
+}
+
 int run_suite(const char *name, void (*add_cases)(Suite *suite)) {
   Suite *suite = suite_create(name);
   add_cases(suite);
@@ -39,6 +61,12 @@ bool has_server(void) {
   return false;
 }
 
+int run_tests(const char *name) { return run_suite(name, add_entries); }
+
 int run_database_suite(const char *name, void (*add_cases)(Suite *suite)) {
   return has_server() ? run_suite(name, add_cases) : SKIPPED;
+}
+
+int run_database_tests(const char *name) {
+  return run_database_suite(name, add_entries);
 }

@@ -46,7 +46,9 @@ static void prepare(void) {
   ensure(database, DAY_2026_11_24, DAY_2026_11_24);
 }
 
-START_TEST(nothing_is_a_whole_answer) {
+CASE("page", set_up_database, tear_down_database);
+
+TEST(nothing_is_a_whole_answer) {
   prepare();
   au_page_t page = make_page(10, "it's \\ \"s\"; --");
   ck_assert_int_eq(ask_page(&page), AU_OK);
@@ -56,9 +58,8 @@ START_TEST(nothing_is_a_whole_answer) {
   au_page_fini(&page);
   ck_assert_uint_eq(au_pages_held(), 0);
 }
-END_TEST
 
-START_TEST(what_a_page_holds_is_given_back) {
+TEST(what_a_page_holds_is_given_back) {
   prepare();
   store("SELECT repeat('x', 1000), NULL::jsonb FROM generate_series(1, 500)");
   au_page_t pages[3];
@@ -78,9 +79,8 @@ START_TEST(what_a_page_holds_is_given_back) {
     au_page_fini(&pages[i]);
   ck_assert_uint_eq(au_pages_held(), 0);
 }
-END_TEST
 
-START_TEST(all_pages_together_are_bounded) {
+TEST(all_pages_together_are_bounded) {
   prepare();
   store("SELECT 'm', jsonb_build_object('k', repeat('x', 1000000)) "
         "FROM generate_series(1, 300)");
@@ -99,13 +99,5 @@ START_TEST(all_pages_together_are_bounded) {
   au_page_fini(&other);
   ck_assert_uint_eq(au_pages_held(), 0);
 }
-END_TEST
 
-static void add_cases(Suite *suite) {
-  TCase *tcase = add_case(suite, "page", set_up_database, tear_down_database);
-  tcase_add_test(tcase, nothing_is_a_whole_answer);
-  tcase_add_test(tcase, what_a_page_holds_is_given_back);
-  tcase_add_test(tcase, all_pages_together_are_bounded);
-}
-
-int main(void) { return run_database_suite("page", add_cases); }
+int main(void) { return run_database_tests("page"); }

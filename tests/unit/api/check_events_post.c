@@ -22,7 +22,9 @@ static void stop(void) { server_stop(&server); }
   "{\"status\":\"error\",\"message\":\"Invalid event schema\","                \
   "\"error\":\"Bad Request\",\"errorCode\":\"INVALID_EVENT\",\"errors\":"
 
-START_TEST(content_types) {
+CASE("events", start, stop);
+
+TEST(content_types) {
   static const struct {
     const char *header;
     int status;
@@ -56,7 +58,6 @@ START_TEST(content_types) {
   }
   ck_assert_uint_eq(rejected(AU_REASON_INVALID), 9);
 }
-END_TEST
 
 /* What proxies, tokens and cookies may bring: many lines, or one long one. */
 
@@ -71,7 +72,7 @@ static void field_of(const char *body, const char *name, char *value,
   snprintf(value, size, "%.*s", (int)strcspn(at, "\""), at);
 }
 
-START_TEST(one_event_is_accepted) {
+TEST(one_event_is_accepted) {
   reply_t reply = post(&server, EVENT);
   ck_assert_int_eq(reply.status, 202);
   ck_assert_str_eq(header_of(&reply, "Content-Type"),
@@ -97,17 +98,15 @@ START_TEST(one_event_is_accepted) {
   ck_assert_uint_eq(fake_buffer_taken(), 1);
   reply_fini(&reply);
 }
-END_TEST
 
-START_TEST(one_event_that_is_wrong_is_refused) {
+TEST(one_event_that_is_wrong_is_refused) {
   reply_t reply = post(&server, BAD_EVENT);
   expect_part(reply, 400, INVALID_EVENT "[{\"field\":\"service\",");
   ck_assert_uint_eq(fake_buffer_calls(), 0);
   ck_assert_uint_eq(rejected(AU_REASON_INVALID), 1);
 }
-END_TEST
 
-START_TEST(an_array_is_accepted) {
+TEST(an_array_is_accepted) {
   reply_t reply = post(&server, "[" EVENT "," EVENT "," EVENT "]");
   expect_part(reply, 202,
               "{\"status\":\"accepted\",\"accepted\":3,\"rejected\":0,"
@@ -115,9 +114,8 @@ START_TEST(an_array_is_accepted) {
   ck_assert_uint_eq(fake_buffer_taken(), 3);
   expect_part(post(&server, "[" EVENT "]"), 202, "\"accepted\":1,");
 }
-END_TEST
 
-START_TEST(some_of_an_array_are_refused) {
+TEST(some_of_an_array_are_refused) {
   reply_t reply =
       post(&server, "[" BAD_EVENT "," EVENT "," BAD_EVENT "," EVENT "]");
   ck_assert_int_eq(reply.status, 207);
@@ -134,18 +132,16 @@ START_TEST(some_of_an_array_are_refused) {
   ck_assert_uint_eq(fake_buffer_taken(), 2);
   ck_assert_uint_eq(rejected(AU_REASON_INVALID), 2);
 }
-END_TEST
 
-START_TEST(all_of_an_array_are_refused) {
+TEST(all_of_an_array_are_refused) {
   expect_part(post(&server, "[" BAD_EVENT "]"), 400,
               INVALID_EVENT "[{\"index\":0,\"errors\":[");
   expect_part(post(&server, "[" BAD_EVENT ",17]"), 400, "{\"index\":1,");
   ck_assert_uint_eq(rejected(AU_REASON_INVALID), 3);
   ck_assert_uint_eq(fake_buffer_calls(), 0);
 }
-END_TEST
 
-START_TEST(nothing_at_all_is_refused) {
+TEST(nothing_at_all_is_refused) {
   static const char *const errors =
       INVALID_EVENT "[{\"field\":\"events\",\"constraints\":{\"isNotEmpty\":"
                     "\"at least one event is required\"}}]}";
@@ -156,9 +152,8 @@ START_TEST(nothing_at_all_is_refused) {
   expect_part(post(&server, ""), 400, "{\"statusCode\":400,");
   ck_assert_uint_eq(rejected(AU_REASON_INVALID), 4);
 }
-END_TEST
 
-START_TEST(ndjson_lines_are_judged_alone) {
+TEST(ndjson_lines_are_judged_alone) {
   expect_part(exchange(&server, "POST", "/events", NDJSON_TYPE,
                        EVENT "\n\n" EVENT "\r\n" EVENT),
               202, "\"accepted\":3,\"rejected\":0,");
@@ -166,9 +161,8 @@ START_TEST(ndjson_lines_are_judged_alone) {
                        EVENT "\n" BAD_EVENT "\n"),
               207, "\"errors\":[{\"index\":1,");
 }
-END_TEST
 
-START_TEST(what_is_not_json_is_400_and_says_where) {
+TEST(what_is_not_json_is_400_and_says_where) {
   static const char *const bodies[] = {"{\"a\":", "nonsense", "[1,",
                                        "{\"a\":1}}", ("[" EVENT "] x")};
   for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
@@ -183,9 +177,8 @@ START_TEST(what_is_not_json_is_400_and_says_where) {
   ck_assert_uint_eq(fake_buffer_calls(), 0);
   ck_assert_uint_eq(rejected(AU_REASON_INVALID), 5);
 }
-END_TEST
 
-START_TEST(prefer_minimal_leaves_the_ids_out) {
+TEST(prefer_minimal_leaves_the_ids_out) {
   static const char *const prefers[] = {
       "Prefer: return=minimal\r\n",
       "prefer: respond-async, Return=\"minimal\"\r\n",
@@ -206,9 +199,8 @@ START_TEST(prefer_minimal_leaves_the_ids_out) {
   ck_assert_ptr_null(header_of(&reply, "Preference-Applied"));
   expect_part(reply, 202, "event_id");
 }
-END_TEST
 
-START_TEST(too_many_events_are_413) {
+TEST(too_many_events_are_413) {
   size_t count = 10001;
   size_t size = count * (strlen(EVENT) + 1) + 2;
   char *body = malloc(size);
@@ -224,11 +216,12 @@ START_TEST(too_many_events_are_413) {
   ck_assert_uint_eq(rejected(AU_REASON_TOO_LARGE), 1);
   free(body);
 }
-END_TEST
 
 /* --- what the buffer says ------------------------------------------------ */
 
-START_TEST(a_full_buffer_is_429_with_the_time_to_wait) {
+CASE("buffer", start, stop);
+
+TEST(a_full_buffer_is_429_with_the_time_to_wait) {
   fake_buffer_answer(FAKE_FULL);
   fake_buffer_set_retry_after(13);
   reply_t reply = post(&server, "[" EVENT "," BAD_EVENT "]");
@@ -238,9 +231,8 @@ START_TEST(a_full_buffer_is_429_with_the_time_to_wait) {
          "retry in a few seconds.\",\"error\":\"Too Many Requests\","
          "\"errorCode\":\"BUFFER_SATURATED\",\"retry_after\":13}");
 }
-END_TEST
 
-START_TEST(a_buffer_that_cannot_take_is_503) {
+TEST(a_buffer_that_cannot_take_is_503) {
   static const fake_answer_t answers[] = {FAKE_CLOSED, FAKE_IO, FAKE_NOMEM};
   for (size_t i = 0; i < 3; i++) {
     fake_buffer_answer(answers[i]);
@@ -252,25 +244,5 @@ START_TEST(a_buffer_that_cannot_take_is_503) {
   }
   ck_assert_uint_eq(rejected(AU_REASON_UNAVAILABLE), 6);
 }
-END_TEST
 
-static void add_cases(Suite *suite) {
-  TCase *tc = NULL;
-  tc = add_case(suite, "events", start, stop);
-  tcase_add_test(tc, content_types);
-  tcase_add_test(tc, one_event_is_accepted);
-  tcase_add_test(tc, one_event_that_is_wrong_is_refused);
-  tcase_add_test(tc, an_array_is_accepted);
-  tcase_add_test(tc, some_of_an_array_are_refused);
-  tcase_add_test(tc, all_of_an_array_are_refused);
-  tcase_add_test(tc, nothing_at_all_is_refused);
-  tcase_add_test(tc, ndjson_lines_are_judged_alone);
-  tcase_add_test(tc, what_is_not_json_is_400_and_says_where);
-  tcase_add_test(tc, prefer_minimal_leaves_the_ids_out);
-  tcase_add_test(tc, too_many_events_are_413);
-  tc = add_case(suite, "buffer", start, stop);
-  tcase_add_test(tc, a_full_buffer_is_429_with_the_time_to_wait);
-  tcase_add_test(tc, a_buffer_that_cannot_take_is_503);
-}
-
-int main(void) { return run_suite("events_post", add_cases); }
+int main(void) { return run_tests("events_post"); }

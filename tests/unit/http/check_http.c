@@ -26,7 +26,9 @@ static void stop(void) { server_stop(&server); }
 
 /* --- the common table ---------------------------------------------------- */
 
-START_TEST(an_unknown_path_is_404_without_its_query) {
+CASE("common", start, stop);
+
+TEST(an_unknown_path_is_404_without_its_query) {
   expect(GET("/nope?secret=1"), 404,
          "{\"statusCode\":404,\"message\":\"Cannot GET /nope\",\"error\":\"Not "
          "Found\",\"errorCode\":\"NOT_FOUND\"}");
@@ -37,9 +39,8 @@ START_TEST(an_unknown_path_is_404_without_its_query) {
   expect_part(GET("/"), 404, "Cannot GET /\"");
   ck_assert_uint_eq(au_metrics_counter(AU_M_EVENTS_REJECTED, 0), 0);
 }
-END_TEST
 
-START_TEST(a_path_is_shown_as_json_and_cut) {
+TEST(a_path_is_shown_as_json_and_cut) {
   expect_part(GET("/a%22b%5Cc%0Ad"), 404, "Cannot GET /a\\\"b\\\\c\\nd\"");
   expect_part(GET("/%FF"), 404, "Cannot GET /\xEF\xBF\xBD\"");
   char path[3000] = "/";
@@ -48,23 +49,20 @@ START_TEST(a_path_is_shown_as_json_and_cut) {
   ck_assert_uint_lt(reply.body_size, 400);
   expect_part(reply, 404, "Cannot GET /xxx");
 }
-END_TEST
 
-START_TEST(a_nul_in_a_path_does_not_end_it) {
+TEST(a_nul_in_a_path_does_not_end_it) {
   expect_part(GET("/live%00x"), 404, "Cannot GET /live");
   expect_part(GET("/live%00"), 404, "Cannot GET /live");
 }
-END_TEST
 
-START_TEST(a_trailing_slash_is_accepted) {
+TEST(a_trailing_slash_is_accepted) {
   expect(GET("/live/"), 200, "{\"message\":\"SERVER_IS_NOT_SHUTTING_DOWN\"}");
   expect_part(exchange(&server, "POST", "/events/?a=b", JSON_TYPE, EVENT), 202,
               "accepted");
   expect_part(GET("/live//"), 404, "Cannot GET /live//");
 }
-END_TEST
 
-START_TEST(a_wrong_method_is_405_with_allow) {
+TEST(a_wrong_method_is_405_with_allow) {
   static const char *const methods[] = {"PUT", "DELETE", "PATCH", "OPTIONS",
                                         "FOO"};
   for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
@@ -81,9 +79,8 @@ START_TEST(a_wrong_method_is_405_with_allow) {
   ck_assert_str_eq(header_of(&reply, "Allow"), "GET, HEAD");
   reply_fini(&reply);
 }
-END_TEST
 
-START_TEST(head_works_wherever_get_does) {
+TEST(head_works_wherever_get_does) {
   static const char *const paths[] = {"/live", "/ready", "/health",
                                       "/metrics/prometheus"};
   for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
@@ -100,9 +97,8 @@ START_TEST(head_works_wherever_get_does) {
     client_close(client);
   }
 }
-END_TEST
 
-START_TEST(a_correlation_id_is_given_back_when_it_is_good) {
+TEST(a_correlation_id_is_given_back_when_it_is_good) {
   char longest[129];
   memset(longest, 'i', 128);
   longest[128] = '\0';
@@ -115,9 +111,8 @@ START_TEST(a_correlation_id_is_given_back_when_it_is_good) {
     reply_fini(&reply);
   }
 }
-END_TEST
 
-START_TEST(a_correlation_id_is_made_when_there_is_no_good_one) {
+TEST(a_correlation_id_is_made_when_there_is_no_good_one) {
   char too_long[130];
   memset(too_long, 'i', 129);
   too_long[129] = '\0';
@@ -135,9 +130,8 @@ START_TEST(a_correlation_id_is_made_when_there_is_no_good_one) {
     reply_fini(&reply);
   }
 }
-END_TEST
 
-START_TEST(health_tells_what_the_buffer_says) {
+TEST(health_tells_what_the_buffer_says) {
   expect(GET("/live"), 200, "{\"message\":\"SERVER_IS_NOT_SHUTTING_DOWN\"}");
   expect(GET("/ready"), 200, "{\"message\":\"SERVER_IS_READY\"}");
   expect(GET("/health"), 200, "{\"message\":\"SERVER_IS_READY\"}");
@@ -152,9 +146,8 @@ START_TEST(health_tells_what_the_buffer_says) {
   fake_buffer_set_usage(1000, 1000);
   expect_part(GET("/health"), 503, "SERVER_IS_NOT_READY");
 }
-END_TEST
 
-START_TEST(quiescing_is_told_and_refused) {
+TEST(quiescing_is_told_and_refused) {
   au_http_quiesce(server.http);
   expect(GET("/live"), 503,
          "{\"statusCode\":503,\"message\":\"SERVER_IS_SHUTTING_DOWN\"}");
@@ -167,9 +160,8 @@ START_TEST(quiescing_is_told_and_refused) {
   /* metrics are answered to the end */
   expect_part(GET("/metrics/prometheus"), 200, "buffer_size");
 }
-END_TEST
 
-START_TEST(metrics_come_in_the_format_that_is_asked_for) {
+TEST(metrics_come_in_the_format_that_is_asked_for) {
   reply_t reply = GET("/metrics/prometheus");
   ck_assert_str_eq(header_of(&reply, "Content-Type"),
                    "text/plain; version=0.0.4; charset=utf-8");
@@ -181,11 +173,12 @@ START_TEST(metrics_come_in_the_format_that_is_asked_for) {
                                "application/openmetrics-text"));
   expect_part(reply, 200, "# EOF");
 }
-END_TEST
 
 /* --- bodies -------------------------------------------------------------- */
 
-START_TEST(a_long_header_is_read) {
+CASE("bodies", start, stop);
+
+TEST(a_long_header_is_read) {
   static char headers[16000];
   size_t size = (size_t)snprintf(headers, sizeof(headers), "%s", JSON_TYPE);
   for (int i = 0; size < 6144; i++)
@@ -200,9 +193,8 @@ START_TEST(a_long_header_is_read) {
   expect_part(exchange(&server, "POST", "/events", headers, EVENT), 202,
               "event_id");
 }
-END_TEST
 
-START_TEST(a_large_body_is_refused_from_its_header) {
+TEST(a_large_body_is_refused_from_its_header) {
   client_t *client = client_connect(&server);
   send_text(client, "POST /events HTTP/1.1\r\nHost: t\r\n" JSON_TYPE
                     "Content-Length: 1048577\r\n\r\n");
@@ -210,10 +202,9 @@ START_TEST(a_large_body_is_refused_from_its_header) {
   client_close(client);
   ck_assert_uint_eq(rejected(AU_REASON_TOO_LARGE), 1);
 }
-END_TEST
 
 /* A client that does not wait for the answer sees it all the same. */
-START_TEST(a_large_body_that_is_sent_anyway_gets_its_answer) {
+TEST(a_large_body_that_is_sent_anyway_gets_its_answer) {
   size_t size = (size_t)8 << 20;
   char *body = malloc(size);
   ck_assert_ptr_nonnull(body);
@@ -226,9 +217,8 @@ START_TEST(a_large_body_that_is_sent_anyway_gets_its_answer) {
   }
   free(body);
 }
-END_TEST
 
-START_TEST(a_large_chunked_body_is_refused) {
+TEST(a_large_chunked_body_is_refused) {
   client_t *client = client_connect(&server);
   send_text(client, "POST /events HTTP/1.1\r\nHost: t\r\n" JSON_TYPE
                     "Transfer-Encoding: chunked\r\n\r\n");
@@ -244,9 +234,8 @@ START_TEST(a_large_chunked_body_is_refused) {
   client_close(client);
   ck_assert_uint_eq(rejected(AU_REASON_TOO_LARGE), 1);
 }
-END_TEST
 
-START_TEST(expect_continue_is_answered) {
+TEST(expect_continue_is_answered) {
   client_t *client = client_connect(&server);
   char head[256];
   snprintf(head, sizeof(head),
@@ -266,7 +255,6 @@ START_TEST(expect_continue_is_answered) {
   expect_part(read_reply(client), 415, "Content-Type");
   client_close(client);
 }
-END_TEST
 
 static reply_t post_gzip(const void *body, size_t size, const char *coding) {
   client_t *client = client_connect(&server);
@@ -279,7 +267,7 @@ static reply_t post_gzip(const void *body, size_t size, const char *coding) {
   return reply;
 }
 
-START_TEST(a_gzip_body_is_read) {
+TEST(a_gzip_body_is_read) {
   unsigned char packed[65536];
   size_t size = deflate_to(packed, sizeof(packed), "[" EVENT "," EVENT "]",
                            strlen("[" EVENT "," EVENT "]"));
@@ -289,9 +277,8 @@ START_TEST(a_gzip_body_is_read) {
   expect_part(post_gzip(EVENT, strlen(EVENT), "gzip"), 400, "gzip");
   expect_part(post_gzip("", 0, "gzip"), 400, "gzip");
 }
-END_TEST
 
-START_TEST(the_limit_holds_for_the_inflated_body) {
+TEST(the_limit_holds_for_the_inflated_body) {
   unsigned char packed[65536];
   size_t large = (1 << 20) + 1;
   char *text = malloc(large);
@@ -304,7 +291,6 @@ START_TEST(the_limit_holds_for_the_inflated_body) {
   expect_part(post_gzip(packed, size, "gzip"), 202, "accepted");
   free(text);
 }
-END_TEST
 
 /* --- what is counted ----------------------------------------------------- */
 
@@ -319,7 +305,9 @@ static bool metrics_hold(const char *const *parts, size_t count) {
   return all;
 }
 
-START_TEST(requests_and_their_time_are_counted) {
+CASE("counted", start, stop);
+
+TEST(requests_and_their_time_are_counted) {
   static const char *const parts[] = {
       "http_request_total{route=\"events_post\",status=\"202\"} 1\n",
       "http_request_total{route=\"events_post\",status=\"400\"} 1\n",
@@ -339,32 +327,5 @@ START_TEST(requests_and_their_time_are_counted) {
   }
   ck_assert_msg(counted, "the figures are not what was asked");
 }
-END_TEST
 
-static void add_cases(Suite *suite) {
-  TCase *tc = NULL;
-  tc = add_case(suite, "common", start, stop);
-  tcase_add_test(tc, an_unknown_path_is_404_without_its_query);
-  tcase_add_test(tc, a_path_is_shown_as_json_and_cut);
-  tcase_add_test(tc, a_nul_in_a_path_does_not_end_it);
-  tcase_add_test(tc, a_trailing_slash_is_accepted);
-  tcase_add_test(tc, a_wrong_method_is_405_with_allow);
-  tcase_add_test(tc, head_works_wherever_get_does);
-  tcase_add_test(tc, a_correlation_id_is_given_back_when_it_is_good);
-  tcase_add_test(tc, a_correlation_id_is_made_when_there_is_no_good_one);
-  tcase_add_test(tc, health_tells_what_the_buffer_says);
-  tcase_add_test(tc, quiescing_is_told_and_refused);
-  tcase_add_test(tc, metrics_come_in_the_format_that_is_asked_for);
-  tc = add_case(suite, "bodies", start, stop);
-  tcase_add_test(tc, a_long_header_is_read);
-  tcase_add_test(tc, a_large_body_is_refused_from_its_header);
-  tcase_add_test(tc, a_large_body_that_is_sent_anyway_gets_its_answer);
-  tcase_add_test(tc, a_large_chunked_body_is_refused);
-  tcase_add_test(tc, expect_continue_is_answered);
-  tcase_add_test(tc, a_gzip_body_is_read);
-  tcase_add_test(tc, the_limit_holds_for_the_inflated_body);
-  tc = add_case(suite, "counted", start, stop);
-  tcase_add_test(tc, requests_and_their_time_are_counted);
-}
-
-int main(void) { return run_suite("http", add_cases); }
+int main(void) { return run_tests("http"); }

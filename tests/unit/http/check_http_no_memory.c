@@ -77,7 +77,10 @@ static int fire(const shot_t *shot) {
   return try_request(shot->method, shot->path, shot->headers, data, size);
 }
 
-START_TEST(request_outlives_any_failed_allocation) {
+CASE("requests", start, stop);
+
+TEST_EACH(request_outlives_any_failed_allocation,
+          sizeof(shots) / sizeof(shots[0])) {
   const shot_t *shot = &shots[_i];
   fake_buffer_answer(shot->answer);
   uint64_t acknowledged = 0;
@@ -95,9 +98,10 @@ START_TEST(request_outlives_any_failed_allocation) {
   }
   ck_assert_uint_ge(fake_buffer_taken(), acknowledged);
 }
-END_TEST
 
-START_TEST(start_that_lacks_memory_is_told) {
+CASE("start", NULL, NULL);
+
+TEST(start_that_lacks_memory_is_told) {
   is_test = true;
   server_prepare(&server);
   char error[512] = "";
@@ -127,22 +131,13 @@ START_TEST(start_that_lacks_memory_is_told) {
   ck_assert_int_eq(fire(&shots[0]), 202);
   server_stop(&server);
 }
-END_TEST
 
 static void ignore_log(au_log_level_t level, const char *line) {
   (void)level;
   (void)line;
 }
 
-static void add_cases(Suite *suite) {
-  TCase *tcase = add_case(suite, "requests", start, stop);
-  tcase_add_loop_test(tcase, request_outlives_any_failed_allocation, 0,
-                      sizeof(shots) / sizeof(shots[0]));
-  tcase = add_case(suite, "start", NULL, NULL);
-  tcase_add_test(tcase, start_that_lacks_memory_is_told);
-}
-
 int main(void) {
   au_log_set_sink(ignore_log);
-  return run_suite("http_no_memory", add_cases);
+  return run_tests("http_no_memory");
 }

@@ -76,7 +76,9 @@ static const au_business_metrics_t *await_total(uint64_t total) {
 
 /* --- the counters --- */
 
-START_TEST(folded_counters_are_counted_once) {
+CASE("counters", set_up, tear_down);
+
+TEST(folded_counters_are_counted_once) {
   make_schema(3);
   store(database, "now() - interval '26 hours'", "a", 3);
   store(database, "now() - interval '5 minutes'", "a", 4);
@@ -106,10 +108,9 @@ START_TEST(folded_counters_are_counted_once) {
   ck_assert_str_eq(ask(database, "SELECT count(*) FROM aurore.event_count"),
                    "0");
 }
-END_TEST
 
 /* Minutes and hours are UTC's, whatever the session's time zone is. */
-START_TEST(windows_end_at_minutes) {
+TEST(windows_end_at_minutes) {
   static const char now[] = "timestamptz '2026-11-24 10:30:40Z'";
   migrate(database);
   ensure(database, DAY_2026_11_24 - 1, DAY_2026_11_24);
@@ -133,7 +134,6 @@ START_TEST(windows_end_at_minutes) {
     do_sql(database, "SELECT aurore.fold('infinity', 100)");
   }
 }
-END_TEST
 
 /* A transaction that stays open until it is committed. */
 static PGconn *hold(const char *sql) {
@@ -152,7 +152,7 @@ static void commit(PGconn *conn) {
   PQfinish(conn);
 }
 
-START_TEST(a_fold_waits_for_nobody) {
+TEST(a_fold_waits_for_nobody) {
   make_schema(3);
   store(database, "now() - interval '5 minutes'", "held", 1);
   store(database, "now() - interval '5 minutes'", "free", 2);
@@ -170,7 +170,6 @@ START_TEST(a_fold_waits_for_nobody) {
   ck_assert_str_eq(ask(database, "SELECT aurore.fold('infinity', 9)"), "1");
   ck_assert_str_eq(metrics_of("service", "now()", 9), "held 11, free 2");
 }
-END_TEST
 
 /* --- writers, folds and readers at once --- */
 
@@ -196,7 +195,7 @@ static void *fold_always(void *argument) {
   return NULL;
 }
 
-START_TEST(every_reading_is_exact) {
+TEST(every_reading_is_exact) {
   make_schema(3);
   _Atomic int ended = 0;
   pthread_t thread[4];
@@ -223,11 +222,12 @@ START_TEST(every_reading_is_exact) {
                     "FROM aurore.event"),
       "t");
 }
-END_TEST
 
 /* --- the thread --- */
 
-START_TEST(metrics_are_published) {
+CASE("thread", set_up, tear_down);
+
+TEST(metrics_are_published) {
   make_schema(3);
   store(database, "now() - interval '2 days'", "a", 2);
   store(database, "now() - interval '5 minutes'", "a", 3);
@@ -269,10 +269,9 @@ START_TEST(metrics_are_published) {
   ck_assert_double_eq(au_metrics_gauge(AU_M_POOL_ACTIVE), 0);
   ck_assert_uint_eq(logged(AU_LOG_WARNING), 0);
 }
-END_TEST
 
 /* "other" holds the rest, and a service that has this name. */
-START_TEST(the_largest_services_have_counts_of_their_own) {
+TEST(the_largest_services_have_counts_of_their_own) {
   make_schema(3);
   for (int i = 0; i < 12; i++) {
     char name[16];
@@ -310,9 +309,8 @@ START_TEST(the_largest_services_have_counts_of_their_own) {
   au_business_release(metrics);
   au_business_stop(business);
 }
-END_TEST
 
-START_TEST(many_counters_are_folded_in_parts) {
+TEST(many_counters_are_folded_in_parts) {
   make_schema(3);
   do_sql(database, "INSERT INTO aurore.event_count (minute, service, spool_id, "
                    "lane, n) SELECT date_trunc('minute', now() - interval '1 "
@@ -326,11 +324,10 @@ START_TEST(many_counters_are_folded_in_parts) {
                    "6001");
   au_business_stop(business);
 }
-END_TEST
 
 /* No reader's trouble: the metrics are right without a fold, and stay without a
  * reading. */
-START_TEST(lasting_trouble_is_logged_once) {
+TEST(lasting_trouble_is_logged_once) {
   make_schema(3);
   store(database, "now() - interval '5 minutes'", "a", 5);
   do_sql(database, "ALTER FUNCTION aurore.fold RENAME TO gone");
@@ -360,9 +357,8 @@ START_TEST(lasting_trouble_is_logged_once) {
   ck_assert_uint_eq(logged(AU_LOG_WARNING), 2);
   au_business_stop(business);
 }
-END_TEST
 
-START_TEST(database_that_comes_late_or_goes_is_no_trouble) {
+TEST(database_that_comes_late_or_goes_is_no_trouble) {
   drop_database();
   au_business_t *business = start(NULL);
   create_database();
@@ -384,9 +380,8 @@ START_TEST(database_that_comes_late_or_goes_is_no_trouble) {
   au_business_stop(business);
   ck_assert_uint_eq(logged(AU_LOG_WARNING), 0);
 }
-END_TEST
 
-START_TEST(open_breaker_is_waited_for) {
+TEST(open_breaker_is_waited_for) {
   make_schema(3);
   store(database, "now()", "a", 5);
   const au_breaker_config_t config = {
@@ -408,9 +403,8 @@ START_TEST(open_breaker_is_waited_for) {
   au_business_stop(business);
   au_breaker_destroy(breaker);
 }
-END_TEST
 
-START_TEST(stop_ends_it_at_once) {
+TEST(stop_ends_it_at_once) {
   make_schema(3);
   options.business_interval_s = 3600;
   au_business_t *business = start(NULL);
@@ -420,22 +414,5 @@ START_TEST(stop_ends_it_at_once) {
   au_business_stop(NULL);
   au_business_release(NULL);
 }
-END_TEST
 
-static void add_cases(Suite *suite) {
-  TCase *tcase = add_case(suite, "counters", set_up, tear_down);
-  tcase_add_test(tcase, folded_counters_are_counted_once);
-  tcase_add_test(tcase, windows_end_at_minutes);
-  tcase_add_test(tcase, a_fold_waits_for_nobody);
-  tcase_add_test(tcase, every_reading_is_exact);
-  tcase = add_case(suite, "thread", set_up, tear_down);
-  tcase_add_test(tcase, metrics_are_published);
-  tcase_add_test(tcase, the_largest_services_have_counts_of_their_own);
-  tcase_add_test(tcase, many_counters_are_folded_in_parts);
-  tcase_add_test(tcase, lasting_trouble_is_logged_once);
-  tcase_add_test(tcase, database_that_comes_late_or_goes_is_no_trouble);
-  tcase_add_test(tcase, open_breaker_is_waited_for);
-  tcase_add_test(tcase, stop_ends_it_at_once);
-}
-
-int main(void) { return run_database_suite("business", add_cases); }
+int main(void) { return run_database_tests("business"); }

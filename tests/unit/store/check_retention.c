@@ -51,7 +51,9 @@ static void await_partitions(void) {
         "-1 8 9");
 }
 
-START_TEST(a_week_ahead_is_made_and_no_connection_is_kept) {
+CASE("retention", setup, teardown);
+
+TEST(a_week_ahead_is_made_and_no_connection_is_kept) {
   create_database();
   au_retention_t *retention = start(NULL);
   await_partitions();
@@ -67,9 +69,8 @@ START_TEST(a_week_ahead_is_made_and_no_connection_is_kept) {
   au_retention_stop(retention);
   ck_assert_str_eq(last_warning(), "");
 }
-END_TEST
 
-START_TEST(database_that_comes_late_is_found) {
+TEST(database_that_comes_late_is_found) {
   au_retention_t *retention = start(NULL);
   create_database();
   await_partitions();
@@ -77,9 +78,8 @@ START_TEST(database_that_comes_late_is_found) {
   /* The writers say it. */
   ck_assert_uint_eq(logged(AU_LOG_WARNING), 0);
 }
-END_TEST
 
-START_TEST(lasting_trouble_is_logged_once) {
+TEST(lasting_trouble_is_logged_once) {
   create_database();
   do_sql(database, "CREATE SCHEMA aurore; "
                    "CREATE TABLE aurore.schema_version AS SELECT 1000 AS "
@@ -93,9 +93,8 @@ START_TEST(lasting_trouble_is_logged_once) {
   ck_assert_uint_eq(logged(AU_LOG_WARNING), 1);
   ck_assert_uint_eq(logged(AU_LOG_NOTICE), 1);
 }
-END_TEST
 
-START_TEST(open_breaker_is_waited_for) {
+TEST(open_breaker_is_waited_for) {
   create_database();
   const au_breaker_config_t config = {
       .failures = 1, .successes = 1, .timeout_ns = 1};
@@ -118,10 +117,9 @@ START_TEST(open_breaker_is_waited_for) {
   au_retention_stop(retention);
   au_breaker_destroy(breaker);
 }
-END_TEST
 
 /* A server that takes connections and never says a word. */
-START_TEST(stop_ends_it_at_once) {
+TEST(stop_ends_it_at_once) {
   int port = 0;
   int fd = make_socket(true, &port);
   char conninfo[64];
@@ -138,7 +136,6 @@ START_TEST(stop_ends_it_at_once) {
   ck_assert_uint_eq(logged(AU_LOG_WARNING), 0);
   close(fd);
 }
-END_TEST
 
 /* --- dropping --------------------------------------------------------------
  *
@@ -207,7 +204,9 @@ static const char rest_of_counters_sql[] =
     "SELECT hour FROM aurore.event_hour) AS t (at) "
     "WHERE at < current_date - 3";
 
-START_TEST(old_days_leave_the_table_and_the_metrics) {
+CASE("dropping", setup, teardown);
+
+TEST(old_days_leave_the_table_and_the_metrics) {
   make_days();
   assert_exact();
   au_retention_t *retention = start(NULL);
@@ -227,7 +226,6 @@ START_TEST(old_days_leave_the_table_and_the_metrics) {
   ck_assert_uint_eq(logged(AU_LOG_NOTICE), 3);
   ck_assert_str_eq(last_warning(), "");
 }
-END_TEST
 
 /* When the partitions are made and its session is gone, the janitor has ended a
  * run in which it dropped nothing. */
@@ -242,7 +240,7 @@ static void await_idle(void) {
         "0");
 }
 
-START_TEST(nothing_is_dropped_too_early) {
+TEST(nothing_is_dropped_too_early) {
   make_days();
   options.retention_days = 0;
   au_retention_t *retention = start(NULL);
@@ -279,7 +277,6 @@ START_TEST(nothing_is_dropped_too_early) {
   ck_assert_str_eq(ask(database, oldest_sql), "6 14");
   au_retention_stop(retention);
 }
-END_TEST
 
 /* A transaction that has read, and stays open. */
 static PGconn *hold_read(void) {
@@ -300,7 +297,7 @@ static void end_read(PGconn *conn) {
 static const char pending_sql[] =
     "SELECT count(*) FROM pg_inherits WHERE inhdetachpending";
 
-START_TEST(a_long_query_is_waited_for_and_blocks_nobody) {
+TEST(a_long_query_is_waited_for_and_blocks_nobody) {
   make_days();
   PGconn *reader = hold_read();
   au_retention_t *retention = start(NULL);
@@ -333,7 +330,6 @@ START_TEST(a_long_query_is_waited_for_and_blocks_nobody) {
   au_retention_stop(retention);
   ck_assert_str_eq(last_warning(), "");
 }
-END_TEST
 
 /* Leaves a detach unfinished that was cut off while it waited. */
 static void cut_off_detach(int days_ago) {
@@ -365,7 +361,7 @@ static void stop_for_good(au_retention_t *retention) {
         "0");
 }
 
-START_TEST(what_a_crash_leaves_behind_is_finished) {
+TEST(what_a_crash_leaves_behind_is_finished) {
   make_days();
   /* Marked and half detached. */
   do_sql(database, "SELECT * FROM aurore.next_drop(current_date, 3, '00:00')");
@@ -397,10 +393,9 @@ START_TEST(what_a_crash_leaves_behind_is_finished) {
   au_retention_stop(retention);
   ck_assert_str_eq(last_warning(), "");
 }
-END_TEST
 
 /* The table is gone already. */
-START_TEST(a_table_that_somebody_else_dropped_is_no_trouble) {
+TEST(a_table_that_somebody_else_dropped_is_no_trouble) {
   make_days();
   do_sql(database, "SELECT * FROM aurore.next_drop(current_date, 3, '00:00')");
   do_sql(database, "DO $$BEGIN EXECUTE 'DROP TABLE aurore.event_' || "
@@ -412,10 +407,9 @@ START_TEST(a_table_that_somebody_else_dropped_is_no_trouble) {
   au_retention_stop(retention);
   ck_assert_str_eq(last_warning(), "");
 }
-END_TEST
 
 /* Events that waited for long: their day is made again, and dropped again. */
-START_TEST(events_of_a_dropped_day_are_dropped_with_the_next) {
+TEST(events_of_a_dropped_day_are_dropped_with_the_next) {
   make_days();
   au_retention_t *retention = start(NULL);
   await_dropped();
@@ -432,9 +426,8 @@ START_TEST(events_of_a_dropped_day_are_dropped_with_the_next) {
       "132");
   au_retention_stop(retention);
 }
-END_TEST
 
-START_TEST(several_at_once_do_not_disturb_each_other) {
+TEST(several_at_once_do_not_disturb_each_other) {
   make_days();
   au_retention_t *retention[3];
   for (int i = 0; i < 3; i++)
@@ -446,10 +439,9 @@ START_TEST(several_at_once_do_not_disturb_each_other) {
   ck_assert_uint_eq(logged(AU_LOG_WARNING), 0);
   ck_assert_uint_eq(logged(AU_LOG_NOTICE), 3);
 }
-END_TEST
 
 /* Its session may be that of a process that has just ended. */
-START_TEST(another_process_that_drops_is_waited_for) {
+TEST(another_process_that_drops_is_waited_for) {
   make_days();
   PGconn *other = PQconnectdb(own_conninfo);
   PQclear(PQexec(other, "SELECT pg_advisory_lock(1096110671, 4)"));
@@ -461,9 +453,8 @@ START_TEST(another_process_that_drops_is_waited_for) {
   au_retention_stop(retention);
   ck_assert_str_eq(last_warning(), "");
 }
-END_TEST
 
-START_TEST(a_role_that_does_not_own_the_table_is_logged_once) {
+TEST(a_role_that_does_not_own_the_table_is_logged_once) {
   make_days();
   do_sqlf(database,
           "CREATE ROLE %s LOGIN; GRANT USAGE ON SCHEMA aurore TO %s; "
@@ -485,25 +476,9 @@ START_TEST(a_role_that_does_not_own_the_table_is_logged_once) {
   au_retention_stop(retention);
   ck_assert_uint_eq(logged(AU_LOG_WARNING), 1);
 }
-END_TEST
-
-/* Nothing may come before the statement that detaches. */
-START_TEST(days_are_dropped_through_a_pooler) {
-  make_days();
-  bouncer_t bouncer;
-  start_bouncer(&bouncer, own_conninfo, own_name);
-  set_conninfo(&options, bouncer.conninfo);
-  au_retention_t *retention = start(NULL);
-  await_dropped();
-  assert_exact();
-  au_retention_stop(retention);
-  stop_bouncer(&bouncer);
-  ck_assert_str_eq(last_warning(), "");
-}
-END_TEST
 
 /* PostgreSQL detaches nothing concurrently while there is one. */
-START_TEST(a_default_partition_is_logged_once) {
+TEST(a_default_partition_is_logged_once) {
   make_days();
   do_sql(database, "CREATE TABLE aurore.rest PARTITION OF aurore.event "
                    "DEFAULT");
@@ -518,28 +493,21 @@ START_TEST(a_default_partition_is_logged_once) {
   au_retention_stop(retention);
   ck_assert_uint_eq(logged(AU_LOG_WARNING), 1);
 }
-END_TEST
 
-static void add_cases(Suite *suite) {
-  TCase *tcase = add_case(suite, "retention", setup, teardown);
-  tcase_add_test(tcase, a_week_ahead_is_made_and_no_connection_is_kept);
-  tcase_add_test(tcase, database_that_comes_late_is_found);
-  tcase_add_test(tcase, lasting_trouble_is_logged_once);
-  tcase_add_test(tcase, open_breaker_is_waited_for);
-  tcase_add_test(tcase, stop_ends_it_at_once);
-  TCase *dropping = add_case(suite, "dropping", setup, teardown);
-  tcase_add_test(dropping, old_days_leave_the_table_and_the_metrics);
-  tcase_add_test(dropping, nothing_is_dropped_too_early);
-  tcase_add_test(dropping, a_long_query_is_waited_for_and_blocks_nobody);
-  tcase_add_test(dropping, what_a_crash_leaves_behind_is_finished);
-  tcase_add_test(dropping, a_table_that_somebody_else_dropped_is_no_trouble);
-  tcase_add_test(dropping, events_of_a_dropped_day_are_dropped_with_the_next);
-  tcase_add_test(dropping, several_at_once_do_not_disturb_each_other);
-  tcase_add_test(dropping, another_process_that_drops_is_waited_for);
-  tcase_add_test(dropping, a_role_that_does_not_own_the_table_is_logged_once);
-  tcase_add_test(dropping, a_default_partition_is_logged_once);
-  if (has_bouncer())
-    tcase_add_test(dropping, days_are_dropped_through_a_pooler);
+CASE_IF(has_bouncer, "pooled", setup, teardown);
+
+/* Nothing may come before the statement that detaches. */
+TEST(days_are_dropped_through_a_pooler) {
+  make_days();
+  bouncer_t bouncer;
+  start_bouncer(&bouncer, own_conninfo, own_name);
+  set_conninfo(&options, bouncer.conninfo);
+  au_retention_t *retention = start(NULL);
+  await_dropped();
+  assert_exact();
+  au_retention_stop(retention);
+  stop_bouncer(&bouncer);
+  ck_assert_str_eq(last_warning(), "");
 }
 
-int main(void) { return run_database_suite("retention", add_cases); }
+int main(void) { return run_database_tests("retention"); }
