@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "support/suite.h"
 
+#include <arpa/inet.h>
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <gnutls/gnutls.h>
@@ -41,15 +42,21 @@ static void write_file(const char *name, const char *text, char path[128]) {
 
 /* --- addresses ----------------------------------------------------------- */
 
+static char own_host[INET_ADDRSTRLEN];
+
+/* At a loopback address of this process alone: when the socket is closed,
+ * nobody else takes the port. */
 static int listen_somewhere(char address[64], struct sockaddr_in *in) {
   int fd = socket(AF_INET, SOCK_STREAM, 0);
+  uint32_t host = UINT32_C(0x7f400000) | ((uint32_t)getpid() & 0x3fffff);
   *in = (struct sockaddr_in){.sin_family = AF_INET,
-                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+                             .sin_addr.s_addr = htonl(host)};
   socklen_t size = sizeof(*in);
   ck_assert_int_eq(bind(fd, (struct sockaddr *)in, size), 0);
   ck_assert_int_eq(listen(fd, 1), 0);
   ck_assert_int_eq(getsockname(fd, (struct sockaddr *)in, &size), 0);
-  snprintf(address, 64, "127.0.0.1:%u", ntohs(in->sin_port));
+  inet_ntop(AF_INET, &in->sin_addr, own_host, sizeof(own_host));
+  snprintf(address, 64, "%s:%u", own_host, ntohs(in->sin_port));
   return fd;
 }
 
@@ -103,7 +110,7 @@ int getaddrinfo(const char *node, const char *service,
 
 TEST(a_name_may_have_an_address_that_this_machine_has_not) {
   localhost[0] = "192.0.2.1";
-  localhost[1] = "127.0.0.1";
+  localhost[1] = own_host;
   char address[64];
   struct sockaddr_in in;
   close(listen_somewhere(address, &in));
@@ -120,7 +127,7 @@ TEST(a_name_may_have_an_address_that_this_machine_has_not) {
 }
 
 TEST(a_busy_address_is_not_replaced_by_another_of_the_name) {
-  localhost[0] = "127.0.0.1";
+  localhost[0] = own_host;
   localhost[1] = "127.0.0.2";
   char address[64];
   struct sockaddr_in in;
