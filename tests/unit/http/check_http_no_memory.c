@@ -8,6 +8,7 @@
 
 #include "support/deflate.h"
 #include "support/http_client.h"
+#include "support/log_capture.h"
 #include "support/suite.h"
 
 static server_t server;
@@ -132,12 +133,7 @@ TEST(start_that_lacks_memory_is_told) {
   server_stop(&server);
 }
 
-static void ignore_log(au_log_level_t level, const char *line) {
-  (void)level;
-  (void)line;
-}
-
 int main(void) {
-  au_log_set_sink(ignore_log);
+  ignore_log();
   return run_tests("http_no_memory");
 }
