@@ -13,10 +13,8 @@
 CASE("connecting", open_control, close_control);
 
 TEST(refused_connection_is_the_databases_fault) {
-  int port;
-  int fd = make_socket(false, &port);
-  char conninfo[128];
-  snprintf(conninfo, sizeof(conninfo), "host=127.0.0.1 port=%d", port);
+  char conninfo[64];
+  int fd = make_socket(false, conninfo);
   au_database_error_t error = refused(conninfo, 5);
   ck_assert_str_eq(error.sqlstate, "");
   assert_says(&error, "127.0.0.1");
@@ -57,10 +55,8 @@ TEST(read_only_server_is_refused) {
 }
 
 TEST(silent_server_ends_at_the_timeout) {
-  int port;
-  int fd = make_socket(true, &port);
-  char conninfo[128];
-  snprintf(conninfo, sizeof(conninfo), "host=127.0.0.1 port=%d", port);
+  char conninfo[64];
+  int fd = make_socket(true, conninfo);
   au_database_error_t error = refused(conninfo, 0.2);
   assert_says(&error, "no answer within 0.2 s");
   close(fd);
@@ -68,15 +64,17 @@ TEST(silent_server_ends_at_the_timeout) {
 
 /* libpq alone would stay with the first host for ever. */
 TEST(silent_host_is_passed_over) {
-  int silent_port;
-  int closed_port;
-  int silent = make_socket(true, &silent_port);
-  int closed = make_socket(false, &closed_port);
+  char to_silent[64];
+  char to_closed[64];
+  int silent = make_socket(true, to_silent);
+  int closed = make_socket(false, to_closed);
+  const char *silent_port = strrchr(to_silent, '=') + 1;
+  const char *closed_port = strrchr(to_closed, '=') + 1;
   char more[768];
   snprintf(more, sizeof(more), "host=127.0.0.1,127.0.0.1,127.0.0.1,%s",
            conninfo_value(getenv("AURORE_TEST_CONNINFO"), "host"));
   size_t length = strlen(more);
-  snprintf(more + length, sizeof(more) - length, " port=%d,%d,%d,%s",
+  snprintf(more + length, sizeof(more) - length, " port=%s,%s,%s,%s",
            closed_port, silent_port, silent_port,
            conninfo_value(getenv("AURORE_TEST_CONNINFO"), "port"));
   const au_database_config_t config = {.conninfo = conninfo_with(more),
@@ -97,11 +95,12 @@ TEST(silent_host_is_passed_over) {
 }
 
 TEST(silent_hosts_alone_end) {
-  int port;
-  int fd = make_socket(true, &port);
+  char one[64];
+  int fd = make_socket(true, one);
   char conninfo[256];
   snprintf(conninfo, sizeof(conninfo),
-           "hostaddr=127.0.0.1,127.0.0.1,127.0.0.1 port=%d", port);
+           "%s hostaddr=127.0.0.1,127.0.0.1,127.0.0.1",
+           one + strlen("host=127.0.0.1"));
   au_database_error_t error = refused(conninfo, 0.1);
   assert_says(&error, "no answer");
   close(fd);
@@ -132,11 +131,9 @@ TEST_EACH(misread_password_is_not_shown, COUNT_OF(misread)) {
 }
 
 TEST(stop_ends_a_connect) {
-  int port;
-  int fd = make_socket(true, &port);
+  char conninfo[64];
+  int fd = make_socket(true, conninfo);
   int stop = eventfd(1, 0);
-  char conninfo[128];
-  snprintf(conninfo, sizeof(conninfo), "host=127.0.0.1 port=%d", port);
   au_database_t *database = make_client(conninfo, 3600, stop);
   au_database_error_t error;
   ck_assert_int_eq(au_database_connect(database, &error), AU_UNAVAILABLE);

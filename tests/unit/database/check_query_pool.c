@@ -333,10 +333,8 @@ TEST(a_closed_pool_refuses_and_finishes_what_it_has) {
 /* --- the breaker --------------------------------------------------------- */
 
 TEST(a_database_that_is_away_opens_the_breaker) {
-  int port = 0;
-  int fd = make_socket(false, &port);
-  char conninfo[128];
-  snprintf(conninfo, sizeof(conninfo), "host=127.0.0.1 port=%d", port);
+  char conninfo[64];
+  int fd = make_socket(false, conninfo);
   set_conninfo(&options, conninfo);
   options.breaker_failures = 2;
   start();
@@ -394,10 +392,8 @@ TEST(a_connection_that_breaks_counts_and_a_silent_look_does_not) {
 /* --- the end ------------------------------------------------------------- */
 
 TEST(a_stop_ends_a_wait_for_a_silent_server) {
-  int port = 0;
-  int fd = make_socket(true, &port);
-  char conninfo[128];
-  snprintf(conninfo, sizeof(conninfo), "host=127.0.0.1 port=%d", port);
+  char conninfo[64];
+  int fd = make_socket(true, conninfo);
   set_conninfo(&options, conninfo);
   options.connect_timeout_s = 3600;
   options.query_timeout_s = 3600;

@@ -389,29 +389,25 @@ TEST(many_may_make_partitions_beside_inserts) {
 TEST(open_transactions_do_not_block_partitions) {
   migrate(database);
   ensure(database, DAY_2026_11_24, DAY_2026_11_24);
-  PGconn *open = PQconnectdb(own_conninfo);
-  PQclear(PQexec(open, "BEGIN; SELECT count(*) FROM aurore.event; "
-                       "INSERT INTO aurore.event (event_id, occurred_at, "
-                       "ingested_at, service, message) VALUES "
-                       "(gen_random_uuid(), now(), '2026-11-24', 's', 'm')"));
-  ck_assert_int_eq(PQtransactionStatus(open), PQTRANS_INTRANS);
+  PGconn *open = hold("SELECT count(*) FROM aurore.event; "
+                      "INSERT INTO aurore.event (event_id, occurred_at, "
+                      "ingested_at, service, message) VALUES "
+                      "(gen_random_uuid(), now(), '2026-11-24', 's', 'm')");
   ensure(database, DAY_2026_11_24, DAY_2026_11_24 + 7);
   do_sql(database, "INSERT INTO aurore.event (event_id, occurred_at, "
                    "ingested_at, service, message) VALUES (gen_random_uuid(), "
                    "now(), '2026-11-26', 's', 'm')");
-  PQfinish(open);
+  commit(open);
 }
 
 /* What does hold them up is not waited for long. */
 TEST(locked_table_is_given_up) {
   migrate(database);
-  PGconn *open = PQconnectdb(own_conninfo);
-  PQclear(PQexec(open, "BEGIN; LOCK TABLE aurore.event IN ACCESS EXCLUSIVE "
-                       "MODE"));
+  PGconn *open = hold("LOCK TABLE aurore.event IN ACCESS EXCLUSIVE MODE");
   au_database_error_t error;
   refuse(au_schema_ensure_partitions(database, 1, 1, &error), &error, "lock");
   ck_assert_str_eq(error.sqlstate, "55P03");
-  PQfinish(open);
+  commit(open);
   ensure(database, 1, 1);
 }
 

@@ -119,21 +119,17 @@ TEST_EACH(claim_waits_for_a_batch_that_still_runs, 2) {
   migrate(database);
   au_database_error_t error;
   ck_assert_str_eq(claim(database, OWNER_1, "1", &error), "1 1");
-  PGconn *open = PQconnectdb(own_conninfo);
-  PQclear(PQexec(open, _i == 0 ? "BEGIN; SELECT aurore.advance(" SPOOL
-                                 ", 3::smallint, 1, 1, 6)"
-                               : "BEGIN ISOLATION LEVEL SERIALIZABLE; "
-                                 "SELECT aurore.advance(" SPOOL
-                                 ", 3::smallint, 1, 1, 6)"));
-  ck_assert_int_eq(PQtransactionStatus(open), PQTRANS_INTRANS);
+  PGconn *open =
+      hold(_i == 0 ? "SELECT aurore.advance(" SPOOL ", 3::smallint, 1, 1, 6)"
+                   : "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE; "
+                     "SELECT aurore.advance(" SPOOL ", 3::smallint, 1, 1, 6)");
   claimer_t claimer = {.database = open_client(own_conninfo)};
   ck_assert_int_eq(pthread_create(&claimer.thread, NULL, claim_main, &claimer),
                    0);
   await_lock();
-  PQclear(PQexec(open, "COMMIT"));
+  commit(open);
   pthread_join(claimer.thread, NULL);
   ck_assert_str_eq(claimer.answer, "6 2");
-  PQfinish(open);
   au_database_destroy(claimer.database);
 }
 
@@ -165,10 +161,9 @@ TEST(claim_waits_for_a_batch_that_begins_beside_it) {
         "SELECT count(*) FROM pg_stat_activity WHERE datname = "
         "current_database() AND wait_event = 'transactionid'",
         "1");
-  PQclear(PQexec(open, "COMMIT"));
+  commit(open);
   pthread_join(claimer.thread, NULL);
   ck_assert_str_eq(claimer.answer, "6 2");
-  PQfinish(open);
   au_database_destroy(claimer.database);
 }
 

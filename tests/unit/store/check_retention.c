@@ -14,10 +14,7 @@ static au_options_t options;
 static void setup(void) {
   capture_log();
   name_database();
-  ck_assert_int_eq(au_options_init(&options), AU_OK);
-  set_conninfo(&options, own_conninfo);
-  options.backoff_min_s = 0.001;
-  options.backoff_max_s = 0.01;
+  init_options(&options);
 }
 
 static void teardown(void) {
@@ -96,14 +93,7 @@ TEST(lasting_trouble_is_logged_once) {
 
 TEST(open_breaker_is_waited_for) {
   create_database();
-  const au_breaker_config_t config = {
-      .failures = 1, .successes = 1, .timeout_ns = 1};
-  au_breaker_t *breaker = NULL;
-  ck_assert_int_eq(au_breaker_create(&config, &breaker), AU_OK);
-  au_permit_t permit;
-  int64_t retry;
-  ck_assert(au_breaker_allow(breaker, 0, &permit, &retry));
-  au_breaker_failure(breaker, permit, 0, 1);
+  au_breaker_t *breaker = make_open_breaker();
   au_retention_t *retention = start(breaker);
   for (int i = 0; i < 10; i++) {
     au_retention_wake(retention);
@@ -111,8 +101,7 @@ TEST(open_breaker_is_waited_for) {
   }
   ck_assert_str_eq(ask(database, "SELECT to_regnamespace('aurore') IS NULL"),
                    "t");
-  ck_assert(au_breaker_allow(breaker, 2, &permit, &retry));
-  au_breaker_success(breaker, permit);
+  close_breaker(breaker);
   await_partitions();
   au_retention_stop(retention);
   au_breaker_destroy(breaker);
@@ -120,10 +109,8 @@ TEST(open_breaker_is_waited_for) {
 
 /* A server that takes connections and never says a word. */
 TEST(stop_ends_it_at_once) {
-  int port = 0;
-  int fd = make_socket(true, &port);
   char conninfo[64];
-  snprintf(conninfo, sizeof(conninfo), "host=127.0.0.1 port=%d", port);
+  int fd = make_socket(true, conninfo);
   set_conninfo(&options, conninfo);
   options.connect_timeout_s = 3600;
   au_retention_t *retention = start(NULL);
@@ -141,20 +128,11 @@ TEST(stop_ends_it_at_once) {
  *
  * "today" is the server's, and RetentionTime has passed. */
 
-/* As a writer does it: events "days_ago", and their counter. */
+/* Events of so many days ago. */
 static void store(int days_ago, const char *service, int count) {
-  do_sqlf(database,
-          "INSERT INTO aurore.event (event_id, occurred_at, ingested_at, "
-          "service, message) SELECT gen_random_uuid(), now(), a.at, '%s', 'm' "
-          "FROM generate_series(1, %d), (SELECT now() - interval '%d days') "
-          "AS a (at); "
-          "INSERT INTO aurore.event_count AS c "
-          "(minute, service, spool_id, lane, n) VALUES "
-          "(date_trunc('minute', now() - interval '%d days'), '%s', "
-          "'00000000-0000-0000-0000-000000000001', 0, %d) "
-          "ON CONFLICT (minute, service, spool_id, lane) "
-          "DO UPDATE SET n = c.n + EXCLUDED.n",
-          service, count, days_ago, days_ago, service, count);
+  char accepted[64];
+  snprintf(accepted, sizeof(accepted), "now() - interval '%d days'", days_ago);
+  store_events(database, accepted, service, count);
 }
 
 /* A database with a partition and events for each of the last six days; half of
@@ -278,20 +256,8 @@ TEST(nothing_is_dropped_too_early) {
   au_retention_stop(retention);
 }
 
-/* A transaction that has read, and stays open. */
 static PGconn *hold_read(void) {
-  PGconn *conn = PQconnectdb(own_conninfo);
-  ck_assert_int_eq(PQstatus(conn), CONNECTION_OK);
-  PQclear(PQexec(conn, "BEGIN"));
-  PGresult *result = PQexec(conn, "SELECT count(*) FROM aurore.event");
-  ck_assert_int_eq(PQresultStatus(result), PGRES_TUPLES_OK);
-  PQclear(result);
-  return conn;
-}
-
-static void end_read(PGconn *conn) {
-  PQclear(PQexec(conn, "COMMIT"));
-  PQfinish(conn);
+  return hold("SELECT count(*) FROM aurore.event");
 }
 
 static const char pending_sql[] =
@@ -323,7 +289,7 @@ TEST(a_long_query_is_waited_for_and_blocks_nobody) {
   ck_assert_str_eq(error.sqlstate, "55006");
   ck_assert_ptr_nonnull(strstr(error.message, "are being dropped"));
   assert_exact();
-  end_read(reader);
+  commit(reader);
   await(database, oldest_sql, "3 12");
   await(database, "SELECT count(*) FROM aurore.event_drop", "0");
   assert_exact();
@@ -347,7 +313,7 @@ static void cut_off_detach(int days_ago) {
   do_sqlf(database, "SELECT pg_terminate_backend(%d, 10000)",
           PQbackendPID(conn));
   PQfinish(conn);
-  end_read(reader);
+  commit(reader);
   ck_assert_str_eq(ask(database, pending_sql), "1");
 }
 

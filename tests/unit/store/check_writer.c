@@ -60,14 +60,11 @@ static void writer_setup(void) {
   set_up_database();
   capture_log();
   au_metrics_reset();
-  ck_assert_int_eq(au_options_init(&options), AU_OK);
-  set_conninfo(&options, own_conninfo);
+  init_options(&options);
   options.batch_size = 10;
   options.drain_interval_s = 0.01;
   options.connect_timeout_s = 20;
   options.statement_timeout_s = 20;
-  options.backoff_min_s = 0.001;
-  options.backoff_max_s = 0.01;
   const au_breaker_config_t config = {
       .failures = 3, .successes = 1, .timeout_ns = 20000000};
   ck_assert_int_eq(au_breaker_create(&config, &breaker), AU_OK);
