@@ -1,7 +1,4 @@
-/* SPDX-License-Identifier: MIT
- *
- * bodies - see bodies.h.
- */
+/* SPDX-License-Identifier: MIT */
 #include "support/bodies.h"
 
 #include "event/row.h"

@@ -1,7 +1,4 @@
-/* SPDX-License-Identifier: MIT
- *
- * clients - see clients.h.
- */
+/* SPDX-License-Identifier: MIT */
 #include "support/clients.h"
 
 const char *unique_name(const char *what) {

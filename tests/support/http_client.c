@@ -1,7 +1,4 @@
-/* SPDX-License-Identifier: MIT
- *
- * http_client - see http_client.h.
- */
+/* SPDX-License-Identifier: MIT */
 #include "support/http_client.h"
 
 #include <strings.h>

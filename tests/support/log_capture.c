@@ -1,7 +1,4 @@
-/* SPDX-License-Identifier: MIT
- *
- * log_capture - see log_capture.h.
- */
+/* SPDX-License-Identifier: MIT */
 #include "support/log_capture.h"
 
 #include <poll.h>

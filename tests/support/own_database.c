@@ -1,7 +1,4 @@
-/* SPDX-License-Identifier: MIT
- *
- * own_database - see own_database.h.
- */
+/* SPDX-License-Identifier: MIT */
 #include "support/own_database.h"
 
 #include "base/clock.h"

@@ -1,7 +1,4 @@
-/* SPDX-License-Identifier: MIT
- *
- * spools - see spools.h.
- */
+/* SPDX-License-Identifier: MIT */
 #include "support/spools.h"
 
 #include "faults/oracle.h"

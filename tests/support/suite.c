@@ -1,7 +1,4 @@
-/* SPDX-License-Identifier: MIT
- *
- * suite - see suite.h.
- */
+/* SPDX-License-Identifier: MIT */
 #include "support/suite.h"
 
 #include <errno.h>

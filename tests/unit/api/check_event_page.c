@@ -48,7 +48,7 @@ static void prepare(void) {
 
 CASE("page", set_up_database, tear_down_database);
 
-TEST(nothing_is_a_whole_answer) {
+TEST(an_empty_page_is_a_whole_answer) {
   prepare();
   au_page_t page = make_page(10, "it's \\ \"s\"; --");
   ck_assert_int_eq(ask_page(&page), AU_OK);

@@ -24,7 +24,7 @@ static void stop(void) { server_stop(&server); }
 
 CASE("events", start, stop);
 
-TEST(content_types) {
+TEST(content_types_and_codings_are_accepted_or_415) {
   static const struct {
     const char *header;
     int status;
@@ -141,7 +141,7 @@ TEST(all_of_an_array_are_refused) {
   ck_assert_uint_eq(fake_buffer_calls(), 0);
 }
 
-TEST(nothing_at_all_is_refused) {
+TEST(a_body_without_events_is_refused) {
   static const char *const errors =
       INVALID_EVENT "[{\"field\":\"events\",\"constraints\":{\"isNotEmpty\":"
                     "\"at least one event is required\"}}]}";
@@ -153,7 +153,7 @@ TEST(nothing_at_all_is_refused) {
   ck_assert_uint_eq(rejected(AU_REASON_INVALID), 4);
 }
 
-TEST(ndjson_lines_are_judged_alone) {
+TEST(ndjson_lines_are_validated_one_by_one) {
   expect_part(exchange(&server, "POST", "/events", NDJSON_TYPE,
                        EVENT "\n\n" EVENT "\r\n" EVENT),
               202, "\"accepted\":3,\"rejected\":0,");

@@ -22,7 +22,7 @@ TEST(an_empty_array_has_no_events) {
   ck_assert(!intake->is_single);
 }
 
-TEST(each_element_is_judged_alone) {
+TEST(each_element_is_validated_alone) {
   au_bytes_printf(&body, "[%s", with(""));
   au_bytes_printf(&body, ",{},1,\"x\",null,true,[],[[{}],{}]");
   au_bytes_printf(&body, ",%s", with("\"message\":\"second\""));
@@ -110,7 +110,7 @@ TEST(lines_are_events) {
   assert_slice(event_of(3).message, "last");
 }
 
-TEST(one_line_is_not_single) {
+TEST(a_single_line_is_still_a_batch) {
   ck_assert_int_eq(parse_lines(with("")), AU_INTAKE_DONE);
   ck_assert(!intake->is_single);
   ck_assert_uint_eq(intake->rows.count, 1);
@@ -226,7 +226,7 @@ static const struct {
 
 CASE("malformed", set_up_reader, tear_down_reader);
 
-TEST_EACH(malformed_bodies, COUNT_OF(malformed)) {
+TEST_EACH(malformed_bodies_are_refused, COUNT_OF(malformed)) {
   const char *text = malformed[_i].body;
   ck_assert_int_eq(parse_bytes(malformed[_i].format, text, strlen(text)),
                    AU_INTAKE_MALFORMED);
@@ -236,7 +236,7 @@ TEST_EACH(malformed_bodies, COUNT_OF(malformed)) {
   ck_assert_str_eq(intake->message, "");
 }
 
-TEST(a_nul_is_no_end) {
+TEST(a_nul_does_not_end_a_body) {
   ck_assert_int_eq(parse_bytes(AU_FORMAT_JSON, "{}\0", 3), AU_INTAKE_MALFORMED);
   ck_assert_str_eq(intake->message, "unexpected character at byte 2");
   ck_assert_int_eq(parse_bytes(AU_FORMAT_JSON, "[\"\0\"]", 5),
@@ -244,7 +244,7 @@ TEST(a_nul_is_no_end) {
   ck_assert_str_eq(intake->message, "control character in a string at byte 2");
 }
 
-TEST(a_body_of_no_bytes_has_no_address) {
+TEST(an_empty_body_needs_no_address) {
   ck_assert_int_eq(au_reader_read(&reader, AU_FORMAT_JSON, NULL, 0, NOW),
                    AU_INTAKE_MALFORMED);
   ck_assert_int_eq(au_reader_read(&reader, AU_FORMAT_NDJSON, NULL, 0, NOW),
@@ -252,14 +252,14 @@ TEST(a_body_of_no_bytes_has_no_address) {
 }
 
 /* What is found wrong before the end does not count. */
-TEST(malformed_after_events_takes_nothing) {
+TEST(a_malformed_end_refuses_the_events_before_it) {
   au_bytes_printf(&body, "[%s,{},%s", with(""), "x");
   ck_assert_int_eq(parse_body(), AU_INTAKE_MALFORMED);
   ck_assert_uint_eq(intake->rows.bytes.size, 0);
   ck_assert_uint_eq(intake->errors_json.size, 0);
 }
 
-TEST(a_mark_of_byte_order_is_skipped) {
+TEST(a_byte_order_mark_is_skipped) {
   au_bytes_printf(&body, "\xEF\xBB\xBF%s", with(""));
   ck_assert_int_eq(parse_body(), AU_INTAKE_DONE);
   ck_assert_uint_eq(intake->rows.count, 1);
@@ -290,7 +290,7 @@ static void put_million(const char *before, const char *open,
 
 CASE("memory", set_up_reader, tear_down_reader);
 
-TEST(a_million_brackets) {
+TEST(a_million_brackets_are_read_without_recursion) {
   put_million("", "[", "", "", "");
   ck_assert_int_eq(parse_body(), AU_INTAKE_MALFORMED);
   put_million("", "[", "", "]", "");
@@ -350,7 +350,7 @@ TEST(memory_is_bounded) {
 }
 
 /* Every allocation of a request fails once; the next request is taken. */
-TEST(short_memory_is_told) {
+TEST(without_memory_one_request_is_refused_and_no_other) {
   const char *more =
       "\"metadata\":{\"\\u00e9\":[1,2.5e1,\"\\n\"]},\"x\\n\":\"\\ud800\"";
   au_bytes_printf(&body, "[%s,7,", with(more));
@@ -384,7 +384,7 @@ TEST(short_memory_is_told) {
   ck_assert_int_gt(failures, 15);
 }
 
-TEST(short_memory_at_the_start_is_told) {
+TEST(without_memory_there_is_no_reader) {
   au_reader_t other;
   long n = 1;
   for (;; n++) {
@@ -401,7 +401,7 @@ TEST(short_memory_at_the_start_is_told) {
 }
 
 /* Also the text of an error needs memory; it is short then, and no more. */
-TEST(short_memory_while_explaining) {
+TEST(without_memory_an_error_is_shorter) {
   for (long n = 1; n <= 30; n++) {
     fail_memory(n, 1);
     au_intake_result_t result =

@@ -53,7 +53,7 @@ TEST(keys_may_be_written_with_escapes) {
   assert_slice(event_of(0).metadata, "{}");
 }
 
-TEST(white_space_around_everything) {
+TEST(white_space_is_allowed_around_everything) {
   assert_accepted(" \r\n\t{ \"timestamp\" : 0 , \"service\" : \"s\" ,\n"
                   "\"message\" : \"m\" , \"metadata\" : { \"a\" : [ 1 , 2 ] }"
                   " } \r\n");
@@ -61,7 +61,7 @@ TEST(white_space_around_everything) {
 }
 
 /* The times are tested with au_timestamp_parse; here, that they arrive. */
-TEST(timestamps_of_every_type) {
+TEST(a_timestamp_is_text_or_a_number) {
   static const char *const times[] = {"\"2023-11-14T22:13:20Z\"",
                                       "\"1700000000\"",
                                       "1700000000",
@@ -223,7 +223,7 @@ static const struct {
 
 CASE("refused", set_up_reader, tear_down_reader);
 
-TEST_EACH(refusals, COUNT_OF(refused)) {
+TEST_EACH(each_constraint_refuses_what_breaks_it, COUNT_OF(refused)) {
   assert_refused(refused[_i].json, refused[_i].errors);
   ck_assert(intake->is_single);
 }
@@ -324,7 +324,7 @@ TEST(lengths_are_those_of_the_options) {
                                           "most 5 characters\"") "]");
 }
 
-TEST(several_constraints_of_one_field) {
+TEST(a_field_shows_every_constraint_that_it_breaks) {
   limits.service_max_length = 3;
   assert_refused("{\"timestamp\":0,\"service\":\"    \",\"message\":\"m\"}",
                  "[" FIELD("service",
@@ -397,7 +397,7 @@ TEST_EACH(metadata_bytes_are_those_of_compact_json, 9) {
 }
 
 /* Whatever token passes the limit, at whatever byte. */
-TEST(metadata_of_every_size) {
+TEST(metadata_is_kept_up_to_any_limit_of_its_size) {
   const char *json =
       "{\"k\\n\":\"v\\t\",\"a\":[1,true,null,{\"b\":\"\"}],\"c\":2.5e1}";
   char fields[128];
@@ -452,7 +452,7 @@ TEST(metadata_depth_counts_objects_and_arrays) {
   ck_assert_uint_eq(intake->errors_count, 1);
 }
 
-TEST(the_first_limit_passed_is_told_and_the_rest_still_read) {
+TEST(the_first_limit_passed_is_named_and_the_rest_is_read) {
   limits.metadata_max_bytes = 20;
   limits.metadata_max_keys = 2;
   limits.metadata_max_depth = 1;
@@ -465,7 +465,7 @@ TEST(the_first_limit_passed_is_told_and_the_rest_still_read) {
               "metadata")) "," UNKNOWN("x") "]");
 }
 
-TEST(sixteen_unknown_fields_are_told) {
+TEST(sixteen_unknown_fields_are_named) {
   au_bytes_put_string(&body, "{\"timestamp\":0,\"service\":\"s\"");
   for (int i = 0; i < 40; i++)
     au_bytes_printf(&body, ",\"u%02d\":[%d],\"u%02d\":0", i, i, i);

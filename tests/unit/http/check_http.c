@@ -131,7 +131,7 @@ TEST(a_correlation_id_is_made_when_there_is_no_good_one) {
   }
 }
 
-TEST(health_tells_what_the_buffer_says) {
+TEST(health_shows_what_the_buffer_says) {
   expect(GET("/live"), 200, "{\"message\":\"SERVER_IS_NOT_SHUTTING_DOWN\"}");
   expect(GET("/ready"), 200, "{\"message\":\"SERVER_IS_READY\"}");
   expect(GET("/health"), 200, "{\"message\":\"SERVER_IS_READY\"}");
@@ -147,7 +147,7 @@ TEST(health_tells_what_the_buffer_says) {
   expect_part(GET("/health"), 503, "SERVER_IS_NOT_READY");
 }
 
-TEST(quiescing_is_told_and_refused) {
+TEST(a_quiescing_server_says_so_and_takes_no_events) {
   au_http_quiesce(server.http);
   expect(GET("/live"), 503,
          "{\"statusCode\":503,\"message\":\"SERVER_IS_SHUTTING_DOWN\"}");

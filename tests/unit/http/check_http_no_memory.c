@@ -102,7 +102,7 @@ TEST_EACH(request_outlives_any_failed_allocation,
 
 CASE("start", NULL, NULL);
 
-TEST(start_that_lacks_memory_is_told) {
+TEST(start_without_memory_is_an_error) {
   is_test = true;
   server_prepare(&server);
   char error[512] = "";

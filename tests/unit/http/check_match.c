@@ -92,7 +92,7 @@ TEST(allow_names_the_methods_of_an_entry) {
   }
 }
 
-TEST(methods_are_told_by_their_exact_names) {
+TEST(methods_are_known_by_their_exact_names) {
   ck_assert_int_eq(au_route_method_of("GET"), AU_METHOD_GET);
   ck_assert_int_eq(au_route_method_of("HEAD"), AU_METHOD_GET);
   ck_assert_int_eq(au_route_method_of("POST"), AU_METHOD_POST);

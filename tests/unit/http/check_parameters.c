@@ -49,7 +49,7 @@ TEST(known_parameters_are_sorted) {
   expect_errors("[]");
 }
 
-TEST(unknown_ones_are_refused_and_cut) {
+TEST(unknown_parameters_are_refused_and_their_names_cut) {
   char longest[200];
   memset(longest, 'x', 199);
   longest[199] = '\0';
@@ -67,7 +67,7 @@ TEST(unknown_ones_are_refused_and_cut) {
       "x should not exist\"}}]");
 }
 
-TEST(only_so_many_unknown_ones_are_told) {
+TEST(a_bounded_number_of_unknown_parameters_is_named) {
   for (int i = 0; i < 1000; i++) {
     char name[16];
     snprintf(name, sizeof(name), "p%d", i);
@@ -76,7 +76,7 @@ TEST(only_so_many_unknown_ones_are_told) {
   ck_assert_uint_eq(refusals.count, AU_PARAMETERS_UNKNOWN_MAX);
 }
 
-TEST(a_repeated_one_is_refused_once) {
+TEST(a_repeated_parameter_is_refused_once) {
   sort("one", "1");
   sort("one", "1");
   sort("one", "2");
@@ -113,7 +113,8 @@ static const struct {
     {"\xD9\xA1", 0, "isInt"},
 };
 
-TEST_EACH(integers_are_judged, sizeof(numbers) / sizeof(numbers[0])) {
+TEST_EACH(integers_have_a_form_and_a_range,
+          sizeof(numbers) / sizeof(numbers[0])) {
   sort("one", numbers[_i].text);
   int64_t value = au_parameter_integer(&known[0], 1, 10000, 77, &refusals);
   if (numbers[_i].constraint == NULL) {
@@ -132,7 +133,7 @@ TEST(an_integer_that_is_not_given_is_the_default) {
   ck_assert_uint_eq(refusals.count, 0);
 }
 
-TEST(text_is_judged) {
+TEST(text_may_be_required) {
   ck_assert_ptr_null(au_parameter_text(&known[0], AU_OPTIONAL, &refusals));
   ck_assert_uint_eq(refusals.count, 0);
   ck_assert_ptr_null(au_parameter_text(&known[0], AU_REQUIRED, &refusals));
@@ -165,7 +166,7 @@ TEST_EACH(bad_text_is_refused, sizeof(texts) / sizeof(texts[0])) {
       strstr(au_bytes_text(&refusals.json), texts[_i].constraint));
 }
 
-TEST(times_are_judged) {
+TEST(times_are_read_or_refused) {
   int64_t us = 0;
   sort("one", "2026-11-24T08:24:26.123456+02:00");
   ck_assert(au_parameter_time(&known[0], &us, &refusals));
@@ -182,7 +183,7 @@ TEST(times_are_judged) {
   ck_assert_ptr_nonnull(strstr(au_bytes_text(&refusals.json), "only once"));
 }
 
-TEST(choices_are_judged) {
+TEST(choices_are_known_by_their_names) {
   static const char *const names[] = {"DESC", "ASC", NULL};
   ck_assert_uint_eq(au_parameter_choice(&known[0], names, AU_CASE_ANY,
                                         "isSortOrder", &refusals),

@@ -315,7 +315,7 @@ TEST(lane_in_trouble_is_tried_when_there_is_no_other) {
   ck_assert_int_eq(system(command), 0);
 }
 
-TEST(directory_without_a_parent_is_told) {
+TEST(directory_without_a_parent_is_an_error) {
   const au_buffer_config_t config = {.lanes = 1,
                                      .capacity = 1000,
                                      .max_bytes = 1 << 20,

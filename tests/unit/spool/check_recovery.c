@@ -149,7 +149,7 @@ TEST_EACH(failed_read_while_damage_is_passed_loses_no_neighbour, 2) {
   }
 }
 
-TEST(damage_is_told_once_however_often_it_is_read) {
+TEST(damage_is_reported_once_however_often_it_is_read) {
   au_spool_t *spool = open_spool(NULL, SEGMENT_BYTES);
   for (uint64_t value = 1; value <= 9; value++)
     ck_assert_int_eq(append(spool, value, 1, 40), AU_OK);

@@ -95,7 +95,7 @@ TEST(state_that_cannot_be_written_is_tried_once_a_second) {
   ck_assert_int_le(files(".segment", false), 2);
 }
 
-TEST(full_disk_is_told_once_and_forgotten_once) {
+TEST(full_disk_is_logged_once_and_so_is_its_end) {
   au_io_t io = io_with_failing_disk();
   au_spool_t *spool = open_spool(&io, 65536);
   count_what_is_told();
