@@ -7,13 +7,15 @@ import os
 import re
 import subprocess
 import time
-import urllib.request
 
 import events
+import psycopg2
 import servers
+from harness.collectd import BOTH
+from harness.process import free_port
 from servers import BenchError
 
-HERE = servers.pathlib.Path(__file__).resolve().parent
+HERE = servers.TOP / "tests/bench"
 
 THREADS = 2  # of both HTTP servers, and of wrk
 CONNECTIONS = 64
@@ -64,32 +66,28 @@ class Bench:
         """By the project's own migrations; and learns the size of an answer."""
         with self.collectd() as collectd:
             servers.wait_for(self.has_partition, "the tables", collectd.process)
-            body = events.compact(events.make(1)[0]).encode()
-            request = urllib.request.Request(
-                collectd.url("/events"), body, {"Content-Type": "application/json"})
-            with urllib.request.urlopen(request, timeout=10) as answer:
-                self.answer_size = len(answer.read())
+            answer = collectd.post(events.compact(events.make(1)[0]))
+            self.answer_size = len(answer.content)
 
     def has_partition(self):
         try:
-            return self.postgres.query(
+            return self.postgres.bench.value(
                 "SELECT count(*) FROM aurore.partitions() "
-                "WHERE lower_bound <= now() AND now() < upper_bound")[0] == 1
-        except servers.psycopg2.Error:
+                "WHERE lower_bound <= now() AND now() < upper_bound") == 1
+        except psycopg2.Error:
             return False
 
     def collectd(self, durable=False, lanes=1, database=True, **options):
         """A collectd with both plugins; without a database it tries one that
         nobody answers for."""
-        conninfo = (self.postgres.conninfo() if database
-                    else f"host=127.0.0.1 port={servers.free_port()}")
+        conninfo = (self.postgres.bench.conninfo if database
+                    else f"host=127.0.0.1 port={free_port()}")
         options = {"Threads": THREADS, "Lanes": lanes, **ROOM, **options}
         if durable:
             options["Durability"] = "commit"
             options["SpoolDirectory"] = self.spool / "spool"
-        return servers.Collectd(
-            self.directory, self.build,
-            {"ConnInfo": conninfo, "BatchSize": BATCH, "ShutdownTimeout": 0}, **options)
+        writer = {"ConnInfo": conninfo, "BatchSize": BATCH, "ShutdownTimeout": 0}
+        return servers.Collectd(self.directory, BOTH, buffer=options, writer=writer)
 
 
 def wrk(url, bodies, connections, threads, seconds, requests=None):
@@ -121,7 +119,7 @@ def run_wrk(bench, url):
 def bare_copy(bench):
     bench.postgres.clear()
     done = subprocess.run(
-        [bench.bare_copy, bench.postgres.conninfo(), bench.directory / "tuples",
+        [bench.bare_copy, bench.postgres.bench.conninfo, bench.directory / "tuples",
          str(bench.rows), str(BATCH)],
         check=True, capture_output=True, text=True)
     check_stored(bench, bench.rows)
@@ -137,7 +135,7 @@ def bare_http(bench):
 
 
 def check_stored(bench, expected):
-    found = bench.postgres.query("SELECT count(*) FROM aurore.event")[0]
+    found = bench.postgres.bench.value("SELECT count(*) FROM aurore.event")
     if found != expected:
         raise BenchError(f"{expected} events were accepted, {found} are stored")
 
@@ -146,20 +144,16 @@ class Watermarks:
     """How many events the writers have committed."""
 
     def __init__(self, bench, lanes):
-        self.connection = bench.postgres.connect()
+        self.database = bench.postgres.bench
         servers.wait_for(lambda: self.read()[1] == lanes, "the writers")
         self.base = self.read()[0]
 
     def read(self):
-        cursor = self.connection.cursor()
-        cursor.execute("SELECT coalesce(sum(next_seq), 0)::bigint, count(*) FROM aurore.lane")
-        return cursor.fetchone()
+        return self.database.rows(
+            "SELECT coalesce(sum(next_seq), 0)::bigint, count(*) FROM aurore.lane")[0]
 
     def stored(self):
         return self.read()[0] - self.base
-
-    def close(self):
-        self.connection.close()
 
 
 def accept(bench, durable, database):
@@ -169,18 +163,14 @@ def accept(bench, durable, database):
         bench.postgres.clear()
     with bench.collectd(durable=durable, database=database) as collectd:
         before = collectd.cpu_seconds()
+        watermarks = Watermarks(bench, 1) if database else None
+        figures = run_wrk(bench, collectd.url("/events"))
         if database:
-            watermarks = contextlib.closing(Watermarks(bench, 1))
-        else:
-            watermarks = contextlib.nullcontext()
-        with watermarks as place:
-            figures = run_wrk(bench, collectd.url("/events"))
-            if database:
-                figures["stored"] = place.stored() / collectd.accepted()
-                # The last requests may still be under way when wrk has ended.
-                servers.wait_for(lambda: place.stored() == collectd.accepted(),
-                                 "storing", collectd.process, 300)
-                check_stored(bench, collectd.accepted())
+            figures["stored"] = watermarks.stored() / collectd.accepted()
+            # The last requests may still be under way when wrk has ended.
+            servers.wait_for(lambda: watermarks.stored() == collectd.accepted(),
+                             "storing", collectd.process, 300)
+            check_stored(bench, collectd.accepted())
         accepted = collectd.accepted()
         figures["cpu"] = (collectd.cpu_seconds() - before) / accepted * 1e6
     return figures
@@ -201,7 +191,8 @@ def fixed_load(bench, url, requests):
     try:
         yield finish
     finally:
-        servers.end(client, 15)
+        client.terminate()
+        client.wait()
 
 
 def store(bench, durable, lanes):
@@ -209,24 +200,24 @@ def store(bench, durable, lanes):
     bench.postgres.clear()
     requests = bench.rows // REQUEST_EVENTS
     with bench.collectd(durable=durable, lanes=lanes) as collectd:
-        with contextlib.closing(Watermarks(bench, lanes)) as place:
-            cpu = collectd.cpu_seconds()
-            with fixed_load(bench, collectd.url("/events"), requests) as finish:
-                servers.wait_for(lambda: place.stored() >= bench.rows, "storing",
-                                 collectd.process, 300)
-                end = time.time()
-                cpu = collectd.cpu_seconds() - cpu
-                figures = finish()
+        watermarks = Watermarks(bench, lanes)
+        cpu = collectd.cpu_seconds()
+        with fixed_load(bench, collectd.url("/events"), requests) as finish:
+            servers.wait_for(lambda: watermarks.stored() >= bench.rows, "storing",
+                             collectd.process, 300)
+            end = time.time()
+            cpu = collectd.cpu_seconds() - cpu
+            figures = finish()
     check_stored(bench, bench.rows)
-    start = bench.postgres.query(
-        "SELECT extract(epoch FROM min(ingested_at))::float8 FROM aurore.event")[0]
+    start = bench.postgres.bench.value(
+        "SELECT extract(epoch FROM min(ingested_at))::float8 FROM aurore.event")
     figures["rate"] = bench.rows / (end - start)
     figures["cpu"] = cpu / bench.rows * 1e6
     return figures
 
 
 def empty_memory(bench):
-    with servers.Collectd(bench.directory, None) as collectd:
+    with servers.Collectd(bench.directory) as collectd:
         return collectd.memory()["resident"]
 
 
@@ -241,7 +232,7 @@ def full_memory(bench, durable):
                              collectd.process, 300)
             finish()
         figures.update(collectd.memory())
-        figures["buffer"] = collectd.metric("buffer_bytes")
+        figures["buffer"] = collectd.metrics().get("buffer_bytes")
     return figures
 
 
@@ -251,7 +242,7 @@ def machine(bench):
         model = re.search(r"^model name\s*:\s*(.*)$", file.read(), re.M)
     kind = subprocess.run(["df", "--output=fstype", bench.spool], check=True,
                           capture_output=True, text=True).stdout.split()[1]
-    version = bench.postgres.query("SHOW server_version")[0].split()[0]
+    version = bench.postgres.bench.value("SHOW server_version").split()[0]
     return (f"{len(os.sched_getaffinity(0))} cores"
             + (f" ({model.group(1)})" if model else "")
             + f", {kind}; PostgreSQL {version}")

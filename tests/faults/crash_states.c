@@ -15,19 +15,19 @@
  * of its recovery or after it.
  */
 #include "base/clock.h"
-#include "base/log.h"
+#include "faults/crash_report.h"
 #include "faults/disk.h"
 #include "faults/oracle.h"
 #include "faults/recorder.h"
 #include "metrics/metrics.h"
 #include "spool/frame.h"
+#include "support/log_capture.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -73,134 +73,11 @@ static struct {
   size_t uuids;
 } all = {.limit = 2000, .choices = 4, .seed = 1};
 
-/* What the states were, for the table at the end. */
-enum {
-  KIND_KILL = 8,
-  KIND_STALE,
-  KIND_SEGMENTS,
-  KIND_MAKING,
-  KIND_SECOND,
-  KINDS
-};
-static const char *const kind_text[KINDS] = {
-    "a write lost",
-    "a write torn at a sector",
-    "zeros where data was written",
-    "a change of size lost",
-    "a name that was made lost",
-    "a rename lost",
-    "a removal lost",
-    "the state file's write lost or torn",
-    "killed, nothing lost",
-    "stale blocks where nothing was written",
-    "three segments or more",
-    "a segment half made",
-    "cut again in the middle of what follows"};
-static uint64_t kinds[KINDS];
 static double slowest_ms; /* of the recoveries */
-
-/* The state under test, for telling what is wrong with it. */
-static struct {
-  unsigned round;
-  const disk_record_t *record;
-  size_t place;
-  disk_choice_t choice;
-  bool is_second;
-  size_t second_place;
-  const disk_record_t *second_record;
-  disk_choice_t second_choice;
-  const disk_image_t *image;
-  const oracle_t *oracle;
-} now;
 
 static unsigned roll(unsigned *seed, unsigned sides) {
   return (unsigned)rand_r(seed) / 8 % sides;
 }
-
-/* --- when it goes wrong ----------------------------------------------------
- */
-
-/* The alarm that finds an endless recovery ends in "violation" too: the program
- * is at its end then, and what it can still say is worth more than being safe
- * in a signal handler.
- * NOLINTBEGIN(bugprone-signal-handler,cert-sig30-c) */
-static void print_place(const disk_record_t *record, size_t place,
-                        const disk_choice_t *choice) {
-  size_t from = place > 16 ? place - 16 : 0;
-  for (size_t i = from; i < place; i++) {
-    fprintf(stderr, "    %4zu ", i + 1);
-    disk_op_print(&record->op[i], stderr);
-    fputc('\n', stderr);
-  }
-  fprintf(stderr, "    cut after operation %zu of %zu: ", place, record->count);
-  disk_choice_print(choice, stderr);
-  fputc('\n', stderr);
-}
-
-static void save_state(void) {
-  char directory[64] = "/tmp/crash-state-XXXXXX";
-  char path[96];
-  if (now.image == NULL || mkdtemp(directory) == NULL)
-    return;
-  snprintf(path, sizeof(path), "%s/expected", directory);
-  oracle_save(now.oracle, path);
-  snprintf(path, sizeof(path), "%s/spool", directory);
-  if (mkdir(path, 0700) != 0)
-    return;
-  disk_image_write(now.image, path);
-  fprintf(stderr, "  look at it again with: crash_states --replay %s\n",
-          directory);
-}
-
-static void count_kinds(const disk_image_t *image, const disk_choice_t *choice,
-                        bool is_second) {
-  size_t segments = 0;
-  bool making = false;
-  for (size_t i = 0; i < image->count; i++) {
-    segments += strstr(image->file[i].name, ".segment") != NULL;
-    making |= strstr(image->file[i].name, ".new") != NULL;
-  }
-  for (int kind = 0; kind < KIND_KILL; kind++)
-    kinds[kind] += image->damage >> kind & 1;
-  kinds[KIND_KILL] += choice->mode == DISK_RUNNING;
-  kinds[KIND_STALE] += choice->is_stale;
-  kinds[KIND_SEGMENTS] += segments >= 3;
-  kinds[KIND_MAKING] += making;
-  kinds[KIND_SECOND] += is_second;
-}
-
-/* Every kind has come up, when there were enough states for that. */
-static bool print_kinds(void) {
-  bool complete = true;
-  for (int kind = 0; kind < KINDS; kind++) {
-    printf("  %-42s %10" PRIu64 "\n", kind_text[kind], kinds[kind]);
-    complete = complete && kinds[kind] > 0;
-  }
-  printf("  %-42s %10" PRIu64 "\n", "places where runs were cut", all.places);
-  printf("  the slowest recovery took %.1f ms\n", slowest_ms);
-  return complete || all.states < 2000;
-}
-
-static void violation(const char *text) __attribute__((noreturn));
-
-static void violation(const char *text) {
-  fprintf(stderr, "crash_states: run %u: %s\n", now.round, text);
-  if (now.record != NULL)
-    print_place(now.record, now.image != NULL ? now.place : now.record->count,
-                &now.choice);
-  if (now.is_second) {
-    fprintf(stderr, "  and after a restart, once more:\n");
-    print_place(now.second_record, now.second_place, &now.second_choice);
-  }
-  save_state();
-  exit(1);
-}
-
-static void too_long(int signal) {
-  (void)signal;
-  violation("the spool does not come to an end");
-}
-/* NOLINTEND(bugprone-signal-handler,cert-sig30-c) */
 
 /* --- runs ------------------------------------------------------------------
  */
@@ -230,7 +107,7 @@ static void apply_mark(oracle_t *oracle, const disk_op_t *op) {
   }
 }
 
-/* Nothing is pending: tells the run's oracle all marks up to now. */
+/* Nothing is pending: tells the run's oracle all marks up to under_test. */
 static void catch_up(run_t *run) {
   disk_op_t mark;
   while (recorder_next_mark(&run->told, &mark))
@@ -444,12 +321,12 @@ static void test_second(const run_t *second, const disk_t *disk,
   disk_crash(cut, &choice, &image);
   disk_image_write(&image, all.directory[1]);
 
-  now.is_second = true;
-  now.second_place = place;
-  now.second_record = &second->record;
-  now.second_choice = choice;
-  now.image = &image;
-  now.oracle = &oracle;
+  under_test.is_second = true;
+  under_test.second_place = place;
+  under_test.second_record = &second->record;
+  under_test.second_choice = choice;
+  under_test.image = &image;
+  under_test.oracle = &oracle;
   run_t third = {.directory = all.directory[1],
                  .segment_bytes = second->segment_bytes};
   if (open_spool(&third, NULL) != AU_OK)
@@ -460,7 +337,7 @@ static void test_second(const run_t *second, const disk_t *disk,
     violation(text);
   free(found.value);
   au_spool_close(third.spool);
-  now.is_second = false;
+  under_test.is_second = false;
   all.states++;
   count_kinds(&image, &choice, true);
   disk_image_free(&image);
@@ -473,11 +350,11 @@ static void test_state(const run_t *first, const disk_t *cut,
                        const oracle_t *oracle, const disk_image_t *image,
                        unsigned *seed) {
   disk_image_write(image, all.directory[0]);
-  now.image = image;
-  now.oracle = oracle;
+  under_test.image = image;
+  under_test.oracle = oracle;
   alarm(STATE_SECONDS);
-  disk_t *disk =
-      now.choice.mode == DISK_RUNNING ? disk_clone(cut) : disk_of_image(image);
+  disk_t *disk = under_test.choice.mode == DISK_RUNNING ? disk_clone(cut)
+                                                        : disk_of_image(image);
   run_t second = {.directory = all.directory[0],
                   .segment_bytes = first->segment_bytes,
                   .seed = (unsigned)rand_r(seed),
@@ -489,7 +366,7 @@ static void test_state(const run_t *first, const disk_t *cut,
   if (!start(&second))
     violation("the spool cannot be opened");
   all.states++;
-  count_kinds(image, &now.choice, false);
+  count_kinds(image, &under_test.choice, false);
   if (!append(&second, 1))
     violation("an append was refused");
   for (unsigned steps = roll(seed, 4); steps > 0; steps--)
@@ -539,7 +416,7 @@ static void test_place(const run_t *run, const disk_t *disk,
       same++;
     if (same == tested) {
       seen[tested++] = hash;
-      now.choice = choice[i];
+      under_test.choice = choice[i];
       test_state(run, disk, oracle, &image, seed);
     }
     disk_image_free(&image);
@@ -570,9 +447,9 @@ static void test_round(unsigned round) {
   recorder_config_t config = {.disk = disk, .record = &run.record};
   if (round % 2 == 1)
     add_faults(&config, &seed);
-  now.round = round;
-  now.record = &run.record;
-  now.image = NULL;
+  under_test.round = round;
+  under_test.record = &run.record;
+  under_test.image = NULL;
   alarm(STATE_SECONDS);
   recorder_start(&config);
   while (!start(&run)) {
@@ -585,7 +462,7 @@ static void test_round(unsigned round) {
   oracle_t oracle;
   oracle_init(&oracle);
   for (size_t place = 0;; place++) {
-    now.place = place;
+    under_test.place = place;
     all.places++;
     test_place(&run, disk, &oracle, &seed);
     if (place == run.record.count || all.states >= all.limit)
@@ -603,11 +480,6 @@ static void test_round(unsigned round) {
 
 /* --- the program -----------------------------------------------------------
  */
-
-static void ignore_log(au_log_level_t level, const char *line) {
-  (void)level;
-  (void)line;
-}
 
 static void make_directories(void) {
   for (int i = 0; i < 2; i++) {
@@ -647,7 +519,7 @@ static int look_again(const char *path) {
   if (!oracle_load(&oracle, expected))
     disk_die("could not read what is expected");
   load_image(path, &image);
-  au_log_set_sink(NULL);
+  release_log();
   run_t run = {.directory = all.directory[1], .segment_bytes = 8192};
   oracle_found_t found = {.value = NULL};
   char text[ORACLE_TEXT_SIZE] = "the spool cannot be opened";
@@ -691,8 +563,8 @@ int main(int argc, char **argv) {
     return bad_usage();
   make_directories();
   atexit(remove_directories);
-  signal(SIGALRM, too_long);
-  au_log_set_sink(ignore_log);
+  watch_alarm();
+  ignore_log();
   if (state != NULL)
     return look_again(state);
   unsigned round = 0;
@@ -700,5 +572,9 @@ int main(int argc, char **argv) {
     test_round(round++);
   printf("crash_states: %" PRIu64 " states of %u runs, all good\n", all.states,
          round);
-  return print_kinds() ? 0 : 1;
+  bool is_complete = print_kinds();
+  printf("  %-42s %10" PRIu64 "\n", "places where runs were cut", all.places);
+  printf("  the slowest recovery took %.1f ms\n", slowest_ms);
+  /* Every kind comes up, when there are enough states for that. */
+  return is_complete || all.states < 2000 ? 0 : 1;
 }

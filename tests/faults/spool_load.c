@@ -14,11 +14,11 @@
  *   N              a new start: what was appended and not found never was
  */
 #include "base/clock.h"
-#include "base/log.h"
 #include "faults/disk.h"
 #include "faults/oracle.h"
 #include "metrics/metrics.h"
 #include "spool/frame.h"
+#include "support/log_capture.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -309,11 +309,6 @@ static int kill_rounds(unsigned rounds) {
   return verify();
 }
 
-static void ignore_log(au_log_level_t level, const char *line) {
-  (void)level;
-  (void)line;
-}
-
 static int bad_usage(void) {
   fputs("usage: spool_load [options] run|verify DIRECTORY JOURNAL\n"
         "       spool_load [options] kill DIRECTORY JOURNAL ROUNDS\n"
@@ -351,7 +346,7 @@ int main(int argc, char **argv) {
     return bad_usage();
   options.directory = argv[optind + 1];
   options.journal = argv[optind + 2];
-  au_log_set_sink(ignore_log);
+  ignore_log();
   if (strcmp(argv[optind], "run") == 0)
     return run();
   if (strcmp(argv[optind], "verify") == 0)

@@ -1,7 +1,4 @@
-/* SPDX-License-Identifier: MIT
- *
- * clients - see clients.h.
- */
+/* SPDX-License-Identifier: MIT */
 #include "support/clients.h"
 
 const char *unique_name(const char *what) {
@@ -33,7 +30,7 @@ void assert_says(const au_database_error_t *error, const char *part) {
                 part, error->message);
 }
 
-int make_socket(bool listening, int *out_port) {
+int make_socket(bool listening, char conninfo[64]) {
   int fd = socket(AF_INET, SOCK_STREAM, 0);
   struct sockaddr_in address = {.sin_family = AF_INET,
                                 .sin_addr = {htonl(INADDR_LOOPBACK)}};
@@ -43,8 +40,27 @@ int make_socket(bool listening, int *out_port) {
   if (listening)
     ck_assert_int_eq(listen(fd, 8), 0);
   ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&address, &size), 0);
-  *out_port = ntohs(address.sin_port);
+  snprintf(conninfo, 64, "host=127.0.0.1 port=%d", ntohs(address.sin_port));
   return fd;
+}
+
+au_breaker_t *make_open_breaker(void) {
+  const au_breaker_config_t config = {
+      .failures = 1, .successes = 1, .timeout_ns = 1};
+  au_breaker_t *breaker = NULL;
+  ck_assert_int_eq(au_breaker_create(&config, &breaker), AU_OK);
+  au_permit_t permit;
+  int64_t retry;
+  ck_assert(au_breaker_allow(breaker, 0, &permit, &retry));
+  au_breaker_failure(breaker, permit, 0, 1, NULL);
+  return breaker;
+}
+
+void close_breaker(au_breaker_t *breaker) {
+  au_permit_t permit;
+  int64_t retry;
+  ck_assert(au_breaker_allow(breaker, 2, &permit, &retry));
+  au_breaker_success(breaker, permit);
 }
 
 void make_contrary_database(const char *name) {

@@ -6,6 +6,7 @@
 #ifndef SUPPORT_CLIENTS_H
 #define SUPPORT_CLIENTS_H
 
+#include "database/breaker.h"
 #include "support/big_endian.h"
 #include "support/servers.h"
 
@@ -23,8 +24,12 @@ au_database_error_t refused(const char *conninfo, double timeout_s);
 void assert_says(const au_database_error_t *error, const char *part);
 
 /* A socket of 127.0.0.1 that takes connections and never says a word, or, not
- * listening, refuses them. */
-int make_socket(bool listening, int *out_port);
+ * listening, refuses them; and how to connect to it. */
+int make_socket(bool listening, char conninfo[64]);
+
+/* A breaker that lets nothing pass, until close_breaker. */
+au_breaker_t *make_open_breaker(void);
+void close_breaker(au_breaker_t *breaker);
 
 /* Strings that a quoting function may get wrong. */
 extern const char *const texts[11];

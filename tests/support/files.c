@@ -1,7 +1,4 @@
-/* SPDX-License-Identifier: MIT
- *
- * files - see files.h.
- */
+/* SPDX-License-Identifier: MIT */
 #include "support/files.h"
 
 #include <check.h>

@@ -14,6 +14,9 @@ void capture_log(void);
 /* What is logged goes to standard error again, what is notified nowhere. */
 void release_log(void);
 
+/* What is logged and notified goes nowhere, until release_log. */
+void ignore_log(void);
+
 unsigned logged(au_log_level_t level);
 unsigned notified(au_severity_t severity);
 /* The newest warning; "" when there is none. Until the thread's next call. */

@@ -1,7 +1,4 @@
-/* SPDX-License-Identifier: MIT
- *
- * own_database - see own_database.h.
- */
+/* SPDX-License-Identifier: MIT */
 #include "support/own_database.h"
 
 #include "base/clock.h"
@@ -58,6 +55,44 @@ void make_schema(int days) {
   int64_t today = au_schema_day(au_clock_wall_us());
   migrate(database);
   ensure(database, today - days, today + 1);
+}
+
+void init_options(au_options_t *options) {
+  ck_assert_int_eq(au_options_init(options), AU_OK);
+  set_conninfo(options, own_conninfo);
+  options->backoff_min_s = 0.001;
+  options->backoff_max_s = 0.01;
+}
+
+void store_events(au_database_t *with, const char *accepted,
+                  const char *service, int count) {
+  do_sqlf(with,
+          "INSERT INTO aurore.event (event_id, occurred_at, ingested_at, "
+          "service, message) SELECT gen_random_uuid(), now(), %s, '%s', 'm' "
+          "FROM generate_series(1, %d); "
+          "INSERT INTO aurore.event_count AS c "
+          "(minute, service, spool_id, lane, n) VALUES "
+          "(date_trunc('minute', %s), '%s', "
+          "'00000000-0000-0000-0000-000000000001', 0, %d) "
+          "ON CONFLICT (minute, service, spool_id, lane) "
+          "DO UPDATE SET n = c.n + EXCLUDED.n",
+          accepted, service, count, accepted, service, count);
+}
+
+PGconn *hold(const char *sql) {
+  PGconn *conn = PQconnectdb(own_conninfo);
+  ck_assert_int_eq(PQstatus(conn), CONNECTION_OK);
+  PQclear(PQexec(conn, "BEGIN"));
+  PGresult *result = PQexec(conn, sql);
+  ck_assert_msg(PQresultStatus(result) < PGRES_BAD_RESPONSE, "%s",
+                PQerrorMessage(conn));
+  PQclear(result);
+  return conn;
+}
+
+void commit(PGconn *session) {
+  PQclear(PQexec(session, "COMMIT"));
+  PQfinish(session);
 }
 
 long number(const char *sql) { return strtol(ask(database, sql), NULL, 10); }

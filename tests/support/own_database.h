@@ -28,6 +28,20 @@ void ensure(au_database_t *with, int64_t first, int64_t last);
  * makes them. */
 void make_schema(int days);
 
+/* Options for the test's own database, whose waits are short; "options" is
+ * the caller's, to finish. */
+void init_options(au_options_t *options);
+
+/* As a writer does it: "count" events, and their counter. "accepted", the time,
+ * is an SQL expression. */
+void store_events(au_database_t *with, const char *accepted,
+                  const char *service, int count);
+
+/* A session of the test's own database with a transaction that has run "sql"
+ * and stays open; commit ends both. */
+PGconn *hold(const char *sql);
+void commit(PGconn *session);
+
 /* The answer as a number; of the test's own database. */
 long number(const char *sql);
 /* Waits until a session of the database waits for a lock. */

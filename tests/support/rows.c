@@ -1,7 +1,4 @@
-/* SPDX-License-Identifier: MIT
- *
- * rows - see rows.h.
- */
+/* SPDX-License-Identifier: MIT */
 #include "support/rows.h"
 
 #include <stdio.h>

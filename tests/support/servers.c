@@ -1,7 +1,4 @@
-/* SPDX-License-Identifier: MIT
- *
- * servers - see servers.h.
- */
+/* SPDX-License-Identifier: MIT */
 #include "support/servers.h"
 
 #include <stdarg.h>

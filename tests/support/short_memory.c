@@ -1,7 +1,4 @@
-/* SPDX-License-Identifier: MIT
- *
- * short_memory - see short_memory.h.
- */
+/* SPDX-License-Identifier: MIT */
 #include "support/short_memory.h"
 
 #include <errno.h>

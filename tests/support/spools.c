@@ -1,11 +1,9 @@
-/* SPDX-License-Identifier: MIT
- *
- * spools - see spools.h.
- */
+/* SPDX-License-Identifier: MIT */
 #include "support/spools.h"
 
 #include "faults/oracle.h"
 #include "metrics/metrics.h"
+#include "support/log_capture.h"
 #include "support/rows.h"
 
 #include <check.h>
@@ -24,24 +22,11 @@ char directory[64];
 au_usage_t usage;
 _Thread_local bool is_in_spool;
 
-static void ignore_log(au_log_level_t level, const char *line) {
-  (void)level;
-  (void)line;
-}
-
-static void count_nothing(au_severity_t severity, const char *type,
-                          const char *message) {
-  (void)severity;
-  (void)type;
-  (void)message;
-}
-
 void setup(void) {
   snprintf(directory, sizeof(directory), "%s/check_spools_XXXXXX",
            access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
   ck_assert_ptr_nonnull(mkdtemp(directory));
-  au_log_set_sink(ignore_log);
-  au_notify_set_sink(count_nothing);
+  ignore_log();
   au_metrics_reset();
 }
 

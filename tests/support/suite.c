@@ -1,7 +1,4 @@
-/* SPDX-License-Identifier: MIT
- *
- * suite - see suite.h.
- */
+/* SPDX-License-Identifier: MIT */
 #include "support/suite.h"
 
 #include <errno.h>
@@ -18,6 +15,28 @@ TCase *add_case(Suite *suite, const char *name, SFun set_up, SFun tear_down) {
   tcase_add_checked_fixture(tcase, set_up, tear_down);
   suite_add_tcase(suite, tcase);
   return tcase;
+}
+
+static suite_entry_t *entries;
+
+void suite_enter(suite_entry_t *entry) {
+  suite_entry_t **at = &entries;
+  while (*at != NULL && (*at)->line < entry->line)
+    at = &(*at)->next;
+  entry->next = *at;
+  *at = entry;
+}
+
+static void add_entries(Suite *suite) {
+  TCase *tcase = NULL;
+  for (const suite_entry_t *entry = entries; entry != NULL; entry = entry->next)
+    if (entry->test == NULL)
+      tcase =
+          entry->is_possible == NULL || entry->is_possible()
+              ? add_case(suite, entry->name, entry->set_up, entry->tear_down)
+              : NULL;
+    else if (tcase != NULL)
+      tcase_add_loop_test(tcase, entry->test, 0, entry->runs);
 }
 
 int run_suite(const char *name, void (*add_cases)(Suite *suite)) {
@@ -39,6 +58,12 @@ bool has_server(void) {
   return false;
 }
 
+int run_tests(const char *name) { return run_suite(name, add_entries); }
+
 int run_database_suite(const char *name, void (*add_cases)(Suite *suite)) {
   return has_server() ? run_suite(name, add_cases) : SKIPPED;
+}
+
+int run_database_tests(const char *name) {
+  return run_database_suite(name, add_entries);
 }

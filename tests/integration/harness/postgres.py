@@ -65,10 +65,10 @@ class Postgres:
     further settings; or a standby that follows the cluster "primary". "data":
     its data directory, when it shall be elsewhere (on another disk)."""
 
-    _template = None
+    _templates = {}
     _numbers = itertools.count(1)
 
-    def __init__(self, base, settings=None, primary=None, data=None):
+    def __init__(self, base, settings=None, primary=None, data=None, wal_segment_mb=1):
         self.settings = {**SETTINGS, **(settings or {})}
         self.directory = Path(base) / f"pg{next(self._numbers)}"
         self.directory.mkdir()
@@ -78,7 +78,7 @@ class Postgres:
         self.process = None
         self._databases = itertools.count(1)
         if primary is None:
-            self._copy_template(Path(base))
+            self._copy_template(Path(base), wal_segment_mb)
         else:
             self._copy_primary(primary)
 
@@ -95,9 +95,9 @@ class Postgres:
             **identity,
         )
 
-    def _copy_template(self, base):
-        if Postgres._template is None:
-            template = base / "template"
+    def _copy_template(self, base, wal_segment_mb):
+        if wal_segment_mb not in self._templates:
+            template = base / f"template{wal_segment_mb}"
             template.mkdir()
             own(template)
             self._run(
@@ -109,10 +109,10 @@ class Postgres:
                 "--locale=C.UTF-8",
                 "--no-instructions",
                 "--no-sync",
-                "--wal-segsize=1",
+                f"--wal-segsize={wal_segment_mb}",
             )
-            Postgres._template = template
-        self._run("cp", "-a", Postgres._template, self.data)
+            self._templates[wal_segment_mb] = template
+        self._run("cp", "-a", self._templates[wal_segment_mb], self.data)
 
     def _copy_primary(self, primary):
         self._run(

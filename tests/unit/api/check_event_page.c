@@ -46,7 +46,9 @@ static void prepare(void) {
   ensure(database, DAY_2026_11_24, DAY_2026_11_24);
 }
 
-START_TEST(nothing_is_a_whole_answer) {
+CASE("page", set_up_database, tear_down_database);
+
+TEST(nothing_is_a_whole_answer) {
   prepare();
   au_page_t page = make_page(10, "it's \\ \"s\"; --");
   ck_assert_int_eq(ask_page(&page), AU_OK);
@@ -55,9 +57,8 @@ START_TEST(nothing_is_a_whole_answer) {
                    "\"sortOrder\":\"DESC\",\"total\":0,\"items\":[]}");
   au_page_fini(&page);
 }
-END_TEST
 
-START_TEST(what_a_page_holds_is_given_back) {
+TEST(what_a_page_holds_is_given_back) {
   prepare();
   store("SELECT repeat('x', 1000), NULL::jsonb FROM generate_series(1, 500)");
   au_budget_t budget = {.max = 8 << 20};
@@ -77,11 +78,10 @@ START_TEST(what_a_page_holds_is_given_back) {
     au_page_fini(&pages[i]);
   ck_assert_uint_eq(au_budget_held(&budget), 0);
 }
-END_TEST
 
 /* A page of 36 MiB, the largest of the default limits, has room in half of
  * BodyMemory; two have not. */
-START_TEST(all_pages_together_are_bounded) {
+TEST(all_pages_together_are_bounded) {
   prepare();
   store("SELECT 'm', jsonb_build_object('k', repeat('x', 1000000)) "
         "FROM generate_series(1, 50)");
@@ -104,13 +104,5 @@ START_TEST(all_pages_together_are_bounded) {
   au_page_fini(&other);
   ck_assert_uint_eq(au_budget_held(&budget), 0);
 }
-END_TEST
 
-static void add_cases(Suite *suite) {
-  TCase *tcase = add_case(suite, "page", set_up_database, tear_down_database);
-  tcase_add_test(tcase, nothing_is_a_whole_answer);
-  tcase_add_test(tcase, what_a_page_holds_is_given_back);
-  tcase_add_test(tcase, all_pages_together_are_bounded);
-}
-
-int main(void) { return run_database_suite("page", add_cases); }
+int main(void) { return run_database_tests("page"); }

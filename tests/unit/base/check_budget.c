@@ -27,7 +27,9 @@ static void expect_held(uint64_t in_all, uint64_t in_part) {
   ck_assert_uint_eq(au_budget_held(&part), in_part);
 }
 
-START_TEST(the_bound_is_exact) {
+CASE("budget", setup, NULL);
+
+TEST(the_bound_is_exact) {
   au_account_t one = {.budget = &all};
   au_account_t other = {.budget = &all};
   ck_assert(au_account_charge(&one, 60 * KIB));
@@ -42,9 +44,8 @@ START_TEST(the_bound_is_exact) {
   au_account_clear(&other);
   expect_held(0, 0);
 }
-END_TEST
 
-START_TEST(a_part_counts_in_the_whole_and_leaves_the_rest) {
+TEST(a_part_counts_in_the_whole_and_leaves_the_rest) {
   au_account_t large = {.budget = &part};
   au_account_t small = {.budget = &all};
   ck_assert(au_account_charge(&large, 60 * KIB));
@@ -56,9 +57,8 @@ START_TEST(a_part_counts_in_the_whole_and_leaves_the_rest) {
   ck_assert(!au_account_charge(&large, 1));
   expect_held(100 * KIB, 40 * KIB);
 }
-END_TEST
 
-START_TEST(an_account_has_a_bound_of_its_own) {
+TEST(an_account_has_a_bound_of_its_own) {
   au_account_t account = {.budget = &all, .max = 10};
   ck_assert(au_account_charge(&account, 10));
   ck_assert(!au_account_charge(&account, 1));
@@ -67,9 +67,8 @@ START_TEST(an_account_has_a_bound_of_its_own) {
   au_account_clear(&account);
   expect_held(0, 0);
 }
-END_TEST
 
-START_TEST(what_is_no_longer_small_moves) {
+TEST(what_is_no_longer_small_moves) {
   au_account_t other = {.budget = &part};
   au_account_t account = {.budget = &all, .large = &part, .small_max = KIB};
   ck_assert(au_account_charge(&account, KIB));
@@ -87,9 +86,8 @@ START_TEST(what_is_no_longer_small_moves) {
   ck_assert(au_account_move(&account, &all));
   expect_held(52 * KIB, 50 * KIB);
 }
-END_TEST
 
-START_TEST(the_first_bytes_of_each_are_free) {
+TEST(the_first_bytes_of_each_are_free) {
   au_account_t account = {.budget = &all, .free = KIB};
   ck_assert(au_account_charge(&account, KIB));
   expect_held(0, 0);
@@ -104,9 +102,8 @@ START_TEST(the_first_bytes_of_each_are_free) {
   au_account_clear(&account);
   expect_held(0, 0);
 }
-END_TEST
 
-START_TEST(a_buffer_is_charged_as_it_grows) {
+TEST(a_buffer_is_charged_as_it_grows) {
   au_account_t account = {.budget = &all};
   au_bytes_t bytes = {.account = &account};
   for (int i = 0; i < 1000; i++) {
@@ -126,10 +123,9 @@ START_TEST(a_buffer_is_charged_as_it_grows) {
   au_bytes_fini(&bytes);
   expect_held(capacity, 0);
 }
-END_TEST
 
 /* The last bytes of the budget can be used, though doubling would pass it. */
-START_TEST(a_buffer_fails_where_the_budget_ends) {
+TEST(a_buffer_fails_where_the_budget_ends) {
   au_account_t account = {.budget = &all};
   au_bytes_t bytes = {.account = &account};
   ck_assert(au_bytes_reserve(&bytes, 90 * KIB));
@@ -142,9 +138,8 @@ START_TEST(a_buffer_fails_where_the_budget_ends) {
   au_bytes_fini(&bytes);
   expect_held(0, 0);
 }
-END_TEST
 
-START_TEST(a_large_buffer_does_not_double) {
+TEST(a_large_buffer_does_not_double) {
   au_account_t account = {.budget = NULL};
   au_bytes_t bytes = {.account = &account};
   for (int i = 0; i < 36 * KIB; i++)
@@ -153,9 +148,8 @@ START_TEST(a_large_buffer_does_not_double) {
   au_bytes_fini(&bytes);
   ck_assert_uint_eq(account.held, 0);
 }
-END_TEST
 
-START_TEST(an_array_is_charged_as_it_grows) {
+TEST(an_array_is_charged_as_it_grows) {
   au_account_t account = {.budget = &all};
   size_t capacity = 0;
   size_t count = 0;
@@ -173,7 +167,6 @@ START_TEST(an_array_is_charged_as_it_grows) {
   au_array_free_charged(items, capacity, sizeof(*items), &account);
   expect_held(0, 0);
 }
-END_TEST
 
 static void *charge_and_release(void *cls) {
   (void)cls;
@@ -187,7 +180,7 @@ static void *charge_and_release(void *cls) {
   return NULL;
 }
 
-START_TEST(threads_together_hold_no_more) {
+TEST(threads_together_hold_no_more) {
   pthread_t thread[8];
   for (int i = 0; i < 8; i++)
     ck_assert_int_eq(pthread_create(&thread[i], NULL, charge_and_release, NULL),
@@ -196,20 +189,5 @@ START_TEST(threads_together_hold_no_more) {
     pthread_join(thread[i], NULL);
   expect_held(0, 0);
 }
-END_TEST
 
-static void add_cases(Suite *suite) {
-  TCase *tc = add_case(suite, "budget", setup, NULL);
-  tcase_add_test(tc, the_bound_is_exact);
-  tcase_add_test(tc, a_part_counts_in_the_whole_and_leaves_the_rest);
-  tcase_add_test(tc, an_account_has_a_bound_of_its_own);
-  tcase_add_test(tc, what_is_no_longer_small_moves);
-  tcase_add_test(tc, the_first_bytes_of_each_are_free);
-  tcase_add_test(tc, a_buffer_is_charged_as_it_grows);
-  tcase_add_test(tc, a_buffer_fails_where_the_budget_ends);
-  tcase_add_test(tc, a_large_buffer_does_not_double);
-  tcase_add_test(tc, an_array_is_charged_as_it_grows);
-  tcase_add_test(tc, threads_together_hold_no_more);
-}
-
-int main(void) { return run_suite("budget", add_cases); }
+int main(void) { return run_tests("budget"); }

@@ -20,7 +20,9 @@ static void drop(void) { au_bytes_fini(&bytes); }
 
 /* --- bytes ----------------------------------------------------------------*/
 
-START_TEST(puts_follow_each_other) {
+CASE("buffer", empty, drop);
+
+TEST(puts_follow_each_other) {
   au_bytes_put_u8(&bytes, 1);
   au_bytes_put(&bytes, "\2\3\4\5\6\7\x8\x9\xA\xB\xC\xD\xE\xF", 14);
   au_bytes_put(&bytes, "\x10\x11", 2);
@@ -29,9 +31,8 @@ START_TEST(puts_follow_each_other) {
   for (uint8_t i = 0; i < 18; i++)
     ck_assert_uint_eq(bytes.data[i], i + 1);
 }
-END_TEST
 
-START_TEST(grows_and_keeps_what_it_holds) {
+TEST(grows_and_keeps_what_it_holds) {
   for (unsigned i = 0; i < 100000; i++)
     au_bytes_put(&bytes, &i, sizeof(i));
   ck_assert(!bytes.failed);
@@ -39,26 +40,23 @@ START_TEST(grows_and_keeps_what_it_holds) {
   for (unsigned i = 0; i < 100000; i++)
     ck_assert_mem_eq(bytes.data + sizeof(i) * (size_t)i, &i, sizeof(i));
 }
-END_TEST
 
-START_TEST(an_empty_put_changes_nothing) {
+TEST(an_empty_put_changes_nothing) {
   au_bytes_put(&bytes, NULL, 0);
   au_bytes_put_string(&bytes, "");
   ck_assert_uint_eq(bytes.size, 0);
   ck_assert(!bytes.failed);
 }
-END_TEST
 
-START_TEST(extend_returns_the_room_it_counted) {
+TEST(extend_returns_the_room_it_counted) {
   au_bytes_put_u8(&bytes, 'a');
   uint8_t *room = au_bytes_extend(&bytes, 3);
   ck_assert_ptr_eq(room, bytes.data + 1);
   memset(room, 'b', 3);
   ck_assert_str_eq(au_bytes_text(&bytes), "abbb");
 }
-END_TEST
 
-START_TEST(printf_of_any_length) {
+TEST(printf_of_any_length) {
   char *expected = malloc(70000);
   ck_assert_ptr_nonnull(expected);
   for (int length = 0; length < 66000; length += length < 300 ? 1 : 997) {
@@ -70,19 +68,17 @@ START_TEST(printf_of_any_length) {
   }
   free(expected);
 }
-END_TEST
 
-START_TEST(text_is_terminated_and_the_nul_not_counted) {
+TEST(text_is_terminated_and_the_nul_not_counted) {
   ck_assert_str_eq(au_bytes_text(&bytes), "");
   for (int i = 0; i < 64; i++) /* up to a full buffer */
     au_bytes_put_u8(&bytes, 'x');
   ck_assert_uint_eq(strlen(au_bytes_text(&bytes)), 64);
   ck_assert_uint_eq(bytes.size, 64);
 }
-END_TEST
 
 /* The smallest size that must fail, whatever the machine has. */
-START_TEST(failure_is_sticky_until_cleared) {
+TEST(failure_is_sticky_until_cleared) {
   au_bytes_put_string(&bytes, "kept");
   ck_assert(!au_bytes_reserve(&bytes, PTRDIFF_MAX));
   ck_assert(bytes.failed);
@@ -98,16 +94,14 @@ START_TEST(failure_is_sticky_until_cleared) {
   au_bytes_put_string(&bytes, "new");
   ck_assert_str_eq(au_bytes_text(&bytes), "new");
 }
-END_TEST
 
-START_TEST(a_size_that_wraps_fails) {
+TEST(a_size_that_wraps_fails) {
   au_bytes_put_u8(&bytes, 1);
   ck_assert(!au_bytes_reserve(&bytes, SIZE_MAX));
   ck_assert(bytes.failed);
 }
-END_TEST
 
-START_TEST(clear_keeps_memory_up_to_a_bound) {
+TEST(clear_keeps_memory_up_to_a_bound) {
   (void)au_bytes_extend(&bytes, 1000);
   size_t capacity = bytes.capacity;
   au_bytes_clear(&bytes, capacity);
@@ -117,11 +111,12 @@ START_TEST(clear_keeps_memory_up_to_a_bound) {
   ck_assert_uint_eq(bytes.capacity, 0);
   ck_assert_ptr_null(bytes.data);
 }
-END_TEST
 
 /* --- clock ----------------------------------------------------------------*/
 
-START_TEST(seconds_become_nanoseconds) {
+CASE("clock", NULL, NULL);
+
+TEST(seconds_become_nanoseconds) {
   ck_assert_int_eq(au_clock_seconds_ns(0), 0);
   ck_assert_int_eq(au_clock_seconds_ns(0.1), 100000000);
   ck_assert_int_eq(au_clock_seconds_ns(30), INT64_C(30000000000));
@@ -132,9 +127,8 @@ START_TEST(seconds_become_nanoseconds) {
   ck_assert_int_gt(endless, AU_NS_PER_S * 86400 * 365 * 100);
   ck_assert_int_gt(INT64_MAX - endless, au_clock_monotonic_ns());
 }
-END_TEST
 
-START_TEST(a_deadline_is_split) {
+TEST(a_deadline_is_split) {
   struct timespec t = au_clock_timespec(INT64_C(12345678901));
   ck_assert_int_eq(t.tv_sec, 12);
   ck_assert_int_eq(t.tv_nsec, 345678901);
@@ -142,16 +136,14 @@ START_TEST(a_deadline_is_split) {
   ck_assert_int_eq(t.tv_sec, 0);
   ck_assert_int_eq(t.tv_nsec, 0);
 }
-END_TEST
 
-START_TEST(clocks_go_on) {
+TEST(clocks_go_on) {
   int64_t before = au_clock_monotonic_ns();
   ck_assert_int_ge(au_clock_monotonic_ns(), before);
   struct timespec now;
   clock_gettime(CLOCK_REALTIME, &now);
   ck_assert_int_ge(au_clock_wall_us() / AU_US_PER_S, now.tv_sec - 1);
 }
-END_TEST
 
 /* --- log ------------------------------------------------------------------*/
 
@@ -183,20 +175,20 @@ static void unset_sinks(void) {
   au_notify_set_sink(NULL);
 }
 
-START_TEST(a_line_reaches_the_sink) {
+CASE("log", set_sinks, unset_sinks);
+
+TEST(a_line_reaches_the_sink) {
   au_log(AU_LOG_NOTICE, "could not open \"%s\": %s", "a", "no such file");
   ck_assert_int_eq(level, AU_LOG_NOTICE);
   ck_assert_str_eq(line, "could not open \"a\": no such file");
 }
-END_TEST
 
-START_TEST(a_line_is_one_line) {
+TEST(a_line_is_one_line) {
   au_log(AU_LOG_ERROR, "%s", "first\nsecond\t\x01third\n\n");
   ck_assert_str_eq(line, "first second  third");
 }
-END_TEST
 
-START_TEST(a_long_line_is_cut_between_characters) {
+TEST(a_long_line_is_cut_between_characters) {
   char text[1200];
   for (size_t lead = 0; lead < 5; lead++) {
     memset(text, 'a', lead);
@@ -212,9 +204,8 @@ START_TEST(a_long_line_is_cut_between_characters) {
   au_log(AU_LOG_INFO, "%s", text);
   ck_assert_uint_eq(strlen(line), 1000);
 }
-END_TEST
 
-START_TEST(a_notice_reaches_its_sink) {
+TEST(a_notice_reaches_its_sink) {
   au_notify(AU_SEVERITY_OKAY, "circuit_breaker_state", "closed after %d s", 3);
   ck_assert_int_eq(level, AU_SEVERITY_OKAY);
   ck_assert_str_eq(type, "circuit_breaker_state");
@@ -225,36 +216,11 @@ START_TEST(a_notice_reaches_its_sink) {
   au_notify(AU_SEVERITY_FAILURE, "x", "%s", text);
   ck_assert_uint_eq(strlen(line), 250);
 }
-END_TEST
 
-START_TEST(without_a_sink_a_notice_goes_nowhere) {
+TEST(without_a_sink_a_notice_goes_nowhere) {
   au_notify_set_sink(NULL);
   au_notify(AU_SEVERITY_OKAY, "x", "y");
   ck_assert_int_eq(level, -1);
 }
-END_TEST
 
-static void add_cases(Suite *suite) {
-  TCase *buffer = add_case(suite, "buffer", empty, drop);
-  tcase_add_test(buffer, puts_follow_each_other);
-  tcase_add_test(buffer, grows_and_keeps_what_it_holds);
-  tcase_add_test(buffer, an_empty_put_changes_nothing);
-  tcase_add_test(buffer, extend_returns_the_room_it_counted);
-  tcase_add_test(buffer, printf_of_any_length);
-  tcase_add_test(buffer, text_is_terminated_and_the_nul_not_counted);
-  tcase_add_test(buffer, failure_is_sticky_until_cleared);
-  tcase_add_test(buffer, a_size_that_wraps_fails);
-  tcase_add_test(buffer, clear_keeps_memory_up_to_a_bound);
-  TCase *clock = add_case(suite, "clock", NULL, NULL);
-  tcase_add_test(clock, seconds_become_nanoseconds);
-  tcase_add_test(clock, a_deadline_is_split);
-  tcase_add_test(clock, clocks_go_on);
-  TCase *log = add_case(suite, "log", set_sinks, unset_sinks);
-  tcase_add_test(log, a_line_reaches_the_sink);
-  tcase_add_test(log, a_line_is_one_line);
-  tcase_add_test(log, a_long_line_is_cut_between_characters);
-  tcase_add_test(log, a_notice_reaches_its_sink);
-  tcase_add_test(log, without_a_sink_a_notice_goes_nowhere);
-}
-
-int main(void) { return run_suite("bytes", add_cases); }
+int main(void) { return run_tests("bytes"); }

@@ -52,27 +52,26 @@ static void expect_status(const void *data, size_t size, size_t limit,
   au_bytes_fini(&out);
 }
 
-START_TEST(a_member_comes_out_as_it_went_in) {
+CASE("inflate", NULL, NULL);
+
+TEST(a_member_comes_out_as_it_went_in) {
   size_t size = deflate_to(packed, 0, "hello", 5);
   expect_text(packed, size, 100, "hello");
 }
-END_TEST
 
-START_TEST(several_members_are_one_body) {
+TEST(several_members_are_one_body) {
   size_t size = deflate_to(packed, 0, "one ", 4);
   size = deflate_to(packed, size, "", 0);
   size = deflate_to(packed, size, "two", 3);
   expect_text(packed, size, 100, "one two");
 }
-END_TEST
 
-START_TEST(an_empty_member_is_an_empty_body) {
+TEST(an_empty_member_is_an_empty_body) {
   size_t size = deflate_to(packed, 0, "", 0);
   expect_text(packed, size, 100, "");
 }
-END_TEST
 
-START_TEST(the_limit_is_exact) {
+TEST(the_limit_is_exact) {
   size_t size = deflate_to(packed, 0, "12345", 5);
   expect_text(packed, size, 5, "12345");
   expect_status(packed, size, 4, AU_FULL);
@@ -81,9 +80,8 @@ START_TEST(the_limit_is_exact) {
   expect_text(packed, size, 9, "123456789");
   expect_status(packed, size, 8, AU_FULL);
 }
-END_TEST
 
-START_TEST(the_limit_holds_around_the_steps_of_the_buffer) {
+TEST_EACH(the_limit_holds_around_the_steps_of_the_buffer, 6) {
   static const size_t sizes[] = {65535, 65536, 65537, 131071, 131072, 131073};
   size_t want = sizes[_i];
   char *zeros = calloc(1, want);
@@ -96,10 +94,9 @@ START_TEST(the_limit_holds_around_the_steps_of_the_buffer) {
   au_bytes_fini(&out);
   expect_status(packed, size, want - 1, AU_FULL);
 }
-END_TEST
 
 /* A thousand to one: what comes out is bounded, whatever went in. */
-START_TEST(a_bomb_is_stopped_at_the_limit) {
+TEST(a_bomb_is_stopped_at_the_limit) {
   size_t inflated = (size_t)100 << 20;
   char *zeros = calloc(1, inflated);
   ck_assert_ptr_nonnull(zeros);
@@ -111,16 +108,14 @@ START_TEST(a_bomb_is_stopped_at_the_limit) {
   ck_assert_uint_le(out.capacity, 4 << 20);
   au_bytes_fini(&out);
 }
-END_TEST
 
-START_TEST(every_cut_is_refused) {
+TEST(every_cut_is_refused) {
   size_t size = deflate_to(packed, 0, "some text, and more text", 24);
   for (size_t cut = 0; cut < size; cut++)
     expect_status(packed, cut, 100, AU_INVALID);
 }
-END_TEST
 
-START_TEST(every_changed_trailer_is_refused) {
+TEST(every_changed_trailer_is_refused) {
   size_t size = deflate_to(packed, 0, "some text", 9);
   for (size_t at = size - 8; at < size; at++) {
     packed[at] ^= 0x10;
@@ -128,22 +123,19 @@ START_TEST(every_changed_trailer_is_refused) {
     packed[at] ^= 0x10;
   }
 }
-END_TEST
 
-START_TEST(what_follows_is_refused) {
+TEST(what_follows_is_refused) {
   size_t size = deflate_to(packed, 0, "text", 4);
   packed[size] = 'x';
   expect_status(packed, size + 1, 100, AU_INVALID);
   memset(packed + size, 0, 20);
   expect_status(packed, size + 20, 100, AU_INVALID);
 }
-END_TEST
 
-START_TEST(plain_text_is_refused) {
+TEST(plain_text_is_refused) {
   expect_status("{\"a\":1}", 7, 100, AU_INVALID);
   expect_status("", 0, 100, AU_INVALID);
 }
-END_TEST
 
 /* --- to gzip --- */
 
@@ -158,7 +150,9 @@ static char *some_text(size_t size) {
 
 static const size_t sizes[] = {0, 1, 100, 65535, 65536, 65537, 1000000};
 
-START_TEST(what_is_deflated_comes_out_again) {
+CASE("deflate", NULL, NULL);
+
+TEST_EACH(what_is_deflated_comes_out_again, sizeof(sizes) / sizeof(sizes[0])) {
   size_t size = sizes[_i];
   char *text = some_text(size);
   au_bytes_t out = AU_BYTES_INIT;
@@ -175,9 +169,8 @@ START_TEST(what_is_deflated_comes_out_again) {
   au_bytes_fini(&out);
   free(text);
 }
-END_TEST
 
-START_TEST(the_limit_of_deflating_is_exact) {
+TEST_EACH(the_limit_of_deflating_is_exact, sizeof(sizes) / sizeof(sizes[0])) {
   size_t size = sizes[_i];
   char *text = some_text(size);
   au_bytes_t out = AU_BYTES_INIT;
@@ -193,24 +186,5 @@ START_TEST(the_limit_of_deflating_is_exact) {
   au_bytes_fini(&out);
   free(text);
 }
-END_TEST
 
-static void add_cases(Suite *suite) {
-  TCase *tc = add_case(suite, "inflate", NULL, NULL);
-  tcase_add_test(tc, a_member_comes_out_as_it_went_in);
-  tcase_add_test(tc, several_members_are_one_body);
-  tcase_add_test(tc, an_empty_member_is_an_empty_body);
-  tcase_add_test(tc, the_limit_is_exact);
-  tcase_add_loop_test(tc, the_limit_holds_around_the_steps_of_the_buffer, 0, 6);
-  tcase_add_test(tc, a_bomb_is_stopped_at_the_limit);
-  tcase_add_test(tc, every_cut_is_refused);
-  tcase_add_test(tc, every_changed_trailer_is_refused);
-  tcase_add_test(tc, what_follows_is_refused);
-  tcase_add_test(tc, plain_text_is_refused);
-  tc = add_case(suite, "deflate", NULL, NULL);
-  int count = (int)(sizeof(sizes) / sizeof(sizes[0]));
-  tcase_add_loop_test(tc, what_is_deflated_comes_out_again, 0, count);
-  tcase_add_loop_test(tc, the_limit_of_deflating_is_exact, 0, count);
-}
-
-int main(void) { return run_suite("gzip", add_cases); }
+int main(void) { return run_tests("gzip"); }

@@ -43,16 +43,17 @@ static bool is_judged_right(unsigned code, size_t count) {
   return is_right;
 }
 
-START_TEST(every_code_has_one_valid_form) {
+CASE("utf8", NULL, NULL);
+
+TEST(every_code_has_one_valid_form) {
   static const unsigned end[] = {0, 0x80, 0x800, 0x10000, 0x200000};
   for (size_t count = 1; count <= 4; count++)
     for (unsigned code = 0; code < end[count]; code++)
       if (!is_judged_right(code, count)) /* a check for each is slow */
         ck_abort_msg("U+%04X in %zu bytes", code, count);
 }
-END_TEST
 
-START_TEST(no_byte_is_valid_where_it_does_not_belong) {
+TEST(no_byte_is_valid_where_it_does_not_belong) {
   for (unsigned byte = 0x80; byte < 0x100; byte++) {
     char text[5] = {(char)byte, 'a', 'a', 'a', 'a'};
     ck_assert_int_eq(au_utf8_length(text, 5), -1); /* alone */
@@ -67,10 +68,9 @@ START_TEST(no_byte_is_valid_where_it_does_not_belong) {
     ck_assert_int_eq(au_utf8_length(three, 3), -1);
   }
 }
-END_TEST
 
 /* ASCII goes eight bytes a step; nothing may be missed at any offset. */
-START_TEST(length_counts_code_points_at_every_offset) {
+TEST(length_counts_code_points_at_every_offset) {
   char text[64];
   for (size_t size = 0; size <= 40; size++) {
     memset(text, 'a', sizeof(text));
@@ -89,7 +89,6 @@ START_TEST(length_counts_code_points_at_every_offset) {
     }
   }
 }
-END_TEST
 
 /* --- strings --------------------------------------------------------------*/
 
@@ -115,16 +114,18 @@ static const struct {
     {"\"\xFF\"", 3, "\"\\\"\xEF\xBF\xBD\\\"\""},
 };
 
-START_TEST(strings_have_the_fewest_escapes) {
+CASE("strings", NULL, NULL);
+
+TEST_EACH(strings_have_the_fewest_escapes,
+          sizeof(strings) / sizeof(strings[0])) {
   au_bytes_t json = AU_BYTES_INIT;
   au_json_put_string(&json, strings[_i].text, strings[_i].size);
   ck_assert_str_eq(au_bytes_text(&json), strings[_i].json);
   ck_assert_uint_eq(json.size, strlen(strings[_i].json));
   au_bytes_fini(&json);
 }
-END_TEST
 
-START_TEST(texts_end_at_their_nul) {
+TEST(texts_end_at_their_nul) {
   au_bytes_t json = AU_BYTES_INIT;
   au_json_put_text(&json, "a\nb");
   au_json_put_text(&json, NULL);
@@ -133,17 +134,5 @@ START_TEST(texts_end_at_their_nul) {
   ck_assert_str_eq(au_bytes_text(&json), "\"a\\nb\"null\"\"x\\\"y");
   au_bytes_fini(&json);
 }
-END_TEST
 
-static void add_cases(Suite *suite) {
-  TCase *utf8 = add_case(suite, "utf8", NULL, NULL);
-  tcase_add_test(utf8, every_code_has_one_valid_form);
-  tcase_add_test(utf8, no_byte_is_valid_where_it_does_not_belong);
-  tcase_add_test(utf8, length_counts_code_points_at_every_offset);
-  TCase *string = add_case(suite, "strings", NULL, NULL);
-  tcase_add_loop_test(string, strings_have_the_fewest_escapes, 0,
-                      sizeof(strings) / sizeof(strings[0]));
-  tcase_add_test(string, texts_end_at_their_nul);
-}
-
-int main(void) { return run_suite("json", add_cases); }
+int main(void) { return run_tests("json"); }

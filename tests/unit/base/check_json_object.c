@@ -21,28 +21,20 @@ static const char *const others[] = {
     /* Out of the object, and into another. */
     "{}]", "{}],[{}", "{}][{}", "{\"a\":\"\xFF\"}"};
 
-START_TEST(a_whole_object_is_one) {
+CASE("json_object", NULL, NULL);
+
+TEST_EACH(a_whole_object_is_one, COUNT_OF(whole)) {
   ck_assert(au_json_object_is_whole(whole[_i], strlen(whole[_i])));
 }
-END_TEST
 
-START_TEST(anything_else_is_none) {
+TEST_EACH(anything_else_is_none, COUNT_OF(others)) {
   ck_assert(!au_json_object_is_whole(others[_i], strlen(others[_i])));
 }
-END_TEST
 
-START_TEST(no_beginning_of_one_is_one) {
+TEST(no_beginning_of_one_is_one) {
   const char *text = whole[2];
   for (size_t size = 0; size < strlen(text); size++)
     ck_assert(!au_json_object_is_whole(text, size));
 }
-END_TEST
 
-static void add_cases(Suite *suite) {
-  TCase *tcase = add_case(suite, "json_object", NULL, NULL);
-  tcase_add_loop_test(tcase, a_whole_object_is_one, 0, COUNT_OF(whole));
-  tcase_add_loop_test(tcase, anything_else_is_none, 0, COUNT_OF(others));
-  tcase_add_test(tcase, no_beginning_of_one_is_one);
-}
-
-int main(void) { return run_suite("json_object", add_cases); }
+int main(void) { return run_tests("json_object"); }

@@ -31,7 +31,9 @@ static void assert_version(const au_uuid_t *uuid, unsigned version) {
   ck_assert_uint_eq(uuid->byte[8] >> 6, 2); /* the variant of the RFC */
 }
 
-START_TEST(v7_says_its_time) {
+CASE("ids", NULL, NULL);
+
+TEST(v7_says_its_time) {
   int64_t before = au_clock_wall_us();
   au_uuid_t uuid = au_uuid_v7();
   int64_t after = au_clock_wall_us();
@@ -44,10 +46,9 @@ START_TEST(v7_says_its_time) {
   ck_assert_int_ge(us, before - 1);
   ck_assert_int_le(us, after + 1);
 }
-END_TEST
 
 /* Far more than the clock has ticks for, so that many fall into one tick. */
-START_TEST(v7_grows_strictly) {
+TEST(v7_grows_strictly) {
   uint64_t last = 0;
   for (int i = 0; i < 300000; i++) {
     au_uuid_t uuid = au_uuid_v7();
@@ -56,7 +57,6 @@ START_TEST(v7_grows_strictly) {
     last = tick_of(&uuid);
   }
 }
-END_TEST
 
 #define THREADS 8
 #define IDS 20000
@@ -78,7 +78,7 @@ static int compare_ticks(const void *left, const void *right) {
   return a < b ? -1 : a > b;
 }
 
-START_TEST(v7_grows_strictly_over_all_threads) {
+TEST(v7_grows_strictly_over_all_threads) {
   pthread_t thread[THREADS];
   for (int t = 0; t < THREADS; t++)
     ck_assert_int_eq(pthread_create(&thread[t], NULL, make_ids, ticks[t]), 0);
@@ -92,13 +92,12 @@ START_TEST(v7_grows_strictly_over_all_threads) {
   for (size_t i = 1; i < (size_t)THREADS * IDS; i++)
     ck_assert_uint_ne(all[i], all[i - 1]);
 }
-END_TEST
 
 static int compare_uuids(const void *left, const void *right) {
   return memcmp(left, right, sizeof(au_uuid_t));
 }
 
-START_TEST(random_bits_are_random) {
+TEST(random_bits_are_random) {
   enum { COUNT = 20000 };
   static au_uuid_t uuid[COUNT];
   unsigned ones[128] = {0};
@@ -119,9 +118,8 @@ START_TEST(random_bits_are_random) {
   for (int i = 1; i < COUNT; i++)
     ck_assert_mem_ne(&uuid[i], &uuid[i - 1], sizeof(uuid[0]));
 }
-END_TEST
 
-START_TEST(a_child_draws_its_own) {
+TEST(a_child_draws_its_own) {
   (void)au_uuid_v4(); /* a pool is there */
   int ends[2];
   ck_assert_int_eq(pipe(ends), 0);
@@ -141,9 +139,8 @@ START_TEST(a_child_draws_its_own) {
   close(ends[0]);
   close(ends[1]);
 }
-END_TEST
 
-START_TEST(text_and_back) {
+TEST(text_and_back) {
   au_uuid_t uuid = {{0x01, 0x23, 0x45, 0x67, 0x89, 0xAB, 0xCD, 0xEF, 0xFE, 0xDC,
                      0xBA, 0x98, 0x76, 0x54, 0x32, 0x10}};
   char text[AU_UUID_TEXT_SIZE];
@@ -155,9 +152,8 @@ START_TEST(text_and_back) {
   ck_assert(au_uuid_parse("01234567-89AB-CDEF-FEDC-BA9876543210", 36, &again));
   ck_assert_mem_eq(&again, &uuid, sizeof(uuid));
 }
-END_TEST
 
-START_TEST(what_is_no_uuid) {
+TEST(what_is_no_uuid) {
   static const char *const texts[] = {
       "",
       "01234567-89ab-cdef-fedc-ba987654321",
@@ -176,7 +172,6 @@ START_TEST(what_is_no_uuid) {
     ck_assert_msg(!au_uuid_parse(texts[i], strlen(texts[i]), &uuid), "%s",
                   texts[i]);
 }
-END_TEST
 
 /* --- times ----------------------------------------------------------------*/
 
@@ -320,7 +315,9 @@ static const struct {
     {"\xD9\xA1\xD9\xA2", -1}, /* digits, but not ours */
 };
 
-START_TEST(text_times) {
+CASE("times", NULL, NULL);
+
+TEST_EACH(text_times, COUNT_OF(texts)) {
   const char *text = texts[_i].text;
   /* A copy of its very size: memory checkers see a step too far. */
   size_t size = strlen(text);
@@ -335,14 +332,12 @@ START_TEST(text_times) {
   if (is_time)
     ck_assert_msg(us == texts[_i].us, "\"%s\" is %lld", text, (long long)us);
 }
-END_TEST
 
-START_TEST(a_nul_inside_is_no_time) {
+TEST(a_nul_inside_is_no_time) {
   int64_t us = 0;
   ck_assert(!au_timestamp_parse("2026-01-02\0", 11, &us));
   ck_assert(!au_timestamp_parse("1\0", 2, &us));
 }
-END_TEST
 
 static const struct {
   const char *text;
@@ -387,7 +382,7 @@ static const struct {
     {"NaN", -1},
 };
 
-START_TEST(number_times) {
+TEST_EACH(number_times, COUNT_OF(numbers)) {
   const char *text = numbers[_i].text;
   int64_t us = -1;
   bool is_time = au_timestamp_parse_number(text, strlen(text), &us);
@@ -395,9 +390,8 @@ START_TEST(number_times) {
   if (is_time)
     ck_assert_msg(us == numbers[_i].us, "%s is %lld", text, (long long)us);
 }
-END_TEST
 
-START_TEST(a_million_digits_end) {
+TEST(a_million_digits_end) {
   enum { SIZE = 1000000 };
   char *text = malloc(SIZE + 20);
   ck_assert_ptr_nonnull(text);
@@ -414,10 +408,9 @@ START_TEST(a_million_digits_end) {
   ck_assert_int_eq(us, 0);
   free(text);
 }
-END_TEST
 
 /* Every day there is, against the C library. */
-START_TEST(every_day_and_back) {
+TEST(every_day_and_back) {
   int64_t day = 0;
   for (; day * 86400 * S < END; day++) {
     time_t second = (time_t)(day * 86400 + (day * 7919) % 86400);
@@ -437,7 +430,6 @@ START_TEST(every_day_and_back) {
   }
   ck_assert_int_eq(day, 47847);
 }
-END_TEST
 
 static const struct {
   int64_t us;
@@ -457,29 +449,10 @@ static const struct {
     {INT64_MAX, "9999-12-31T23:59:59.999Z"},
 };
 
-START_TEST(formats_of_all_years) {
+TEST_EACH(formats_of_all_years, COUNT_OF(formats)) {
   char text[AU_TIMESTAMP_TEXT_SIZE];
   au_timestamp_format(formats[_i].us, text);
   ck_assert_str_eq(text, formats[_i].text);
 }
-END_TEST
 
-static void add_cases(Suite *suite) {
-  TCase *ids = add_case(suite, "ids", NULL, NULL);
-  tcase_add_test(ids, v7_says_its_time);
-  tcase_add_test(ids, v7_grows_strictly);
-  tcase_add_test(ids, v7_grows_strictly_over_all_threads);
-  tcase_add_test(ids, random_bits_are_random);
-  tcase_add_test(ids, a_child_draws_its_own);
-  tcase_add_test(ids, text_and_back);
-  tcase_add_test(ids, what_is_no_uuid);
-  TCase *times = add_case(suite, "times", NULL, NULL);
-  tcase_add_loop_test(times, text_times, 0, COUNT_OF(texts));
-  tcase_add_loop_test(times, number_times, 0, COUNT_OF(numbers));
-  tcase_add_loop_test(times, formats_of_all_years, 0, COUNT_OF(formats));
-  tcase_add_test(times, a_nul_inside_is_no_time);
-  tcase_add_test(times, a_million_digits_end);
-  tcase_add_test(times, every_day_and_back);
-}
-
-int main(void) { return run_suite("event", add_cases); }
+int main(void) { return run_tests("event"); }

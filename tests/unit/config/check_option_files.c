@@ -25,7 +25,9 @@ static void check_sentences(const char *name, const char *text) {
     ck_assert_msg(*at >= ' ' && *at <= '~', "%s: not ASCII", name);
 }
 
-START_TEST(every_option_has_its_help) {
+CASE("table", NULL, NULL);
+
+TEST(every_option_has_its_help) {
   au_option_info_t info;
   for (size_t i = 0; au_option_info(i, &info); i++) {
     check_sentences(info.name, info.help);
@@ -33,9 +35,8 @@ START_TEST(every_option_has_its_help) {
       check_sentences(info.name, info.details);
   }
 }
-END_TEST
 
-START_TEST(both_plugins_begin_with_a_group) {
+TEST(both_plugins_begin_with_a_group) {
   bool is_first[] = {[AU_SIDE_BUFFER] = true, [AU_SIDE_WRITER] = true};
   au_option_info_t info;
   for (size_t i = 0; au_option_info(i, &info); i++) {
@@ -44,20 +45,19 @@ START_TEST(both_plugins_begin_with_a_group) {
     is_first[info.side] = false;
   }
 }
-END_TEST
 
 /* --- the files -------------------------------------------------------------
  */
 
-START_TEST(the_configuration_file_is_made_from_the_table) {
+CASE("files", NULL, NULL);
+
+TEST(the_configuration_file_is_made_from_the_table) {
   check_made_file("aurore.conf", "conf.d/aurore.conf");
 }
-END_TEST
 
-START_TEST(the_manual_page_is_made_from_the_table) {
+TEST(the_manual_page_is_made_from_the_table) {
   check_made_file("collectd-aurore.pod", "docs/man/collectd-aurore.pod");
 }
-END_TEST
 
 static void check_is_allowed(au_side_t side, const char *name,
                              const char *text) {
@@ -115,7 +115,7 @@ static size_t index_of(const char *name, au_side_t side) {
   ck_abort_msg("there is no option %s", name);
 }
 
-START_TEST(the_installed_file_shows_every_option) {
+TEST(the_installed_file_shows_every_option) {
   char line[512];
   char comment[4096] = ""; /* since the last empty line */
   unsigned seen[64] = {0};
@@ -148,16 +148,5 @@ START_TEST(the_installed_file_shows_every_option) {
   for (size_t i = 0; au_option_info(i, &info); i++)
     ck_assert_msg(seen[i] == 1, "%s stands there %u times", info.name, seen[i]);
 }
-END_TEST
 
-static void add_cases(Suite *suite) {
-  TCase *table = add_case(suite, "table", NULL, NULL);
-  tcase_add_test(table, every_option_has_its_help);
-  tcase_add_test(table, both_plugins_begin_with_a_group);
-  TCase *files = add_case(suite, "files", NULL, NULL);
-  tcase_add_test(files, the_configuration_file_is_made_from_the_table);
-  tcase_add_test(files, the_manual_page_is_made_from_the_table);
-  tcase_add_test(files, the_installed_file_shows_every_option);
-}
-
-int main(void) { return run_suite("option_files", add_cases); }
+int main(void) { return run_tests("option_files"); }

@@ -10,7 +10,9 @@
 #define MIB (1024.0 * 1024)
 #define GIB (1024 * MIB)
 
-START_TEST(sizes) {
+CASE("values", NULL, NULL);
+
+TEST(sizes) {
   static const struct {
     const char *text;
     double bytes; /* -1: no size */
@@ -26,9 +28,8 @@ START_TEST(sizes) {
     ck_assert_msg(bytes == row[i].bytes, "%s is %f", row[i].text, bytes);
   }
 }
-END_TEST
 
-START_TEST(decimals_are_what_the_compiler_makes_of_them) {
+TEST(decimals_are_what_the_compiler_makes_of_them) {
   static const struct {
     const char *text;
     double value;
@@ -47,9 +48,8 @@ START_TEST(decimals_are_what_the_compiler_makes_of_them) {
     ck_assert_double_eq(value, row[i].value);
   }
 }
-END_TEST
 
-START_TEST(addresses) {
+TEST(addresses) {
   static const char *const good[] = {
       "127.0.0.1:3000",   "0.0.0.0:1",          "*:65535",
       "localhost:80",     "[::1]:3000",         "[::]:3000",
@@ -83,18 +83,16 @@ START_TEST(addresses) {
   for (int i = 0; i < COUNT_OF(wrong); i++)
     ck_assert_msg(!au_option_is_listen(wrong[i]), "%s", wrong[i]);
 }
-END_TEST
 
-START_TEST(a_socket_path_fits_into_its_address) {
+TEST(a_socket_path_fits_into_its_address) {
   char text[5 + 108 + 1] = "unix:/";
   memset(text + 6, 'x', 106); /* a path of 107 bytes */
   ck_assert(au_option_is_listen(text));
   text[5 + 107] = 'x';
   ck_assert(!au_option_is_listen(text));
 }
-END_TEST
 
-START_TEST(origins) {
+TEST(origins) {
   static const struct {
     const char *text;
     const char *origin;
@@ -158,9 +156,8 @@ START_TEST(origins) {
   for (int i = 0; i < COUNT_OF(wrong); i++)
     ck_assert_msg(!au_option_origin(wrong[i], origin), "%s", wrong[i]);
 }
-END_TEST
 
-START_TEST(an_origin_has_its_length) {
+TEST(an_origin_has_its_length) {
   char origin[AU_ORIGIN_SIZE];
   char text[AU_ORIGIN_SIZE + 1] = "https://";
   memset(text + 8, 'x', AU_ORIGIN_SIZE - 1 - 8);
@@ -168,16 +165,5 @@ START_TEST(an_origin_has_its_length) {
   text[AU_ORIGIN_SIZE - 1] = 'x';
   ck_assert(!au_option_origin(text, origin));
 }
-END_TEST
 
-static void add_cases(Suite *suite) {
-  TCase *tcase = add_case(suite, "values", NULL, NULL);
-  tcase_add_test(tcase, sizes);
-  tcase_add_test(tcase, decimals_are_what_the_compiler_makes_of_them);
-  tcase_add_test(tcase, addresses);
-  tcase_add_test(tcase, a_socket_path_fits_into_its_address);
-  tcase_add_test(tcase, origins);
-  tcase_add_test(tcase, an_origin_has_its_length);
-}
-
-int main(void) { return run_suite("option_value", add_cases); }
+int main(void) { return run_tests("option_value"); }

@@ -153,10 +153,11 @@ static double number_of(const number_option_t *option) {
   return -1;
 }
 
-START_TEST(a_number_has_its_default) {
+CASE("numbers", setup, teardown);
+
+TEST_EACH(a_number_has_its_default, COUNT_OF(numbers)) {
   ck_assert_double_eq(number_of(&numbers[_i]), numbers[_i].initial);
 }
-END_TEST
 
 static void check_accepted(const number_option_t *option, double number) {
   char text[32];
@@ -182,7 +183,7 @@ static void check_refused(const number_option_t *option, double number) {
   check_says(text);
 }
 
-START_TEST(a_number_is_held_to_its_range) {
+TEST_EACH(a_number_is_held_to_its_range, COUNT_OF(numbers)) {
   const number_option_t *option = &numbers[_i];
   double step = option->form == FRACTION ? 0.0005 : 1;
   check_accepted(option, option->min);
@@ -194,18 +195,16 @@ START_TEST(a_number_is_held_to_its_range) {
   check_refused(option, strtod("nan", NULL));
   check_refused(option, strtod("inf", NULL));
 }
-END_TEST
 
-START_TEST(a_whole_number_has_no_fraction) {
+TEST_EACH(a_whole_number_has_no_fraction, COUNT_OF(numbers)) {
   const number_option_t *option = &numbers[_i];
   if (option->form == FRACTION)
     check_accepted(option, option->min + 0.25);
   else
     check_refused(option, option->min + 0.5);
 }
-END_TEST
 
-START_TEST(a_number_is_no_word_and_no_boolean) {
+TEST_EACH(a_number_is_no_word_and_no_boolean, COUNT_OF(numbers)) {
   const number_option_t *option = &numbers[_i];
   static const char *const text[] = {"",
                                      " ",
@@ -235,26 +234,25 @@ START_TEST(a_number_is_no_word_and_no_boolean) {
   check_says("not true");
   ck_assert_double_eq(number_of(option), option->initial);
 }
-END_TEST
 
-START_TEST(only_sizes_have_units) {
+TEST_EACH(only_sizes_have_units, COUNT_OF(numbers)) {
   const number_option_t *option = &numbers[_i];
   au_status_t expected = option->is_bytes ? AU_OK : AU_INVALID;
   ck_assert_int_eq(set_string(option->side, option->name, "64KiB"), expected);
   if (option->is_bytes)
     ck_assert_double_eq(number_of(option), 65536);
 }
-END_TEST
 
-START_TEST(a_part_of_a_byte_is_no_size) {
+TEST(a_part_of_a_byte_is_no_size) {
   ck_assert_int_eq(set_string(BUFFER, "MaxBytes", "64.0001KiB"), AU_INVALID);
 }
-END_TEST
 
 /* --- the others ------------------------------------------------------------
  */
 
-START_TEST(texts_have_their_defaults) {
+CASE("others", setup, teardown);
+
+TEST(texts_have_their_defaults) {
   ck_assert_str_eq(options.spool_directory, "");
   ck_assert_str_eq(options.token_file, "");
   ck_assert_str_eq(options.tls_certificate, "");
@@ -267,9 +265,8 @@ START_TEST(texts_have_their_defaults) {
   ck_assert(!options.durability_set);
   ck_assert_uint_eq(options.listen_count, 0);
 }
-END_TEST
 
-START_TEST(texts_are_copied_and_have_one_value) {
+TEST(texts_are_copied_and_have_one_value) {
   static const struct {
     const char *name;
     au_side_t side;
@@ -297,9 +294,8 @@ START_TEST(texts_are_copied_and_have_one_value) {
     check_says("not false");
   }
 }
-END_TEST
 
-START_TEST(a_text_is_bounded) {
+TEST(a_text_is_bounded) {
   char text[4098];
   memset(text, 'x', sizeof(text));
   text[4097] = '\0';
@@ -308,9 +304,8 @@ START_TEST(a_text_is_bounded) {
   text[4096] = '\0';
   ck_assert_int_eq(set_string(WRITER, "ConnInfo", text), AU_OK);
 }
-END_TEST
 
-START_TEST(booleans) {
+TEST(booleans) {
   static const char *const yes[] = {"true", "yes", "on", "True", "YES"};
   static const char *const no[] = {"false", "no", "off", "False", "OFF"};
   for (int i = 0; i < COUNT_OF(yes); i++) {
@@ -325,9 +320,8 @@ START_TEST(booleans) {
   check_says("(true or false), not \"maybe\"");
   ck_assert_int_eq(set_number(WRITER, "Notifications", 1), AU_INVALID);
 }
-END_TEST
 
-START_TEST(durabilities) {
+TEST(durabilities) {
   ck_assert_int_eq(set_string(BUFFER, "Durability", "interval"), AU_OK);
   ck_assert_int_eq(options.durability, AU_DURABILITY_INTERVAL);
   ck_assert(options.durability_set);
@@ -339,9 +333,8 @@ START_TEST(durabilities) {
   check_says("\"commit\", \"interval\" or \"memory\"");
   check_says("not \"safe\"");
 }
-END_TEST
 
-START_TEST(times_of_day) {
+TEST(times_of_day) {
   static const char *const good[] = {"00:00", "23:59", "02:30"};
   static const char *const wrong[] = {"",      "2:00",  "24:00",    "12:60",
                                       "12-30", "12:3x", "02:00:00", "-1:00"};
@@ -353,16 +346,14 @@ START_TEST(times_of_day) {
     ck_assert_int_eq(set_string(WRITER, "RetentionTime", wrong[i]), AU_INVALID);
   check_says("\"00:00\" to \"23:59\"");
 }
-END_TEST
 
-START_TEST(a_wrong_address_is_refused) {
+TEST(a_wrong_address_is_refused) {
   ck_assert_int_eq(set_string(BUFFER, "Listen", "127.0.0.1:0"), AU_INVALID);
   check_says("not \"127.0.0.1:0\"");
   check_says("PORT 1 to 65535");
 }
-END_TEST
 
-START_TEST(addresses_add_up) {
+TEST(addresses_add_up) {
   ck_assert_int_eq(set_string(BUFFER, "Listen", "127.0.0.1:1"), AU_OK);
   ck_assert_int_eq(set_string(BUFFER, "Listen", "127.0.0.1:1"), AU_OK);
   ck_assert_uint_eq(options.listen_count, 1);
@@ -377,9 +368,8 @@ START_TEST(addresses_add_up) {
   ck_assert_int_eq(finish(BUFFER), AU_OK);
   ck_assert_uint_eq(options.listen_count, AU_LISTEN_MAX);
 }
-END_TEST
 
-START_TEST(origins_add_up) {
+TEST(origins_add_up) {
   ck_assert_int_eq(set_string(BUFFER, "AllowOrigin", ""), AU_OK);
   ck_assert_uint_eq(options.allow_origins, 0);
   ck_assert_int_eq(set_string(BUFFER, "AllowOrigin", "https://A:443"), AU_OK);
@@ -400,26 +390,25 @@ START_TEST(origins_add_up) {
   ck_assert_int_eq(set_string(BUFFER, "AllowOrigin", "*"), AU_INVALID);
   check_says("may be given at most 64 times");
 }
-END_TEST
 
-START_TEST(the_default_address_stands_alone) {
+TEST(the_default_address_stands_alone) {
   ck_assert_int_eq(finish(BUFFER), AU_OK);
   ck_assert_int_eq(finish(BUFFER), AU_OK);
   ck_assert_uint_eq(options.listen_count, 1);
   ck_assert_str_eq(options.listen[0], "127.0.0.1:3000");
 }
-END_TEST
 
 /* --- names -----------------------------------------------------------------
  */
 
-START_TEST(names_are_matched_without_case) {
+CASE("names", setup, teardown);
+
+TEST(names_are_matched_without_case) {
   ck_assert_int_eq(set_number(BUFFER, "cApAcItY", 7), AU_OK);
   ck_assert_uint_eq(options.capacity, 7);
 }
-END_TEST
 
-START_TEST(a_name_that_does_not_exist) {
+TEST(a_name_that_does_not_exist) {
   ck_assert_int_eq(set_number(BUFFER, "Capacty", 7), AU_INVALID);
   check_says(
       "the plugin event_buffer has no option \"Capacty\"; the nearest is "
@@ -433,18 +422,16 @@ START_TEST(a_name_that_does_not_exist) {
   check_says("HistoryMaxBytes");
   ck_assert_int_eq(set_number(WRITER, "", 7), AU_INVALID);
 }
-END_TEST
 
-START_TEST(a_long_name_is_cut) {
+TEST(a_long_name_is_cut) {
   char name[5000];
   memset(name, 'n', sizeof(name));
   name[sizeof(name) - 1] = '\0';
   ck_assert_int_eq(set_number(BUFFER, name, 7), AU_INVALID);
   check_says("HistoryMaxBytes");
 }
-END_TEST
 
-START_TEST(the_table_is_the_contract) {
+TEST(the_table_is_the_contract) {
   static const char *const others[] = {
       "Listen",         "SpoolDirectory", "Durability",    "TokenFile",
       "TLSCertificate", "TLSKey",         "TLSClientCA",   "HistoryFile",
@@ -463,7 +450,6 @@ START_TEST(the_table_is_the_contract) {
   }
   ck_assert_uint_eq(count, COUNT_OF(numbers) + COUNT_OF(others));
 }
-END_TEST
 
 /* --- the whole -------------------------------------------------------------
  */
@@ -483,20 +469,20 @@ static void teardown_file(void) {
   teardown();
 }
 
-START_TEST(without_a_directory_events_wait_in_memory) {
+CASE("whole", setup_file, teardown_file);
+
+TEST(without_a_directory_events_wait_in_memory) {
   ck_assert_int_eq(finish(BUFFER), AU_OK);
   ck_assert_int_eq(options.durability, AU_DURABILITY_MEMORY);
 }
-END_TEST
 
-START_TEST(with_a_directory_they_are_safe) {
+TEST(with_a_directory_they_are_safe) {
   ck_assert_int_eq(set_string(BUFFER, "SpoolDirectory", "/tmp/s"), AU_OK);
   ck_assert_int_eq(finish(BUFFER), AU_OK);
   ck_assert_int_eq(options.durability, AU_DURABILITY_COMMIT);
 }
-END_TEST
 
-START_TEST(safety_needs_a_directory) {
+TEST(safety_needs_a_directory) {
   ck_assert_int_eq(set_string(BUFFER, "Durability", "commit"), AU_OK);
   ck_assert_int_eq(finish(BUFFER), AU_INVALID);
   check_says("needs the option \"SpoolDirectory\" for Durability \"commit\"");
@@ -506,7 +492,6 @@ START_TEST(safety_needs_a_directory) {
   ck_assert_int_eq(set_string(BUFFER, "Durability", "memory"), AU_OK);
   ck_assert_int_eq(finish(BUFFER), AU_OK);
 }
-END_TEST
 
 /* As if the option had never been set. */
 static void forget(const char *name) {
@@ -516,7 +501,7 @@ static void forget(const char *name) {
 }
 
 /* Neither shows its password. */
-START_TEST(two_databases_are_an_error_that_names_both) {
+TEST(two_databases_are_an_error_that_names_both) {
   ck_assert_int_eq(
       set_string(WRITER, "ConnInfo",
                  "host=one password = 'it\\'s a secret' dbname=events"),
@@ -528,9 +513,8 @@ START_TEST(two_databases_are_an_error_that_names_both) {
              "\"host=one password = ... dbname=events\" and to "
              "\"postgresql://...@two/events\"");
 }
-END_TEST
 
-START_TEST(certificate_and_key_come_together) {
+TEST(certificate_and_key_come_together) {
   ck_assert_int_eq(set_string(BUFFER, "TLSKey", path), AU_OK);
   ck_assert_int_eq(finish(BUFFER), AU_INVALID);
   check_says("needs the option \"TLSCertificate\" for TLSKey");
@@ -544,9 +528,8 @@ START_TEST(certificate_and_key_come_together) {
   ck_assert_int_eq(finish(BUFFER), AU_INVALID);
   check_says("needs the option \"TLSCertificate\" for TLSClientCA");
 }
-END_TEST
 
-START_TEST(files_must_be_readable) {
+TEST(files_must_be_readable) {
   ck_assert_int_eq(set_string(BUFFER, "TokenFile", path), AU_OK);
   ck_assert_int_eq(finish(BUFFER), AU_OK);
   forget("TokenFile");
@@ -561,9 +544,8 @@ START_TEST(files_must_be_readable) {
   /* The writer's own options are in order. */
   ck_assert_int_eq(finish(WRITER), AU_OK);
 }
-END_TEST
 
-START_TEST(backoff_has_its_bounds_in_order) {
+TEST(backoff_has_its_bounds_in_order) {
   ck_assert_int_eq(set_number(WRITER, "BackoffMin", 5), AU_OK);
   ck_assert_int_eq(set_number(WRITER, "BackoffMax", 5), AU_OK);
   ck_assert_int_eq(finish(WRITER), AU_OK);
@@ -571,51 +553,13 @@ START_TEST(backoff_has_its_bounds_in_order) {
   ck_assert_int_eq(finish(WRITER), AU_INVALID);
   check_says("5 seconds, more than \"BackoffMax\", 4.5 seconds");
 }
-END_TEST
 
-START_TEST(a_finished_set_can_be_made_again) {
+TEST(a_finished_set_can_be_made_again) {
   ck_assert_int_eq(set_string(BUFFER, "Listen", "127.0.0.1:1"), AU_OK);
   au_options_fini(&options);
   au_options_fini(&options); /* nothing is left to free */
   ck_assert_int_eq(au_options_init(&options), AU_OK);
   ck_assert_uint_eq(options.listen_count, 0);
 }
-END_TEST
 
-static void add_cases(Suite *suite) {
-  TCase *each = add_case(suite, "numbers", setup, teardown);
-  int count = COUNT_OF(numbers);
-  tcase_add_loop_test(each, a_number_has_its_default, 0, count);
-  tcase_add_loop_test(each, a_number_is_held_to_its_range, 0, count);
-  tcase_add_loop_test(each, a_whole_number_has_no_fraction, 0, count);
-  tcase_add_loop_test(each, a_number_is_no_word_and_no_boolean, 0, count);
-  tcase_add_loop_test(each, only_sizes_have_units, 0, count);
-  tcase_add_test(each, a_part_of_a_byte_is_no_size);
-  TCase *others = add_case(suite, "others", setup, teardown);
-  tcase_add_test(others, texts_have_their_defaults);
-  tcase_add_test(others, texts_are_copied_and_have_one_value);
-  tcase_add_test(others, a_text_is_bounded);
-  tcase_add_test(others, booleans);
-  tcase_add_test(others, durabilities);
-  tcase_add_test(others, times_of_day);
-  tcase_add_test(others, a_wrong_address_is_refused);
-  tcase_add_test(others, addresses_add_up);
-  tcase_add_test(others, origins_add_up);
-  tcase_add_test(others, the_default_address_stands_alone);
-  TCase *names = add_case(suite, "names", setup, teardown);
-  tcase_add_test(names, names_are_matched_without_case);
-  tcase_add_test(names, a_name_that_does_not_exist);
-  tcase_add_test(names, a_long_name_is_cut);
-  tcase_add_test(names, the_table_is_the_contract);
-  TCase *whole = add_case(suite, "whole", setup_file, teardown_file);
-  tcase_add_test(whole, without_a_directory_events_wait_in_memory);
-  tcase_add_test(whole, with_a_directory_they_are_safe);
-  tcase_add_test(whole, safety_needs_a_directory);
-  tcase_add_test(whole, two_databases_are_an_error_that_names_both);
-  tcase_add_test(whole, certificate_and_key_come_together);
-  tcase_add_test(whole, files_must_be_readable);
-  tcase_add_test(whole, backoff_has_its_bounds_in_order);
-  tcase_add_test(whole, a_finished_set_can_be_made_again);
-}
-
-int main(void) { return run_suite("options", add_cases); }
+int main(void) { return run_tests("options"); }

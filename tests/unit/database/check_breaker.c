@@ -68,7 +68,9 @@ static au_breaker_state_t state_of(au_breaker_t *breaker) {
   return au_breaker_snapshot(breaker).state;
 }
 
-START_TEST(opens_after_failures_in_a_row) {
+CASE("rules", NULL, NULL);
+
+TEST(opens_after_failures_in_a_row) {
   told_t told = {.count = 0};
   au_breaker_t *breaker = make_breaker(&told);
   fail_times(breaker, 0, FAILURES - 1);
@@ -81,9 +83,8 @@ START_TEST(opens_after_failures_in_a_row) {
   ck_assert_uint_eq(told.failures[0], FAILURES);
   au_breaker_destroy(breaker);
 }
-END_TEST
 
-START_TEST(a_success_between_starts_the_count_again) {
+TEST(a_success_between_starts_the_count_again) {
   au_breaker_t *breaker = make_breaker(NULL);
   for (int i = 0; i < 10; i++) {
     fail_times(breaker, 0, FAILURES - 1);
@@ -93,9 +94,8 @@ START_TEST(a_success_between_starts_the_count_again) {
   ck_assert_int_eq(state_of(breaker), AU_BREAKER_CLOSED);
   au_breaker_destroy(breaker);
 }
-END_TEST
 
-START_TEST(one_probe_is_made_at_a_time) {
+TEST(one_probe_is_made_at_a_time) {
   au_breaker_t *breaker = make_breaker(NULL);
   fail_times(breaker, 0, FAILURES);
   refused(breaker, TIMEOUT - 1);
@@ -113,10 +113,9 @@ START_TEST(one_probe_is_made_at_a_time) {
   ck_assert(!allow(breaker, TIMEOUT).probe);
   au_breaker_destroy(breaker);
 }
-END_TEST
 
 /* An outage of an hour is one change of state. */
-START_TEST(probes_that_fail_are_no_change) {
+TEST(probes_that_fail_are_no_change) {
   told_t told = {.count = 0};
   au_breaker_t *breaker = make_breaker(&told);
   fail_times(breaker, 0, FAILURES);
@@ -135,9 +134,8 @@ START_TEST(probes_that_fail_are_no_change) {
   ck_assert_int_eq(state_of(breaker), AU_BREAKER_CLOSED);
   au_breaker_destroy(breaker);
 }
-END_TEST
 
-START_TEST(probes_of_many_hosts_are_spread) {
+TEST(probes_of_many_hosts_are_spread) {
   int64_t least = INT64_MAX;
   int64_t most = 0;
   for (uint64_t seed = 1; seed <= 200; seed++) {
@@ -157,9 +155,8 @@ START_TEST(probes_of_many_hosts_are_spread) {
   ck_assert_int_le(most, TIMEOUT);
   ck_assert_int_gt(most - least, TIMEOUT / 5);
 }
-END_TEST
 
-START_TEST(reason_of_the_last_failure_is_kept) {
+TEST(reason_of_the_last_failure_is_kept) {
   au_breaker_t *breaker = make_breaker(NULL);
   au_database_error_t error = {.sqlstate = "57P03", .message = "starting up"};
   au_database_error_t last;
@@ -171,9 +168,8 @@ START_TEST(reason_of_the_last_failure_is_kept) {
   ck_assert_str_eq(last.message, "starting up");
   au_breaker_destroy(breaker);
 }
-END_TEST
 
-START_TEST(a_failed_probe_opens_for_the_whole_timeout) {
+TEST(a_failed_probe_opens_for_the_whole_timeout) {
   told_t told = {.count = 0};
   au_breaker_t *breaker = make_breaker(&told);
   fail_times(breaker, 0, FAILURES);
@@ -194,9 +190,8 @@ START_TEST(a_failed_probe_opens_for_the_whole_timeout) {
     ck_assert_int_eq(told.from[i], told.to[i - 1]);
   au_breaker_destroy(breaker);
 }
-END_TEST
 
-START_TEST(a_cancelled_probe_makes_room_for_the_next) {
+TEST(a_cancelled_probe_makes_room_for_the_next) {
   au_breaker_t *breaker = make_breaker(NULL);
   fail_times(breaker, 0, FAILURES);
   au_breaker_cancel(breaker, allow(breaker, TIMEOUT));
@@ -204,9 +199,8 @@ START_TEST(a_cancelled_probe_makes_room_for_the_next) {
   ck_assert(allow(breaker, TIMEOUT).probe);
   au_breaker_destroy(breaker);
 }
-END_TEST
 
-START_TEST(a_late_answer_has_no_say) {
+TEST(a_late_answer_has_no_say) {
   au_breaker_t *breaker = make_breaker(NULL);
   au_permit_t slow_success = allow(breaker, 0);
   au_permit_t slow_failure = allow(breaker, 0);
@@ -223,7 +217,6 @@ START_TEST(a_late_answer_has_no_say) {
   ck_assert_uint_eq(au_breaker_snapshot(breaker).successes, 1);
   au_breaker_destroy(breaker);
 }
-END_TEST
 
 /* A listener that uses the breaker itself: many changes come up while one is
  * reported, more than are kept; the last one reported is the state. */
@@ -246,7 +239,7 @@ static void restless(au_breaker_state_t from, au_breaker_state_t to,
   is_nested = false;
 }
 
-START_TEST(changes_are_reported_in_order) {
+TEST(changes_are_reported_in_order) {
   au_breaker_t *breaker = NULL;
   const au_breaker_config_t config = {.failures = 1,
                                       .successes = 1,
@@ -268,9 +261,8 @@ START_TEST(changes_are_reported_in_order) {
   au_breaker_destroy(breaker);
   au_breaker_destroy(NULL);
 }
-END_TEST
 
-START_TEST(an_endless_timeout_does_not_wrap) {
+TEST(an_endless_timeout_does_not_wrap) {
   const au_breaker_config_t config = {
       .failures = 1, .successes = 1, .timeout_ns = INT64_MAX};
   au_breaker_t *breaker = NULL;
@@ -279,7 +271,6 @@ START_TEST(an_endless_timeout_does_not_wrap) {
   ck_assert_int_eq(refused(breaker, 2 * SECOND), INT64_MAX);
   au_breaker_destroy(breaker);
 }
-END_TEST
 
 /* The model: the same rules, written in another way. A permit is a number;
  * those that still have a say are in "live". */
@@ -349,7 +340,9 @@ static void model_failure(model_t *model, attempt_t *attempt, int64_t now,
 
 #define ATTEMPTS 8
 
-START_TEST(does_what_the_model_does) {
+CASE("model", NULL, NULL);
+
+TEST_EACH(does_what_the_model_does, 10) {
   unsigned seed = (unsigned)_i + 1;
   au_breaker_t *breaker = make_breaker(NULL);
   model_t model = {.state = AU_BREAKER_CLOSED};
@@ -392,7 +385,6 @@ START_TEST(does_what_the_model_does) {
   }
   au_breaker_destroy(breaker);
 }
-END_TEST
 
 /* Many threads and a clock that runs fast: the changes are reported one at a
  * time and in order, and never are two probes out. */
@@ -442,7 +434,7 @@ static void *work(void *argument) {
   return NULL;
 }
 
-START_TEST(a_crowd_sees_one_order) {
+TEST(a_crowd_sees_one_order) {
   crowd_t crowd = {.last = AU_BREAKER_CLOSED};
   const au_breaker_config_t config = {.failures = 2,
                                       .successes = 1,
@@ -460,11 +452,12 @@ START_TEST(a_crowd_sees_one_order) {
   ck_assert_int_eq((int)state_of(crowd.breaker), atomic_load(&crowd.last));
   au_breaker_destroy(crowd.breaker);
 }
-END_TEST
 
 #define MS INT64_C(1000000)
 
-START_TEST(waits_grow_to_the_maximum_with_full_jitter) {
+CASE("backoff", NULL, NULL);
+
+TEST(waits_grow_to_the_maximum_with_full_jitter) {
   int64_t longest[20] = {0};
   for (uint64_t seed = 0; seed < 200; seed++) {
     au_backoff_t backoff;
@@ -484,9 +477,8 @@ START_TEST(waits_grow_to_the_maximum_with_full_jitter) {
   ck_assert_int_gt(longest[3], 700 * MS);
   ck_assert_int_gt(longest[19], 27 * SECOND);
 }
-END_TEST
 
-START_TEST(waits_are_spread_evenly) {
+TEST(waits_are_spread_evenly) {
   au_backoff_t backoff;
   au_backoff_init(&backoff, SECOND, SECOND, 1);
   unsigned bucket[10] = {0};
@@ -497,9 +489,8 @@ START_TEST(waits_are_spread_evenly) {
     ck_assert_uint_lt(bucket[i], 1200);
   }
 }
-END_TEST
 
-START_TEST(odd_bounds_are_put_right) {
+TEST(odd_bounds_are_put_right) {
   au_backoff_t backoff;
   au_backoff_init(&backoff, 0, 0, 1);
   for (int i = 0; i < 100; i++)
@@ -508,28 +499,5 @@ START_TEST(odd_bounds_are_put_right) {
   for (int i = 0; i < 100; i++)
     ck_assert_int_ge(au_backoff_next(&backoff), MS);
 }
-END_TEST
 
-static void add_cases(Suite *suite) {
-  TCase *rules = add_case(suite, "rules", NULL, NULL);
-  tcase_add_test(rules, opens_after_failures_in_a_row);
-  tcase_add_test(rules, a_success_between_starts_the_count_again);
-  tcase_add_test(rules, one_probe_is_made_at_a_time);
-  tcase_add_test(rules, probes_that_fail_are_no_change);
-  tcase_add_test(rules, probes_of_many_hosts_are_spread);
-  tcase_add_test(rules, reason_of_the_last_failure_is_kept);
-  tcase_add_test(rules, a_failed_probe_opens_for_the_whole_timeout);
-  tcase_add_test(rules, a_cancelled_probe_makes_room_for_the_next);
-  tcase_add_test(rules, a_late_answer_has_no_say);
-  tcase_add_test(rules, changes_are_reported_in_order);
-  tcase_add_test(rules, an_endless_timeout_does_not_wrap);
-  TCase *model = add_case(suite, "model", NULL, NULL);
-  tcase_add_loop_test(model, does_what_the_model_does, 0, 10);
-  tcase_add_test(model, a_crowd_sees_one_order);
-  TCase *backoff = add_case(suite, "backoff", NULL, NULL);
-  tcase_add_test(backoff, waits_grow_to_the_maximum_with_full_jitter);
-  tcase_add_test(backoff, waits_are_spread_evenly);
-  tcase_add_test(backoff, odd_bounds_are_put_right);
-}
-
-int main(void) { return run_suite("breaker", add_cases); }
+int main(void) { return run_tests("breaker"); }

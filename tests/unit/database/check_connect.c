@@ -10,26 +10,24 @@
 
 /* --- connecting --- */
 
-START_TEST(refused_connection_is_the_databases_fault) {
-  int port;
-  int fd = make_socket(false, &port);
-  char conninfo[128];
-  snprintf(conninfo, sizeof(conninfo), "host=127.0.0.1 port=%d", port);
+CASE("connecting", open_control, close_control);
+
+TEST(refused_connection_is_the_databases_fault) {
+  char conninfo[64];
+  int fd = make_socket(false, conninfo);
   au_database_error_t error = refused(conninfo, 5);
   ck_assert_str_eq(error.sqlstate, "");
   assert_says(&error, "127.0.0.1");
   close(fd);
 }
-END_TEST
 
-START_TEST(missing_database_is_named) {
+TEST(missing_database_is_named) {
   au_database_error_t error =
       refused(conninfo_with("dbname=nobody_made_this"), 20);
   assert_says(&error, "\"nobody_made_this\"");
 }
-END_TEST
 
-START_TEST(other_encoding_is_refused) {
+TEST(other_encoding_is_refused) {
   const char *name = unique_name("latin1");
   do_sqlf(control,
           "CREATE DATABASE %s ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0",
@@ -40,9 +38,8 @@ START_TEST(other_encoding_is_refused) {
   assert_says(&error, "\"LATIN1\"");
   do_sqlf(control, "DROP DATABASE %s", name);
 }
-END_TEST
 
-START_TEST(read_only_server_is_refused) {
+TEST(read_only_server_is_refused) {
   const char *name = unique_name("readonly");
   do_sqlf(control, "CREATE DATABASE %s", name);
   do_sqlf(control, "ALTER DATABASE %s SET default_transaction_read_only = on",
@@ -56,30 +53,28 @@ START_TEST(read_only_server_is_refused) {
   au_database_destroy(open_client(conninfo_with(more)));
   do_sqlf(control, "DROP DATABASE %s", name);
 }
-END_TEST
 
-START_TEST(silent_server_ends_at_the_timeout) {
-  int port;
-  int fd = make_socket(true, &port);
-  char conninfo[128];
-  snprintf(conninfo, sizeof(conninfo), "host=127.0.0.1 port=%d", port);
+TEST(silent_server_ends_at_the_timeout) {
+  char conninfo[64];
+  int fd = make_socket(true, conninfo);
   au_database_error_t error = refused(conninfo, 0.2);
   assert_says(&error, "no answer within 0.2 s");
   close(fd);
 }
-END_TEST
 
 /* libpq alone would stay with the first host for ever. */
-START_TEST(silent_host_is_passed_over) {
-  int silent_port;
-  int closed_port;
-  int silent = make_socket(true, &silent_port);
-  int closed = make_socket(false, &closed_port);
+TEST(silent_host_is_passed_over) {
+  char to_silent[64];
+  char to_closed[64];
+  int silent = make_socket(true, to_silent);
+  int closed = make_socket(false, to_closed);
+  const char *silent_port = strrchr(to_silent, '=') + 1;
+  const char *closed_port = strrchr(to_closed, '=') + 1;
   char more[768];
   snprintf(more, sizeof(more), "host=127.0.0.1,127.0.0.1,127.0.0.1,%s",
            conninfo_value(getenv("AURORE_TEST_CONNINFO"), "host"));
   size_t length = strlen(more);
-  snprintf(more + length, sizeof(more) - length, " port=%d,%d,%d,%s",
+  snprintf(more + length, sizeof(more) - length, " port=%s,%s,%s,%s",
            closed_port, silent_port, silent_port,
            conninfo_value(getenv("AURORE_TEST_CONNINFO"), "port"));
   const au_database_config_t config = {.conninfo = conninfo_with(more),
@@ -98,19 +93,18 @@ START_TEST(silent_host_is_passed_over) {
   close(silent);
   close(closed);
 }
-END_TEST
 
-START_TEST(silent_hosts_alone_end) {
-  int port;
-  int fd = make_socket(true, &port);
+TEST(silent_hosts_alone_end) {
+  char one[64];
+  int fd = make_socket(true, one);
   char conninfo[256];
   snprintf(conninfo, sizeof(conninfo),
-           "hostaddr=127.0.0.1,127.0.0.1,127.0.0.1 port=%d", port);
+           "%s hostaddr=127.0.0.1,127.0.0.1,127.0.0.1",
+           one + strlen("host=127.0.0.1"));
   au_database_error_t error = refused(conninfo, 0.1);
   assert_says(&error, "no answer");
   close(fd);
 }
-END_TEST
 
 /* Parts of a connection string that was read in another way than it was meant
  * may be parts of a password. */
@@ -130,19 +124,16 @@ static const struct {
     {"host=127.0.0.1 port=hunter2", "hunter2"},
 };
 
-START_TEST(misread_password_is_not_shown) {
+TEST_EACH(misread_password_is_not_shown, COUNT_OF(misread)) {
   au_database_error_t error = refused(misread[_i].conninfo, 5);
   ck_assert_msg(strstr(error.message, misread[_i].secret) == NULL,
                 "the message tells it: %s", error.message);
 }
-END_TEST
 
-START_TEST(stop_ends_a_connect) {
-  int port;
-  int fd = make_socket(true, &port);
+TEST(stop_ends_a_connect) {
+  char conninfo[64];
+  int fd = make_socket(true, conninfo);
   int stop = eventfd(1, 0);
-  char conninfo[128];
-  snprintf(conninfo, sizeof(conninfo), "host=127.0.0.1 port=%d", port);
   au_database_t *database = make_client(conninfo, 3600, stop);
   au_database_error_t error;
   ck_assert_int_eq(au_database_connect(database, &error), AU_UNAVAILABLE);
@@ -151,9 +142,8 @@ START_TEST(stop_ends_a_connect) {
   close(stop);
   close(fd);
 }
-END_TEST
 
-START_TEST(session_has_its_settings) {
+TEST(session_has_its_settings) {
   const char *name = unique_name("contrary");
   make_contrary_database(name);
   char more[96];
@@ -168,21 +158,5 @@ START_TEST(session_has_its_settings) {
   au_database_destroy(database);
   do_sqlf(control, "DROP DATABASE %s", name);
 }
-END_TEST
 
-static void add_cases(Suite *suite) {
-  TCase *tcase = add_case(suite, "connecting", open_control, close_control);
-  tcase_add_test(tcase, refused_connection_is_the_databases_fault);
-  tcase_add_test(tcase, missing_database_is_named);
-  tcase_add_test(tcase, other_encoding_is_refused);
-  tcase_add_test(tcase, read_only_server_is_refused);
-  tcase_add_test(tcase, silent_server_ends_at_the_timeout);
-  tcase_add_test(tcase, silent_host_is_passed_over);
-  tcase_add_test(tcase, silent_hosts_alone_end);
-  tcase_add_loop_test(tcase, misread_password_is_not_shown, 0,
-                      COUNT_OF(misread));
-  tcase_add_test(tcase, stop_ends_a_connect);
-  tcase_add_test(tcase, session_has_its_settings);
-}
-
-int main(void) { return run_database_suite("connect", add_cases); }
+int main(void) { return run_database_tests("connect"); }

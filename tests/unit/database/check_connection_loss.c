@@ -8,7 +8,9 @@
 
 #include <sys/eventfd.h>
 
-START_TEST(stop_ends_a_statement_here_and_on_the_server) {
+CASE("endings", open_control, close_control);
+
+TEST(stop_ends_a_statement_here_and_on_the_server) {
   int stop = eventfd(0, 0);
   background_t background = {.sql = "SELECT pg_sleep(3600)"};
   background.database =
@@ -26,9 +28,8 @@ START_TEST(stop_ends_a_statement_here_and_on_the_server) {
   au_database_destroy(background.database);
   close(stop);
 }
-END_TEST
 
-START_TEST(terminated_backend_is_no_verdict) {
+TEST(terminated_backend_is_no_verdict) {
   background_t background = {.sql = "SELECT pg_sleep(3600)"};
   background.database =
       connect_client(getenv("AURORE_TEST_CONNINFO"), 3600, -1);
@@ -40,9 +41,8 @@ START_TEST(terminated_backend_is_no_verdict) {
   ck_assert_int_eq(background.error.fault, AU_FAULT_DATABASE);
   au_database_destroy(background.database);
 }
-END_TEST
 
-START_TEST(connection_that_died_idle_is_replaced) {
+TEST(connection_that_died_idle_is_replaced) {
   au_database_t *database = open_client(getenv("AURORE_TEST_CONNINFO"));
   long pid = atol(ask(database, "SELECT pg_backend_pid()"));
   do_sqlf(control, "SELECT pg_terminate_backend(%ld)", pid);
@@ -58,11 +58,10 @@ START_TEST(connection_that_died_idle_is_replaced) {
   ck_assert_int_eq(atol(ask(database, "SELECT pg_backend_pid()")), pid);
   au_database_destroy(database);
 }
-END_TEST
 
 /* The backend is stopped as a machine that hangs: the connection is up, and
  * nothing comes. */
-START_TEST(stalled_server_ends_at_the_deadline) {
+TEST_EACH(stalled_server_ends_at_the_deadline, 2) {
   au_database_t *database =
       connect_client(getenv("AURORE_TEST_CONNINFO"), 0.1, -1);
   au_database_error_t error;
@@ -88,9 +87,8 @@ START_TEST(stalled_server_ends_at_the_deadline) {
   au_bytes_fini(&bytes);
   au_database_destroy(database);
 }
-END_TEST
 
-START_TEST(copy_that_waits_for_a_lock_ends_on_the_server) {
+TEST(copy_that_waits_for_a_lock_ends_on_the_server) {
   au_database_t *database =
       connect_client(getenv("AURORE_TEST_CONNINFO"), 0.5, -1);
   au_database_error_t error;
@@ -114,10 +112,9 @@ START_TEST(copy_that_waits_for_a_lock_ends_on_the_server) {
   au_database_destroy(lock.database);
   au_database_destroy(database);
 }
-END_TEST
 
 /* pg_ctl stop -m immediate: no goodbye to anybody. Then it comes back. */
-START_TEST(killed_server_ends_what_runs_and_is_found_again) {
+TEST_EACH(killed_server_ends_what_runs_and_is_found_again, 2) {
   char directory[64];
   make_directory(directory);
   cluster_t cluster;
@@ -161,9 +158,8 @@ START_TEST(killed_server_ends_what_runs_and_is_found_again) {
   remove_directory(directory);
   au_bytes_fini(&bytes);
 }
-END_TEST
 
-START_TEST(wrong_password_is_reported_without_it) {
+TEST(wrong_password_is_reported_without_it) {
   char directory[64];
   make_directory(directory);
   cluster_t cluster;
@@ -191,7 +187,6 @@ START_TEST(wrong_password_is_reported_without_it) {
   stop_cluster(&cluster);
   remove_directory(directory);
 }
-END_TEST
 
 /* --- through pgbouncer --- */
 
@@ -217,7 +212,9 @@ static void teardown_bouncer(void) {
   close_control();
 }
 
-START_TEST(pooled_statement_that_must_stand_alone_does) {
+CASE_IF(has_bouncer, "pooled", setup_bouncer, teardown_bouncer);
+
+TEST(pooled_statement_that_must_stand_alone_does) {
   au_database_t *database = open_client(bouncer.conninfo);
   ck_assert(au_database_is_pooled(database));
   au_database_error_t error;
@@ -226,9 +223,8 @@ START_TEST(pooled_statement_that_must_stand_alone_does) {
   ck_assert_done(status, error);
   au_database_destroy(database);
 }
-END_TEST
 
-START_TEST(pooled_transaction_has_its_settings_and_leaves_none) {
+TEST(pooled_transaction_has_its_settings_and_leaves_none) {
   au_database_t *database = open_client(bouncer.conninfo);
   assert_settings(database);
   ck_assert_str_eq(ask(database, "SELECT current_setting('timezone')"), "UTC");
@@ -245,9 +241,8 @@ START_TEST(pooled_transaction_has_its_settings_and_leaves_none) {
   PQfinish(other);
   au_database_destroy(database);
 }
-END_TEST
 
-START_TEST(pooled_errors_leave_the_connection_good) {
+TEST(pooled_errors_leave_the_connection_good) {
   au_database_t *database = connect_client(bouncer.conninfo, 0.2, -1);
   au_database_error_t error;
   ck_assert_int_eq(
@@ -261,17 +256,15 @@ START_TEST(pooled_errors_leave_the_connection_good) {
   ck_assert_str_eq(ask(database, "SELECT 5"), "5");
   au_database_destroy(database);
 }
-END_TEST
 
-START_TEST(pooled_literals_come_back) {
+TEST(pooled_literals_come_back) {
   au_database_t *database = open_client(bouncer.conninfo);
   for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
     assert_comes_back(database, texts[i]);
   au_database_destroy(database);
 }
-END_TEST
 
-START_TEST(pooled_copy_is_stored_or_undone) {
+TEST(pooled_copy_is_stored_or_undone) {
   au_database_t *database = open_client(bouncer.conninfo);
   do_sql(database, "CREATE TABLE public.c (a int)");
   au_bytes_t good = make_copy(500000, NO_BAD);
@@ -291,9 +284,8 @@ START_TEST(pooled_copy_is_stored_or_undone) {
   au_bytes_fini(&bad);
   au_database_destroy(database);
 }
-END_TEST
 
-START_TEST(pooler_that_goes_away_is_no_verdict) {
+TEST(pooler_that_goes_away_is_no_verdict) {
   background_t background = {.sql = "SELECT pg_sleep(3600)"};
   background.database = connect_client(bouncer.conninfo, 3600, -1);
   au_database_error_t error;
@@ -306,11 +298,10 @@ START_TEST(pooler_that_goes_away_is_no_verdict) {
   ck_assert_done(status, error);
   au_database_destroy(background.database);
 }
-END_TEST
 
 /* Of a server that crashed pgbouncer says 08P01, which would be a row's fault
  * if the connection outlived it. */
-START_TEST(crash_beyond_a_pooler_is_not_the_rows_fault) {
+TEST(crash_beyond_a_pooler_is_not_the_rows_fault) {
   char directory[64];
   make_directory(directory);
   cluster_t cluster;
@@ -336,40 +327,5 @@ START_TEST(crash_beyond_a_pooler_is_not_the_rows_fault) {
   stop_cluster(&cluster);
   remove_directory(directory);
 }
-END_TEST
 
-static void add_endings(Suite *suite) {
-  TCase *tcase = add_case(suite, "endings", open_control, close_control);
-  tcase_add_test(tcase, stop_ends_a_statement_here_and_on_the_server);
-  tcase_add_test(tcase, terminated_backend_is_no_verdict);
-  tcase_add_test(tcase, connection_that_died_idle_is_replaced);
-  tcase_add_loop_test(tcase, stalled_server_ends_at_the_deadline, 0, 2);
-  tcase_add_test(tcase, copy_that_waits_for_a_lock_ends_on_the_server);
-  tcase_add_loop_test(tcase, killed_server_ends_what_runs_and_is_found_again, 0,
-                      2);
-  tcase_add_test(tcase, wrong_password_is_reported_without_it);
-}
-
-static void add_pooled(Suite *suite) {
-  if (!has_bouncer()) {
-    printf("check_connection_loss: the part behind pgbouncer is skipped: it is "
-           "not "
-           "installed\n");
-    return;
-  }
-  TCase *tcase = add_case(suite, "pooled", setup_bouncer, teardown_bouncer);
-  tcase_add_test(tcase, pooled_statement_that_must_stand_alone_does);
-  tcase_add_test(tcase, pooled_transaction_has_its_settings_and_leaves_none);
-  tcase_add_test(tcase, pooled_errors_leave_the_connection_good);
-  tcase_add_test(tcase, pooled_literals_come_back);
-  tcase_add_test(tcase, pooled_copy_is_stored_or_undone);
-  tcase_add_test(tcase, pooler_that_goes_away_is_no_verdict);
-  tcase_add_test(tcase, crash_beyond_a_pooler_is_not_the_rows_fault);
-}
-
-static void add_cases(Suite *suite) {
-  add_endings(suite);
-  add_pooled(suite);
-}
-
-int main(void) { return run_database_suite("connection_loss", add_cases); }
+int main(void) { return run_database_tests("connection_loss"); }

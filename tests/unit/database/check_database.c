@@ -8,7 +8,9 @@
 
 /* --- statements --- */
 
-START_TEST(result_is_of_the_last_statement_with_rows) {
+CASE("statements", open_control, close_control);
+
+TEST(result_is_of_the_last_statement_with_rows) {
   au_result_t result = {NULL};
   au_database_error_t error;
   ck_assert_int_eq(
@@ -25,9 +27,8 @@ START_TEST(result_is_of_the_last_statement_with_rows) {
   au_result_fini(&result);
   ck_assert_uint_eq(au_result_rows(&result), 0);
 }
-END_TEST
 
-START_TEST(string_is_one_transaction) {
+TEST(string_is_one_transaction) {
   au_database_error_t error;
   do_sql(control, "CREATE TEMP TABLE t (a int PRIMARY KEY)");
   ck_assert_int_eq(au_database_exec(control,
@@ -39,9 +40,8 @@ START_TEST(string_is_one_transaction) {
   ck_assert_int_eq(error.fault, AU_FAULT_ROW);
   ck_assert_str_eq(ask(control, "SELECT count(*) FROM t"), "0");
 }
-END_TEST
 
-START_TEST(statement_timeout_keeps_the_connection) {
+TEST(statement_timeout_keeps_the_connection) {
   au_database_t *database =
       connect_client(getenv("AURORE_TEST_CONNINFO"), 0.1, -1);
   au_database_error_t error;
@@ -58,10 +58,9 @@ START_TEST(statement_timeout_keeps_the_connection) {
   ck_assert_str_eq(ask(database, "SHOW statement_timeout"), "100ms");
   au_database_destroy(database);
 }
-END_TEST
 
 /* VACUUM refuses to run with anything beside it. */
-START_TEST(statement_that_must_stand_alone_does) {
+TEST(statement_that_must_stand_alone_does) {
   au_database_t *database =
       connect_client(getenv("AURORE_TEST_CONNINFO"), 0.1, -1);
   au_database_error_t error;
@@ -82,9 +81,8 @@ START_TEST(statement_that_must_stand_alone_does) {
                    AU_UNAVAILABLE);
   au_database_destroy(database);
 }
-END_TEST
 
-START_TEST(what_nobody_reads_drops_the_connection) {
+TEST(what_nobody_reads_drops_the_connection) {
   static const char *const sql[] = {"COPY (SELECT 1) TO STDOUT", "BEGIN"};
   au_database_t *database = open_client(getenv("AURORE_TEST_CONNINFO"));
   au_database_error_t error;
@@ -100,7 +98,6 @@ START_TEST(what_nobody_reads_drops_the_connection) {
   assert_says(&error, "not connected");
   au_database_destroy(database);
 }
-END_TEST
 
 static const struct {
   const char *sql;
@@ -131,7 +128,7 @@ static const struct {
      "AU001", AU_FAULT_FENCED, "fence"},
 };
 
-START_TEST(fault_follows_from_the_sqlstate) {
+TEST_EACH(fault_follows_from_the_sqlstate, COUNT_OF(faults)) {
   do_sql(control, "CREATE TEMP TABLE f (a int PRIMARY KEY CHECK (a > 0), "
                   "b text)");
   do_sql(control,
@@ -149,9 +146,8 @@ START_TEST(fault_follows_from_the_sqlstate) {
   ck_assert_ptr_null(strstr(error.message, "12345"));
   ck_assert_ptr_null(strstr(error.message, "INSERT"));
 }
-END_TEST
 
-START_TEST(message_is_one_line_of_utf8) {
+TEST(message_is_one_line_of_utf8) {
   au_database_error_t error;
   ck_assert_int_eq(
       au_database_exec(control,
@@ -166,26 +162,25 @@ START_TEST(message_is_one_line_of_utf8) {
   ck_assert_uint_ge(length, sizeof(error.message) - 2);
   ck_assert_int_eq((unsigned char)error.message[length - 1], 0xA9);
 }
-END_TEST
 
 /* --- literals --- */
-START_TEST(literal_comes_back_as_it_was) {
+TEST_EACH(literal_comes_back_as_it_was, COUNT_OF(texts)) {
   assert_comes_back(control, texts[_i]);
   do_sql(control, "SET standard_conforming_strings = off");
   assert_comes_back(control, texts[_i]);
 }
-END_TEST
 
-START_TEST(literal_with_nul_fails) {
+TEST(literal_with_nul_fails) {
   au_bytes_t sql = AU_BYTES_INIT;
   au_database_put_literal(&sql, "a\0b", 3);
   ck_assert_ptr_null(au_bytes_text(&sql));
   au_bytes_fini(&sql);
 }
-END_TEST
+
+CASE("copy", open_control, close_control);
 
 /* --- COPY --- */
-START_TEST(copy_sends_all_pieces_in_order) {
+TEST(copy_sends_all_pieces_in_order) {
   do_sql(control, "CREATE TEMP TABLE c (a int)");
   au_bytes_t bytes = make_copy(100000, NO_BAD);
   /* Pieces of all sizes, empty ones, too. */
@@ -213,13 +208,12 @@ START_TEST(copy_sends_all_pieces_in_order) {
       "100001 4999949999");
   au_bytes_fini(&bytes);
 }
-END_TEST
 
 /* Where the row is bad: at the begin, in the middle, at the end of more than
  * the sockets hold. */
 static const uint32_t bad_rows[] = {0, 400000, 799999};
 
-START_TEST(copy_of_a_bad_row_is_the_rows_fault) {
+TEST_EACH(copy_of_a_bad_row_is_the_rows_fault, COUNT_OF(bad_rows)) {
   do_sql(control, "CREATE TEMP TABLE c (a int)");
   au_bytes_t bytes = make_copy(800000, bad_rows[_i]);
   const au_piece_t piece = {.data = bytes.data, .size = bytes.size};
@@ -236,9 +230,8 @@ START_TEST(copy_of_a_bad_row_is_the_rows_fault) {
   ck_assert_str_eq(ask(control, "SELECT count(*) FROM c"), "0");
   au_bytes_fini(&bytes);
 }
-END_TEST
 
-START_TEST(error_before_the_copy_sends_nothing) {
+TEST(error_before_the_copy_sends_nothing) {
   do_sql(control, "CREATE TEMP TABLE c (a int)");
   /* Reading this piece is a fault. */
   const au_piece_t piece = {.data = NULL, .size = (size_t)1 << 40};
@@ -251,9 +244,8 @@ START_TEST(error_before_the_copy_sends_nothing) {
                    AU_FENCED);
   ck_assert_int_eq(error.fault, AU_FAULT_FENCED);
 }
-END_TEST
 
-START_TEST(error_after_the_copy_undoes_it) {
+TEST(error_after_the_copy_undoes_it) {
   do_sql(control, "CREATE TEMP TABLE c (a int)");
   au_bytes_t bytes = make_copy(10, NO_BAD);
   const au_piece_t piece = {.data = bytes.data, .size = bytes.size};
@@ -266,12 +258,11 @@ START_TEST(error_after_the_copy_undoes_it) {
   ck_assert_str_eq(ask(control, "SELECT count(*) FROM c"), "0");
   au_bytes_fini(&bytes);
 }
-END_TEST
 
 /* A trigger turns notices on and sends them in the middle of the COPY: short
  * ones are passed over. One that comes in pieces may be taken for a refusal,
  * but what was sent until then is never taken for the whole. */
-START_TEST(notice_in_a_copy_does_not_cut_it) {
+TEST_EACH(notice_in_a_copy_does_not_cut_it, 2) {
   do_sql(control, "CREATE TEMP TABLE noisy (a int)");
   do_sql(control,
          "CREATE FUNCTION pg_temp.shout() RETURNS trigger LANGUAGE plpgsql AS "
@@ -303,35 +294,5 @@ START_TEST(notice_in_a_copy_does_not_cut_it) {
   }
   au_bytes_fini(&bytes);
 }
-END_TEST
 
-static void add_statements(Suite *suite) {
-  TCase *tcase = add_case(suite, "statements", open_control, close_control);
-  tcase_add_test(tcase, result_is_of_the_last_statement_with_rows);
-  tcase_add_test(tcase, string_is_one_transaction);
-  tcase_add_test(tcase, statement_timeout_keeps_the_connection);
-  tcase_add_test(tcase, statement_that_must_stand_alone_does);
-  tcase_add_test(tcase, what_nobody_reads_drops_the_connection);
-  tcase_add_loop_test(tcase, fault_follows_from_the_sqlstate, 0,
-                      COUNT_OF(faults));
-  tcase_add_test(tcase, message_is_one_line_of_utf8);
-  tcase_add_loop_test(tcase, literal_comes_back_as_it_was, 0, COUNT_OF(texts));
-  tcase_add_test(tcase, literal_with_nul_fails);
-}
-
-static void add_copy(Suite *suite) {
-  TCase *tcase = add_case(suite, "copy", open_control, close_control);
-  tcase_add_test(tcase, copy_sends_all_pieces_in_order);
-  tcase_add_loop_test(tcase, copy_of_a_bad_row_is_the_rows_fault, 0,
-                      COUNT_OF(bad_rows));
-  tcase_add_loop_test(tcase, notice_in_a_copy_does_not_cut_it, 0, 2);
-  tcase_add_test(tcase, error_before_the_copy_sends_nothing);
-  tcase_add_test(tcase, error_after_the_copy_undoes_it);
-}
-
-static void add_cases(Suite *suite) {
-  add_statements(suite);
-  add_copy(suite);
-}
-
-int main(void) { return run_database_suite("database", add_cases); }
+int main(void) { return run_database_tests("database"); }

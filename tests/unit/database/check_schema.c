@@ -36,7 +36,9 @@ static void refuse(au_status_t status, const au_database_error_t *error,
 static int64_t today(void) { return au_schema_day(au_clock_wall_us()); }
 /* --- migrations --- */
 
-START_TEST(empty_database_is_brought_to_the_version) {
+CASE("migrations", set_up_database, tear_down_database);
+
+TEST(empty_database_is_brought_to_the_version) {
   migrate(database);
   char version[16];
   snprintf(version, sizeof(version), "%zu", VERSION);
@@ -50,9 +52,8 @@ START_TEST(empty_database_is_brought_to_the_version) {
       "dead_letter event event_count event_drop event_hour "
       "event_minute event_total lane schema_version");
 }
-END_TEST
 
-START_TEST(migrating_again_changes_nothing) {
+TEST(migrating_again_changes_nothing) {
   migrate(database);
   char before[4096];
   static const char sql[] = "SELECT pg_current_xact_id_if_assigned() IS NULL, "
@@ -62,9 +63,8 @@ START_TEST(migrating_again_changes_nothing) {
   migrate(database);
   ck_assert_str_eq(ask(database, sql), before);
 }
-END_TEST
 
-START_TEST(schema_of_an_older_release_is_brought_forward) {
+TEST(schema_of_an_older_release_is_brought_forward) {
   migrate(database);
   /* Every migration but the first is undone, whatever they have made. */
   do_sql(database,
@@ -83,15 +83,13 @@ START_TEST(schema_of_an_older_release_is_brought_forward) {
   ck_assert_str_eq(ask(database, "SELECT count(*) FROM aurore.event_count"),
                    "0");
 }
-END_TEST
 
-START_TEST(newer_schema_is_refused) {
+TEST(newer_schema_is_refused) {
   migrate(database);
   do_sql(database, "INSERT INTO aurore.schema_version VALUES (1000)");
   au_database_error_t error;
   refuse(au_schema_migrate(database, &error), &error, "version 1000");
 }
-END_TEST
 
 typedef struct member {
   pthread_t thread;
@@ -122,7 +120,7 @@ static void run_crowd(member_t *crowd, void *(*main)(void *)) {
   }
 }
 
-START_TEST(many_may_migrate_at_once) {
+TEST(many_may_migrate_at_once) {
   member_t crowd[CROWD] = {{.status = AU_OK}};
   run_crowd(crowd, migrate_main);
   char version[32];
@@ -130,10 +128,9 @@ START_TEST(many_may_migrate_at_once) {
   ck_assert_str_eq(ask(database, "SELECT count(*) FROM aurore.schema_version"),
                    version);
 }
-END_TEST
 
 /* Processes, too: each with its own connection from the start. */
-START_TEST(many_processes_may_migrate_at_once) {
+TEST(many_processes_may_migrate_at_once) {
   pid_t pids[CROWD];
   for (size_t i = 0; i < CROWD; i++) {
     pids[i] = fork();
@@ -154,9 +151,8 @@ START_TEST(many_processes_may_migrate_at_once) {
   }
   migrate(database);
 }
-END_TEST
 
-START_TEST(missing_rights_are_named) {
+TEST(missing_rights_are_named) {
   au_database_t *role = open_role();
   au_database_error_t error;
   refuse(au_schema_migrate(role, &error), &error, "CREATE on database");
@@ -166,9 +162,8 @@ START_TEST(missing_rights_are_named) {
   refuse(au_schema_migrate(role, &error), &error, "CREATE on schema");
   au_database_destroy(role);
 }
-END_TEST
 
-START_TEST(role_that_owns_the_schema_needs_no_more) {
+TEST(role_that_owns_the_schema_needs_no_more) {
   au_database_t *role = open_role();
   do_sqlf(database, "CREATE SCHEMA aurore AUTHORIZATION %s", own_role);
   migrate(role);
@@ -180,10 +175,9 @@ START_TEST(role_that_owns_the_schema_needs_no_more) {
   do_sql(database, "RESET ROLE");
   au_database_destroy(role);
 }
-END_TEST
 
 /* Somebody else migrates; the writer may only write. */
-START_TEST(role_that_may_only_write_can_do_its_work) {
+TEST(role_that_may_only_write_can_do_its_work) {
   migrate(database);
   au_database_t *role = open_role();
   do_sqlf(database, "GRANT USAGE ON SCHEMA aurore TO %s", own_role);
@@ -218,9 +212,8 @@ START_TEST(role_that_may_only_write_can_do_its_work) {
   ck_assert_str_eq(ask(role, "SELECT n FROM aurore.figures(now(), 1)"), "1");
   au_database_destroy(role);
 }
-END_TEST
 
-START_TEST(partitions_are_not_everybodys_to_make) {
+TEST(partitions_are_not_everybodys_to_make) {
   migrate(database);
   au_database_t *role = open_role();
   do_sqlf(database, "GRANT USAGE ON SCHEMA aurore TO %s", own_role);
@@ -230,20 +223,20 @@ START_TEST(partitions_are_not_everybodys_to_make) {
   ck_assert_str_eq(error.sqlstate, "42501");
   au_database_destroy(role);
 }
-END_TEST
 
 /* --- partitions --- */
 
-START_TEST(day_is_rounded_down) {
+CASE("partitions", set_up_database, tear_down_database);
+
+TEST(day_is_rounded_down) {
   ck_assert_int_eq(au_schema_day(0), 0);
   ck_assert_int_eq(au_schema_day(INT64_C(86399999999)), 0);
   ck_assert_int_eq(au_schema_day(INT64_C(86400000000)), 1);
   ck_assert_int_eq(au_schema_day(-1), -1);
   ck_assert_int_eq(au_schema_day(INT64_C(1795510800000000)), DAY_2026_11_24);
 }
-END_TEST
 
-START_TEST(partition_is_a_day_of_utc) {
+TEST(partition_is_a_day_of_utc) {
   do_sqlf(control, "ALTER DATABASE %s SET timezone = 'Asia/Kathmandu'",
           own_name);
   au_database_t *other = open_client(own_conninfo);
@@ -258,9 +251,8 @@ START_TEST(partition_is_a_day_of_utc) {
       "event_20261125 2026-11-25 00:00:00+00 2026-11-26 00:00:00+00");
   au_database_destroy(other);
 }
-END_TEST
 
-START_TEST(only_what_is_missing_is_made) {
+TEST(only_what_is_missing_is_made) {
   migrate(database);
   ensure(database, DAY_2026_11_24, DAY_2026_11_24 + 2);
   do_sql(database, "DROP TABLE aurore.event_20261125");
@@ -280,9 +272,8 @@ START_TEST(only_what_is_missing_is_made) {
           "mode NOT IN ('AccessShareLock', 'ExclusiveLock')"),
       "0");
 }
-END_TEST
 
-START_TEST(detached_partition_is_left_alone) {
+TEST(detached_partition_is_left_alone) {
   migrate(database);
   ensure(database, DAY_2026_11_24, DAY_2026_11_24);
   do_sql(database, "INSERT INTO aurore.event (event_id, occurred_at, "
@@ -296,9 +287,8 @@ START_TEST(detached_partition_is_left_alone) {
   ck_assert_str_eq(ask(database, "SELECT count(*) FROM aurore.event_20261124"),
                    "1");
 }
-END_TEST
 
-START_TEST(partition_made_by_hand_counts) {
+TEST(partition_made_by_hand_counts) {
   migrate(database);
   do_sql(database, "CREATE TABLE aurore.november PARTITION OF aurore.event "
                    "FOR VALUES FROM ('2026-11-01 00:00+00') "
@@ -313,9 +303,8 @@ START_TEST(partition_made_by_hand_counts) {
   ck_assert_str_eq(ask(database, "SELECT count(*) FROM aurore.partitions()"),
                    "4");
 }
-END_TEST
 
-START_TEST(partition_has_the_indexes_of_the_table) {
+TEST(partition_has_the_indexes_of_the_table) {
   migrate(database);
   ensure(database, DAY_2026_11_24, DAY_2026_11_24);
   ck_assert_str_eq(
@@ -330,9 +319,8 @@ START_TEST(partition_has_the_indexes_of_the_table) {
                        "'aurore.event_20261124'::regclass"),
                    "2");
 }
-END_TEST
 
-START_TEST(too_many_days_are_refused) {
+TEST(too_many_days_are_refused) {
   migrate(database);
   au_database_error_t error;
   refuse(au_schema_ensure_partitions(database, 0, 1000, &error), &error,
@@ -346,7 +334,6 @@ START_TEST(too_many_days_are_refused) {
       AU_INVALID);
   ck_assert_str_eq(error.sqlstate, "22023");
 }
-END_TEST
 
 static void *ensure_main(void *argument) {
   member_t *member = argument;
@@ -381,7 +368,7 @@ static void *insert_main(void *argument) {
   return NULL;
 }
 
-START_TEST(many_may_make_partitions_beside_inserts) {
+TEST(many_may_make_partitions_beside_inserts) {
   migrate(database);
   ensure(database, DAY_2026_11_24, DAY_2026_11_24);
   inserter_t inserter = {.status = AU_OK};
@@ -400,74 +387,32 @@ START_TEST(many_may_make_partitions_beside_inserts) {
       inserter.count);
   au_database_destroy(inserter.database);
 }
-END_TEST
 
 /* A query and an insert that stay open hold their locks until they end:
  * partitions are made all the same, and inserts go on meanwhile. */
-START_TEST(open_transactions_do_not_block_partitions) {
+TEST(open_transactions_do_not_block_partitions) {
   migrate(database);
   ensure(database, DAY_2026_11_24, DAY_2026_11_24);
-  PGconn *open = PQconnectdb(own_conninfo);
-  PQclear(PQexec(open, "BEGIN; SELECT count(*) FROM aurore.event; "
-                       "INSERT INTO aurore.event (event_id, occurred_at, "
-                       "ingested_at, service, message) VALUES "
-                       "(gen_random_uuid(), now(), '2026-11-24', 's', 'm')"));
-  ck_assert_int_eq(PQtransactionStatus(open), PQTRANS_INTRANS);
+  PGconn *open = hold("SELECT count(*) FROM aurore.event; "
+                      "INSERT INTO aurore.event (event_id, occurred_at, "
+                      "ingested_at, service, message) VALUES "
+                      "(gen_random_uuid(), now(), '2026-11-24', 's', 'm')");
   ensure(database, DAY_2026_11_24, DAY_2026_11_24 + 7);
   do_sql(database, "INSERT INTO aurore.event (event_id, occurred_at, "
                    "ingested_at, service, message) VALUES (gen_random_uuid(), "
                    "now(), '2026-11-26', 's', 'm')");
-  PQfinish(open);
+  commit(open);
 }
-END_TEST
 
 /* What does hold them up is not waited for long. */
-START_TEST(locked_table_is_given_up) {
+TEST(locked_table_is_given_up) {
   migrate(database);
-  PGconn *open = PQconnectdb(own_conninfo);
-  PQclear(PQexec(open, "BEGIN; LOCK TABLE aurore.event IN ACCESS EXCLUSIVE "
-                       "MODE"));
+  PGconn *open = hold("LOCK TABLE aurore.event IN ACCESS EXCLUSIVE MODE");
   au_database_error_t error;
   refuse(au_schema_ensure_partitions(database, 1, 1, &error), &error, "lock");
   ck_assert_str_eq(error.sqlstate, "55P03");
-  PQfinish(open);
+  commit(open);
   ensure(database, 1, 1);
 }
-END_TEST
 
-static void add_migrations(Suite *suite) {
-  TCase *tcase =
-      add_case(suite, "migrations", set_up_database, tear_down_database);
-  tcase_add_test(tcase, empty_database_is_brought_to_the_version);
-  tcase_add_test(tcase, migrating_again_changes_nothing);
-  tcase_add_test(tcase, schema_of_an_older_release_is_brought_forward);
-  tcase_add_test(tcase, newer_schema_is_refused);
-  tcase_add_test(tcase, many_may_migrate_at_once);
-  tcase_add_test(tcase, many_processes_may_migrate_at_once);
-  tcase_add_test(tcase, missing_rights_are_named);
-  tcase_add_test(tcase, role_that_owns_the_schema_needs_no_more);
-  tcase_add_test(tcase, role_that_may_only_write_can_do_its_work);
-  tcase_add_test(tcase, partitions_are_not_everybodys_to_make);
-}
-
-static void add_partitions(Suite *suite) {
-  TCase *tcase =
-      add_case(suite, "partitions", set_up_database, tear_down_database);
-  tcase_add_test(tcase, day_is_rounded_down);
-  tcase_add_test(tcase, partition_is_a_day_of_utc);
-  tcase_add_test(tcase, only_what_is_missing_is_made);
-  tcase_add_test(tcase, detached_partition_is_left_alone);
-  tcase_add_test(tcase, partition_made_by_hand_counts);
-  tcase_add_test(tcase, partition_has_the_indexes_of_the_table);
-  tcase_add_test(tcase, too_many_days_are_refused);
-  tcase_add_test(tcase, many_may_make_partitions_beside_inserts);
-  tcase_add_test(tcase, open_transactions_do_not_block_partitions);
-  tcase_add_test(tcase, locked_table_is_given_up);
-}
-
-static void add_cases(Suite *suite) {
-  add_migrations(suite);
-  add_partitions(suite);
-}
-
-int main(void) { return run_database_suite("schema", add_cases); }
+int main(void) { return run_database_tests("schema"); }

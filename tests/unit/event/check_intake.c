@@ -2,49 +2,27 @@
  *
  * check_intake - request bodies: one event, arrays, NDJSON, what is not JSON,
  * a lot of everything, and memory that is short.
- *
- * Allocations go through wrappers (the linker's --wrap), which can fail the
- * n-th one.
  */
 #include "support/bodies.h"
+
+#include "support/short_memory.h"
 #include "support/suite.h"
 
-/* --- memory that fails ----------------------------------------------------*/
-
-static long fail_in = -1; /* allocations from now; below 0: never */
-
-static bool must_fail(void) { return fail_in >= 0 && fail_in-- == 0; }
-
-/* The names are the linker's. */
-void *real_malloc(size_t size) __asm__("__real_malloc");
-void *real_calloc(size_t count, size_t size) __asm__("__real_calloc");
-void *real_realloc(void *data, size_t size) __asm__("__real_realloc");
-void *wrap_malloc(size_t size) __asm__("__wrap_malloc");
-void *wrap_calloc(size_t count, size_t size) __asm__("__wrap_calloc");
-void *wrap_realloc(void *data, size_t size) __asm__("__wrap_realloc");
-
-void *wrap_malloc(size_t size) {
-  return must_fail() ? NULL : real_malloc(size);
-}
-
-void *wrap_calloc(size_t count, size_t size) {
-  return must_fail() ? NULL : real_calloc(count, size);
-}
-
-void *wrap_realloc(void *data, size_t size) {
-  return must_fail() ? NULL : real_realloc(data, size);
-}
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* --- arrays ---------------------------------------------------------------*/
 
-START_TEST(an_empty_array_has_no_events) {
+CASE("arrays", set_up_reader, tear_down_reader);
+
+TEST(an_empty_array_has_no_events) {
   ck_assert_int_eq(parse(" [ ] "), AU_INTAKE_DONE);
   ck_assert_uint_eq(intake->total, 0);
   ck_assert(!intake->is_single);
 }
-END_TEST
 
-START_TEST(each_element_is_judged_alone) {
+TEST(each_element_is_validated_alone) {
   au_bytes_printf(&body, "[%s", with(""));
   au_bytes_printf(&body, ",{},1,\"x\",null,true,[],[[{}],{}]");
   au_bytes_printf(&body, ",%s", with("\"message\":\"second\""));
@@ -66,10 +44,9 @@ START_TEST(each_element_is_judged_alone) {
   ck_assert_str_eq(errors_of(7),
                    "[" FIELD("service", NOT_EMPTY("service")) "]");
 }
-END_TEST
 
 /* Nothing of one event may be seen in the next. */
-START_TEST(an_event_knows_nothing_of_the_one_before) {
+TEST(an_event_knows_nothing_of_the_one_before) {
   ck_assert_int_eq(
       parse("[{\"timestamp\":0,\"service\":\"a\\n\",\"message\":\"b\\n\","
             "\"metadata\":{\"a\":1},\"x\":1},"
@@ -80,9 +57,8 @@ START_TEST(an_event_knows_nothing_of_the_one_before) {
   assert_slice(event_of(0).service, "c");
   ck_assert_ptr_null(event_of(0).metadata.data);
 }
-END_TEST
 
-START_TEST(the_ids_of_a_request_rise) {
+TEST(the_ids_of_a_request_rise) {
   au_bytes_printf(&body, "[%s", with(""));
   for (int i = 1; i < 1000; i++)
     au_bytes_printf(&body, ",%s", with(""));
@@ -92,19 +68,17 @@ START_TEST(the_ids_of_a_request_rise) {
   for (size_t i = 1; i < 1000; i++)
     ck_assert_int_lt(memcmp(&intake->ids[i - 1], &intake->ids[i], 8), 0);
 }
-END_TEST
 
 static const char *const scalars[] = {"1",    "-1.5e3",    "\"x\"", "true",
                                       "null", " \"\\n\" ", "12345"};
 
-START_TEST(a_scalar_is_an_event_that_is_not_an_object) {
+TEST_EACH(a_scalar_is_an_event_that_is_not_an_object, COUNT_OF(scalars)) {
   assert_refused(scalars[_i], NOT_OBJECT);
   ck_assert(intake->is_single);
   ck_assert_uint_eq(intake->total, 1);
 }
-END_TEST
 
-START_TEST(no_more_than_the_limit_of_events) {
+TEST(no_more_than_the_limit_of_events) {
   limits.max_batch_events = 3;
   ck_assert_int_eq(parse("[{},1,{}]"), AU_INTAKE_DONE);
   ck_assert_uint_eq(intake->total, 3);
@@ -117,11 +91,12 @@ START_TEST(no_more_than_the_limit_of_events) {
   ck_assert_int_eq(parse_lines("{}\n{}\n3\n{}"), AU_INTAKE_TOO_MANY);
   assert_accepted(with(""));
 }
-END_TEST
 
 /* --- NDJSON ---------------------------------------------------------------*/
 
-START_TEST(lines_are_events) {
+CASE("lines", set_up_reader, tear_down_reader);
+
+TEST(lines_are_events) {
   au_bytes_printf(&body, "%s\r\n", with(""));
   au_bytes_printf(&body, "\n \t\r\n\r\n%s\n", with("\"message\":\"\\n\""));
   au_bytes_printf(&body, "  %s  \n", with("\"message\":\"third\""));
@@ -134,16 +109,14 @@ START_TEST(lines_are_events) {
   assert_slice(event_of(2).message, "third");
   assert_slice(event_of(3).message, "last");
 }
-END_TEST
 
-START_TEST(one_line_is_not_single) {
+TEST(a_single_line_is_still_a_batch) {
   ck_assert_int_eq(parse_lines(with("")), AU_INTAKE_DONE);
   ck_assert(!intake->is_single);
   ck_assert_uint_eq(intake->rows.count, 1);
 }
-END_TEST
 
-START_TEST(no_lines_are_no_events) {
+TEST(no_lines_are_no_events) {
   static const char *const empty[] = {
       "", "\n", "\r\n", " ", "\n\n \t \r\n", "\xEF\xBB\xBF", "\xEF\xBB\xBF\n"};
   for (size_t i = 0; i < sizeof(empty) / sizeof(empty[0]); i++) {
@@ -152,9 +125,8 @@ START_TEST(no_lines_are_no_events) {
     ck_assert(!intake->is_single);
   }
 }
-END_TEST
 
-START_TEST(a_line_that_is_no_object_is_refused_alone) {
+TEST(a_line_that_is_no_object_is_refused_alone) {
   au_bytes_printf(&body, "[{},{}]\n3\n\"x\"\nnull\n%s\n[]", with(""));
   ck_assert_int_eq(parse_bytes(AU_FORMAT_NDJSON, body.data, body.size),
                    AU_INTAKE_DONE);
@@ -165,7 +137,6 @@ START_TEST(a_line_that_is_no_object_is_refused_alone) {
     ck_assert_uint_eq(intake->errors[i].index, i < 4 ? i : 5);
   }
 }
-END_TEST
 
 /* --- not JSON -------------------------------------------------------------*/
 
@@ -253,7 +224,9 @@ static const struct {
      "unexpected character at byte 3"},
 };
 
-START_TEST(malformed_bodies) {
+CASE("malformed", set_up_reader, tear_down_reader);
+
+TEST_EACH(malformed_bodies_are_refused, COUNT_OF(malformed)) {
   const char *text = malformed[_i].body;
   ck_assert_int_eq(parse_bytes(malformed[_i].format, text, strlen(text)),
                    AU_INTAKE_MALFORMED);
@@ -262,35 +235,31 @@ START_TEST(malformed_bodies) {
   assert_accepted(with(""));
   ck_assert_str_eq(intake->message, "");
 }
-END_TEST
 
-START_TEST(a_nul_is_no_end) {
+TEST(a_nul_does_not_end_a_body) {
   ck_assert_int_eq(parse_bytes(AU_FORMAT_JSON, "{}\0", 3), AU_INTAKE_MALFORMED);
   ck_assert_str_eq(intake->message, "unexpected character at byte 2");
   ck_assert_int_eq(parse_bytes(AU_FORMAT_JSON, "[\"\0\"]", 5),
                    AU_INTAKE_MALFORMED);
   ck_assert_str_eq(intake->message, "control character in a string at byte 2");
 }
-END_TEST
 
-START_TEST(a_body_of_no_bytes_has_no_address) {
+TEST(an_empty_body_needs_no_address) {
   ck_assert_int_eq(au_reader_read(&reader, AU_FORMAT_JSON, NULL, 0, NOW),
                    AU_INTAKE_MALFORMED);
   ck_assert_int_eq(au_reader_read(&reader, AU_FORMAT_NDJSON, NULL, 0, NOW),
                    AU_INTAKE_DONE);
 }
-END_TEST
 
 /* What is found wrong before the end does not count. */
-START_TEST(malformed_after_events_takes_nothing) {
+TEST(a_malformed_end_refuses_the_events_before_it) {
   au_bytes_printf(&body, "[%s,{},%s", with(""), "x");
   ck_assert_int_eq(parse_body(), AU_INTAKE_MALFORMED);
   ck_assert_uint_eq(intake->rows.bytes.size, 0);
   ck_assert_uint_eq(intake->errors_json.size, 0);
 }
-END_TEST
 
-START_TEST(a_mark_of_byte_order_is_skipped) {
+TEST(a_byte_order_mark_is_skipped) {
   au_bytes_printf(&body, "\xEF\xBB\xBF%s", with(""));
   ck_assert_int_eq(parse_body(), AU_INTAKE_DONE);
   ck_assert_uint_eq(intake->rows.count, 1);
@@ -298,7 +267,6 @@ START_TEST(a_mark_of_byte_order_is_skipped) {
                    AU_INTAKE_DONE);
   ck_assert_uint_eq(intake->rows.count, 1);
 }
-END_TEST
 
 /* --- a lot ----------------------------------------------------------------*/
 
@@ -320,7 +288,9 @@ static void put_million(const char *before, const char *open,
   au_bytes_put_string(&body, after);
 }
 
-START_TEST(a_million_brackets) {
+CASE("memory", set_up_reader, tear_down_reader);
+
+TEST(a_million_brackets_are_read_without_recursion) {
   put_million("", "[", "", "", "");
   ck_assert_int_eq(parse_body(), AU_INTAKE_MALFORMED);
   put_million("", "[", "", "]", "");
@@ -344,11 +314,10 @@ START_TEST(a_million_brackets) {
   ck_assert_uint_eq(intake->errors_count, 1);
   assert_accepted(with(""));
 }
-END_TEST
 
 /* What has been refused takes no memory, and what a huge request took is given
  * back with the next one. */
-START_TEST(memory_is_bounded) {
+TEST(memory_is_bounded) {
   put_million("{\"timestamp\":0,\"service\":\"", "\\n", "\",\"message\":\"\\n",
               "x", "\",\"metadata\":{\"a\":\"\\n\"}}");
   ck_assert_int_eq(parse_body(), AU_INTAKE_DONE);
@@ -378,10 +347,9 @@ START_TEST(memory_is_bounded) {
                         intake->errors_json.capacity + intake->refused.capacity,
                     256U << 10);
 }
-END_TEST
 
 /* Every allocation of a request fails once; the next request is taken. */
-START_TEST(short_memory_is_told) {
+TEST(without_memory_one_request_is_refused_and_no_other) {
   const char *more =
       "\"metadata\":{\"\\u00e9\":[1,2.5e1,\"\\n\"]},\"x\\n\":\"\\ud800\"";
   au_bytes_printf(&body, "[%s,7,", with(more));
@@ -392,15 +360,13 @@ START_TEST(short_memory_is_told) {
   put_times(300, "]");
   au_bytes_put_string(&body, "]");
   long failures = 0;
-  for (long n = 0;; n++) {
+  for (long n = 1;; n++) {
     au_reader_fini(&reader);
     ck_assert_int_eq(au_reader_init(&reader, &limits), AU_OK);
-    fail_in = n;
+    fail_memory(n, 1);
     au_intake_result_t result = au_reader_read(
         &reader, AU_FORMAT_JSON, (const char *)body.data, body.size, NOW);
-    bool was_enough = fail_in >= 0;
-    fail_in = -1;
-    if (was_enough) {
+    if (!memory_failed()) {
       ck_assert_int_eq(result, AU_INTAKE_DONE);
       break;
     }
@@ -416,31 +382,30 @@ START_TEST(short_memory_is_told) {
   }
   ck_assert_int_gt(failures, 15);
 }
-END_TEST
 
-START_TEST(short_memory_at_the_start_is_told) {
+TEST(without_memory_there_is_no_reader) {
   au_reader_t other;
-  long n = 0;
+  long n = 1;
   for (;; n++) {
-    fail_in = n;
+    fail_memory(n, 1);
     au_status_t status = au_reader_init(&other, &limits);
-    fail_in = -1;
-    if (status == AU_OK)
+    if (!memory_failed()) {
+      ck_assert_int_eq(status, AU_OK);
       break;
+    }
     ck_assert_int_eq(status, AU_NOMEM);
   }
-  ck_assert_int_ge(n, 2);
+  ck_assert_int_gt(n, 2);
   au_reader_fini(&other);
 }
-END_TEST
 
 /* Also the text of an error needs memory; it is short then, and no more. */
-START_TEST(short_memory_while_explaining) {
-  for (long n = 0; n < 30; n++) {
-    fail_in = n;
+TEST(without_memory_an_error_is_shorter) {
+  for (long n = 1; n <= 30; n++) {
+    fail_memory(n, 1);
     au_intake_result_t result =
         au_reader_read(&reader, AU_FORMAT_JSON, "[1 2]", 5, NOW);
-    fail_in = -1;
+    memory_failed();
     if (result == AU_INTAKE_MALFORMED)
       ck_assert_ptr_nonnull(strstr(intake->message, " at byte 3"));
     else
@@ -449,36 +414,7 @@ START_TEST(short_memory_while_explaining) {
   ck_assert_int_eq(parse("[1 2]"), AU_INTAKE_MALFORMED);
   ck_assert_str_eq(intake->message, "expected ',' or ']' at byte 3");
 }
-END_TEST
 
 /* --- the suite ------------------------------------------------------------*/
 
-static void add_cases(Suite *suite) {
-  TCase *array = add_case(suite, "arrays", set_up, tear_down);
-  tcase_add_test(array, an_empty_array_has_no_events);
-  tcase_add_test(array, each_element_is_judged_alone);
-  tcase_add_test(array, an_event_knows_nothing_of_the_one_before);
-  tcase_add_test(array, the_ids_of_a_request_rise);
-  tcase_add_loop_test(array, a_scalar_is_an_event_that_is_not_an_object, 0,
-                      COUNT_OF(scalars));
-  tcase_add_test(array, no_more_than_the_limit_of_events);
-  TCase *line = add_case(suite, "lines", set_up, tear_down);
-  tcase_add_test(line, lines_are_events);
-  tcase_add_test(line, one_line_is_not_single);
-  tcase_add_test(line, no_lines_are_no_events);
-  tcase_add_test(line, a_line_that_is_no_object_is_refused_alone);
-  TCase *invalid = add_case(suite, "malformed", set_up, tear_down);
-  tcase_add_loop_test(invalid, malformed_bodies, 0, COUNT_OF(malformed));
-  tcase_add_test(invalid, a_nul_is_no_end);
-  tcase_add_test(invalid, a_body_of_no_bytes_has_no_address);
-  tcase_add_test(invalid, malformed_after_events_takes_nothing);
-  tcase_add_test(invalid, a_mark_of_byte_order_is_skipped);
-  TCase *memory = add_case(suite, "memory", set_up, tear_down);
-  tcase_add_test(memory, a_million_brackets);
-  tcase_add_test(memory, memory_is_bounded);
-  tcase_add_test(memory, short_memory_is_told);
-  tcase_add_test(memory, short_memory_at_the_start_is_told);
-  tcase_add_test(memory, short_memory_while_explaining);
-}
-
-int main(void) { return run_suite("intake", add_cases); }
+int main(void) { return run_tests("intake"); }

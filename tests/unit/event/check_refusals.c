@@ -36,7 +36,9 @@ static void expect_bounded(void) {
   }
 }
 
-START_TEST(a_hundred_events_are_listed) {
+CASE("refusals", set_up_reader, tear_down_reader);
+
+TEST(a_hundred_events_are_listed) {
   au_bytes_put_string(&body, "[0");
   for (int i = 1; i < EVENTS; i++)
     au_bytes_put_string(&body, ",0");
@@ -47,10 +49,9 @@ START_TEST(a_hundred_events_are_listed) {
   ck_assert_uint_eq(intake->errors_count, EVENTS);
   ck_assert_uint_eq(intake->errors[99].index, 99);
 }
-END_TEST
 
 /* Bytes run out before the events do, and in the middle of one. */
-START_TEST(all_errors_together_have_a_bound) {
+TEST(all_errors_together_have_a_bound) {
   limits.max_body_bytes = 64 << 20;
   put_events(EVENTS, 16, "a");
   ck_assert_int_eq(parse_body(), AU_INTAKE_DONE);
@@ -60,10 +61,9 @@ START_TEST(all_errors_together_have_a_bound) {
   ck_assert_uint_eq(intake->errors_count, EVENTS);
   ck_assert_uint_eq(intake->errors[0].fields_omitted, 0);
 }
-END_TEST
 
 /* Names that are as long as they may be, and six bytes for each of theirs. */
-START_TEST(the_longest_texts_are_bounded) {
+TEST(the_longest_texts_are_bounded) {
   char name[500] = "";
   for (int i = 0; i < 70; i++)
     strcat(name, "\\u0001");
@@ -73,9 +73,8 @@ START_TEST(the_longest_texts_are_bounded) {
   ck_assert_uint_gt(intake->errors_listed, 20);
   ck_assert_uint_lt(intake->errors_listed, 100);
 }
-END_TEST
 
-START_TEST(a_name_of_a_million_bytes_is_cut) {
+TEST(a_name_of_a_million_bytes_is_cut) {
   au_bytes_put_string(&body, "{\"timestamp\":0,\"service\":\"s\",\"message\":"
                              "\"m\",\"");
   for (int i = 0; i < 1000000; i++)
@@ -84,9 +83,8 @@ START_TEST(a_name_of_a_million_bytes_is_cut) {
   ck_assert_int_eq(parse_body(), AU_INTAKE_DONE);
   ck_assert_uint_lt(strlen(errors_of(0)), 300);
 }
-END_TEST
 
-START_TEST(fields_that_are_left_out_are_counted) {
+TEST(fields_that_are_left_out_are_counted) {
   put_events(1, 1000, "f");
   ck_assert_int_eq(parse_body(), AU_INTAKE_DONE);
   /* with timestamp, service and message */
@@ -98,9 +96,8 @@ START_TEST(fields_that_are_left_out_are_counted) {
   ck_assert_int_eq(parse_body(), AU_INTAKE_DONE);
   ck_assert_uint_eq(intake->errors[0].fields_omitted, 0);
 }
-END_TEST
 
-START_TEST(each_event_is_known_as_refused_or_not) {
+TEST(each_event_is_known_as_refused_or_not) {
   au_bytes_put_u8(&body, '[');
   for (int i = 0; i < 1000; i++)
     au_bytes_printf(&body, "%s%s", i > 0 ? "," : "",
@@ -114,10 +111,9 @@ START_TEST(each_event_is_known_as_refused_or_not) {
   assert_accepted(with(""));
   ck_assert(!au_intake_is_refused(intake, 0));
 }
-END_TEST
 
 /* How many were read is known after a refusal of all. */
-START_TEST(what_was_attempted_is_kept) {
+TEST(what_was_attempted_is_kept) {
   limits.max_batch_events = 5;
   au_bytes_put_string(&body, "[1,2,3,4,5,6]");
   ck_assert_int_eq(parse_body(), AU_INTAKE_TOO_MANY);
@@ -128,10 +124,9 @@ START_TEST(what_was_attempted_is_kept) {
   ck_assert_int_eq(parse("[]"), AU_INTAKE_DONE);
   ck_assert_uint_eq(intake->attempted, 0);
 }
-END_TEST
 
 /* All that a reader holds is charged, and all of it is given back. */
-START_TEST(memory_is_charged_and_has_an_end) {
+TEST(memory_is_charged_and_has_an_end) {
   au_budget_t budget = {.max = 1 << 20};
   au_account_move(&reader.account, &budget);
   au_bytes_put_u8(&body, '[');
@@ -161,18 +156,5 @@ START_TEST(memory_is_charged_and_has_an_end) {
   ck_assert_uint_eq(au_budget_held(&budget), 0);
   ck_assert_int_eq(au_reader_init(&reader, &limits), AU_OK);
 }
-END_TEST
 
-static void add_cases(Suite *suite) {
-  TCase *tc = add_case(suite, "refusals", set_up, tear_down);
-  tcase_add_test(tc, a_hundred_events_are_listed);
-  tcase_add_test(tc, all_errors_together_have_a_bound);
-  tcase_add_test(tc, the_longest_texts_are_bounded);
-  tcase_add_test(tc, a_name_of_a_million_bytes_is_cut);
-  tcase_add_test(tc, fields_that_are_left_out_are_counted);
-  tcase_add_test(tc, each_event_is_known_as_refused_or_not);
-  tcase_add_test(tc, what_was_attempted_is_kept);
-  tcase_add_test(tc, memory_is_charged_and_has_an_end);
-}
-
-int main(void) { return run_suite("refusals", add_cases); }
+int main(void) { return run_tests("refusals"); }

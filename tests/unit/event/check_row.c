@@ -90,7 +90,9 @@ static void assert_event(const au_event_t *is, const au_event_t *should) {
 
 /* --- without a server -----------------------------------------------------*/
 
-START_TEST(a_tuple_reads_back) {
+CASE("tuple", empty, drop);
+
+TEST(a_tuple_reads_back) {
   append_samples();
   size_t offset = 0;
   for (size_t i = 0; i < SAMPLES; i++) {
@@ -108,7 +110,6 @@ START_TEST(a_tuple_reads_back) {
   }
   ck_assert_uint_eq(offset, rows.bytes.size);
 }
-END_TEST
 
 /* In a buffer of its very size, so that memory checkers see a step too far. */
 static au_status_t decode_copy(const uint8_t *tuple, size_t size) {
@@ -121,7 +122,7 @@ static au_status_t decode_copy(const uint8_t *tuple, size_t size) {
   return status;
 }
 
-START_TEST(a_tuple_of_another_size_is_refused) {
+TEST(a_tuple_of_another_size_is_refused) {
   append_samples();
   for (size_t size = 0; size < rows.length[0]; size++)
     ck_assert_int_eq(decode_copy(rows.bytes.data, size), AU_INVALID);
@@ -129,10 +130,9 @@ START_TEST(a_tuple_of_another_size_is_refused) {
   ck_assert_int_eq(decode_copy(rows.bytes.data, rows.length[0] + 1U),
                    AU_INVALID);
 }
-END_TEST
 
 /* What is put back names its dead letter, and is otherwise the same. */
-START_TEST(an_event_that_is_put_back_reads_back) {
+TEST(an_event_that_is_put_back_reads_back) {
   const au_uuid_t dead_letter = au_uuid_v4();
   for (size_t i = 0; i < SAMPLES; i++) {
     au_event_t should = event_of(&samples[i]);
@@ -149,9 +149,8 @@ START_TEST(an_event_that_is_put_back_reads_back) {
     assert_event(&is, &should);
   }
 }
-END_TEST
 
-START_TEST(rows_are_of_one_kind) {
+TEST(rows_are_of_one_kind) {
   const au_uuid_t dead_letter = au_uuid_v4();
   au_event_t event = event_of(&samples[0]);
   ck_assert_int_eq(au_rows_append(&rows, &event), AU_OK);
@@ -165,10 +164,9 @@ START_TEST(rows_are_of_one_kind) {
   ck_assert_int_eq(au_rows_append(&rows, &event), AU_INVALID);
   ck_assert_uint_eq(rows.count, 1);
 }
-END_TEST
 
 /* Of layout 1: seven fields, the last of them the dead letter. */
-START_TEST(a_row_of_layout_1_is_upgraded) {
+TEST(a_row_of_layout_1_is_upgraded) {
   static const uint8_t length[] = {0, 0, 0, 16};
   const au_uuid_t dead_letter = au_uuid_v4();
   for (size_t i = 0; i < SAMPLES; i++) {
@@ -196,10 +194,9 @@ START_TEST(a_row_of_layout_1_is_upgraded) {
     au_bytes_fini(&upgraded);
   }
 }
-END_TEST
 
 /* Too short to have a seventh field: passed on, and refused when decoded. */
-START_TEST(a_short_row_of_layout_1_is_left_alone) {
+TEST(a_short_row_of_layout_1_is_left_alone) {
   const uint8_t row[66] = {0, 7};
   for (size_t size = 0; size < sizeof(row); size++) {
     au_bytes_t upgraded = AU_BYTES_INIT;
@@ -208,9 +205,8 @@ START_TEST(a_short_row_of_layout_1_is_left_alone) {
     au_bytes_fini(&upgraded);
   }
 }
-END_TEST
 
-START_TEST(a_damaged_length_is_refused) {
+TEST(a_damaged_length_is_refused) {
   append_samples();
   static const size_t length_at[] = {0, 2, 14, 34, 46, 54};
   for (size_t i = 0; i < sizeof(length_at) / sizeof(length_at[0]); i++) {
@@ -227,9 +223,8 @@ START_TEST(a_damaged_length_is_refused) {
     }
   }
 }
-END_TEST
 
-START_TEST(no_field_but_metadata_may_be_null) {
+TEST(no_field_but_metadata_may_be_null) {
   append_samples();
   static const size_t length_at[] = {2, 14, 34, 46, 54};
   for (size_t i = 0; i < sizeof(length_at) / sizeof(length_at[0]); i++) {
@@ -241,9 +236,8 @@ START_TEST(no_field_but_metadata_may_be_null) {
     memcpy(length, saved, 4);
   }
 }
-END_TEST
 
-START_TEST(another_version_of_jsonb_is_refused) {
+TEST(another_version_of_jsonb_is_refused) {
   append_samples();
   uint8_t *version =
       rows.bytes.data + rows.length[0] - strlen("{\"a\": 1}") - 1;
@@ -251,16 +245,14 @@ START_TEST(another_version_of_jsonb_is_refused) {
   *version = 2;
   ck_assert_int_eq(decode_copy(rows.bytes.data, rows.length[0]), AU_INVALID);
 }
-END_TEST
 
-START_TEST(times_that_would_overflow_are_read) {
+TEST(times_that_would_overflow_are_read) {
   append_samples();
   memset(rows.bytes.data + 6, 0x7F, 8);
   ck_assert_int_eq(decode_copy(rows.bytes.data, rows.length[0]), AU_OK);
 }
-END_TEST
 
-START_TEST(what_no_length_can_say_is_refused) {
+TEST(what_no_length_can_say_is_refused) {
   au_event_t event = event_of(&samples[0]);
   event.message.size = INT32_MAX; /* never read */
   ck_assert_int_eq(au_rows_append(&rows, &event), AU_INVALID);
@@ -269,9 +261,8 @@ START_TEST(what_no_length_can_say_is_refused) {
   append_samples();
   ck_assert_uint_eq(rows.count, SAMPLES);
 }
-END_TEST
 
-START_TEST(clear_keeps_memory_up_to_a_bound) {
+TEST(clear_keeps_memory_up_to_a_bound) {
   append_samples();
   size_t capacity = rows.bytes.capacity;
   au_rows_clear(&rows);
@@ -286,7 +277,6 @@ START_TEST(clear_keeps_memory_up_to_a_bound) {
   append_samples();
   ck_assert_uint_eq(rows.count, SAMPLES);
 }
-END_TEST
 
 /* --- with a server --------------------------------------------------------*/
 
@@ -331,7 +321,9 @@ static void insert_samples(void) {
   }
 }
 
-START_TEST(tuples_are_those_that_postgresql_writes) {
+CASE_IF(has_server, "postgres", connect_server, disconnect_server);
+
+TEST(tuples_are_those_that_postgresql_writes) {
   insert_samples();
   PQclear(query("COPY (SELECT " AU_ROW_COLUMNS
                 " FROM event ORDER BY ctid) TO STDOUT (FORMAT binary)",
@@ -358,13 +350,12 @@ START_TEST(tuples_are_those_that_postgresql_writes) {
                    AU_COPY_TRAILER_SIZE);
   au_bytes_fini(&copied);
 }
-END_TEST
 
 static void put_copy(const void *data, size_t size) {
   ck_assert_int_eq(PQputCopyData(server, data, (int)size), 1);
 }
 
-START_TEST(tuples_are_those_that_postgresql_reads) {
+TEST(tuples_are_those_that_postgresql_reads) {
   append_samples();
   PQclear(query("COPY event (" AU_ROW_COLUMNS ") FROM STDIN (FORMAT binary)",
                 PGRES_COPY_IN));
@@ -394,7 +385,6 @@ START_TEST(tuples_are_those_that_postgresql_reads) {
   }
   PQclear(result);
 }
-END_TEST
 
 /* The digits jsonb writes for a number, or -1 when it refuses it. */
 static int digits_of(const char *number) {
@@ -421,7 +411,7 @@ static void assert_number(const char *number) {
 
 /* Mantissas with their point and zeros everywhere, and exponents that bring
  * each to the border and beyond. */
-START_TEST(numbers_are_those_that_jsonb_holds) {
+TEST(numbers_are_those_that_jsonb_holds) {
   static const char *const mantissas[] = {
       "0",    "0.0", "0.000",    "1",        "-1",   "9",          "10",
       "1000", "1.0", "1.50",     "123.4560", "0.1",  "0.001",      "-0.00120",
@@ -444,9 +434,8 @@ START_TEST(numbers_are_those_that_jsonb_holds) {
     }
   }
 }
-END_TEST
 
-START_TEST(long_numbers_are_those_that_jsonb_holds) {
+TEST(long_numbers_are_those_that_jsonb_holds) {
   char number[512];
   for (int digits = 390; digits <= 410; digits++) {
     memset(number, '7', (size_t)digits);
@@ -469,30 +458,5 @@ START_TEST(long_numbers_are_those_that_jsonb_holds) {
   ck_assert_int_ne(au_storable_number("0e99999999999999999999", 22),
                    AU_STORABLE);
 }
-END_TEST
 
-static void add_cases(Suite *suite) {
-  TCase *tuple = add_case(suite, "tuple", empty, drop);
-  tcase_add_test(tuple, a_tuple_reads_back);
-  tcase_add_test(tuple, a_tuple_of_another_size_is_refused);
-  tcase_add_test(tuple, an_event_that_is_put_back_reads_back);
-  tcase_add_test(tuple, rows_are_of_one_kind);
-  tcase_add_test(tuple, a_row_of_layout_1_is_upgraded);
-  tcase_add_test(tuple, a_short_row_of_layout_1_is_left_alone);
-  tcase_add_test(tuple, a_damaged_length_is_refused);
-  tcase_add_test(tuple, no_field_but_metadata_may_be_null);
-  tcase_add_test(tuple, another_version_of_jsonb_is_refused);
-  tcase_add_test(tuple, times_that_would_overflow_are_read);
-  tcase_add_test(tuple, what_no_length_can_say_is_refused);
-  tcase_add_test(tuple, clear_keeps_memory_up_to_a_bound);
-  if (!has_server())
-    return;
-  TCase *postgres =
-      add_case(suite, "postgres", connect_server, disconnect_server);
-  tcase_add_test(postgres, tuples_are_those_that_postgresql_writes);
-  tcase_add_test(postgres, tuples_are_those_that_postgresql_reads);
-  tcase_add_test(postgres, numbers_are_those_that_jsonb_holds);
-  tcase_add_test(postgres, long_numbers_are_those_that_jsonb_holds);
-}
-
-int main(void) { return run_suite("row", add_cases); }
+int main(void) { return run_tests("row"); }

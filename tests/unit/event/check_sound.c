@@ -34,7 +34,9 @@ static au_row_t whole(void) {
   return au_row_split(AU_ROW_EVENT, rows.bytes.data, rows.length[0]);
 }
 
-START_TEST(a_row_that_is_cut_has_what_is_left) {
+CASE("sound", start, stop);
+
+TEST(a_row_that_is_cut_has_what_is_left) {
   static const au_uuid_t nil;
   static const au_uuid_t own = {.byte = {1, 2, 3}};
   for (size_t size = 0; size < rows.length[0]; size++) {
@@ -51,18 +53,16 @@ START_TEST(a_row_that_is_cut_has_what_is_left) {
   const au_row_t row = whole();
   ck_assert(au_row_is_sound(&row));
 }
-END_TEST
 
-START_TEST(a_service_that_claims_to_be_longer_is_empty) {
+TEST(a_service_that_claims_to_be_longer_is_empty) {
   memset(rows.bytes.data + 46, 0xFF, 4);
   const au_row_t row = whole();
   ck_assert_uint_eq(au_row_service(&row).size, 0);
   ck_assert(!au_row_is_sound(&row));
 }
-END_TEST
 
 /* Each whole, and yet nothing that a batch can hold. */
-START_TEST(a_row_of_no_day_or_name_is_not_sound) {
+TEST_EACH(a_row_of_no_day_or_name_is_not_sound, 4) {
   static const struct {
     size_t at;
     uint8_t byte;
@@ -73,10 +73,9 @@ START_TEST(a_row_of_no_day_or_name_is_not_sound) {
   ck_assert_int_eq(au_row_decode(row.tuple, row.size, &event), AU_OK);
   ck_assert(!au_row_is_sound(&row));
 }
-END_TEST
 
 /* COPY would take them for two rows. */
-START_TEST(two_tuples_are_no_row) {
+TEST(two_tuples_are_no_row) {
   const au_row_t one = whole();
   uint8_t *two = malloc(2 * one.size);
   ck_assert_ptr_nonnull(two);
@@ -86,14 +85,5 @@ START_TEST(two_tuples_are_no_row) {
   ck_assert(!au_row_is_sound(&row));
   free(two);
 }
-END_TEST
 
-static void add_cases(Suite *suite) {
-  TCase *tcase = add_case(suite, "sound", start, stop);
-  tcase_add_test(tcase, a_row_that_is_cut_has_what_is_left);
-  tcase_add_test(tcase, a_service_that_claims_to_be_longer_is_empty);
-  tcase_add_loop_test(tcase, a_row_of_no_day_or_name_is_not_sound, 0, 4);
-  tcase_add_test(tcase, two_tuples_are_no_row);
-}
-
-int main(void) { return run_suite("sound", add_cases); }
+int main(void) { return run_tests("sound"); }

@@ -9,9 +9,15 @@
 #include "base/utf8.h"
 #include "support/suite.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
 /* --- what passes ----------------------------------------------------------*/
 
-START_TEST(an_event_becomes_a_row) {
+CASE("passes", set_up_reader, tear_down_reader);
+
+TEST(an_event_becomes_a_row) {
   assert_accepted("{\"timestamp\":\"2026-01-02T12:00:00.123456Z\",\"service\":"
                   "\"auth\",\"message\":\"login\",\"metadata\":{\"a\":1}}");
   ck_assert(intake->is_single);
@@ -23,9 +29,8 @@ START_TEST(an_event_becomes_a_row) {
   assert_slice(event.metadata, "{\"a\":1}");
   ck_assert_uint_eq(event.id.byte[6] >> 4, 7);
 }
-END_TEST
 
-START_TEST(metadata_may_be_absent_or_null) {
+TEST(metadata_may_be_absent_or_null) {
   assert_accepted(with(""));
   ck_assert_ptr_null(event_of(0).metadata.data);
   assert_accepted(with("\"metadata\":null"));
@@ -33,9 +38,8 @@ START_TEST(metadata_may_be_absent_or_null) {
   assert_accepted(with("\"metadata\":{}"));
   assert_slice(event_of(0).metadata, "{}");
 }
-END_TEST
 
-START_TEST(text_is_stored_as_it_was_sent) {
+TEST(text_is_stored_as_it_was_sent) {
   assert_accepted("{\"timestamp\":0,\"service\":\" <b>&amp; \\u00e9 \","
                   "\"message\":\" \\\"\\\\\\/\\b\\f\\n\\r\\t\\u0001\\ud83d"
                   "\\ude00\xF0\x9F\x98\x80\"}");
@@ -43,25 +47,22 @@ START_TEST(text_is_stored_as_it_was_sent) {
   assert_slice(event_of(0).message,
                " \"\\/\b\f\n\r\t\x01\xF0\x9F\x98\x80\xF0\x9F\x98\x80");
 }
-END_TEST
 
-START_TEST(keys_may_be_written_with_escapes) {
+TEST(keys_may_be_written_with_escapes) {
   assert_accepted("{\"\\u0074imestamp\":0,\"servic\\u0065\":\"s\","
                   "\"mes\\u0073age\":\"m\",\"meta\\u0064ata\":{}}");
   assert_slice(event_of(0).metadata, "{}");
 }
-END_TEST
 
-START_TEST(white_space_around_everything) {
+TEST(white_space_around_everything) {
   assert_accepted(" \r\n\t{ \"timestamp\" : 0 , \"service\" : \"s\" ,\n"
                   "\"message\" : \"m\" , \"metadata\" : { \"a\" : [ 1 , 2 ] }"
                   " } \r\n");
   assert_slice(event_of(0).metadata, "{\"a\":[1,2]}");
 }
-END_TEST
 
 /* The times are tested with au_timestamp_parse; here, that they arrive. */
-START_TEST(timestamps_of_every_type) {
+TEST(timestamps_of_every_type) {
   static const char *const times[] = {"\"2023-11-14T22:13:20Z\"",
                                       "\"1700000000\"",
                                       "1700000000",
@@ -80,7 +81,6 @@ START_TEST(timestamps_of_every_type) {
     ck_assert_int_eq(event_of(0).occurred_at_us, INT64_C(1700000000000000));
   }
 }
-END_TEST
 
 static const struct {
   const char *sent;
@@ -101,7 +101,7 @@ static const struct {
     {"{\"x\":\"\\\\ud800\",\"y\":\"\\\\\\\\udc00\"}", NULL},
 };
 
-START_TEST(metadata_is_kept_as_compact_json) {
+TEST_EACH(metadata_is_kept_as_compact_json, COUNT_OF(metadata)) {
   char fields[256];
   snprintf(fields, sizeof(fields), "\"metadata\":%s", metadata[_i].sent);
   assert_accepted(with(fields));
@@ -109,7 +109,6 @@ START_TEST(metadata_is_kept_as_compact_json) {
                                          ? metadata[_i].kept
                                          : metadata[_i].sent);
 }
-END_TEST
 
 /* --- what is refused ------------------------------------------------------*/
 
@@ -223,11 +222,12 @@ static const struct {
      "[" FIELD("metadata", ENCODING("metadata")) "]"},
 };
 
-START_TEST(refusals) {
+CASE("refused", set_up_reader, tear_down_reader);
+
+TEST_EACH(refusals, COUNT_OF(refused)) {
   assert_refused(refused[_i].json, refused[_i].errors);
   ck_assert(intake->is_single);
 }
-END_TEST
 
 /* The last one wins, with its errors and without those before. */
 static const struct {
@@ -253,15 +253,14 @@ static const struct {
     {"\"timestamp\":{}", "[" FIELD("timestamp", UNPARSEABLE) "]"},
 };
 
-START_TEST(the_last_value_of_a_field_counts) {
+TEST_EACH(the_last_value_of_a_field_counts, COUNT_OF(twice)) {
   if (twice[_i].errors == NULL)
     assert_accepted(with(twice[_i].fields));
   else
     assert_refused(with(twice[_i].fields), twice[_i].errors);
 }
-END_TEST
 
-START_TEST(the_last_value_of_a_field_is_stored) {
+TEST(the_last_value_of_a_field_is_stored) {
   assert_accepted(with("\"service\":\"x\\ny\",\"service\":\"t\",\"message\":"
                        "\"\\u0041\",\"message\":\"\\u0042\",\"timestamp\":5,"
                        "\"metadata\":{\"a\":[1]},\"metadata\":{\"b\":2}"));
@@ -271,7 +270,6 @@ START_TEST(the_last_value_of_a_field_is_stored) {
   ck_assert_int_eq(event.occurred_at_us, 5000000);
   assert_slice(event.metadata, "{\"b\":2}");
 }
-END_TEST
 
 /* --- limits ---------------------------------------------------------------*/
 
@@ -292,7 +290,9 @@ static void put_event(const char *service, size_t service_count,
   au_bytes_put_string(&body, "\"}");
 }
 
-START_TEST(lengths_count_code_points) {
+CASE("limits", set_up_reader, tear_down_reader);
+
+TEST_EACH(lengths_count_code_points, COUNT_OF(characters)) {
   const char *character = characters[_i];
   put_event(character, 100, character, 2000);
   ck_assert_int_eq(parse_body(), AU_INTAKE_DONE);
@@ -307,9 +307,8 @@ START_TEST(lengths_count_code_points) {
   ck_assert_str_eq(errors_of(0), "[" FIELD("service", SERVICE_LENGTH) "," FIELD(
                                      "message", MESSAGE_LENGTH) "]");
 }
-END_TEST
 
-START_TEST(lengths_are_those_of_the_options) {
+TEST(lengths_are_those_of_the_options) {
   limits.service_max_length = 3;
   limits.message_max_length = 5;
   put_event("x", 3, "x", 5);
@@ -325,9 +324,8 @@ START_TEST(lengths_are_those_of_the_options) {
                                           "\"maxLength\":\"message must be at "
                                           "most 5 characters\"") "]");
 }
-END_TEST
 
-START_TEST(several_constraints_of_one_field) {
+TEST(several_constraints_of_one_field) {
   limits.service_max_length = 3;
   assert_refused("{\"timestamp\":0,\"service\":\"    \",\"message\":\"m\"}",
                  "[" FIELD("service",
@@ -340,9 +338,8 @@ START_TEST(several_constraints_of_one_field) {
                            "\"maxLength\":\"service name must be at most 3 "
                            "characters\"," CHARACTER("service")) "]");
 }
-END_TEST
 
-START_TEST(blank_is_what_javascript_trims) {
+TEST(blank_is_what_javascript_trims) {
   static const char *const spaces[] = {
       "\\t",     "\\n",      "\\u000b",      "\\f",
       "\\r",     " ",        "\\u00a0",      "\\u1680",
@@ -365,7 +362,6 @@ START_TEST(blank_is_what_javascript_trims) {
     assert_accepted(with(fields));
   }
 }
-END_TEST
 
 #define TOO_LARGE                                                              \
   "[" FIELD("metadata", SIZE_VALID("metadata must be at most 16384 bytes as "  \
@@ -384,7 +380,7 @@ static void put_metadata(size_t size, const char *character, size_t bytes) {
   au_bytes_put_string(&body, "\" } }");
 }
 
-START_TEST(metadata_bytes_are_those_of_compact_json) {
+TEST_EACH(metadata_bytes_are_those_of_compact_json, 9) {
   static const struct {
     const char *written;
     size_t bytes; /* as compact JSON */
@@ -400,10 +396,9 @@ START_TEST(metadata_bytes_are_those_of_compact_json) {
   ck_assert_int_eq(parse_body(), AU_INTAKE_DONE);
   ck_assert_str_eq(errors_of(0), TOO_LARGE);
 }
-END_TEST
 
 /* Whatever token passes the limit, at whatever byte. */
-START_TEST(metadata_of_every_size) {
+TEST(metadata_of_every_size) {
   const char *json =
       "{\"k\\n\":\"v\\t\",\"a\":[1,true,null,{\"b\":\"\"}],\"c\":2.5e1}";
   char fields[128];
@@ -417,9 +412,8 @@ START_TEST(metadata_of_every_size) {
       ck_assert_ptr_nonnull(strstr(errors_of(0), "bytes as compact JSON"));
   }
 }
-END_TEST
 
-START_TEST(metadata_keys_of_all_levels_count) {
+TEST(metadata_keys_of_all_levels_count) {
   for (int extra = 0; extra < 2; extra++) {
     au_bytes_clear(&body, SIZE_MAX);
     au_bytes_put_string(&body, "\"metadata\":{\"o\":[{");
@@ -439,9 +433,8 @@ START_TEST(metadata_keys_of_all_levels_count) {
                     SIZE_VALID("metadata must have at most 100 keys")) "]");
   }
 }
-END_TEST
 
-START_TEST(metadata_depth_counts_objects_and_arrays) {
+TEST(metadata_depth_counts_objects_and_arrays) {
   assert_accepted(with("\"metadata\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{}}}}}"
                        "}"));
   assert_accepted(with("\"metadata\":{\"a\":[[[[[]]]],[]],\"b\":[[[[[1]]]]]}"));
@@ -459,9 +452,8 @@ START_TEST(metadata_depth_counts_objects_and_arrays) {
   ck_assert_int_eq(parse(with("\"metadata\":{\"a\":[]}")), AU_INTAKE_DONE);
   ck_assert_uint_eq(intake->errors_count, 1);
 }
-END_TEST
 
-START_TEST(the_first_limit_passed_is_told_and_the_rest_still_read) {
+TEST(the_first_limit_passed_is_told_and_the_rest_still_read) {
   limits.metadata_max_bytes = 20;
   limits.metadata_max_keys = 2;
   limits.metadata_max_depth = 1;
@@ -473,9 +465,8 @@ START_TEST(the_first_limit_passed_is_told_and_the_rest_still_read) {
           SIZE_VALID("metadata must be at most 1 levels deep") "," CHARACTER(
               "metadata")) "," UNKNOWN("x") "]");
 }
-END_TEST
 
-START_TEST(twenty_fields_are_listed) {
+TEST(twenty_fields_are_listed) {
   au_bytes_put_string(&body, "{\"timestamp\":0,\"service\":\"s\"");
   for (int i = 0; i < 40; i++)
     au_bytes_printf(&body, ",\"u%02d\":[%d],\"u%02d\":0", i, i, i);
@@ -491,9 +482,8 @@ START_TEST(twenty_fields_are_listed) {
   /* u19, and the others as often as they come */
   ck_assert_uint_eq(intake->errors[0].fields_omitted, 1 + 40);
 }
-END_TEST
 
-START_TEST(unknown_names_are_cut_to_64_characters) {
+TEST(unknown_names_are_cut_to_64_characters) {
   for (int count = 63; count <= 66; count++) {
     au_bytes_clear(&body, SIZE_MAX);
     au_bytes_put_string(&body, "{\"timestamp\":0,\"service\":\"s\","
@@ -509,46 +499,7 @@ START_TEST(unknown_names_are_cut_to_64_characters) {
     ck_assert_uint_eq(shown, 2 * (count < 64 ? 63U : 64U));
   }
 }
-END_TEST
 
 /* --- the suite ------------------------------------------------------------*/
 
-static void add_events(Suite *suite) {
-  TCase *passes = add_case(suite, "passes", set_up, tear_down);
-  tcase_add_test(passes, an_event_becomes_a_row);
-  tcase_add_test(passes, metadata_may_be_absent_or_null);
-  tcase_add_test(passes, text_is_stored_as_it_was_sent);
-  tcase_add_test(passes, keys_may_be_written_with_escapes);
-  tcase_add_test(passes, white_space_around_everything);
-  tcase_add_test(passes, timestamps_of_every_type);
-  tcase_add_loop_test(passes, metadata_is_kept_as_compact_json, 0,
-                      COUNT_OF(metadata));
-  TCase *refusal = add_case(suite, "refused", set_up, tear_down);
-  tcase_add_loop_test(refusal, refusals, 0, COUNT_OF(refused));
-  tcase_add_loop_test(refusal, the_last_value_of_a_field_counts, 0,
-                      COUNT_OF(twice));
-  tcase_add_test(refusal, the_last_value_of_a_field_is_stored);
-}
-
-static void add_limits(Suite *suite) {
-  TCase *limit = add_case(suite, "limits", set_up, tear_down);
-  tcase_add_loop_test(limit, lengths_count_code_points, 0,
-                      COUNT_OF(characters));
-  tcase_add_test(limit, lengths_are_those_of_the_options);
-  tcase_add_test(limit, several_constraints_of_one_field);
-  tcase_add_test(limit, blank_is_what_javascript_trims);
-  tcase_add_loop_test(limit, metadata_bytes_are_those_of_compact_json, 0, 9);
-  tcase_add_test(limit, metadata_of_every_size);
-  tcase_add_test(limit, metadata_keys_of_all_levels_count);
-  tcase_add_test(limit, metadata_depth_counts_objects_and_arrays);
-  tcase_add_test(limit, the_first_limit_passed_is_told_and_the_rest_still_read);
-  tcase_add_test(limit, twenty_fields_are_listed);
-  tcase_add_test(limit, unknown_names_are_cut_to_64_characters);
-}
-
-static void add_cases(Suite *suite) {
-  add_events(suite);
-  add_limits(suite);
-}
-
-int main(void) { return run_suite("validate", add_cases); }
+int main(void) { return run_tests("validate"); }

@@ -62,7 +62,9 @@ static const struct {
     {"gzip;q=one, *;q=0.5", true},
 };
 
-START_TEST(what_is_accepted) {
+CASE("coding", NULL, NULL);
+
+TEST_EACH(what_is_accepted, sizeof(cases) / sizeof(cases[0])) {
   char value[128];
   snprintf(value, sizeof(value), "%s", cases[_i].value);
   au_coding_t coding = AU_CODING_INIT;
@@ -75,15 +77,13 @@ START_TEST(what_is_accepted) {
   ck_assert_msg(au_coding_is_gzip(&coding) == cases[_i].is_gzip, "%s",
                 cases[_i].value);
 }
-END_TEST
 
-START_TEST(without_the_header_nothing_is_packed) {
+TEST(without_the_header_nothing_is_packed) {
   au_coding_t coding = AU_CODING_INIT;
   ck_assert(!au_coding_is_gzip(&coding));
 }
-END_TEST
 
-START_TEST(a_packed_body_is_the_same_in_gzip) {
+TEST(a_packed_body_is_the_same_in_gzip) {
   au_bytes_t body = AU_BYTES_INIT;
   au_bytes_t again = AU_BYTES_INIT;
   for (int i = 0; i < 1000; i++)
@@ -98,9 +98,8 @@ START_TEST(a_packed_body_is_the_same_in_gzip) {
   au_bytes_fini(&body);
   free(text);
 }
-END_TEST
 
-START_TEST(what_would_not_be_smaller_stays) {
+TEST(what_would_not_be_smaller_stays) {
   au_bytes_t body = AU_BYTES_INIT;
   unsigned random = 1;
   for (int i = 0; i < 5000; i++) {
@@ -119,15 +118,5 @@ START_TEST(what_would_not_be_smaller_stays) {
   body.failed = true;
   ck_assert(!au_coding_pack(&body));
 }
-END_TEST
 
-static void add_cases(Suite *suite) {
-  TCase *tcase = add_case(suite, "coding", NULL, NULL);
-  tcase_add_loop_test(tcase, what_is_accepted, 0,
-                      sizeof(cases) / sizeof(cases[0]));
-  tcase_add_test(tcase, without_the_header_nothing_is_packed);
-  tcase_add_test(tcase, a_packed_body_is_the_same_in_gzip);
-  tcase_add_test(tcase, what_would_not_be_smaller_stays);
-}
-
-int main(void) { return run_suite("coding", add_cases); }
+int main(void) { return run_tests("coding"); }

@@ -177,7 +177,9 @@ static const char *const stopped[] = {
     "Content-Length: 100\r\n\r\nhalf",
     GET_SMALL "GET /sm"}; /* after an answer */
 
-START_TEST(who_stops_is_closed_and_the_thread_rests) {
+CASE("stopped", setup, NULL);
+
+TEST_EACH(who_stops_is_closed_and_the_thread_rests, COUNT_OF(stopped)) {
   option("RequestTimeout", 1);
   option("KeepAliveTimeout", 1); /* begun together with the one before */
   start();
@@ -191,10 +193,9 @@ START_TEST(who_stops_is_closed_and_the_thread_rests) {
   client_close(client);
   stop();
 }
-END_TEST
 
 /* More than libmicrohttpd's buffer holds, and it cannot do anything with it. */
-START_TEST(an_endless_extension_is_closed_and_the_thread_rests) {
+TEST(an_endless_extension_is_closed_and_the_thread_rests) {
   option("RequestTimeout", 1);
   start();
   client_t *client = connect_client();
@@ -211,7 +212,6 @@ START_TEST(an_endless_extension_is_closed_and_the_thread_rests) {
   client_close(client);
   stop();
 }
-END_TEST
 
 static void make_certificate(const char *directory) {
   char command[512];
@@ -238,7 +238,7 @@ static void start_tls(void) {
   rmdir(directory);
 }
 
-START_TEST(a_handshake_that_stops_is_closed_and_the_thread_rests) {
+TEST_EACH(a_handshake_that_stops_is_closed_and_the_thread_rests, 4) {
   static const char *const begun[] = {"", "\x16", "\x16\x03\x01\x02",
                                       "\x16\x03\x01\x02\x01\x01"};
   option("RequestTimeout", 1);
@@ -252,11 +252,10 @@ START_TEST(a_handshake_that_stops_is_closed_and_the_thread_rests) {
   client_close(client);
   stop();
 }
-END_TEST
 
 /* While one client makes libmicrohttpd want to run, others are answered at
  * once, and the thread rests between. */
-START_TEST(others_are_served_meanwhile) {
+TEST(others_are_served_meanwhile) {
   start();
   client_t *stuck = connect_client();
   send_text(stuck, CHUNKED "5;name=");
@@ -275,7 +274,6 @@ START_TEST(others_are_served_meanwhile) {
   client_close(stuck);
   stop();
 }
-END_TEST
 
 /* --- the end of what a client sends --------------------------------------- */
 
@@ -287,8 +285,10 @@ static const char *const halves[] = {"GET /sm",
                                      CHUNKED "5\r\nhe",
                                      CHUNKED "5\r\nhello\r\n0\r\nTrailer: no"};
 
+CASE("ended", setup, NULL);
+
 /* It comes together with the last bytes. */
-START_TEST(an_early_end_frees_the_connection_at_once) {
+TEST_EACH(an_early_end_frees_the_connection_at_once, COUNT_OF(halves)) {
   option("RequestTimeout", 3600);
   option("KeepAliveTimeout", 3600);
   start();
@@ -300,9 +300,8 @@ START_TEST(an_early_end_frees_the_connection_at_once) {
   client_close(client);
   stop();
 }
-END_TEST
 
-START_TEST(who_asks_and_ends_gets_the_answers) {
+TEST(who_asks_and_ends_gets_the_answers) {
   option("RequestTimeout", 3600);
   option("KeepAliveTimeout", 3600);
   start();
@@ -331,13 +330,14 @@ START_TEST(who_asks_and_ends_gets_the_answers) {
   wait_connections(0);
   stop();
 }
-END_TEST
 
 /* --- progress, not age ---------------------------------------------------- */
 
 #define STEP_MS 100
 
-START_TEST(a_steady_body_is_taken) {
+CASE("progress", setup, NULL);
+
+TEST(a_steady_body_is_taken) {
   option("RequestTimeout", 1);
   start();
   client_t *client = connect_client();
@@ -359,9 +359,8 @@ START_TEST(a_steady_body_is_taken) {
   client_close(client);
   stop();
 }
-END_TEST
 
-START_TEST(an_absurdly_slow_body_is_cut) {
+TEST(an_absurdly_slow_body_is_cut) {
   option("RequestTimeout", 1);
   start();
   client_t *client = connect_client();
@@ -374,10 +373,9 @@ START_TEST(an_absurdly_slow_body_is_cut) {
   client_close(client);
   stop();
 }
-END_TEST
 
 /* Nobody needs it, so that its pace does not help. */
-START_TEST(a_body_that_is_thrown_away_is_bounded) {
+TEST(a_body_that_is_thrown_away_is_bounded) {
   option("RequestTimeout", 1);
   start();
   client_t *client = connect_client();
@@ -392,10 +390,9 @@ START_TEST(a_body_that_is_thrown_away_is_bounded) {
   client_close(client);
   stop();
 }
-END_TEST
 
 /* Some 100 KB a second, of which the kernels take megabytes at once. */
-START_TEST(a_slow_reader_gets_it_all) {
+TEST(a_slow_reader_gets_it_all) {
   option("RequestTimeout", 1);
   start();
   client_t *client = connect_client();
@@ -420,9 +417,8 @@ START_TEST(a_slow_reader_gets_it_all) {
   client_close(client);
   stop();
 }
-END_TEST
 
-START_TEST(who_does_not_read_is_cut) {
+TEST(who_does_not_read_is_cut) {
   option("RequestTimeout", 1);
   start();
   client_t *client = connect_from(1, 2048);
@@ -434,11 +430,12 @@ START_TEST(who_does_not_read_is_cut) {
   client_close(client);
   stop();
 }
-END_TEST
 
 /* --- between requests ----------------------------------------------------- */
 
-START_TEST(an_idle_connection_is_kept) {
+CASE("idle", setup, NULL);
+
+TEST(an_idle_connection_is_kept) {
   option("RequestTimeout", 1);
   start();
   client_t *client = connect_client();
@@ -452,9 +449,8 @@ START_TEST(an_idle_connection_is_kept) {
   client_close(client);
   stop();
 }
-END_TEST
 
-START_TEST(an_idle_connection_is_closed_in_the_end) {
+TEST(an_idle_connection_is_closed_in_the_end) {
   option("KeepAliveTimeout", 1);
   option("RequestTimeout", 3600);
   start();
@@ -465,7 +461,6 @@ START_TEST(an_idle_connection_is_closed_in_the_end) {
   client_close(client);
   stop();
 }
-END_TEST
 
 static const struct {
   const char *request;
@@ -487,7 +482,7 @@ static const struct {
     {"POST /nowhere HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n",
      false}};
 
-START_TEST(only_who_may_stay_is_told_so) {
+TEST_EACH(only_who_may_stay_is_told_so, COUNT_OF(kept)) {
   option("KeepAliveTimeout", 7.5);
   start();
   client_t *client = connect_client();
@@ -506,7 +501,6 @@ START_TEST(only_who_may_stay_is_told_so) {
   client_close(client);
   stop();
 }
-END_TEST
 
 /* --- how many --------------------------------------------------------------
  */
@@ -520,7 +514,9 @@ static bool is_refused(client_t *client) {
   return false;
 }
 
-START_TEST(an_address_has_only_so_many) {
+CASE("how many", setup, NULL);
+
+TEST(an_address_has_only_so_many) {
   option("MaxConnectionsPerAddress", 3);
   option("Threads", 4);
   start();
@@ -542,9 +538,8 @@ START_TEST(an_address_has_only_so_many) {
     client_close(client[i]);
   stop();
 }
-END_TEST
 
-START_TEST(a_newcomer_finds_a_place) {
+TEST(a_newcomer_finds_a_place) {
   option("MaxConnectionsPerAddress", 0);
   option("MaxConnections", 20);
   option("Threads", 4);
@@ -566,10 +561,9 @@ START_TEST(a_newcomer_finds_a_place) {
     client_close(client[i]);
   stop();
 }
-END_TEST
 
 /* One that lingers has its descriptor still, and its place. */
-START_TEST(who_lingers_counts) {
+TEST(who_lingers_counts) {
   option("MaxConnectionsPerAddress", 1);
   start();
   client_t *client = connect_client();
@@ -592,34 +586,5 @@ START_TEST(who_lingers_counts) {
   }
   stop();
 }
-END_TEST
 
-static void add_cases(Suite *suite) {
-  TCase *tc = add_case(suite, "stopped", setup, NULL);
-  tcase_add_loop_test(tc, who_stops_is_closed_and_the_thread_rests, 0,
-                      COUNT_OF(stopped));
-  tcase_add_test(tc, an_endless_extension_is_closed_and_the_thread_rests);
-  tcase_add_loop_test(tc, a_handshake_that_stops_is_closed_and_the_thread_rests,
-                      0, 4);
-  tcase_add_test(tc, others_are_served_meanwhile);
-  tc = add_case(suite, "ended", setup, NULL);
-  tcase_add_loop_test(tc, an_early_end_frees_the_connection_at_once, 0,
-                      COUNT_OF(halves));
-  tcase_add_test(tc, who_asks_and_ends_gets_the_answers);
-  tc = add_case(suite, "progress", setup, NULL);
-  tcase_add_test(tc, a_steady_body_is_taken);
-  tcase_add_test(tc, an_absurdly_slow_body_is_cut);
-  tcase_add_test(tc, a_body_that_is_thrown_away_is_bounded);
-  tcase_add_test(tc, a_slow_reader_gets_it_all);
-  tcase_add_test(tc, who_does_not_read_is_cut);
-  tc = add_case(suite, "idle", setup, NULL);
-  tcase_add_test(tc, an_idle_connection_is_kept);
-  tcase_add_test(tc, an_idle_connection_is_closed_in_the_end);
-  tcase_add_loop_test(tc, only_who_may_stay_is_told_so, 0, COUNT_OF(kept));
-  tc = add_case(suite, "how many", setup, NULL);
-  tcase_add_test(tc, an_address_has_only_so_many);
-  tcase_add_test(tc, a_newcomer_finds_a_place);
-  tcase_add_test(tc, who_lingers_counts);
-}
-
-int main(void) { return run_suite("connections", add_cases); }
+int main(void) { return run_tests("connections"); }

@@ -86,30 +86,29 @@ static const struct {
     {"/*", 404, NULL},
 };
 
-START_TEST(options_says_what_a_path_can) {
+CASE("options", prepare, stop);
+
+TEST_EACH(options_says_what_a_path_can, sizeof(paths) / sizeof(paths[0])) {
   start(NULL, NULL);
   reply_t reply = head_of("OPTIONS", paths[_i].path, "");
   ck_assert_int_eq(reply.status, paths[_i].status);
   check_common(&reply);
   expect_header(&reply, "Allow", paths[_i].allow);
 }
-END_TEST
 
-START_TEST(a_star_is_no_path_for_anything_else) {
+TEST(a_star_is_no_path_for_anything_else) {
   start(NULL, NULL);
   ck_assert_int_eq(head_of("GET", "*", "").status, 404);
 }
-END_TEST
 
-START_TEST(a_method_that_a_path_does_not_have_is_405) {
+TEST(a_method_that_a_path_does_not_have_is_405) {
   start(NULL, NULL);
   reply_t reply = head_of("PUT", "/events", "");
   ck_assert_int_eq(reply.status, 405);
   expect_header(&reply, "Allow", "GET, HEAD, POST, OPTIONS");
 }
-END_TEST
 
-START_TEST(a_body_of_options_is_passed_over) {
+TEST(a_body_of_options_is_passed_over) {
   start(NULL, NULL);
   client_t *client = client_connect(&server);
   send_request(client, "OPTIONS", "/events", JSON_TYPE, EVENT, strlen(EVENT));
@@ -119,9 +118,8 @@ START_TEST(a_body_of_options_is_passed_over) {
   client_close(client);
   ck_assert_uint_eq(fake_buffer_calls(), 0);
 }
-END_TEST
 
-START_TEST(options_needs_no_token) {
+TEST(options_needs_no_token) {
   char path[128];
   snprintf(path, sizeof(path), "%s/tokens", server.directory);
   FILE *file = fopen(path, "we");
@@ -140,11 +138,12 @@ START_TEST(options_needs_no_token) {
   ck_assert_int_eq(reply.status, 401);
   expect_shared(&reply, LISTED, false);
 }
-END_TEST
 
 /* --- CORS ---------------------------------------------------------------- */
 
-START_TEST(without_the_option_there_is_no_cors) {
+CASE("cors", prepare, stop);
+
+TEST(without_the_option_there_is_no_cors) {
   start(NULL, NULL);
   reply_t reply = head_of("GET", "/live", ORIGIN);
   ck_assert_int_eq(reply.status, 200);
@@ -154,15 +153,13 @@ START_TEST(without_the_option_there_is_no_cors) {
   expect_preflight(&reply, NULL, NULL);
   expect_shared(&reply, NULL, false);
 }
-END_TEST
 
-START_TEST(an_empty_value_is_none) {
+TEST(an_empty_value_is_none) {
   start("", NULL);
   reply_t reply = head_of("GET", "/live", ORIGIN);
   expect_shared(&reply, NULL, false);
   expect_header(&reply, "Vary", NULL);
 }
-END_TEST
 
 static const struct {
   const char *origin; /* the header, with its end */
@@ -183,7 +180,8 @@ static const struct {
     {"Origin: https://xapp.example.com\r\n", NULL},
 };
 
-START_TEST(only_what_is_listed_is_allowed) {
+TEST_EACH(only_what_is_listed_is_allowed,
+          sizeof(origins) / sizeof(origins[0])) {
   start("https://App.example.com:443", "http://[::1]:8080");
   reply_t reply = head_of("GET", "/live", origins[_i].origin);
   expect_shared(&reply, origins[_i].allowed, false);
@@ -199,9 +197,8 @@ START_TEST(only_what_is_listed_is_allowed) {
       &reply, origins[_i].allowed != NULL ? "GET, HEAD, POST, OPTIONS" : NULL,
       NULL);
 }
-END_TEST
 
-START_TEST(a_star_allows_all_but_never_credentials) {
+TEST(a_star_allows_all_but_never_credentials) {
   start("*", NULL);
   static const char *const headers[] = {ORIGIN, "Origin: null\r\n", ""};
   for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++) {
@@ -214,16 +211,14 @@ START_TEST(a_star_allows_all_but_never_credentials) {
   expect_preflight(&reply, "GET, HEAD, POST, OPTIONS", NULL);
   expect_shared(&reply, "*", false);
 }
-END_TEST
 
-START_TEST(one_that_is_listed_beside_a_star_has_more) {
+TEST(one_that_is_listed_beside_a_star_has_more) {
   start("*", LISTED);
   reply_t reply = head_of("OPTIONS", "/events", ORIGIN ASKS("POST"));
   expect_shared(&reply, LISTED, true);
   reply = head_of("OPTIONS", "/events", OTHER ASKS("POST"));
   expect_shared(&reply, "*", false);
 }
-END_TEST
 
 /* A page must not read or delete with its visitor's rights. */
 static const struct {
@@ -250,21 +245,19 @@ static const struct {
     {"POST", "/nope", ORIGIN, false},
 };
 
-START_TEST(credentials_are_for_sending_events) {
+TEST_EACH(credentials_are_for_sending_events, sizeof(uses) / sizeof(uses[0])) {
   start(LISTED, NULL);
   reply_t reply = head_of(uses[_i].method, uses[_i].path, uses[_i].headers);
   expect_shared(&reply, LISTED, uses[_i].credentials);
 }
-END_TEST
 
-START_TEST(an_event_from_a_page_is_taken) {
+TEST(an_event_from_a_page_is_taken) {
   start(LISTED, NULL);
-  reply_t reply = ask(&server, "POST", "/events", ORIGIN JSON_TYPE, EVENT);
+  reply_t reply = exchange(&server, "POST", "/events", ORIGIN JSON_TYPE, EVENT);
   expect_shared(&reply, LISTED, true);
   expect_header(&reply, "Vary", "Origin");
   expect_part(reply, 202, "event_id");
 }
-END_TEST
 
 #define NAMES "Access-Control-Request-Headers: "
 
@@ -288,7 +281,8 @@ static const struct {
     {NAMES "caf\xC3\xA9\r\n", NULL},
 };
 
-START_TEST(the_names_that_were_asked_for_are_answered) {
+TEST_EACH(the_names_that_were_asked_for_are_answered,
+          sizeof(asked) / sizeof(asked[0])) {
   start(LISTED, NULL);
   char headers[512];
   snprintf(headers, sizeof(headers), ORIGIN ASKS("POST") "%s",
@@ -296,7 +290,6 @@ START_TEST(the_names_that_were_asked_for_are_answered) {
   reply_t reply = head_of("OPTIONS", "/events", headers);
   expect_preflight(&reply, "GET, HEAD, POST, OPTIONS", asked[_i].names);
 }
-END_TEST
 
 /* In a preflight "count" names of three bytes. */
 static reply_t ask_for_names(size_t count) {
@@ -309,7 +302,7 @@ static reply_t ask_for_names(size_t count) {
   return head_of("OPTIONS", "/events", headers);
 }
 
-START_TEST(an_endless_list_is_not_answered) {
+TEST(an_endless_list_is_not_answered) {
   start(LISTED, NULL);
   reply_t reply = ask_for_names(400);
   ck_assert_uint_eq(strlen(header_of(&reply, "Access-Control-Allow-Headers")),
@@ -317,29 +310,5 @@ START_TEST(an_endless_list_is_not_answered) {
   reply = ask_for_names(1000);
   expect_preflight(&reply, "GET, HEAD, POST, OPTIONS", NULL);
 }
-END_TEST
 
-static void add_cases(Suite *suite) {
-  TCase *options = add_case(suite, "options", prepare, stop);
-  tcase_add_loop_test(options, options_says_what_a_path_can, 0,
-                      sizeof(paths) / sizeof(paths[0]));
-  tcase_add_test(options, a_star_is_no_path_for_anything_else);
-  tcase_add_test(options, a_method_that_a_path_does_not_have_is_405);
-  tcase_add_test(options, a_body_of_options_is_passed_over);
-  tcase_add_test(options, options_needs_no_token);
-  TCase *cors = add_case(suite, "cors", prepare, stop);
-  tcase_add_test(cors, without_the_option_there_is_no_cors);
-  tcase_add_test(cors, an_empty_value_is_none);
-  tcase_add_loop_test(cors, only_what_is_listed_is_allowed, 0,
-                      sizeof(origins) / sizeof(origins[0]));
-  tcase_add_test(cors, a_star_allows_all_but_never_credentials);
-  tcase_add_test(cors, one_that_is_listed_beside_a_star_has_more);
-  tcase_add_loop_test(cors, credentials_are_for_sending_events, 0,
-                      sizeof(uses) / sizeof(uses[0]));
-  tcase_add_test(cors, an_event_from_a_page_is_taken);
-  tcase_add_loop_test(cors, the_names_that_were_asked_for_are_answered, 0,
-                      sizeof(asked) / sizeof(asked[0]));
-  tcase_add_test(cors, an_endless_list_is_not_answered);
-}
-
-int main(void) { return run_suite("cors", add_cases); }
+int main(void) { return run_tests("cors"); }

@@ -303,17 +303,18 @@ static void check_row(const row_t *row) {
   client_close(client);
 }
 
-START_TEST(each_row) {
+CASE("framing", setup, NULL);
+
+TEST(each_row) {
   ck_assert_uint_eq(strlen(EVENT), 64);
   server_start(&server);
   for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
     check_row(&rows[i]);
   server_stop(&server);
 }
-END_TEST
 
 /* Newer libraries take its last byte for the first one of the chunk. */
-START_TEST(a_chunk_extension_is_passed_over) {
+TEST(a_chunk_extension_is_passed_over) {
   static const row_t row = TAKEN(
       "a chunk extension", BODY("40;a=\"b\"\r\n" EVENT "\r\n0;c\r\n\r\n"));
   server_start(&server);
@@ -321,10 +322,9 @@ START_TEST(a_chunk_extension_is_passed_over) {
     check_row(&row);
   server_stop(&server);
 }
-END_TEST
 
 /* The same, a byte at a time: where the packets end makes no difference. */
-START_TEST(a_refusal_does_not_depend_on_packets) {
+TEST(a_refusal_does_not_depend_on_packets) {
   server_start(&server);
   for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
     const row_t *row = &rows[i];
@@ -337,7 +337,6 @@ START_TEST(a_refusal_does_not_depend_on_packets) {
   }
   server_stop(&server);
 }
-END_TEST
 
 /* --- the memory of a connection ------------------------------------------ */
 
@@ -486,25 +485,25 @@ static void check_sizes(const message_t *message, shape_t shape) {
   ck_assert(was_taken || shape == PARAMETERS || shape == LONG_PARAMETER);
 }
 
-START_TEST(a_header_of_any_size_is_answered) {
+CASE("memory", setup, NULL);
+
+TEST_EACH(a_header_of_any_size_is_answered, SHAPES) {
   static const message_t message = {
       .length = LENGTH, .body = EVENT, .step = 97};
   server_start(&server);
   check_sizes(&message, (shape_t)_i);
   server_stop(&server);
 }
-END_TEST
 
-START_TEST(also_with_requests_behind_it) {
+TEST_EACH(also_with_requests_behind_it, SHAPES) {
   static const message_t message = {
       .length = LENGTH, .body = EVENT, .behind = 80, .step = 331};
   server_start(&server);
   check_sizes(&message, (shape_t)_i);
   server_stop(&server);
 }
-END_TEST
 
-START_TEST(also_behind_a_large_body) {
+TEST_EACH(also_behind_a_large_body, SHAPES) {
   static const message_t message = {.length = "Content-Length: 20064\r\n",
                                     .body = EVENT,
                                     .padding = 20000,
@@ -514,19 +513,17 @@ START_TEST(also_behind_a_large_body) {
   check_sizes(&message, (shape_t)_i);
   server_stop(&server);
 }
-END_TEST
 
-START_TEST(also_behind_chunks) {
+TEST_EACH(also_behind_chunks, SHAPES) {
   static const message_t message = {
       .length = CHUNKED, .body = CHUNKS, .behind = 80, .step = 331};
   server_start(&server);
   check_sizes(&message, (shape_t)_i);
   server_stop(&server);
 }
-END_TEST
 
 /* A trailer is in the same memory, and comes when the body has. */
-START_TEST(a_trailer_of_any_size_is_answered) {
+TEST(a_trailer_of_any_size_is_answered) {
   static text_t text;
   server_start(&server);
   int statuses[2] = {0};
@@ -548,11 +545,10 @@ START_TEST(a_trailer_of_any_size_is_answered) {
   ck_assert_int_gt(statuses[0], 0);
   ck_assert_int_gt(statuses[1], 0);
 }
-END_TEST
 
 /* Chunks with a length beside them that is the length of each: once they were
  * taken for three bodies. Leaks are the sanitizer's to find. */
-START_TEST(many_that_are_refused_leave_nothing) {
+TEST(many_that_are_refused_leave_nothing) {
   static text_t text;
   put(&text, LINE HOST "Content-Type: application/x-ndjson\r\n"
                        "Content-Length: 65\r\n" CHUNKED "\r\n");
@@ -566,24 +562,9 @@ START_TEST(many_that_are_refused_leave_nothing) {
   server_stop(&server);
   ck_assert_double_eq(au_metrics_gauge(AU_M_HTTP_CONNECTIONS), 0);
 }
-END_TEST
-
-static void add_cases(Suite *suite) {
-  TCase *tc = add_case(suite, "framing", setup, NULL);
-  tcase_add_test(tc, each_row);
-  tcase_add_test(tc, a_chunk_extension_is_passed_over);
-  tcase_add_test(tc, a_refusal_does_not_depend_on_packets);
-  tc = add_case(suite, "memory", setup, NULL);
-  tcase_add_test(tc, many_that_are_refused_leave_nothing);
-  tcase_add_loop_test(tc, a_header_of_any_size_is_answered, 0, SHAPES);
-  tcase_add_loop_test(tc, also_with_requests_behind_it, 0, SHAPES);
-  tcase_add_loop_test(tc, also_behind_a_large_body, 0, SHAPES);
-  tcase_add_loop_test(tc, also_behind_chunks, 0, SHAPES);
-  tcase_add_test(tc, a_trailer_of_any_size_is_answered);
-}
 
 int main(void) {
   /* A peer that closes first is an error of the write, as in collectd. */
   signal(SIGPIPE, SIG_IGN);
-  return run_suite("framing", add_cases);
+  return run_tests("framing");
 }

@@ -20,7 +20,7 @@ static void start(void) {
 
 static void stop(void) { server_stop(&server); }
 
-#define GET(path) ask(&server, "GET", path, "", NULL)
+#define GET(path) exchange(&server, "GET", path, "", NULL)
 #define INVALID_EVENT                                                          \
   "{\"status\":\"error\",\"message\":\"Invalid event schema\","                \
   "\"error\":\"Bad Request\",\"errorCode\":\"INVALID_EVENT\",\"errors\":"
@@ -31,20 +31,21 @@ static void stop(void) { server_stop(&server); }
 
 /* --- the common table ---------------------------------------------------- */
 
-START_TEST(an_unknown_path_is_404_without_its_query) {
+CASE("common", start, stop);
+
+TEST(an_unknown_path_is_404_without_its_query) {
   expect(GET("/nope?secret=1"), 404,
          "{\"statusCode\":404,\"message\":\"Cannot GET /nope\",\"error\":\"Not "
          "Found\",\"errorCode\":\"NOT_FOUND\"}");
-  expect(ask(&server, "DELETE", "/events/7", "", NULL), 404,
+  expect(exchange(&server, "DELETE", "/events/7", "", NULL), 404,
          "{\"statusCode\":404,\"message\":\"Cannot DELETE "
          "/events/7\",\"error\":\"Not "
          "Found\",\"errorCode\":\"NOT_FOUND\"}");
   expect_part(GET("/"), 404, "Cannot GET /\"");
   ck_assert_uint_eq(au_metrics_counter(AU_M_EVENTS_REJECTED, 0), 0);
 }
-END_TEST
 
-START_TEST(a_path_is_shown_as_json_and_cut) {
+TEST(a_path_is_shown_as_json_and_cut) {
   expect_part(GET("/a%22b%5Cc%0Ad"), 404, "Cannot GET /a\\\"b\\\\c\\nd\"");
   expect_part(GET("/%FF"), 404, "Cannot GET /\xEF\xBF\xBD\"");
   char path[3000] = "/";
@@ -53,23 +54,20 @@ START_TEST(a_path_is_shown_as_json_and_cut) {
   ck_assert_uint_lt(reply.body_size, 400);
   expect_part(reply, 404, "Cannot GET /xxx");
 }
-END_TEST
 
-START_TEST(a_nul_in_a_path_does_not_end_it) {
+TEST(a_nul_in_a_path_does_not_end_it) {
   expect_part(GET("/live%00x"), 404, "Cannot GET /live");
   expect_part(GET("/live%00"), 404, "Cannot GET /live");
 }
-END_TEST
 
-START_TEST(a_trailing_slash_is_accepted) {
+TEST(a_trailing_slash_is_accepted) {
   expect(GET("/live/"), 200, "{\"message\":\"SERVER_IS_NOT_SHUTTING_DOWN\"}");
-  expect_part(ask(&server, "POST", "/events/?a=b", JSON_TYPE, EVENT), 202,
+  expect_part(exchange(&server, "POST", "/events/?a=b", JSON_TYPE, EVENT), 202,
               "accepted");
   expect_part(GET("/live//"), 404, "Cannot GET /live//");
 }
-END_TEST
 
-START_TEST(a_wrong_method_is_405_with_allow) {
+TEST(a_wrong_method_is_405_with_allow) {
   static const char *const methods[] = {"PUT", "DELETE", "PATCH", "TRACE",
                                         "FOO"};
   for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
@@ -81,14 +79,13 @@ START_TEST(a_wrong_method_is_405_with_allow) {
     check_common(&reply);
     client_close(client);
   }
-  reply_t reply = ask(&server, "POST", "/live", JSON_TYPE, EVENT);
+  reply_t reply = exchange(&server, "POST", "/live", JSON_TYPE, EVENT);
   ck_assert_int_eq(reply.status, 405);
   ck_assert_str_eq(header_of(&reply, "Allow"), "GET, HEAD, OPTIONS");
   reply_fini(&reply);
 }
-END_TEST
 
-START_TEST(head_works_wherever_get_does) {
+TEST(head_works_wherever_get_does) {
   static const char *const paths[] = {"/live", "/ready", "/health",
                                       "/metrics/prometheus"};
   for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
@@ -105,9 +102,8 @@ START_TEST(head_works_wherever_get_does) {
     client_close(client);
   }
 }
-END_TEST
 
-START_TEST(a_correlation_id_is_given_back_when_it_is_good) {
+TEST(a_correlation_id_is_given_back_when_it_is_good) {
   char longest[129];
   memset(longest, 'i', 128);
   longest[128] = '\0';
@@ -115,14 +111,13 @@ START_TEST(a_correlation_id_is_given_back_when_it_is_good) {
   for (size_t i = 0; i < 3; i++) {
     char header[256];
     snprintf(header, sizeof(header), "x-correlation-ID: %s\r\n", good[i]);
-    reply_t reply = ask(&server, "GET", "/live", header, NULL);
+    reply_t reply = exchange(&server, "GET", "/live", header, NULL);
     ck_assert_str_eq(header_of(&reply, "X-Correlation-Id"), good[i]);
     reply_fini(&reply);
   }
 }
-END_TEST
 
-START_TEST(a_correlation_id_is_made_when_there_is_no_good_one) {
+TEST(a_correlation_id_is_made_when_there_is_no_good_one) {
   char too_long[130];
   memset(too_long, 'i', 129);
   too_long[129] = '\0';
@@ -131,7 +126,7 @@ START_TEST(a_correlation_id_is_made_when_there_is_no_good_one) {
   for (size_t i = 0; i < 5; i++) {
     char header[256];
     snprintf(header, sizeof(header), "X-Correlation-Id: %s\r\n", bad[i]);
-    reply_t reply = ask(&server, "GET", "/live", header, NULL);
+    reply_t reply = exchange(&server, "GET", "/live", header, NULL);
     const char *id = header_of(&reply, "X-Correlation-Id");
     au_uuid_t uuid;
     ck_assert_msg(au_uuid_parse(id, strlen(id), &uuid), "%s", id);
@@ -140,9 +135,8 @@ START_TEST(a_correlation_id_is_made_when_there_is_no_good_one) {
     reply_fini(&reply);
   }
 }
-END_TEST
 
-START_TEST(health_tells_what_the_buffer_says) {
+TEST(health_tells_what_the_buffer_says) {
   expect(GET("/live"), 200, "{\"message\":\"SERVER_IS_NOT_SHUTTING_DOWN\"}");
   expect(GET("/ready"), 200, "{\"message\":\"SERVER_IS_READY\"}");
   expect(GET("/health"), 200, "{\"message\":\"SERVER_IS_READY\"}");
@@ -157,9 +151,8 @@ START_TEST(health_tells_what_the_buffer_says) {
   fake_buffer_set_usage(1000, 1000);
   expect_part(GET("/health"), 503, "SERVER_IS_NOT_READY");
 }
-END_TEST
 
-START_TEST(quiescing_is_told_and_refused) {
+TEST(quiescing_is_told_and_refused) {
   au_http_quiesce(server.http);
   expect(GET("/live"), 503,
          "{\"statusCode\":503,\"message\":\"SERVER_IS_SHUTTING_DOWN\"}");
@@ -172,24 +165,25 @@ START_TEST(quiescing_is_told_and_refused) {
   /* metrics are answered to the end */
   expect_part(GET("/metrics/prometheus"), 200, "buffer_size");
 }
-END_TEST
 
-START_TEST(metrics_come_in_the_format_that_is_asked_for) {
+TEST(metrics_come_in_the_format_that_is_asked_for) {
   reply_t reply = GET("/metrics/prometheus");
   ck_assert_str_eq(header_of(&reply, "Content-Type"),
                    "text/plain; version=0.0.4; charset=utf-8");
   expect_part(reply, 200, "# TYPE http_request_total counter");
-  reply = ask(&server, "GET", "/metrics/prometheus",
-              "Accept: application/openmetrics-text; version=1.0.0\r\n", NULL);
+  reply =
+      exchange(&server, "GET", "/metrics/prometheus",
+               "Accept: application/openmetrics-text; version=1.0.0\r\n", NULL);
   ck_assert_ptr_nonnull(strstr(header_of(&reply, "Content-Type"),
                                "application/openmetrics-text"));
   expect_part(reply, 200, "# EOF");
 }
-END_TEST
 
 /* --- POST /events: what the header decides ------------------------------- */
 
-START_TEST(content_types) {
+CASE("header", start, stop);
+
+TEST(content_types) {
   static const struct {
     const char *header;
     int status;
@@ -212,7 +206,8 @@ START_TEST(content_types) {
       {JSON_TYPE "Content-Encoding: gzip, gzip\r\n", 415},
   };
   for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-    reply_t reply = ask(&server, "POST", "/events", cases[i].header, EVENT);
+    reply_t reply =
+        exchange(&server, "POST", "/events", cases[i].header, EVENT);
     ck_assert_msg(reply.status == cases[i].status, "%s: %d %s", cases[i].header,
                   reply.status, reply.body);
     check_common(&reply);
@@ -222,24 +217,25 @@ START_TEST(content_types) {
   }
   ck_assert_uint_eq(rejected(AU_REASON_INVALID), 9);
 }
-END_TEST
 
 /* What proxies, tokens and cookies may bring: many lines, or one long one. */
-START_TEST(a_long_header_is_read) {
+TEST(a_long_header_is_read) {
   static char headers[16000];
   size_t size = (size_t)snprintf(headers, sizeof(headers), "%s", JSON_TYPE);
   for (int i = 0; i < 96; i++)
     size += (size_t)snprintf(headers + size, sizeof(headers) - size,
                              "X-Line-%04d: %040d\r\n", i, i);
-  expect_part(ask(&server, "POST", "/events", headers, EVENT), 202, "event_id");
+  expect_part(exchange(&server, "POST", "/events", headers, EVENT), 202,
+              "event_id");
   snprintf(headers, sizeof(headers), "%sX-Token: %014000d\r\n", JSON_TYPE, 0);
-  expect_part(ask(&server, "POST", "/events", headers, EVENT), 202, "event_id");
+  expect_part(exchange(&server, "POST", "/events", headers, EVENT), 202,
+              "event_id");
   snprintf(headers, sizeof(headers), "%sCookie: a=%04096d\r\n", JSON_TYPE, 0);
-  expect_part(ask(&server, "POST", "/events", headers, EVENT), 202, "event_id");
+  expect_part(exchange(&server, "POST", "/events", headers, EVENT), 202,
+              "event_id");
 }
-END_TEST
 
-START_TEST(a_large_body_is_refused_from_its_header) {
+TEST(a_large_body_is_refused_from_its_header) {
   client_t *client = client_connect(&server);
   send_text(client, "POST /events HTTP/1.1\r\nHost: t\r\n" JSON_TYPE
                     "Content-Length: 1048577\r\n\r\n");
@@ -247,10 +243,9 @@ START_TEST(a_large_body_is_refused_from_its_header) {
   client_close(client);
   ck_assert_uint_eq(rejected(AU_REASON_TOO_LARGE), 1);
 }
-END_TEST
 
 /* A client that does not wait for the answer sees it all the same. */
-START_TEST(a_large_body_that_is_sent_anyway_gets_its_answer) {
+TEST(a_large_body_that_is_sent_anyway_gets_its_answer) {
   size_t size = (size_t)8 << 20;
   char *body = malloc(size);
   ck_assert_ptr_nonnull(body);
@@ -263,9 +258,8 @@ START_TEST(a_large_body_that_is_sent_anyway_gets_its_answer) {
   }
   free(body);
 }
-END_TEST
 
-START_TEST(a_large_chunked_body_is_refused) {
+TEST(a_large_chunked_body_is_refused) {
   client_t *client = client_connect(&server);
   send_text(client, "POST /events HTTP/1.1\r\nHost: t\r\n" JSON_TYPE
                     "Transfer-Encoding: chunked\r\n\r\n");
@@ -281,9 +275,8 @@ START_TEST(a_large_chunked_body_is_refused) {
   client_close(client);
   ck_assert_uint_eq(rejected(AU_REASON_TOO_LARGE), 1);
 }
-END_TEST
 
-START_TEST(expect_continue_is_answered) {
+TEST(expect_continue_is_answered) {
   client_t *client = client_connect(&server);
   char head[256];
   snprintf(head, sizeof(head),
@@ -303,7 +296,6 @@ START_TEST(expect_continue_is_answered) {
   expect_part(read_reply(client), 415, "Content-Type");
   client_close(client);
 }
-END_TEST
 
 /* --- POST /events: the body ---------------------------------------------- */
 
@@ -318,7 +310,9 @@ static void field_of(const char *body, const char *name, char *value,
   snprintf(value, size, "%.*s", (int)strcspn(at, "\""), at);
 }
 
-START_TEST(one_event_is_accepted) {
+CASE("body", start, stop);
+
+TEST(one_event_is_accepted) {
   reply_t reply = post(&server, EVENT);
   ck_assert_int_eq(reply.status, 202);
   ck_assert_str_eq(header_of(&reply, "Content-Type"),
@@ -344,17 +338,15 @@ START_TEST(one_event_is_accepted) {
   ck_assert_uint_eq(fake_buffer_taken(), 1);
   reply_fini(&reply);
 }
-END_TEST
 
-START_TEST(one_event_that_is_wrong_is_refused) {
+TEST(one_event_that_is_wrong_is_refused) {
   reply_t reply = post(&server, BAD_EVENT);
   expect_part(reply, 400, INVALID_EVENT "[{\"field\":\"service\",");
   ck_assert_uint_eq(fake_buffer_calls(), 0);
   ck_assert_uint_eq(rejected(AU_REASON_INVALID), 1);
 }
-END_TEST
 
-START_TEST(an_array_is_accepted) {
+TEST(an_array_is_accepted) {
   reply_t reply = post(&server, "[" EVENT "," EVENT "," EVENT "]");
   expect_part(reply, 202,
               "{\"status\":\"accepted\",\"accepted\":3,\"rejected\":0,"
@@ -362,9 +354,8 @@ START_TEST(an_array_is_accepted) {
   ck_assert_uint_eq(fake_buffer_taken(), 3);
   expect_part(post(&server, "[" EVENT "]"), 202, "\"accepted\":1,");
 }
-END_TEST
 
-START_TEST(some_of_an_array_are_refused) {
+TEST(some_of_an_array_are_refused) {
   reply_t reply =
       post(&server, "[" BAD_EVENT "," EVENT "," BAD_EVENT "," EVENT "]");
   ck_assert_int_eq(reply.status, 207);
@@ -381,41 +372,37 @@ START_TEST(some_of_an_array_are_refused) {
   ck_assert_uint_eq(fake_buffer_taken(), 2);
   ck_assert_uint_eq(rejected(AU_REASON_INVALID), 2);
 }
-END_TEST
 
-START_TEST(all_of_an_array_are_refused) {
+TEST(all_of_an_array_are_refused) {
   expect_part(post(&server, "[" BAD_EVENT "]"), 400,
               INVALID_EVENT "[{\"index\":0,\"errors\":[");
   expect_part(post(&server, "[" BAD_EVENT ",17]"), 400, "{\"index\":1,");
   ck_assert_uint_eq(rejected(AU_REASON_INVALID), 3);
   ck_assert_uint_eq(fake_buffer_calls(), 0);
 }
-END_TEST
 
-START_TEST(nothing_at_all_is_refused) {
+TEST(nothing_at_all_is_refused) {
   static const char *const errors =
       INVALID_EVENT "[{\"field\":\"events\",\"constraints\":{\"isNotEmpty\":"
                     "\"at least one event is required\"}}]}";
   expect(post(&server, "[]"), 400, errors);
-  expect(ask(&server, "POST", "/events", NDJSON_TYPE, "\n \r\n\n"), 400,
+  expect(exchange(&server, "POST", "/events", NDJSON_TYPE, "\n \r\n\n"), 400,
          errors);
-  expect(ask(&server, "POST", "/events", NDJSON_TYPE, ""), 400, errors);
+  expect(exchange(&server, "POST", "/events", NDJSON_TYPE, ""), 400, errors);
   expect_part(post(&server, ""), 400, "{\"statusCode\":400,");
   ck_assert_uint_eq(rejected(AU_REASON_INVALID), 4);
 }
-END_TEST
 
-START_TEST(ndjson_lines_are_judged_alone) {
-  expect_part(ask(&server, "POST", "/events", NDJSON_TYPE,
-                  EVENT "\n\n" EVENT "\r\n" EVENT),
+TEST(ndjson_lines_are_judged_alone) {
+  expect_part(exchange(&server, "POST", "/events", NDJSON_TYPE,
+                       EVENT "\n\n" EVENT "\r\n" EVENT),
               202, "\"accepted\":3,\"rejected\":0,");
-  expect_part(
-      ask(&server, "POST", "/events", NDJSON_TYPE, EVENT "\n" BAD_EVENT "\n"),
-      207, "\"errors\":[{\"index\":1,");
+  expect_part(exchange(&server, "POST", "/events", NDJSON_TYPE,
+                       EVENT "\n" BAD_EVENT "\n"),
+              207, "\"errors\":[{\"index\":1,");
 }
-END_TEST
 
-START_TEST(what_is_not_json_is_400_and_says_where) {
+TEST(what_is_not_json_is_400_and_says_where) {
   static const char *const bodies[] = {"{\"a\":", "nonsense", "[1,",
                                        "{\"a\":1}}", ("[" EVENT "] x")};
   for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
@@ -430,9 +417,8 @@ START_TEST(what_is_not_json_is_400_and_says_where) {
   ck_assert_uint_eq(fake_buffer_calls(), 0);
   ck_assert_uint_eq(rejected(AU_REASON_INVALID), 5);
 }
-END_TEST
 
-START_TEST(prefer_minimal_leaves_the_ids_out) {
+TEST(prefer_minimal_leaves_the_ids_out) {
   static const char *const prefers[] = {
       "Prefer: return=minimal\r\n",
       "prefer: respond-async, Return=\"minimal\"\r\n",
@@ -440,22 +426,21 @@ START_TEST(prefer_minimal_leaves_the_ids_out) {
   for (size_t i = 0; i < 3; i++) {
     char headers[256];
     snprintf(headers, sizeof(headers), "%s%s", JSON_TYPE, prefers[i]);
-    reply_t reply =
-        ask(&server, "POST", "/events", headers, "[" EVENT "," BAD_EVENT "]");
+    reply_t reply = exchange(&server, "POST", "/events", headers,
+                             "[" EVENT "," BAD_EVENT "]");
     ck_assert_msg(header_of(&reply, "Preference-Applied") != NULL, "%s",
                   prefers[i]);
     ck_assert_str_eq(header_of(&reply, "Preference-Applied"), "return=minimal");
     ck_assert_ptr_null(strstr(reply.body, "event_id"));
     expect_part(reply, 207, "\"accepted\":1,\"rejected\":1,\"errors\":[");
   }
-  reply_t reply = ask(&server, "POST", "/events",
-                      JSON_TYPE "Prefer: return=minimalistic\r\n", EVENT);
+  reply_t reply = exchange(&server, "POST", "/events",
+                           JSON_TYPE "Prefer: return=minimalistic\r\n", EVENT);
   ck_assert_ptr_null(header_of(&reply, "Preference-Applied"));
   expect_part(reply, 202, "event_id");
 }
-END_TEST
 
-START_TEST(too_many_events_are_413) {
+TEST(too_many_events_are_413) {
   size_t count = 10001;
   size_t size = count * (strlen(EVENT) + 1) + 2;
   char *body = malloc(size);
@@ -471,7 +456,6 @@ START_TEST(too_many_events_are_413) {
   ck_assert_uint_eq(rejected(AU_REASON_TOO_LARGE), 1);
   free(body);
 }
-END_TEST
 
 static size_t pack(unsigned char *to, size_t room, const char *text,
                    size_t size) {
@@ -505,7 +489,7 @@ static reply_t post_gzip(const void *body, size_t size, const char *coding) {
   return reply;
 }
 
-START_TEST(a_gzip_body_is_read) {
+TEST(a_gzip_body_is_read) {
   unsigned char packed[65536];
   size_t size = pack(packed, sizeof(packed), "[" EVENT "," EVENT "]",
                      strlen("[" EVENT "," EVENT "]"));
@@ -515,9 +499,8 @@ START_TEST(a_gzip_body_is_read) {
   expect_part(post_gzip(EVENT, strlen(EVENT), "gzip"), 400, "gzip");
   expect_part(post_gzip("", 0, "gzip"), 400, "gzip");
 }
-END_TEST
 
-START_TEST(the_limit_holds_for_the_inflated_body) {
+TEST(the_limit_holds_for_the_inflated_body) {
   unsigned char packed[65536];
   size_t large = (1 << 20) + 1;
   char *text = malloc(large);
@@ -530,11 +513,12 @@ START_TEST(the_limit_holds_for_the_inflated_body) {
   expect_part(post_gzip(packed, size, "gzip"), 202, "accepted");
   free(text);
 }
-END_TEST
 
 /* --- POST /events: what the buffer says ---------------------------------- */
 
-START_TEST(a_full_buffer_is_429_with_the_time_to_wait) {
+CASE("buffer", start, stop);
+
+TEST(a_full_buffer_is_429_with_the_time_to_wait) {
   fake_buffer_answer(FAKE_FULL);
   fake_buffer_set_retry_after(13);
   reply_t reply = post(&server, "[" EVENT "," BAD_EVENT "]");
@@ -544,9 +528,8 @@ START_TEST(a_full_buffer_is_429_with_the_time_to_wait) {
          "retry in a few seconds.\",\"error\":\"Too Many Requests\","
          "\"errorCode\":\"BUFFER_SATURATED\",\"retry_after\":13}");
 }
-END_TEST
 
-START_TEST(a_buffer_that_cannot_take_is_503) {
+TEST(a_buffer_that_cannot_take_is_503) {
   static const fake_answer_t answers[] = {FAKE_CLOSED, FAKE_IO, FAKE_NOMEM};
   for (size_t i = 0; i < 3; i++) {
     fake_buffer_answer(answers[i]);
@@ -558,7 +541,6 @@ START_TEST(a_buffer_that_cannot_take_is_503) {
   }
   ck_assert_uint_eq(rejected(AU_REASON_UNAVAILABLE), 6);
 }
-END_TEST
 
 /* A request is counted when its answer has been sent, and its connection when
  * it was closed: both a moment after the client has the answer. */
@@ -571,7 +553,9 @@ static bool metrics_hold(const char *const *parts, size_t count) {
   return all;
 }
 
-START_TEST(requests_and_their_time_are_counted) {
+CASE("common", start, stop);
+
+TEST(requests_and_their_time_are_counted) {
   static const char *const parts[] = {
       "http_request_total{route=\"events_post\",status=\"202\"} 1\n",
       "http_request_total{route=\"events_post\",status=\"400\"} 1\n",
@@ -591,45 +575,5 @@ START_TEST(requests_and_their_time_are_counted) {
   }
   ck_assert_msg(counted, "the figures are not what was asked");
 }
-END_TEST
 
-static void add_cases(Suite *suite) {
-  TCase *tc = add_case(suite, "common", start, stop);
-  tcase_add_test(tc, an_unknown_path_is_404_without_its_query);
-  tcase_add_test(tc, a_path_is_shown_as_json_and_cut);
-  tcase_add_test(tc, a_nul_in_a_path_does_not_end_it);
-  tcase_add_test(tc, a_trailing_slash_is_accepted);
-  tcase_add_test(tc, a_wrong_method_is_405_with_allow);
-  tcase_add_test(tc, head_works_wherever_get_does);
-  tcase_add_test(tc, a_correlation_id_is_given_back_when_it_is_good);
-  tcase_add_test(tc, a_correlation_id_is_made_when_there_is_no_good_one);
-  tcase_add_test(tc, health_tells_what_the_buffer_says);
-  tcase_add_test(tc, quiescing_is_told_and_refused);
-  tcase_add_test(tc, metrics_come_in_the_format_that_is_asked_for);
-  tcase_add_test(tc, requests_and_their_time_are_counted);
-  tc = add_case(suite, "header", start, stop);
-  tcase_add_test(tc, content_types);
-  tcase_add_test(tc, a_long_header_is_read);
-  tcase_add_test(tc, a_large_body_is_refused_from_its_header);
-  tcase_add_test(tc, a_large_body_that_is_sent_anyway_gets_its_answer);
-  tcase_add_test(tc, a_large_chunked_body_is_refused);
-  tcase_add_test(tc, expect_continue_is_answered);
-  tc = add_case(suite, "body", start, stop);
-  tcase_add_test(tc, one_event_is_accepted);
-  tcase_add_test(tc, one_event_that_is_wrong_is_refused);
-  tcase_add_test(tc, an_array_is_accepted);
-  tcase_add_test(tc, some_of_an_array_are_refused);
-  tcase_add_test(tc, all_of_an_array_are_refused);
-  tcase_add_test(tc, nothing_at_all_is_refused);
-  tcase_add_test(tc, ndjson_lines_are_judged_alone);
-  tcase_add_test(tc, what_is_not_json_is_400_and_says_where);
-  tcase_add_test(tc, prefer_minimal_leaves_the_ids_out);
-  tcase_add_test(tc, too_many_events_are_413);
-  tcase_add_test(tc, a_gzip_body_is_read);
-  tcase_add_test(tc, the_limit_holds_for_the_inflated_body);
-  tc = add_case(suite, "buffer", start, stop);
-  tcase_add_test(tc, a_full_buffer_is_429_with_the_time_to_wait);
-  tcase_add_test(tc, a_buffer_that_cannot_take_is_503);
-}
-
-int main(void) { return run_suite("http", add_cases); }
+int main(void) { return run_tests("http"); }

@@ -6,10 +6,10 @@
  */
 #include "support/short_memory.h"
 
+#include "support/deflate.h"
 #include "support/http_client.h"
+#include "support/log_capture.h"
 #include "support/suite.h"
-
-#include <zlib.h>
 
 static server_t server;
 
@@ -65,22 +65,6 @@ static const shot_t shots[] = {
     {"GET", "/nope", "", NULL, false, 404, 0, FAKE_OK},
 };
 
-static size_t compress_body(const char *text, uint8_t *out, size_t size) {
-  uint8_t in[1024]; /* zlib's pointer has no const */
-  size_t length = strlen(text);
-  ck_assert_uint_lt(length, sizeof(in));
-  memcpy(in, text, length + 1);
-  z_stream stream = {.next_in = in,
-                     .avail_in = (uInt)length,
-                     .next_out = out,
-                     .avail_out = (uInt)size};
-  ck_assert_int_eq(deflateInit2(&stream, 6, Z_DEFLATED, 15 + 16, 8, 0), Z_OK);
-  ck_assert_int_eq(deflate(&stream, Z_FINISH), Z_STREAM_END);
-  length = stream.total_out;
-  deflateEnd(&stream);
-  return length;
-}
-
 static int fire(const shot_t *shot) {
   if (shot->body == NULL)
     return try_request(shot->method, shot->path, shot->headers, NULL, 0);
@@ -88,13 +72,16 @@ static int fire(const shot_t *shot) {
   size_t size = strlen(shot->body);
   ck_assert_uint_le(size, sizeof(data));
   if (shot->is_gzip)
-    size = compress_body(shot->body, data, sizeof(data));
+    size = deflate_to(data, sizeof(data), shot->body, size);
   else
     memcpy(data, shot->body, size);
   return try_request(shot->method, shot->path, shot->headers, data, size);
 }
 
-START_TEST(request_outlives_any_failed_allocation) {
+CASE("requests", start, stop);
+
+TEST_EACH(request_outlives_any_failed_allocation,
+          sizeof(shots) / sizeof(shots[0])) {
   const shot_t *shot = &shots[_i];
   fake_buffer_answer(shot->answer);
   uint64_t acknowledged = 0;
@@ -112,9 +99,10 @@ START_TEST(request_outlives_any_failed_allocation) {
   }
   ck_assert_uint_ge(fake_buffer_taken(), acknowledged);
 }
-END_TEST
 
-START_TEST(start_that_lacks_memory_is_told) {
+CASE("start", NULL, NULL);
+
+TEST(start_without_memory_is_an_error) {
   is_test = true;
   server_prepare(&server);
   char error[512] = "";
@@ -144,22 +132,8 @@ START_TEST(start_that_lacks_memory_is_told) {
   ck_assert_int_eq(fire(&shots[0]), 202);
   server_stop(&server);
 }
-END_TEST
-
-static void ignore_log(au_log_level_t level, const char *line) {
-  (void)level;
-  (void)line;
-}
-
-static void add_cases(Suite *suite) {
-  TCase *tcase = add_case(suite, "requests", start, stop);
-  tcase_add_loop_test(tcase, request_outlives_any_failed_allocation, 0,
-                      sizeof(shots) / sizeof(shots[0]));
-  tcase = add_case(suite, "start", NULL, NULL);
-  tcase_add_test(tcase, start_that_lacks_memory_is_told);
-}
 
 int main(void) {
-  au_log_set_sink(ignore_log);
-  return run_suite("http_no_memory", add_cases);
+  ignore_log();
+  return run_tests("http_no_memory");
 }

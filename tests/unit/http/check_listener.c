@@ -60,7 +60,9 @@ static client_t *connect_to(const struct sockaddr_in *in) {
   return client_of(fd);
 }
 
-START_TEST(a_busy_port_is_tried_again) {
+CASE("address", setup, NULL);
+
+TEST(a_busy_port_is_tried_again) {
   char address[64];
   struct sockaddr_in in;
   int fd = listen_somewhere(address, &in);
@@ -78,7 +80,6 @@ START_TEST(a_busy_port_is_tried_again) {
   client_close(client);
   server_stop(&server);
 }
-END_TEST
 
 typedef int (*resolver_t)(const char *, const char *, const struct addrinfo *,
                           struct addrinfo **);
@@ -101,7 +102,7 @@ int getaddrinfo(const char *node, const char *service,
              : real.resolve(localhost[1], service, hints, &(*found)->ai_next);
 }
 
-START_TEST(a_name_may_have_an_address_that_this_machine_has_not) {
+TEST(a_name_may_have_an_address_that_this_machine_has_not) {
   localhost[0] = "192.0.2.1";
   localhost[1] = "127.0.0.1";
   char address[64];
@@ -118,9 +119,8 @@ START_TEST(a_name_may_have_an_address_that_this_machine_has_not) {
   server_stop(&server);
   localhost[0] = NULL;
 }
-END_TEST
 
-START_TEST(a_busy_address_is_not_replaced_by_another_of_the_name) {
+TEST(a_busy_address_is_not_replaced_by_another_of_the_name) {
   localhost[0] = "127.0.0.1";
   localhost[1] = "127.0.0.2";
   char address[64];
@@ -137,9 +137,8 @@ START_TEST(a_busy_address_is_not_replaced_by_another_of_the_name) {
   server_stop(&server);
   localhost[0] = NULL;
 }
-END_TEST
 
-START_TEST(a_stop_does_not_wait_for_a_busy_port) {
+TEST(a_stop_does_not_wait_for_a_busy_port) {
   char address[64];
   struct sockaddr_in in;
   int fd = listen_somewhere(address, &in);
@@ -148,7 +147,6 @@ START_TEST(a_stop_does_not_wait_for_a_busy_port) {
   server_stop(&server);
   close(fd);
 }
-END_TEST
 
 static int listen_on_socket(void) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -160,7 +158,7 @@ static int listen_on_socket(void) {
   return fd;
 }
 
-START_TEST(a_socket_that_nobody_listens_on_is_replaced) {
+TEST(a_socket_that_nobody_listens_on_is_replaced) {
   close(listen_on_socket());
   server_start(&server);
   ck_assert_uint_eq(au_http_unbound(server.http), 0);
@@ -170,7 +168,6 @@ START_TEST(a_socket_that_nobody_listens_on_is_replaced) {
   expect_part(post(&server, EVENT), 202, "event_id");
   server_stop(&server);
 }
-END_TEST
 
 /* At the time of each listen(), when the first client may connect. */
 static mode_t mode_at_listen;
@@ -183,7 +180,7 @@ int listen(int fd, int backlog) {
   return (int)syscall(SYS_listen, fd, backlog);
 }
 
-START_TEST(a_socket_is_for_owner_and_group_whatever_the_umask) {
+TEST_EACH(a_socket_is_for_owner_and_group_whatever_the_umask, 4) {
   static const mode_t mask[] = {0, 022, 077, 0777};
   mode_t before = umask(mask[_i]);
   server_start(&server);
@@ -195,9 +192,8 @@ START_TEST(a_socket_is_for_owner_and_group_whatever_the_umask) {
   expect_part(post(&server, EVENT), 202, "event_id");
   server_stop(&server);
 }
-END_TEST
 
-START_TEST(a_socket_that_somebody_listens_on_is_left) {
+TEST(a_socket_that_somebody_listens_on_is_left) {
   int fd = listen_on_socket();
   server_start(&server);
   ck_assert_uint_eq(au_http_unbound(server.http), 1);
@@ -208,7 +204,6 @@ START_TEST(a_socket_that_somebody_listens_on_is_left) {
   close(fd);
   server_stop(&server);
 }
-END_TEST
 
 static _Atomic int unlinked_while_it_listened;
 
@@ -226,7 +221,7 @@ int unlink(const char *path) {
 }
 
 /* As long as it listens nobody else has the name. */
-START_TEST(a_socket_is_gone_after_the_stop) {
+TEST(a_socket_is_gone_after_the_stop) {
   atomic_store(&unlinked_while_it_listened, 0);
   server_start(&server);
   au_http_stop(server.http);
@@ -234,9 +229,8 @@ START_TEST(a_socket_is_gone_after_the_stop) {
   ck_assert_int_eq(atomic_load(&unlinked_while_it_listened), 1);
   server_stop(&server);
 }
-END_TEST
 
-START_TEST(a_file_that_is_no_socket_is_left) {
+TEST(a_file_that_is_no_socket_is_left) {
   char path[128];
   write_file("socket", "precious", path);
   server_start(&server);
@@ -246,7 +240,6 @@ START_TEST(a_file_that_is_no_socket_is_left) {
   ck_assert_int_eq(info.st_size, 8);
   server_stop(&server);
 }
-END_TEST
 
 /* --- tokens and rate limits ---------------------------------------------- */
 
@@ -262,7 +255,8 @@ static int status_of(const char *method, const char *path, const char *token) {
     snprintf(headers, sizeof(headers), JSON_TYPE "Authorization: Bearer %s\r\n",
              token);
   bool is_post = strcmp(method, "POST") == 0;
-  reply_t reply = ask(&server, method, path, headers, is_post ? EVENT : NULL);
+  reply_t reply =
+      exchange(&server, method, path, headers, is_post ? EVENT : NULL);
   check_common(&reply);
   if (reply.status == 401)
     ck_assert_str_eq(header_of(&reply, "WWW-Authenticate"),
@@ -276,7 +270,9 @@ static int status_of(const char *method, const char *path, const char *token) {
   return reply.status;
 }
 
-START_TEST(tokens_open_what_their_scope_says) {
+CASE("limit", setup, NULL);
+
+TEST(tokens_open_what_their_scope_says) {
   char path[128];
   write_file("tokens", TOKEN_FILE, path);
   set_option(&server, "TokenFile", path);
@@ -297,7 +293,6 @@ START_TEST(tokens_open_what_their_scope_says) {
   ck_assert_uint_eq(rejected(AU_REASON_UNAUTHORIZED), 5);
   server_stop(&server);
 }
-END_TEST
 
 static void refuse_start(const char *part) {
   char error[512] = "";
@@ -311,7 +306,7 @@ static void refuse_start(const char *part) {
   unlink(server.socket);
 }
 
-START_TEST(a_token_file_that_is_wrong_stops_the_start) {
+TEST(a_token_file_that_is_wrong_stops_the_start) {
   char path[128];
   write_file("tokens", "ingest nonsense\n", path);
   set_option(&server, "TokenFile", path);
@@ -319,9 +314,8 @@ START_TEST(a_token_file_that_is_wrong_stops_the_start) {
   unlink(path);
   ck_assert_int_eq(rmdir(server.directory), 0);
 }
-END_TEST
 
-START_TEST(a_rate_limit_is_429_with_the_time_to_wait) {
+TEST(a_rate_limit_is_429_with_the_time_to_wait) {
   set_number(&server, "RateLimit", 0.01);
   server_start(&server);
   expect_part(post(&server, EVENT), 202, "event_id");
@@ -344,21 +338,20 @@ START_TEST(a_rate_limit_is_429_with_the_time_to_wait) {
   expect_part(read_reply(client), 429, "Too Many Requests");
   client_close(client);
   for (int i = 0; i < 10; i++) /* nobody limits these, nor do they cost */
-    expect_part(ask(&server, "GET", "/live", "", NULL), 200, "SERVER");
+    expect_part(exchange(&server, "GET", "/live", "", NULL), 200, "SERVER");
   server_stop(&server);
 }
-END_TEST
 
-START_TEST(a_query_does_not_count) {
+TEST(a_query_does_not_count) {
   set_number(&server, "RateLimitPerAddress", 0.01);
   server_start(&server);
   for (int i = 0; i < 10; i++)
-    expect_part(ask(&server, "GET", "/metrics/prometheus", "", NULL), 200, "#");
+    expect_part(exchange(&server, "GET", "/metrics/prometheus", "", NULL), 200,
+                "#");
   expect_part(post(&server, EVENT), 202, "event_id");
   expect_part(post(&server, EVENT), 429, "Too Many Requests");
   server_stop(&server);
 }
-END_TEST
 
 /* --- TLS ----------------------------------------------------------------- */
 
@@ -428,7 +421,9 @@ static int ask_tls(const char *certificate, const char *key) {
   return status;
 }
 
-START_TEST(tls_with_a_certificate) {
+CASE("tls", setup, NULL);
+
+TEST(tls_with_a_certificate) {
   make_certificate("server");
   set_option(&server, "TLSCertificate", file_of("server.pem"));
   set_option(&server, "TLSKey", file_of("server.key"));
@@ -438,9 +433,8 @@ START_TEST(tls_with_a_certificate) {
   ck_assert_int_eq(ask_tls(NULL, NULL), 200);
   server_stop(&server);
 }
-END_TEST
 
-START_TEST(tls_demands_a_client_s_certificate) {
+TEST(tls_demands_a_client_s_certificate) {
   make_certificate("server");
   make_certificate("friend");
   make_certificate("stranger");
@@ -457,9 +451,8 @@ START_TEST(tls_demands_a_client_s_certificate) {
   remove_certificate("stranger");
   server_stop(&server);
 }
-END_TEST
 
-START_TEST(a_key_of_another_certificate_stops_the_start) {
+TEST(a_key_of_another_certificate_stops_the_start) {
   make_certificate("server");
   make_certificate("other");
   set_option(&server, "TLSCertificate", file_of("server.pem"));
@@ -469,33 +462,9 @@ START_TEST(a_key_of_another_certificate_stops_the_start) {
   remove_certificate("other");
   ck_assert_int_eq(rmdir(server.directory), 0);
 }
-END_TEST
-
-static void add_cases(Suite *suite) {
-  TCase *tc = add_case(suite, "address", setup, NULL);
-  tcase_add_test(tc, a_busy_port_is_tried_again);
-  tcase_add_test(tc, a_name_may_have_an_address_that_this_machine_has_not);
-  tcase_add_test(tc, a_busy_address_is_not_replaced_by_another_of_the_name);
-  tcase_add_test(tc, a_stop_does_not_wait_for_a_busy_port);
-  tcase_add_test(tc, a_socket_that_nobody_listens_on_is_replaced);
-  tcase_add_loop_test(tc, a_socket_is_for_owner_and_group_whatever_the_umask, 0,
-                      4);
-  tcase_add_test(tc, a_socket_that_somebody_listens_on_is_left);
-  tcase_add_test(tc, a_socket_is_gone_after_the_stop);
-  tcase_add_test(tc, a_file_that_is_no_socket_is_left);
-  tc = add_case(suite, "limit", setup, NULL);
-  tcase_add_test(tc, tokens_open_what_their_scope_says);
-  tcase_add_test(tc, a_token_file_that_is_wrong_stops_the_start);
-  tcase_add_test(tc, a_rate_limit_is_429_with_the_time_to_wait);
-  tcase_add_test(tc, a_query_does_not_count);
-  tc = add_case(suite, "tls", setup, NULL);
-  tcase_add_test(tc, tls_with_a_certificate);
-  tcase_add_test(tc, tls_demands_a_client_s_certificate);
-  tcase_add_test(tc, a_key_of_another_certificate_stops_the_start);
-}
 
 int main(void) {
   /* A peer that closes first is an error of the write, as in collectd. */
   signal(SIGPIPE, SIG_IGN);
-  return run_suite("listen", add_cases);
+  return run_tests("listen");
 }

@@ -58,7 +58,10 @@ static const struct {
     {"", NONE, ""},
 };
 
-START_TEST(a_path_means_the_first_entry_that_fits) {
+CASE("routes", NULL, NULL);
+
+TEST_EACH(a_path_means_the_first_entry_that_fits,
+          sizeof(cases) / sizeof(cases[0])) {
   char parameter[AU_PARAMETER_MAX + 1] = "left over";
   const au_route_t *found =
       au_route_find(entries, COUNT, cases[_i].url, parameter);
@@ -67,9 +70,8 @@ START_TEST(a_path_means_the_first_entry_that_fits) {
   ck_assert_msg(found == expected, "\"%s\"", cases[_i].url);
   ck_assert_str_eq(parameter, cases[_i].parameter);
 }
-END_TEST
 
-START_TEST(a_long_parameter_is_cut) {
+TEST(a_long_parameter_is_cut) {
   char url[1000] = "/dlq/";
   memset(url + 5, 'x', 900);
   char parameter[AU_PARAMETER_MAX + 1];
@@ -78,9 +80,8 @@ START_TEST(a_long_parameter_is_cut) {
   strcat(url, "/reprocess");
   ck_assert_ptr_eq(au_route_find(entries, COUNT, url, parameter), &entries[3]);
 }
-END_TEST
 
-START_TEST(allow_names_the_methods_of_an_entry) {
+TEST(allow_names_the_methods_of_an_entry) {
   static const char *const expected[] = {
       "GET, HEAD, OPTIONS", "GET, HEAD, OPTIONS", "GET, HEAD, DELETE, OPTIONS",
       "PATCH, OPTIONS", "GET, HEAD, POST, PATCH, DELETE, OPTIONS"};
@@ -90,9 +91,8 @@ START_TEST(allow_names_the_methods_of_an_entry) {
     ck_assert_str_eq(allow, expected[i]);
   }
 }
-END_TEST
 
-START_TEST(methods_are_told_by_their_exact_names) {
+TEST(methods_are_told_by_their_exact_names) {
   ck_assert_int_eq(au_route_method_of("GET"), AU_METHOD_GET);
   ck_assert_int_eq(au_route_method_of("HEAD"), AU_METHOD_GET);
   ck_assert_int_eq(au_route_method_of("POST"), AU_METHOD_POST);
@@ -102,10 +102,9 @@ START_TEST(methods_are_told_by_their_exact_names) {
   for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
     ck_assert_int_eq(au_route_method_of(others[i]), AU_METHOD_OTHER);
 }
-END_TEST
 
 /* No entry of the real table is hidden by an earlier one. */
-START_TEST(every_route_is_found_by_its_own_path) {
+TEST(every_route_is_found_by_its_own_path) {
   for (size_t i = 0; i < au_routes_count; i++) {
     char parameter[AU_PARAMETER_MAX + 1];
     ck_assert_ptr_eq(
@@ -113,16 +112,5 @@ START_TEST(every_route_is_found_by_its_own_path) {
         &au_routes[i]);
   }
 }
-END_TEST
 
-static void add_cases(Suite *suite) {
-  TCase *tcase = add_case(suite, "routes", NULL, NULL);
-  tcase_add_loop_test(tcase, a_path_means_the_first_entry_that_fits, 0,
-                      sizeof(cases) / sizeof(cases[0]));
-  tcase_add_test(tcase, a_long_parameter_is_cut);
-  tcase_add_test(tcase, allow_names_the_methods_of_an_entry);
-  tcase_add_test(tcase, methods_are_told_by_their_exact_names);
-  tcase_add_test(tcase, every_route_is_found_by_its_own_path);
-}
-
-int main(void) { return run_suite("match", add_cases); }
+int main(void) { return run_tests("match"); }

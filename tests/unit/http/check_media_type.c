@@ -48,19 +48,14 @@ static const struct {
     {";charset=latin1", false, false},
 };
 
-START_TEST(a_type_and_its_charset) {
+CASE("media type", NULL, NULL);
+
+TEST_EACH(a_type_and_its_charset, sizeof(cases) / sizeof(cases[0])) {
   ck_assert_msg(au_media_type_is(cases[_i].value, "application/json") ==
                     cases[_i].is_json,
                 "the type of %s", cases[_i].value);
   ck_assert_msg(au_media_type_is_utf8(cases[_i].value) == cases[_i].is_utf8,
                 "the charset of %s", cases[_i].value);
 }
-END_TEST
 
-static void add_cases(Suite *suite) {
-  TCase *tcase = add_case(suite, "media type", NULL, NULL);
-  tcase_add_loop_test(tcase, a_type_and_its_charset, 0,
-                      sizeof(cases) / sizeof(cases[0]));
-}
-
-int main(void) { return run_suite("media_type", add_cases); }
+int main(void) { return run_tests("media_type"); }

@@ -37,7 +37,9 @@ static void expect_errors(const char *errors) {
   au_bytes_fini(&json);
 }
 
-START_TEST(known_parameters_are_sorted) {
+CASE("parameters", setup, teardown);
+
+TEST(known_parameters_are_sorted) {
   sort("two", "2");
   sort("one", NULL);
   ck_assert_str_eq(known[0].value, "");
@@ -46,9 +48,8 @@ START_TEST(known_parameters_are_sorted) {
   ck_assert_uint_eq(refusals.count, 0);
   expect_errors("[]");
 }
-END_TEST
 
-START_TEST(unknown_ones_are_refused_and_cut) {
+TEST(unknown_parameters_are_refused_and_their_names_cut) {
   char longest[200];
   memset(longest, 'x', 199);
   longest[199] = '\0';
@@ -65,9 +66,8 @@ START_TEST(unknown_ones_are_refused_and_cut) {
       "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
       "x should not exist\"}}]");
 }
-END_TEST
 
-START_TEST(only_so_many_unknown_ones_are_told) {
+TEST(a_bounded_number_of_unknown_parameters_is_named) {
   for (int i = 0; i < 1000; i++) {
     char name[16];
     snprintf(name, sizeof(name), "p%d", i);
@@ -75,9 +75,8 @@ START_TEST(only_so_many_unknown_ones_are_told) {
   }
   ck_assert_uint_eq(refusals.count, AU_PARAMETERS_UNKNOWN_MAX);
 }
-END_TEST
 
-START_TEST(a_repeated_one_is_refused_once) {
+TEST(a_repeated_parameter_is_refused_once) {
   sort("one", "1");
   sort("one", "1");
   sort("one", "2");
@@ -85,7 +84,6 @@ START_TEST(a_repeated_one_is_refused_once) {
   expect_errors("[{\"field\":\"one\",\"constraints\":{\"isInt\":\"one must be "
                 "given only once\"}}]");
 }
-END_TEST
 
 static const struct {
   const char *text;
@@ -115,7 +113,8 @@ static const struct {
     {"\xD9\xA1", 0, "isInt"},
 };
 
-START_TEST(integers_are_judged) {
+TEST_EACH(integers_have_a_form_and_a_range,
+          sizeof(numbers) / sizeof(numbers[0])) {
   sort("one", numbers[_i].text);
   int64_t value = au_parameter_integer(&known[0], 1, 10000, 77, &refusals);
   if (numbers[_i].constraint == NULL) {
@@ -128,15 +127,13 @@ START_TEST(integers_are_judged) {
                                  numbers[_i].constraint));
   }
 }
-END_TEST
 
-START_TEST(an_integer_that_is_not_given_is_the_default) {
+TEST(an_integer_that_is_not_given_is_the_default) {
   ck_assert_int_eq(au_parameter_integer(&known[0], 1, 9, 5, &refusals), 5);
   ck_assert_uint_eq(refusals.count, 0);
 }
-END_TEST
 
-START_TEST(text_is_judged) {
+TEST(text_may_be_required) {
   ck_assert_ptr_null(au_parameter_text(&known[0], AU_OPTIONAL, &refusals));
   ck_assert_uint_eq(refusals.count, 0);
   ck_assert_ptr_null(au_parameter_text(&known[0], AU_REQUIRED, &refusals));
@@ -148,7 +145,6 @@ START_TEST(text_is_judged) {
   expect_errors("[{\"field\":\"one\",\"constraints\":{\"isString\":\"one must "
                 "be a string\",\"isNotEmpty\":\"one is required\"}}]");
 }
-END_TEST
 
 static const struct {
   const char *text;
@@ -162,16 +158,15 @@ static const struct {
     {"\xED\xA0\x80", "isStorable"},
 };
 
-START_TEST(bad_text_is_refused) {
+TEST_EACH(bad_text_is_refused, sizeof(texts) / sizeof(texts[0])) {
   sort("one", texts[_i].text);
   ck_assert_ptr_null(au_parameter_text(&known[0], AU_OPTIONAL, &refusals));
   ck_assert_uint_eq(refusals.count, 1);
   ck_assert_ptr_nonnull(
       strstr(au_bytes_text(&refusals.json), texts[_i].constraint));
 }
-END_TEST
 
-START_TEST(times_are_judged) {
+TEST(times_are_read_or_refused) {
   int64_t us = 0;
   sort("one", "2026-11-24T08:24:26.123456+02:00");
   ck_assert(au_parameter_time(&known[0], &us, &refusals));
@@ -187,9 +182,8 @@ START_TEST(times_are_judged) {
   ck_assert_uint_eq(refusals.count, 4);
   ck_assert_ptr_nonnull(strstr(au_bytes_text(&refusals.json), "only once"));
 }
-END_TEST
 
-START_TEST(choices_are_judged) {
+TEST(choices_are_known_by_their_names) {
   static const char *const names[] = {"DESC", "ASC", NULL};
   ck_assert_uint_eq(au_parameter_choice(&known[0], names, AU_CASE_ANY,
                                         "isSortOrder", &refusals),
@@ -205,22 +199,5 @@ START_TEST(choices_are_judged) {
   expect_errors("[{\"field\":\"one\",\"constraints\":{\"isSortOrder\":\"one "
                 "must be one of: DESC, ASC\"}}]");
 }
-END_TEST
 
-static void add_cases(Suite *suite) {
-  TCase *tcase = add_case(suite, "parameters", setup, teardown);
-  tcase_add_test(tcase, known_parameters_are_sorted);
-  tcase_add_test(tcase, unknown_ones_are_refused_and_cut);
-  tcase_add_test(tcase, only_so_many_unknown_ones_are_told);
-  tcase_add_test(tcase, a_repeated_one_is_refused_once);
-  tcase_add_loop_test(tcase, integers_are_judged, 0,
-                      sizeof(numbers) / sizeof(numbers[0]));
-  tcase_add_test(tcase, an_integer_that_is_not_given_is_the_default);
-  tcase_add_test(tcase, text_is_judged);
-  tcase_add_loop_test(tcase, bad_text_is_refused, 0,
-                      sizeof(texts) / sizeof(texts[0]));
-  tcase_add_test(tcase, times_are_judged);
-  tcase_add_test(tcase, choices_are_judged);
-}
-
-int main(void) { return run_suite("parameters", add_cases); }
+int main(void) { return run_tests("parameters"); }

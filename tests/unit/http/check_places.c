@@ -43,7 +43,9 @@ static au_place_t take_unix(void) {
   return au_places_take(places, (const struct sockaddr *)&un, &reason);
 }
 
-START_TEST(an_address_has_a_limit) {
+CASE("places", NULL, NULL);
+
+TEST(an_address_has_a_limit) {
   open_places(100, 3);
   au_place_t place[4];
   for (int i = 0; i < 3; i++)
@@ -58,9 +60,8 @@ START_TEST(an_address_has_a_limit) {
     au_places_give(places, place[i]);
   close_places();
 }
-END_TEST
 
-START_TEST(of_ipv6_the_network_counts) {
+TEST(of_ipv6_the_network_counts) {
   open_places(100, 2);
   au_place_t a = take_v6("2001:db8:1:2::1");
   au_place_t b = take_v6("2001:db8:1:2:ffff::2");
@@ -75,9 +76,8 @@ START_TEST(of_ipv6_the_network_counts) {
   au_places_give(places, c);
   close_places();
 }
-END_TEST
 
-START_TEST(a_unix_socket_has_no_limit) {
+TEST(a_unix_socket_has_no_limit) {
   open_places(100, 1);
   au_place_t place[100];
   for (int i = 0; i < 100; i++)
@@ -88,9 +88,8 @@ START_TEST(a_unix_socket_has_no_limit) {
     au_places_give(places, place[i]);
   close_places();
 }
-END_TEST
 
-START_TEST(a_tenth_is_for_addresses_that_have_none) {
+TEST(a_tenth_is_for_addresses_that_have_none) {
   open_places(100, 0);
   au_place_t place[100];
   for (int i = 0; i < 90; i++)
@@ -107,9 +106,8 @@ START_TEST(a_tenth_is_for_addresses_that_have_none) {
     au_places_give(places, place[i]);
   close_places();
 }
-END_TEST
 
-START_TEST(of_few_none_is_set_aside) {
+TEST(of_few_none_is_set_aside) {
   for (unsigned max = 1; max <= 10; max++) {
     au_place_t place[10];
     open_places(max, 0);
@@ -121,14 +119,13 @@ START_TEST(of_few_none_is_set_aside) {
     close_places();
   }
 }
-END_TEST
 
 #define ADDRESSES 300
 #define MODEL_MAX 200
 #define MODEL_PER_ADDRESS 3
 
 /* Against a table of counts. */
-START_TEST(it_agrees_with_a_model) {
+TEST(it_agrees_with_a_model) {
   static unsigned count[ADDRESSES];
   static struct {
     au_place_t place;
@@ -161,7 +158,6 @@ START_TEST(it_agrees_with_a_model) {
     au_places_give(places, open[--total].place);
   close_places();
 }
-END_TEST
 
 /* --- deadlines ----------------------------------------------------------- */
 
@@ -188,29 +184,28 @@ static int64_t seconds_at(double bytes_per_s, int64_t most_ns) {
   return 3600;
 }
 
-START_TEST(who_stands_still_is_cut) {
+CASE("deadline", NULL, NULL);
+
+TEST(who_stands_still_is_cut) {
   ck_assert_int_eq(seconds_at(0, TIMEOUT), 10);
   ck_assert_int_eq(seconds_at(0, 3 * TIMEOUT), 10);
 }
-END_TEST
 
-START_TEST(who_is_steady_is_not) {
+TEST(who_is_steady_is_not) {
   ck_assert_int_eq(seconds_at(100, TIMEOUT), 3600);
   ck_assert_int_eq(seconds_at(8192, TIMEOUT), 3600);
   ck_assert_int_eq(seconds_at(8192, 3 * TIMEOUT), 3600);
   ck_assert_int_eq(seconds_at(1e9, 3 * TIMEOUT), 3600);
 }
-END_TEST
 
-START_TEST(an_absurd_pace_is_bounded) {
+TEST(an_absurd_pace_is_bounded) {
   ck_assert_int_eq(seconds_at(1.0 / 9, TIMEOUT), 10);
   ck_assert_int_eq(seconds_at(1, TIMEOUT), 70);
   ck_assert_int_eq(seconds_at(90, TIMEOUT), 70);
 }
-END_TEST
 
 /* What its kernel has taken at once, a client may read in its time. */
-START_TEST(a_reader_may_pause_after_much) {
+TEST(a_reader_may_pause_after_much) {
   au_deadline_t deadline = {.due_ns = 0};
   ck_assert(au_deadline_extend(&deadline, START, TIMEOUT, 3 * TIMEOUT,
                                UINT64_C(1) << 40));
@@ -222,21 +217,5 @@ START_TEST(a_reader_may_pause_after_much) {
       au_deadline_extend(&deadline, START, TIMEOUT, 3 * TIMEOUT, 15 * 2048));
   ck_assert_int_eq((deadline.due_ns - START) / SECOND, 15);
 }
-END_TEST
 
-static void add_cases(Suite *suite) {
-  TCase *tc = add_case(suite, "places", NULL, NULL);
-  tcase_add_test(tc, an_address_has_a_limit);
-  tcase_add_test(tc, of_ipv6_the_network_counts);
-  tcase_add_test(tc, a_unix_socket_has_no_limit);
-  tcase_add_test(tc, a_tenth_is_for_addresses_that_have_none);
-  tcase_add_test(tc, of_few_none_is_set_aside);
-  tcase_add_test(tc, it_agrees_with_a_model);
-  tc = add_case(suite, "deadline", NULL, NULL);
-  tcase_add_test(tc, who_stands_still_is_cut);
-  tcase_add_test(tc, who_is_steady_is_not);
-  tcase_add_test(tc, an_absurd_pace_is_bounded);
-  tcase_add_test(tc, a_reader_may_pause_after_much);
-}
-
-int main(void) { return run_suite("places", add_cases); }
+int main(void) { return run_tests("places"); }

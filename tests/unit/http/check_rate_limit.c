@@ -26,16 +26,17 @@ static unsigned take(au_rate_limit_t *limit, uint32_t address, uint64_t events,
   return au_rate_limit_take(limit, &address, sizeof(address), events, now_ns);
 }
 
-START_TEST(a_second_s_worth_passes_at_once) {
+CASE("rate_limit", NULL, NULL);
+
+TEST(a_second_s_worth_passes_at_once) {
   au_rate_limit_t *limit = limit_of(10, 0);
   for (int i = 0; i < 10; i++)
     ck_assert_uint_eq(take(limit, 1, 1, START), 0);
   ck_assert_uint_eq(take(limit, 1, 1, START), 1);
   au_rate_limit_destroy(limit);
 }
-END_TEST
 
-START_TEST(it_fills_evenly_and_no_further_than_full) {
+TEST(it_fills_evenly_and_no_further_than_full) {
   au_rate_limit_t *limit = limit_of(10, 0);
   ck_assert_uint_eq(take(limit, 1, 10, START), 0);
   ck_assert_uint_ge(take(limit, 1, 1, START + SECOND / 20), 1);
@@ -45,9 +46,8 @@ START_TEST(it_fills_evenly_and_no_further_than_full) {
   ck_assert_uint_ge(take(limit, 1, 1, later), 1);
   au_rate_limit_destroy(limit);
 }
-END_TEST
 
-START_TEST(over_a_minute_the_rate_is_kept) {
+TEST(over_a_minute_the_rate_is_kept) {
   au_rate_limit_t *limit = limit_of(50, 0);
   unsigned passed = 0;
   for (int ms = 0; ms < 60000; ms++)
@@ -56,9 +56,8 @@ START_TEST(over_a_minute_the_rate_is_kept) {
   ck_assert_uint_le(passed, 61 * 50 + 1);
   au_rate_limit_destroy(limit);
 }
-END_TEST
 
-START_TEST(a_request_larger_than_the_bucket_leaves_a_debt) {
+TEST(a_request_larger_than_the_bucket_leaves_a_debt) {
   au_rate_limit_t *limit = limit_of(10, 0);
   ck_assert_uint_eq(take(limit, 1, 100, START), 0);
   unsigned wait_s = take(limit, 1, 1, START);
@@ -68,9 +67,8 @@ START_TEST(a_request_larger_than_the_bucket_leaves_a_debt) {
   ck_assert_uint_eq(take(limit, 1, 1, START + 10 * SECOND), 0);
   au_rate_limit_destroy(limit);
 }
-END_TEST
 
-START_TEST(a_look_takes_nothing) {
+TEST(a_look_takes_nothing) {
   au_rate_limit_t *limit = limit_of(10, 2);
   const uint8_t address[4] = {192, 0, 2, 1};
   for (int i = 0; i < 100; i++)
@@ -82,9 +80,8 @@ START_TEST(a_look_takes_nothing) {
   ck_assert_uint_eq(au_rate_limit_check(limit, other, 4, START), 0);
   au_rate_limit_destroy(limit);
 }
-END_TEST
 
-START_TEST(what_it_says_to_wait_is_enough) {
+TEST(what_it_says_to_wait_is_enough) {
   au_rate_limit_t *limit = limit_of(3, 0);
   ck_assert_uint_eq(take(limit, 1, 7, START), 0);
   for (uint64_t events = 1; events < 5; events++) {
@@ -98,9 +95,8 @@ START_TEST(what_it_says_to_wait_is_enough) {
   }
   au_rate_limit_destroy(limit);
 }
-END_TEST
 
-START_TEST(a_rate_below_one_lets_one_pass) {
+TEST(a_rate_below_one_lets_one_pass) {
   au_rate_limit_t *limit = limit_of(0.1, 0);
   ck_assert_uint_eq(take(limit, 1, 1, START), 0);
   unsigned wait_s = take(limit, 1, 1, START);
@@ -109,9 +105,8 @@ START_TEST(a_rate_below_one_lets_one_pass) {
   ck_assert_uint_eq(take(limit, 1, 1, START + 11 * SECOND), 0);
   au_rate_limit_destroy(limit);
 }
-END_TEST
 
-START_TEST(an_address_does_not_eat_another_s) {
+TEST(an_address_does_not_eat_another_s) {
   au_rate_limit_t *limit = limit_of(0, 5);
   ck_assert_uint_eq(take(limit, 1, 5, START), 0);
   ck_assert_uint_eq(take(limit, 1, 1, START), 1);
@@ -119,9 +114,8 @@ START_TEST(an_address_does_not_eat_another_s) {
   ck_assert_uint_eq(take(limit, 1, 1, START + SECOND), 0);
   au_rate_limit_destroy(limit);
 }
-END_TEST
 
-START_TEST(both_limits_hold_and_a_refusal_costs_nothing) {
+TEST(both_limits_hold_and_a_refusal_costs_nothing) {
   au_rate_limit_t *limit = limit_of(10, 6);
   ck_assert_uint_eq(take(limit, 1, 6, START), 0);
   /* its own is spent; the common one keeps its 4 */
@@ -132,10 +126,9 @@ START_TEST(both_limits_hold_and_a_refusal_costs_nothing) {
   ck_assert_uint_ge(take(limit, 3, 1, START), 1);
   au_rate_limit_destroy(limit);
 }
-END_TEST
 
 /* What is refused for want of a token is the address's affair alone. */
-START_TEST(an_address_pays_for_itself) {
+TEST(an_address_pays_for_itself) {
   au_rate_limit_t *limit = limit_of(3, 2);
   const uint32_t stranger = 1;
   for (int i = 0; i < 2; i++)
@@ -156,19 +149,17 @@ START_TEST(an_address_pays_for_itself) {
         0);
   au_rate_limit_destroy(limit);
 }
-END_TEST
 
-START_TEST(a_unix_socket_is_one_address) {
+TEST(a_unix_socket_is_one_address) {
   au_rate_limit_t *limit = limit_of(0, 1);
   ck_assert_uint_eq(au_rate_limit_take(limit, "", 0, 1, START), 0);
   ck_assert_uint_ge(au_rate_limit_take(limit, "", 0, 1, START), 1);
   ck_assert_uint_eq(take(limit, 0, 1, START), 0); /* 0.0.0.0 is not it */
   au_rate_limit_destroy(limit);
 }
-END_TEST
 
 /* A host has a whole /64 of IPv6 addresses to itself. */
-START_TEST(a_network_of_version_6_is_one_client) {
+TEST(a_network_of_version_6_is_one_client) {
   au_rate_limit_t *limit = limit_of(0, 1);
   uint8_t address[16] = {0x20, 1, 0x0d, 0xb8, 0, 0, 0, 1, 1};
   ck_assert_uint_eq(au_rate_limit_take(limit, address, 16, 1, START), 0);
@@ -178,11 +169,10 @@ START_TEST(a_network_of_version_6_is_one_client) {
   ck_assert_uint_eq(au_rate_limit_take(limit, address, 16, 1, START), 0);
   au_rate_limit_destroy(limit);
 }
-END_TEST
 
 /* More addresses than the table has places: nobody is refused for it, and one
  * that keeps asking does not lose its place. */
-START_TEST(many_addresses_are_bounded) {
+TEST(many_addresses_are_bounded) {
   au_rate_limit_t *limit = limit_of(0, 1);
   int64_t now_ns = START;
   ck_assert_uint_eq(take(limit, 0, 1, now_ns), 0);
@@ -194,7 +184,6 @@ START_TEST(many_addresses_are_bounded) {
   }
   au_rate_limit_destroy(limit);
 }
-END_TEST
 
 static _Atomic uint64_t passed;
 
@@ -205,7 +194,7 @@ static void *take_many(void *argument) {
   return NULL;
 }
 
-START_TEST(threads_together_take_no_more) {
+TEST(threads_together_take_no_more) {
   au_rate_limit_t *limit = limit_of(5000, 0);
   pthread_t thread[4];
   passed = 0;
@@ -216,24 +205,5 @@ START_TEST(threads_together_take_no_more) {
   ck_assert_uint_eq(passed, 5000);
   au_rate_limit_destroy(limit);
 }
-END_TEST
 
-static void add_cases(Suite *suite) {
-  TCase *tc = add_case(suite, "rate_limit", NULL, NULL);
-  tcase_add_test(tc, a_second_s_worth_passes_at_once);
-  tcase_add_test(tc, it_fills_evenly_and_no_further_than_full);
-  tcase_add_test(tc, over_a_minute_the_rate_is_kept);
-  tcase_add_test(tc, a_request_larger_than_the_bucket_leaves_a_debt);
-  tcase_add_test(tc, a_look_takes_nothing);
-  tcase_add_test(tc, what_it_says_to_wait_is_enough);
-  tcase_add_test(tc, a_rate_below_one_lets_one_pass);
-  tcase_add_test(tc, an_address_does_not_eat_another_s);
-  tcase_add_test(tc, both_limits_hold_and_a_refusal_costs_nothing);
-  tcase_add_test(tc, an_address_pays_for_itself);
-  tcase_add_test(tc, a_unix_socket_is_one_address);
-  tcase_add_test(tc, a_network_of_version_6_is_one_client);
-  tcase_add_test(tc, many_addresses_are_bounded);
-  tcase_add_test(tc, threads_together_take_no_more);
-}
-
-int main(void) { return run_suite("rate_limit", add_cases); }
+int main(void) { return run_tests("rate_limit"); }

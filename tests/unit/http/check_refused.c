@@ -36,7 +36,9 @@ static char *many(const char *event, int count) {
   return text;
 }
 
-START_TEST(a_refusal_says_what_it_leaves_out) {
+CASE("refusals", setup, NULL);
+
+TEST(a_refusal_says_what_it_leaves_out) {
   server_start(&server);
   char *text = many("0", 10000);
   reply_t reply = post(&server, text);
@@ -61,9 +63,8 @@ START_TEST(a_refusal_says_what_it_leaves_out) {
               "object\"}}]}]}");
   server_stop(&server);
 }
-END_TEST
 
-START_TEST(so_does_one_of_some) {
+TEST(so_does_one_of_some) {
   server_start(&server);
   char *bad = many("0", 300);
   char *text = malloc(strlen(bad) + strlen(EVENT) + 8);
@@ -76,18 +77,16 @@ START_TEST(so_does_one_of_some) {
   free(bad);
   server_stop(&server);
 }
-END_TEST
 
-START_TEST(a_query_is_bounded) {
+TEST(a_query_is_bounded) {
   char path[4096] = "/events?service=s&from=0&to=1";
   for (int i = 0; i < 40; i++)
     sprintf(path + strlen(path), "&unknown%d=1", i);
   server_start(&server);
-  expect_part(ask(&server, "GET", path, "", NULL), 400,
+  expect_part(exchange(&server, "GET", path, "", NULL), 400,
               "],\"fieldsOmitted\":28}");
   server_stop(&server);
 }
-END_TEST
 
 /* --- limits -------------------------------------------------------------- */
 
@@ -110,7 +109,7 @@ static int passes_with(const char *rate, const char *headers,
   server_start(&server);
   int count = 0;
   for (;; count++) {
-    reply_t reply = ask(&server, "POST", "/events", headers, body);
+    reply_t reply = exchange(&server, "POST", "/events", headers, body);
     int status = reply.status;
     reply_fini(&reply);
     if (status == 429)
@@ -134,16 +133,18 @@ static const struct {
     {JSON_TYPE "Content-Encoding: gzip\r\n", "not gzip"},
 };
 
+CASE("count", NULL, NULL);
+
 /* A bucket of ten, and what has come back into it meanwhile. */
-START_TEST(a_refused_request_counts) {
+TEST_EACH(a_refused_request_counts,
+          2 * (int)(sizeof(refused) / sizeof(refused[0]))) {
   const char *rate = _i % 2 == 0 ? "RateLimit" : "RateLimitPerAddress";
   int count = passes_with(rate, refused[_i / 2].headers, refused[_i / 2].body);
   ck_assert_int_ge(count, 10);
   ck_assert_int_le(count, 60);
 }
-END_TEST
 
-START_TEST(it_counts_its_events) {
+TEST(it_counts_its_events) {
   server_prepare(&server);
   set_option(&server, "RateLimit", "1000");
   server_start(&server);
@@ -154,7 +155,6 @@ START_TEST(it_counts_its_events) {
   free(text);
   server_stop(&server);
 }
-END_TEST
 
 /* sha256 of "in" and "out". */
 #define TOKEN_FILE                                                             \
@@ -174,14 +174,16 @@ static int status_with(const char *authorization) {
   char headers[256];
   snprintf(headers, sizeof(headers), JSON_TYPE "%s%s", authorization,
            authorization[0] != '\0' ? "\r\n" : "");
-  reply_t reply = ask(&server, "POST", "/events", headers, EVENT);
+  reply_t reply = exchange(&server, "POST", "/events", headers, EVENT);
   int status = reply.status;
   reply_fini(&reply);
   return status;
 }
 
+CASE("refusals", setup, NULL);
+
 /* Who has no token uses up nothing that belongs to all. */
-START_TEST(strangers_pay_for_themselves) {
+TEST(strangers_pay_for_themselves) {
   static const char *const strangers[] = {"", "Authorization: Bearer wrong",
                                           "Authorization: Bearer out"};
   char path[128];
@@ -194,9 +196,8 @@ START_TEST(strangers_pay_for_themselves) {
   ck_assert_int_eq(status_with("Authorization: Bearer in"), 202);
   server_stop(&server);
 }
-END_TEST
 
-START_TEST(and_are_held_to_the_limit_of_an_address) {
+TEST(and_are_held_to_the_limit_of_an_address) {
   char path[128];
   use_tokens(path);
   set_option(&server, "RateLimitPerAddress", "0.01");
@@ -209,9 +210,8 @@ START_TEST(and_are_held_to_the_limit_of_an_address) {
   ck_assert_uint_eq(rejected(AU_REASON_RATE_LIMITED), 2);
   server_stop(&server);
 }
-END_TEST
 
-START_TEST(basic_is_taken_too) {
+TEST(basic_is_taken_too) {
   char path[128];
   use_tokens(path);
   server_start(&server);
@@ -222,11 +222,10 @@ START_TEST(basic_is_taken_too) {
   ck_assert_int_eq(status_with("Authorization: Basic aW46"), 401);
   server_stop(&server);
 }
-END_TEST
 
 /* --- from the header alone ----------------------------------------------- */
 
-START_TEST(a_full_buffer_refuses_before_the_body) {
+TEST(a_full_buffer_refuses_before_the_body) {
   server_start(&server);
   fake_buffer_set_usage(1000, 1000);
   fake_buffer_set_retry_after(7);
@@ -238,10 +237,9 @@ START_TEST(a_full_buffer_refuses_before_the_body) {
   expect_part(post(&server, EVENT), 202, "event_id");
   server_stop(&server);
 }
-END_TEST
 
 /* But now and then one is let through, to see whether it works again. */
-START_TEST(so_does_a_spool_that_cannot_be_written) {
+TEST(so_does_a_spool_that_cannot_be_written) {
   server_start(&server);
   fake_buffer_set_trouble("the spool cannot be written");
   fake_buffer_answer(FAKE_IO);
@@ -265,22 +263,5 @@ START_TEST(so_does_a_spool_that_cannot_be_written) {
   expect_part(post(&server, EVENT), 202, "event_id");
   server_stop(&server);
 }
-END_TEST
 
-static void add_cases(Suite *suite) {
-  TCase *tc = add_case(suite, "refusals", setup, NULL);
-  tcase_add_test(tc, a_refusal_says_what_it_leaves_out);
-  tcase_add_test(tc, so_does_one_of_some);
-  tcase_add_test(tc, a_query_is_bounded);
-  tcase_add_test(tc, strangers_pay_for_themselves);
-  tcase_add_test(tc, and_are_held_to_the_limit_of_an_address);
-  tcase_add_test(tc, basic_is_taken_too);
-  tcase_add_test(tc, a_full_buffer_refuses_before_the_body);
-  tcase_add_test(tc, so_does_a_spool_that_cannot_be_written);
-  tc = add_case(suite, "count", NULL, NULL);
-  tcase_add_loop_test(tc, a_refused_request_counts, 0,
-                      2 * (int)(sizeof(refused) / sizeof(refused[0])));
-  tcase_add_test(tc, it_counts_its_events);
-}
-
-int main(void) { return run_suite("http_refusals", add_cases); }
+int main(void) { return run_tests("http_refusals"); }

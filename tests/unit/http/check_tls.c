@@ -17,7 +17,9 @@ static void setup(void) { tls_prepare(false); }
 
 /* --- versions and ciphers ------------------------------------------------ */
 
-START_TEST(only_new_versions_and_good_ciphers) {
+CASE("versions", setup, NULL);
+
+TEST(only_new_versions_and_good_ciphers) {
   server_start(&tls_server);
   ck_assert_int_eq(status_with("NORMAL:-VERS-ALL:+VERS-TLS1.3", NULL), 200);
   ck_assert_int_eq(status_with("NORMAL:-VERS-ALL:+VERS-TLS1.2", NULL), 200);
@@ -36,10 +38,9 @@ START_TEST(only_new_versions_and_good_ciphers) {
   ck_assert_int_eq(status_with(bad, NULL), 0);
   tls_stop();
 }
-END_TEST
 
 /* The client's order does not count. */
-START_TEST(the_cheapest_cipher_is_taken) {
+TEST(the_cheapest_cipher_is_taken) {
   server_start(&tls_server);
   visit_t visit = {.priority = EVERYTHING ":-CIPHER-ALL:+AES-256-GCM:"
                                           "+CHACHA20-POLY1305:+AES-128-GCM"};
@@ -49,10 +50,11 @@ START_TEST(the_cheapest_cipher_is_taken) {
   gnutls_free(visit.session.data);
   tls_stop();
 }
-END_TEST
+
+CASE("rsa", NULL, NULL);
 
 /* Whoever has the key of the certificate one day could read all of it. */
-START_TEST(no_key_exchange_without_forward_secrecy) {
+TEST(no_key_exchange_without_forward_secrecy) {
   tls_prepare(true);
   server_start(&tls_server);
   static const char priority[] = "NORMAL:-VERS-ALL:+VERS-TLS1.2:-KX-ALL:";
@@ -63,7 +65,6 @@ START_TEST(no_key_exchange_without_forward_secrecy) {
   ck_assert_int_eq(status_with(wanted, NULL), 0);
   tls_stop();
 }
-END_TEST
 
 /* --- certificates of clients --------------------------------------------- */
 
@@ -76,7 +77,9 @@ static int status_of_client(const identity_plan_t *plan) {
   return status[0];
 }
 
-START_TEST(a_client_s_certificate_is_for_clients) {
+CASE("clients", setup, NULL);
+
+TEST(a_client_s_certificate_is_for_clients) {
   tls_ask_for_certificates();
   server_start(&tls_server);
   identity_plan_t plan = {.issuer = &tls_authority, .purpose = {CONSUME}};
@@ -92,9 +95,8 @@ START_TEST(a_client_s_certificate_is_for_clients) {
   ck_assert_int_eq(status_with(NULL, NULL), 0);
   tls_stop();
 }
-END_TEST
 
-START_TEST(a_client_s_certificate_is_valid_now) {
+TEST(a_client_s_certificate_is_valid_now) {
   tls_ask_for_certificates();
   server_start(&tls_server);
   identity_plan_t plan = {.issuer = &tls_authority, .purpose = {CONSUME}};
@@ -105,9 +107,8 @@ START_TEST(a_client_s_certificate_is_valid_now) {
   ck_assert_int_eq(status_of_client(&plan), 0);
   tls_stop();
 }
-END_TEST
 
-START_TEST(a_client_s_certificate_is_of_the_authority) {
+TEST(a_client_s_certificate_is_of_the_authority) {
   tls_ask_for_certificates();
   server_start(&tls_server);
   identity_plan_t plan = {.purpose = {CONSUME}};
@@ -119,7 +120,6 @@ START_TEST(a_client_s_certificate_is_of_the_authority) {
   identity_free(&friend);
   tls_stop();
 }
-END_TEST
 
 /* --- sessions ------------------------------------------------------------ */
 
@@ -135,14 +135,15 @@ static void resume_everywhere(const char *priority) {
   gnutls_free(visit.session.data);
 }
 
-START_TEST(a_session_is_resumed_by_every_thread) {
+CASE("sessions", setup, NULL);
+
+TEST(a_session_is_resumed_by_every_thread) {
   set_number(&tls_server, "Threads", 4);
   server_start(&tls_server);
   resume_everywhere("NORMAL:-VERS-ALL:+VERS-TLS1.3");
   resume_everywhere("NORMAL:-VERS-ALL:+VERS-TLS1.2");
   tls_stop();
 }
-END_TEST
 
 static void let_it_end(const char *priority) {
   identity_plan_t plan = {
@@ -161,14 +162,13 @@ static void let_it_end(const char *priority) {
   identity_free(&client);
 }
 
-START_TEST(a_session_does_not_outlive_its_certificate) {
+TEST(a_session_does_not_outlive_its_certificate) {
   tls_ask_for_certificates();
   server_start(&tls_server);
   let_it_end("NORMAL:-VERS-ALL:+VERS-TLS1.3");
   let_it_end("NORMAL:-VERS-ALL:+VERS-TLS1.2");
   tls_stop();
 }
-END_TEST
 
 static _Atomic unsigned quick_acks;
 
@@ -180,7 +180,7 @@ int setsockopt(int fd, int level, int name, const void *value, socklen_t size) {
 }
 
 /* Else a client with Nagle's algorithm waits 40 ms with its first request. */
-START_TEST(the_end_of_a_handshake_is_acknowledged_at_once) {
+TEST(the_end_of_a_handshake_is_acknowledged_at_once) {
   server_start(&tls_server);
   atomic_store(&quick_acks, 0);
   ck_assert_int_eq(status_with("NORMAL:-VERS-ALL:+VERS-TLS1.3", NULL), 200);
@@ -189,7 +189,6 @@ START_TEST(the_end_of_a_handshake_is_acknowledged_at_once) {
   ck_assert_uint_eq(atomic_load(&quick_acks), 2);
   tls_stop();
 }
-END_TEST
 
 /* --- files that are wrong from the start --------------------------------- */
 
@@ -206,7 +205,9 @@ static void refuse_start(const char *name, const char *option,
                   words[i]);
 }
 
-START_TEST(a_file_that_is_wrong_is_named_with_the_reason) {
+CASE("starts", setup, NULL);
+
+TEST(a_file_that_is_wrong_is_named_with_the_reason) {
   tls_ask_for_certificates();
   tls_server.buffer = fake_buffer_open();
   file_replace(file_of("ca.pem"), "");
@@ -233,28 +234,9 @@ START_TEST(a_file_that_is_wrong_is_named_with_the_reason) {
   remove_directory(tls_server.directory);
   identity_free(&tls_authority);
 }
-END_TEST
-
-static void add_cases(Suite *suite) {
-  TCase *tc = add_case(suite, "versions", setup, NULL);
-  tcase_add_test(tc, only_new_versions_and_good_ciphers);
-  tcase_add_test(tc, the_cheapest_cipher_is_taken);
-  tc = add_case(suite, "rsa", NULL, NULL);
-  tcase_add_test(tc, no_key_exchange_without_forward_secrecy);
-  tc = add_case(suite, "clients", setup, NULL);
-  tcase_add_test(tc, a_client_s_certificate_is_for_clients);
-  tcase_add_test(tc, a_client_s_certificate_is_valid_now);
-  tcase_add_test(tc, a_client_s_certificate_is_of_the_authority);
-  tc = add_case(suite, "sessions", setup, NULL);
-  tcase_add_test(tc, a_session_is_resumed_by_every_thread);
-  tcase_add_test(tc, a_session_does_not_outlive_its_certificate);
-  tcase_add_test(tc, the_end_of_a_handshake_is_acknowledged_at_once);
-  tc = add_case(suite, "starts", setup, NULL);
-  tcase_add_test(tc, a_file_that_is_wrong_is_named_with_the_reason);
-}
 
 int main(void) {
   /* A peer that closes first is an error of the write, as in collectd. */
   signal(SIGPIPE, SIG_IGN);
-  return run_suite("tls", add_cases);
+  return run_tests("tls");
 }

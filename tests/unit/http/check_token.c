@@ -43,40 +43,38 @@ static void refuse(const char *text, const char *part) {
   ck_assert_ptr_null(tokens);
 }
 
-START_TEST(a_token_has_the_scope_of_its_line) {
+CASE("token", NULL, NULL);
+
+TEST(a_token_has_the_scope_of_its_line) {
   au_tokens_t *tokens = tokens_of("ingest " ALPHA "\nread " BETA "\n");
   ck_assert_int_eq(au_tokens_scopes(tokens, "Bearer alpha"), AU_SCOPE_INGEST);
   ck_assert_int_eq(au_tokens_scopes(tokens, "Bearer beta"), AU_SCOPE_READ);
   au_tokens_destroy(tokens);
 }
-END_TEST
 
-START_TEST(a_token_on_two_lines_has_both_scopes) {
+TEST(a_token_on_two_lines_has_both_scopes) {
   au_tokens_t *tokens = tokens_of("ingest " ALPHA "\nread " ALPHA "\n");
   ck_assert_int_eq(au_tokens_scopes(tokens, "Bearer alpha"),
                    AU_SCOPE_INGEST | AU_SCOPE_READ);
   au_tokens_destroy(tokens);
 }
-END_TEST
 
-START_TEST(admin_implies_the_others) {
+TEST(admin_implies_the_others) {
   au_tokens_t *tokens = tokens_of("admin " ALPHA "\n");
   ck_assert_int_eq(au_tokens_scopes(tokens, "Bearer alpha"),
                    AU_SCOPE_ADMIN | AU_SCOPE_INGEST | AU_SCOPE_READ);
   au_tokens_destroy(tokens);
 }
-END_TEST
 
-START_TEST(comments_blanks_and_case_do_not_matter) {
+TEST(comments_blanks_and_case_do_not_matter) {
   au_tokens_t *tokens = tokens_of("# who may what\n\n  \t\nINGEST\t" ALPHA
                                   "   # the shop\r\nread  " BETA);
   ck_assert_int_eq(au_tokens_scopes(tokens, "bearer   alpha"), AU_SCOPE_INGEST);
   ck_assert_int_eq(au_tokens_scopes(tokens, "Bearer beta"), AU_SCOPE_READ);
   au_tokens_destroy(tokens);
 }
-END_TEST
 
-START_TEST(digits_may_be_upper_case) {
+TEST(digits_may_be_upper_case) {
   char text[128] = "read " ALPHA;
   for (char *c = text + 5; *c != '\0'; c++)
     *c = (char)(*c >= 'a' ? *c - 'a' + 'A' : *c);
@@ -84,9 +82,8 @@ START_TEST(digits_may_be_upper_case) {
   ck_assert_int_eq(au_tokens_scopes(tokens, "Bearer alpha"), AU_SCOPE_READ);
   au_tokens_destroy(tokens);
 }
-END_TEST
 
-START_TEST(any_other_header_is_no_token) {
+TEST(any_other_header_is_no_token) {
   static const char *const headers[] = {"",
                                         "alpha",
                                         "Basic alpha",
@@ -102,18 +99,16 @@ START_TEST(any_other_header_is_no_token) {
     ck_assert_msg(au_tokens_scopes(tokens, headers[i]) < 0, "%s", headers[i]);
   au_tokens_destroy(tokens);
 }
-END_TEST
 
-START_TEST(a_file_without_a_token_lets_nobody_in) {
+TEST(a_file_without_a_token_lets_nobody_in) {
   au_tokens_t *tokens = tokens_of("# nobody\n");
   ck_assert_int_eq(au_tokens_scopes(tokens, "Bearer alpha"), AU_TOKEN_WRONG);
   au_tokens_destroy(tokens);
 }
-END_TEST
 
 /* Base64 of ":alpha", "user:alpha", "a:alpha"; and of "a:b:alpha", of the first
  * with a NUL after it, of "alpha", and of "alpha:". */
-START_TEST(the_password_of_basic_is_a_token) {
+TEST(the_password_of_basic_is_a_token) {
   static const char *const good[] = {
       "Basic OmFscGhh", "basic dXNlcjphbHBoYQ==", "BASIC  YTphbHBoYQ=="};
   static const char *const wrong[] = {"Basic YTpiOmFscGhh",
@@ -133,12 +128,10 @@ START_TEST(the_password_of_basic_is_a_token) {
   ck_assert_int_eq(au_tokens_scopes(tokens, "Digest OmFscGhh"), AU_TOKEN_NONE);
   au_tokens_destroy(tokens);
 }
-END_TEST
 
-START_TEST(a_file_of_no_bytes_is_an_error) { refuse("", "it is empty"); }
-END_TEST
+TEST(a_file_of_no_bytes_is_an_error) { refuse("", "it is empty"); }
 
-START_TEST(a_line_that_is_wrong_is_named) {
+TEST(a_line_that_is_wrong_is_named) {
   refuse("ingest " ALPHA "\nwrite " BETA "\n", "line 2");
   refuse("ingest\n", "line 1");
   refuse(ALPHA "\n", "line 1");
@@ -147,25 +140,22 @@ START_TEST(a_line_that_is_wrong_is_named) {
   refuse("ingest " ALPHA " more\n", "line 1");
   refuse("\n\ningest g" BETA "\n", "line 3");
 }
-END_TEST
 
-START_TEST(an_error_does_not_show_the_line) {
+TEST(an_error_does_not_show_the_line) {
   refuse("ingest my-secret-token\n", "line 1");
   ck_assert_ptr_null(strstr(error, "secret"));
 }
-END_TEST
 
 /* A comment may be of any length, and the lines behind it keep their numbers.
  */
-START_TEST(a_long_comment_is_one_line) {
+TEST(a_long_comment_is_one_line) {
   char text[4096];
   memset(text, '#', 2000);
   strcpy(text + 2000, "\nread " ALPHA "\nwrong\n");
   refuse(text, "line 3");
 }
-END_TEST
 
-START_TEST(a_file_that_cannot_be_read_is_an_error) {
+TEST(a_file_that_cannot_be_read_is_an_error) {
   au_tokens_t *tokens = NULL;
   ck_assert_int_eq(
       au_tokens_load("/nonexistent/tokens", &tokens, error, sizeof(error)),
@@ -176,23 +166,5 @@ START_TEST(a_file_that_cannot_be_read_is_an_error) {
                    AU_IO);
   ck_assert_ptr_null(tokens);
 }
-END_TEST
 
-static void add_cases(Suite *suite) {
-  TCase *tc = add_case(suite, "token", NULL, NULL);
-  tcase_add_test(tc, a_token_has_the_scope_of_its_line);
-  tcase_add_test(tc, a_token_on_two_lines_has_both_scopes);
-  tcase_add_test(tc, admin_implies_the_others);
-  tcase_add_test(tc, comments_blanks_and_case_do_not_matter);
-  tcase_add_test(tc, digits_may_be_upper_case);
-  tcase_add_test(tc, any_other_header_is_no_token);
-  tcase_add_test(tc, a_file_without_a_token_lets_nobody_in);
-  tcase_add_test(tc, the_password_of_basic_is_a_token);
-  tcase_add_test(tc, a_file_of_no_bytes_is_an_error);
-  tcase_add_test(tc, a_line_that_is_wrong_is_named);
-  tcase_add_test(tc, an_error_does_not_show_the_line);
-  tcase_add_test(tc, a_long_comment_is_one_line);
-  tcase_add_test(tc, a_file_that_cannot_be_read_is_an_error);
-}
-
-int main(void) { return run_suite("token", add_cases); }
+int main(void) { return run_tests("token"); }

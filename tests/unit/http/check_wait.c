@@ -50,7 +50,9 @@ static uint64_t answered(const char *status) {
 
 /* --- requests that wait -------------------------------------------------- */
 
-START_TEST(a_request_that_waits_is_answered_when_it_is_told) {
+CASE("wait", setup, NULL);
+
+TEST(a_request_that_waits_is_answered_when_it_is_told) {
   server_start(&server);
   fake_buffer_answer(FAKE_HOLD);
   client_t *client = client_connect(&server);
@@ -61,9 +63,8 @@ START_TEST(a_request_that_waits_is_answered_when_it_is_told) {
   client_close(client);
   server_stop(&server);
 }
-END_TEST
 
-START_TEST(a_request_that_was_told_before_append_returned) {
+TEST(a_request_that_was_told_before_append_returned) {
   server_start(&server);
   fake_buffer_answer(FAKE_BEFORE);
   client_t *client = client_connect(&server);
@@ -74,9 +75,8 @@ START_TEST(a_request_that_was_told_before_append_returned) {
   client_close(client);
   server_stop(&server);
 }
-END_TEST
 
-START_TEST(a_request_that_the_disk_refused_is_503) {
+TEST(a_request_that_the_disk_refused_is_503) {
   server_start(&server);
   static const fake_answer_t answers[] = {FAKE_BEFORE, FAKE_RACE};
   fake_buffer_tell(AU_IO);
@@ -93,7 +93,6 @@ START_TEST(a_request_that_the_disk_refused_is_503) {
   ck_assert_uint_eq(answered("202") + answered("207"), 0);
   ck_assert_uint_eq(rejected(AU_REASON_INVALID), 0);
 }
-END_TEST
 
 static void *post_many(void *argument) {
   (void)argument;
@@ -107,7 +106,7 @@ static void *post_many(void *argument) {
 }
 
 /* The waiter is told at any moment: before, while and after the suspend. */
-START_TEST(told_at_any_moment_every_request_is_answered_once) {
+TEST(told_at_any_moment_every_request_is_answered_once) {
   set_number(&server, "Threads", 2);
   server_start(&server);
   fake_buffer_answer(FAKE_RACE);
@@ -120,11 +119,10 @@ START_TEST(told_at_any_moment_every_request_is_answered_once) {
   server_stop(&server);
   ck_assert_uint_eq(answered("202"), 2400);
 }
-END_TEST
 
 #define MANY 100
 
-START_TEST(many_wait_together) {
+TEST(many_wait_together) {
   server_start(&server);
   fake_buffer_answer(FAKE_HOLD);
   client_t *client[MANY];
@@ -134,7 +132,7 @@ START_TEST(many_wait_together) {
   }
   fake_buffer_wait_pending(MANY);
   /* the request threads are free meanwhile */
-  expect_part(ask(&server, "GET", "/live", "", NULL), 200, "SERVER");
+  expect_part(exchange(&server, "GET", "/live", "", NULL), 200, "SERVER");
   fake_buffer_release();
   for (int i = 0; i < MANY; i++) {
     expect_part(read_reply(client[i]), 202, "event_id");
@@ -142,7 +140,6 @@ START_TEST(many_wait_together) {
   }
   server_stop(&server);
 }
-END_TEST
 
 /* Whether the server has seen the ends of all connections. One that has waited
  * long is suspended meanwhile, and its end is not seen before it is resumed. */
@@ -157,7 +154,7 @@ static bool sees_ends(void) {
 
 /* Whether the request is told before the server sees the end, after it, at that
  * moment or while it is suspended: it is told once, and freed once. */
-START_TEST(a_connection_that_ends_while_it_waits) {
+TEST(a_connection_that_ends_while_it_waits) {
   server_start(&server);
   uint64_t ends_seen = 0;
   for (int i = 0; i < 200; i++) {
@@ -180,10 +177,9 @@ START_TEST(a_connection_that_ends_while_it_waits) {
   server_stop(&server);
   ck_assert_uint_le(answered("202"), 201 - ends_seen);
 }
-END_TEST
 
 /* So long that its connection is suspended, and then resumed. */
-START_TEST(a_request_that_waits_long) {
+TEST(a_request_that_waits_long) {
   server_start(&server);
   for (int i = 0; i < 3; i++) {
     fake_buffer_answer(FAKE_HOLD);
@@ -198,9 +194,8 @@ START_TEST(a_request_that_waits_long) {
   server_stop(&server);
   ck_assert_uint_eq(answered("202"), 3);
 }
-END_TEST
 
-START_TEST(a_client_that_goes_away_while_it_waits) {
+TEST(a_client_that_goes_away_while_it_waits) {
   server_start(&server);
   fake_buffer_answer(FAKE_HOLD);
   for (int i = 0; i < 10; i++) {
@@ -217,10 +212,9 @@ START_TEST(a_client_that_goes_away_while_it_waits) {
   expect_part(post(&server, EVENT), 202, "event_id");
   server_stop(&server);
 }
-END_TEST
 
 /* What was told before the stop is answered by it. */
-START_TEST(stop_answers_what_is_under_way) {
+TEST(stop_answers_what_is_under_way) {
   server_start(&server);
   fake_buffer_answer(FAKE_HOLD);
   client_t *client[MANY];
@@ -240,9 +234,8 @@ START_TEST(stop_answers_what_is_under_way) {
     client_close(client[i]);
   }
 }
-END_TEST
 
-START_TEST(stop_does_not_wait_for_clients) {
+TEST(stop_does_not_wait_for_clients) {
   set_number(&server, "RequestTimeout", 3600);
   server_start(&server);
   client_t *idle = client_connect(&server);
@@ -261,11 +254,12 @@ START_TEST(stop_does_not_wait_for_clients) {
   client_close(kept);
   client_close(half);
 }
-END_TEST
 
 /* --- one connection, many requests --------------------------------------- */
 
-START_TEST(requests_in_one_packet_are_answered_in_order) {
+CASE("connection", setup, NULL);
+
+TEST(requests_in_one_packet_are_answered_in_order) {
   server_start(&server);
   char all[8192];
   int size = 0;
@@ -289,10 +283,9 @@ START_TEST(requests_in_one_packet_are_answered_in_order) {
   ck_assert_uint_eq(fake_buffer_taken(), 10);
   server_stop(&server);
 }
-END_TEST
 
 /* A body in any number of pieces is the same body. */
-START_TEST(a_body_in_pieces) {
+TEST(a_body_in_pieces) {
   server_start(&server);
   const char *body = "[" EVENT "," EVENT "]";
   for (size_t piece = 1; piece < strlen(body); piece += 7) {
@@ -314,7 +307,6 @@ START_TEST(a_body_in_pieces) {
   }
   server_stop(&server);
 }
-END_TEST
 
 #define BODY_SIZE 1000000
 
@@ -352,7 +344,7 @@ static int finish_large_body(client_t *client) {
 
 /* All that come together have BodyMemory, and small ones a part of their own.
  */
-START_TEST(large_bodies_share_a_bound) {
+TEST(large_bodies_share_a_bound) {
   set_number(&server, "RequestTimeout", 100);
   set_option(&server, "BodyMemory", "8MiB");
   server_start(&server);
@@ -372,10 +364,9 @@ START_TEST(large_bodies_share_a_bound) {
     continue; /* until it has seen that they are gone */
   server_stop(&server);
 }
-END_TEST
 
 /* What is announced takes no memory: only what comes does. */
-START_TEST(bodies_that_do_not_come_take_no_memory) {
+TEST(bodies_that_do_not_come_take_no_memory) {
   set_number(&server, "RequestTimeout", 100);
   set_option(&server, "BodyMemory", "8MiB");
   server_start(&server);
@@ -397,9 +388,8 @@ START_TEST(bodies_that_do_not_come_take_no_memory) {
     client_close(client[i]);
   server_stop(&server);
 }
-END_TEST
 
-START_TEST(a_chunked_body) {
+TEST(a_chunked_body) {
   server_start(&server);
   client_t *client = client_connect(&server);
   send_text(client, "POST /events HTTP/1.1\r\nHost: t\r\n" JSON_TYPE
@@ -417,10 +407,9 @@ START_TEST(a_chunked_body) {
   client_close(client);
   server_stop(&server);
 }
-END_TEST
 
 /* A refusal of a small request does not cost the connection. */
-START_TEST(a_refused_request_does_not_end_the_connection) {
+TEST(a_refused_request_does_not_end_the_connection) {
   server_start(&server);
   client_t *client = client_connect(&server);
   for (int i = 0; i < 3; i++) {
@@ -437,7 +426,6 @@ START_TEST(a_refused_request_does_not_end_the_connection) {
   client_close(client);
   server_stop(&server);
 }
-END_TEST
 
 /* --- slow clients, and what is logged of clients -------------------------- */
 
@@ -453,7 +441,7 @@ static void trickle_until_closed(client_t *client, const char *text) {
   }
 }
 
-START_TEST(a_header_that_trickles_is_cut) {
+TEST(a_header_that_trickles_is_cut) {
   set_number(&server, "RequestTimeout", 1);
   server_start(&server);
   client_t *client = client_connect(&server);
@@ -462,9 +450,8 @@ START_TEST(a_header_that_trickles_is_cut) {
   client_close(client);
   server_stop(&server);
 }
-END_TEST
 
-START_TEST(a_refused_body_that_trickles_is_cut) {
+TEST(a_refused_body_that_trickles_is_cut) {
   set_number(&server, "RequestTimeout", 1);
   server_start(&server);
   client_t *client = client_connect(&server);
@@ -474,9 +461,8 @@ START_TEST(a_refused_body_that_trickles_is_cut) {
   client_close(client);
   server_stop(&server);
 }
-END_TEST
 
-START_TEST(a_body_that_trickles_is_cut) {
+TEST(a_body_that_trickles_is_cut) {
   set_number(&server, "RequestTimeout", 1);
   server_start(&server);
   client_t *client = client_connect(&server);
@@ -487,9 +473,8 @@ START_TEST(a_body_that_trickles_is_cut) {
   ck_assert_uint_eq(fake_buffer_calls(), 0);
   server_stop(&server);
 }
-END_TEST
 
-START_TEST(an_idle_connection_is_closed) {
+TEST(an_idle_connection_is_closed) {
   set_number(&server, "KeepAliveTimeout", 1);
   server_start(&server);
   client_t *client = client_connect(&server);
@@ -499,7 +484,6 @@ START_TEST(an_idle_connection_is_closed) {
   client_close(client);
   server_stop(&server);
 }
-END_TEST
 
 static _Atomic int loud_lines;
 
@@ -510,7 +494,7 @@ static void count_line(au_log_level_t level, const char *line) {
 }
 
 /* Whatever clients do, the log is the operator's. */
-START_TEST(clients_do_not_write_the_log) {
+TEST(clients_do_not_write_the_log) {
   au_log_set_sink(count_line);
   server_start(&server);
   static const char *const texts[] = {
@@ -532,36 +516,9 @@ START_TEST(clients_do_not_write_the_log) {
   au_log_set_sink(NULL);
   ck_assert_int_eq(atomic_load(&loud_lines), 0);
 }
-END_TEST
-
-static void add_cases(Suite *suite) {
-  TCase *tc = add_case(suite, "wait", setup, NULL);
-  tcase_add_test(tc, a_request_that_waits_is_answered_when_it_is_told);
-  tcase_add_test(tc, a_request_that_was_told_before_append_returned);
-  tcase_add_test(tc, a_request_that_the_disk_refused_is_503);
-  tcase_add_test(tc, told_at_any_moment_every_request_is_answered_once);
-  tcase_add_test(tc, many_wait_together);
-  tcase_add_test(tc, a_client_that_goes_away_while_it_waits);
-  tcase_add_test(tc, a_connection_that_ends_while_it_waits);
-  tcase_add_test(tc, a_request_that_waits_long);
-  tcase_add_test(tc, stop_answers_what_is_under_way);
-  tcase_add_test(tc, stop_does_not_wait_for_clients);
-  tc = add_case(suite, "connection", setup, NULL);
-  tcase_add_test(tc, requests_in_one_packet_are_answered_in_order);
-  tcase_add_test(tc, a_body_in_pieces);
-  tcase_add_test(tc, large_bodies_share_a_bound);
-  tcase_add_test(tc, bodies_that_do_not_come_take_no_memory);
-  tcase_add_test(tc, a_chunked_body);
-  tcase_add_test(tc, a_refused_request_does_not_end_the_connection);
-  tcase_add_test(tc, a_body_that_trickles_is_cut);
-  tcase_add_test(tc, a_header_that_trickles_is_cut);
-  tcase_add_test(tc, a_refused_body_that_trickles_is_cut);
-  tcase_add_test(tc, an_idle_connection_is_closed);
-  tcase_add_test(tc, clients_do_not_write_the_log);
-}
 
 int main(void) {
   /* A peer that closes first is an error of the write, as in collectd. */
   signal(SIGPIPE, SIG_IGN);
-  return run_suite("wait", add_cases);
+  return run_tests("wait");
 }

@@ -41,14 +41,15 @@ static void check_no(const char *all, const char *part) {
   ck_assert_msg(strstr(all, part) == NULL, "there is: %s", part);
 }
 
-START_TEST(content_types_are_those_of_the_formats) {
+CASE("exposition", setup, teardown);
+
+TEST(content_types_are_those_of_the_formats) {
   ck_assert_str_eq(au_exposition_content_type(AU_EXPOSITION_TEXT),
                    "text/plain; version=0.0.4; charset=utf-8");
   ck_assert_str_eq(
       au_exposition_content_type(AU_EXPOSITION_OPENMETRICS),
       "application/openmetrics-text; version=1.0.0; charset=utf-8");
 }
-END_TEST
 
 static const struct {
   const char *accept;
@@ -95,14 +96,14 @@ static const struct {
      AU_EXPOSITION_OPENMETRICS},
 };
 
-START_TEST(the_header_accept_chooses_the_format) {
+TEST_EACH(the_header_accept_chooses_the_format,
+          sizeof(choices) / sizeof(choices[0])) {
   ck_assert_msg(au_exposition_choose(choices[_i].accept) == choices[_i].format,
                 "%s",
                 choices[_i].accept != NULL ? choices[_i].accept : "(none)");
 }
-END_TEST
 
-START_TEST(values_are_written_in_full) {
+TEST(values_are_written_in_full) {
   au_metrics_set(AU_M_BUFFER_UTILIZATION, 0.1);
   au_metrics_set(AU_M_BUFFER_BYTES, 1099511627776.0);
   au_metrics_set(AU_M_BUFFER_OLDEST_AGE, 1.0 / 3);
@@ -117,9 +118,8 @@ START_TEST(values_are_written_in_full) {
   check_line(all, "process_cpu_usage_percent -Inf");
   check_line(all, "events_enqueued_total 9007199254740993");
 }
-END_TEST
 
-START_TEST(labels_and_histograms) {
+TEST(labels_and_histograms) {
   au_metrics_count_request(AU_ROUTE_EVENTS_POST, 429);
   au_metrics_observe(AU_M_HTTP_DURATION, AU_ROUTE_DLQ, 0.3);
   au_metrics_observe(AU_M_HTTP_DURATION, AU_ROUTE_DLQ, 99999);
@@ -138,9 +138,8 @@ START_TEST(labels_and_histograms) {
   check_line(all, "spool_sync_time_ms_bucket{le=\"+Inf\"} 0");
   check_line(all, "spool_sync_time_ms_sum 0");
 }
-END_TEST
 
-START_TEST(names_of_services_are_escaped) {
+TEST(names_of_services_are_escaped) {
   const au_service_count_t services[] = {
       {"a\"b\\c\nd", 3}, {"caf\xc3\xa9/bar", 2}, {"other", 1}};
   au_metrics_set_services(services, 3);
@@ -149,9 +148,8 @@ START_TEST(names_of_services_are_escaped) {
   check_line(all, "business_events_by_service{service=\"caf\xc3\xa9/bar\"} 2");
   check_line(all, "business_events_by_service{service=\"other\"} 1");
 }
-END_TEST
 
-START_TEST(every_metric_is_announced_once) {
+TEST(every_metric_is_announced_once) {
   static const char *const type[] = {[AU_COUNTER] = "counter",
                                      [AU_GAUGE] = "gauge",
                                      [AU_HISTOGRAM] = "histogram"};
@@ -172,9 +170,8 @@ START_TEST(every_metric_is_announced_once) {
   check_no(all, "# EOF");
   ck_assert_int_eq(all[text.size - 1], '\n');
 }
-END_TEST
 
-START_TEST(openmetrics_names_families_and_units) {
+TEST(openmetrics_names_families_and_units) {
   const char *all = expose(AU_EXPOSITION_OPENMETRICS);
   check_line(all, "# TYPE events_enqueued counter");
   check_line(all, "events_enqueued_total 0");
@@ -185,11 +182,10 @@ START_TEST(openmetrics_names_families_and_units) {
   const char end[] = "\n# EOF\n";
   ck_assert_str_eq(all + text.size - strlen(end), end);
 }
-END_TEST
 
 /* promtool must parse all of it. What it has to say of style is known: the
  * contract's names are in milliseconds, as the replaced service's were. */
-START_TEST(promtool_takes_it) {
+TEST(promtool_takes_it) {
   if (system("command -v promtool >/dev/null") != 0) {
     printf("promtool_takes_it: skipped: promtool was not found (the Debian "
            "package prometheus has it)\n");
@@ -218,19 +214,5 @@ START_TEST(promtool_takes_it) {
   ck_assert(WIFEXITED(status));
   ck_assert_int_eq(WEXITSTATUS(status), 3); /* parsed, with words on style */
 }
-END_TEST
 
-static void add_cases(Suite *suite) {
-  TCase *all = add_case(suite, "exposition", setup, teardown);
-  tcase_add_test(all, content_types_are_those_of_the_formats);
-  tcase_add_loop_test(all, the_header_accept_chooses_the_format, 0,
-                      (int)(sizeof(choices) / sizeof(choices[0])));
-  tcase_add_test(all, values_are_written_in_full);
-  tcase_add_test(all, labels_and_histograms);
-  tcase_add_test(all, names_of_services_are_escaped);
-  tcase_add_test(all, every_metric_is_announced_once);
-  tcase_add_test(all, openmetrics_names_families_and_units);
-  tcase_add_test(all, promtool_takes_it);
-}
-
-int main(void) { return run_suite("exposition", add_cases); }
+int main(void) { return run_tests("exposition"); }

@@ -76,7 +76,9 @@ static bool is_same_text(const char *a, const char *b) {
   return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
 }
 
-START_TEST(the_table_is_the_contract) {
+CASE("table", setup, NULL);
+
+TEST(the_table_is_the_contract) {
   ck_assert_uint_eq(AU_METRIC_COUNT, COUNT_OF(contract));
   for (int i = 0; i < COUNT_OF(contract); i++) {
     const au_metric_info_t *info = au_metric_info((au_metric_t)i);
@@ -89,7 +91,6 @@ START_TEST(the_table_is_the_contract) {
     ck_assert_uint_gt(strlen(info->help), 0);
   }
 }
-END_TEST
 
 static void count_series(const au_series_t *series, void *context) {
   unsigned *counts = context;
@@ -102,29 +103,27 @@ static void count_series(const au_series_t *series, void *context) {
                      contract[series->metric].label[l] != NULL);
 }
 
-START_TEST(every_series_is_there_from_the_start) {
+TEST(every_series_is_there_from_the_start) {
   unsigned counts[AU_METRIC_COUNT] = {0};
   au_metrics_visit(NULL, count_series, counts);
   for (unsigned i = 0; i < AU_METRIC_COUNT; i++)
     ck_assert_msg(counts[i] == contract[i].series, "%s has %u series",
                   contract[i].name, counts[i]);
 }
-END_TEST
 
 static void check_side(const au_series_t *series, void *context) {
   const au_side_t *side = context;
   ck_assert_int_eq(au_metric_info(series->metric)->side, *side);
 }
 
-START_TEST(a_side_is_visited_alone) {
+TEST(a_side_is_visited_alone) {
   au_side_t side = AU_SIDE_BUFFER;
   au_metrics_visit(&side, check_side, &side);
   side = AU_SIDE_WRITER;
   au_metrics_visit(&side, check_side, &side);
 }
-END_TEST
 
-START_TEST(buckets_are_those_of_the_contract) {
+TEST(buckets_are_those_of_the_contract) {
   static const char *const label[] = {
       "0.1", "0.25", "0.5", "1",    "2.5",  "5",    "10",    "25",  "50",
       "100", "250",  "500", "1000", "2500", "5000", "10000", "+Inf"};
@@ -134,9 +133,8 @@ START_TEST(buckets_are_those_of_the_contract) {
     ck_assert_double_eq(au_bucket_bounds_ms[i], strtod(label[i], NULL));
   }
 }
-END_TEST
 
-START_TEST(units_are_read_from_names) {
+TEST(units_are_read_from_names) {
   ck_assert_str_eq(au_metric_unit(AU_M_BUFFER_OLDEST_AGE), "seconds");
   ck_assert_str_eq(au_metric_unit(AU_M_BUFFER_BYTES), "bytes");
   ck_assert_str_eq(au_metric_unit(AU_M_SPOOL_SYNC_TIME), "ms");
@@ -144,7 +142,6 @@ START_TEST(units_are_read_from_names) {
   ck_assert_str_eq(au_metric_unit(AU_M_EVENTS_ENQUEUED), "");
   ck_assert_str_eq(au_metric_unit(AU_M_BUFFER_SIZE), "");
 }
-END_TEST
 
 /* --- values ----------------------------------------------------------------
  */
@@ -173,7 +170,9 @@ static au_series_t series_of(au_metric_t metric, const char *a, const char *b) {
   return wanted.series;
 }
 
-START_TEST(counters_count_by_label) {
+CASE("values", setup, setup);
+
+TEST(counters_count_by_label) {
   au_metrics_count(AU_M_EVENTS_REJECTED, AU_REASON_TOO_LARGE, 3);
   au_metrics_count(AU_M_EVENTS_REJECTED, AU_REASON_UNAVAILABLE, 1);
   au_metrics_count(AU_M_EVENTS_REJECTED, AU_REASON_TOO_LARGE, 4);
@@ -189,9 +188,8 @@ START_TEST(counters_count_by_label) {
   ck_assert_uint_eq(au_metrics_counter(AU_M_BUSINESS_EVENTS, 0), UINT64_C(1)
                                                                      << 53);
 }
-END_TEST
 
-START_TEST(what_is_not_in_the_table_touches_nothing) {
+TEST(what_is_not_in_the_table_touches_nothing) {
   au_metrics_count(AU_M_EVENTS_REJECTED, AU_REASON_COUNT, 1);
   au_metrics_count(AU_M_BUFFER_SIZE, 0, 1);
   au_metrics_count(AU_METRIC_COUNT, 0, 1);
@@ -204,9 +202,8 @@ START_TEST(what_is_not_in_the_table_touches_nothing) {
   unsigned counts[AU_METRIC_COUNT] = {0};
   au_metrics_visit(NULL, count_series, counts); /* asserts zeros */
 }
-END_TEST
 
-START_TEST(failures_are_counted_by_class) {
+TEST(failures_are_counted_by_class) {
   au_metrics_count_failure("08006");
   au_metrics_count_failure("23505");
   au_metrics_count_failure("23514");
@@ -225,9 +222,8 @@ START_TEST(failures_are_counted_by_class) {
     ck_assert_uint_eq(series_of(AU_M_BATCH_FAILURES, row[i].name, NULL).counter,
                       row[i].count);
 }
-END_TEST
 
-START_TEST(requests_are_counted_by_route_and_status) {
+TEST(requests_are_counted_by_route_and_status) {
   au_metrics_count_request(AU_ROUTE_EVENTS_POST, 202);
   au_metrics_count_request(AU_ROUTE_EVENTS_POST, 202);
   au_metrics_count_request(AU_ROUTE_EVENTS_POST, 429);
@@ -243,32 +239,29 @@ START_TEST(requests_are_counted_by_route_and_status) {
   ck_assert_uint_eq(
       au_metrics_counter(AU_M_HTTP_REQUESTS, AU_ROUTE_EVENTS_POST), 3);
 }
-END_TEST
 
-START_TEST(queries_are_slow_above_the_limit) {
+TEST(queries_are_slow_above_the_limit) {
   au_metrics_count_query(AU_OPERATION_RETENTION, 1000, 1000);
   au_metrics_count_query(AU_OPERATION_RETENTION, 1000.5, 1000);
   ck_assert_uint_eq(series_of(AU_M_QUERIES, "retention", NULL).counter, 2);
   ck_assert_uint_eq(series_of(AU_M_SLOW_QUERIES, "retention", NULL).counter, 1);
   ck_assert_uint_eq(series_of(AU_M_QUERY_DURATION, "retention", NULL).count, 2);
 }
-END_TEST
 
-START_TEST(gauges_are_set_and_moved) {
+TEST(gauges_are_set_and_moved) {
   au_metrics_set(AU_M_BUFFER_UTILIZATION, 12.75);
   ck_assert_double_eq(au_metrics_gauge(AU_M_BUFFER_UTILIZATION), 12.75);
   au_metrics_add(AU_M_HTTP_CONNECTIONS, 3);
   au_metrics_add(AU_M_HTTP_CONNECTIONS, -1);
   ck_assert_double_eq(au_metrics_gauge(AU_M_HTTP_CONNECTIONS), 2);
 }
-END_TEST
 
 static void count_gauge(const au_series_t *series, void *context) {
   unsigned *count = context;
   *count += series->metric == AU_M_CERTIFICATE_EXPIRY;
 }
 
-START_TEST(a_gauge_that_is_no_number_has_no_series) {
+TEST(a_gauge_that_is_no_number_has_no_series) {
   unsigned count = 0;
   au_metrics_set(AU_M_CERTIFICATE_EXPIRY, (double)NAN);
   au_metrics_visit(NULL, count_gauge, &count);
@@ -277,9 +270,8 @@ START_TEST(a_gauge_that_is_no_number_has_no_series) {
   au_metrics_visit(NULL, count_gauge, &count);
   ck_assert_uint_eq(count, 1);
 }
-END_TEST
 
-START_TEST(a_bound_belongs_to_its_bucket) {
+TEST(a_bound_belongs_to_its_bucket) {
   for (unsigned i = 0; i < AU_BUCKET_COUNT - 1; i++) {
     au_metrics_reset();
     au_metrics_observe(AU_M_SPOOL_SYNC_TIME, 0, au_bucket_bounds_ms[i]);
@@ -291,9 +283,8 @@ START_TEST(a_bound_belongs_to_its_bucket) {
     ck_assert_uint_eq(series.count, 2);
   }
 }
-END_TEST
 
-START_TEST(sums_are_exact_to_the_microsecond) {
+TEST(sums_are_exact_to_the_microsecond) {
   for (int i = 0; i < 1000000; i++)
     au_metrics_observe(AU_M_SPOOL_SYNC_TIME, 0, 0.001);
   au_metrics_observe_many(AU_M_SPOOL_SYNC_TIME, 0, 0.123, 1000000000);
@@ -301,9 +292,8 @@ START_TEST(sums_are_exact_to_the_microsecond) {
   ck_assert_double_eq(series.sum, 1000.0 + 123000000.0);
   ck_assert_uint_eq(series.count, 1001000000);
 }
-END_TEST
 
-START_TEST(odd_times_are_bounded) {
+TEST(odd_times_are_bounded) {
   au_metrics_observe(AU_M_SPOOL_SYNC_TIME, 0, -5);
   au_metrics_observe(AU_M_SPOOL_SYNC_TIME, 0, (double)NAN);
   au_metrics_observe(AU_M_SPOOL_SYNC_TIME, 0, (double)INFINITY);
@@ -313,7 +303,6 @@ START_TEST(odd_times_are_bounded) {
   ck_assert_uint_eq(series.count, 3);
   ck_assert_double_eq(series.sum, 1e12);
 }
-END_TEST
 
 /* --- services --------------------------------------------------------------
  */
@@ -333,7 +322,7 @@ static void check_services(const char *expected) {
   ck_assert_str_eq(text, expected);
 }
 
-START_TEST(services_are_copied_and_replaced) {
+TEST(services_are_copied_and_replaced) {
   char name[] = "auth";
   const au_service_count_t first[] = {{name, 10}, {"pay", 5}};
   au_metrics_set_services(first, 2);
@@ -345,14 +334,12 @@ START_TEST(services_are_copied_and_replaced) {
   au_metrics_set_services(NULL, 0);
   check_services("");
 }
-END_TEST
 
-START_TEST(a_service_called_other_joins_the_rest) {
+TEST(a_service_called_other_joins_the_rest) {
   const au_service_count_t given[] = {{"other", 10}, {"pay", 5}, {"other", 3}};
   au_metrics_set_services(given, 3);
   check_services("other=13 pay=5 ");
 }
-END_TEST
 
 static void replace_while_visited(const au_series_t *series, void *context) {
   const au_service_count_t again[] = {{"new", 1}};
@@ -364,7 +351,7 @@ static void replace_while_visited(const au_series_t *series, void *context) {
   ++*(unsigned *)context;
 }
 
-START_TEST(no_lock_is_held_during_a_visit) {
+TEST(no_lock_is_held_during_a_visit) {
   const au_service_count_t given[] = {{"old", 10}};
   unsigned visits = 0;
   au_metrics_set_services(given, 1);
@@ -372,12 +359,11 @@ START_TEST(no_lock_is_held_during_a_visit) {
   ck_assert_uint_eq(visits, 1);
   check_services("new=1 ");
 }
-END_TEST
 
 static unsigned samples;
 static void count_sample(void) { samples++; }
 
-START_TEST(the_sampler_is_called_while_it_is_set) {
+TEST(the_sampler_is_called_while_it_is_set) {
   samples = 0;
   au_metrics_sample();
   au_metrics_set_sampler(count_sample);
@@ -386,7 +372,6 @@ START_TEST(the_sampler_is_called_while_it_is_set) {
   au_metrics_sample();
   ck_assert_uint_eq(samples, 1);
 }
-END_TEST
 
 /* --- threads ---------------------------------------------------------------
  */
@@ -427,7 +412,9 @@ static void *read_many(void *argument) {
   return NULL;
 }
 
-START_TEST(nothing_is_lost_between_threads) {
+CASE("threads", setup, setup);
+
+TEST(nothing_is_lost_between_threads) {
   pthread_t writer[THREADS];
   pthread_t reader[2];
   atomic_store(&stop_reading, false);
@@ -449,48 +436,18 @@ START_TEST(nothing_is_lost_between_threads) {
   ck_assert_uint_eq(au_metrics_counter(AU_M_HTTP_REQUESTS, AU_ROUTE_HEALTH),
                     THREADS * ROUNDS);
 }
-END_TEST
 
 /* --- the files made from the table -----------------------------------------
  */
 
-START_TEST(types_db_is_made_from_the_table) {
+CASE("files", NULL, NULL);
+
+TEST(types_db_is_made_from_the_table) {
   check_made_file("types.db", "types.db");
 }
-END_TEST
 
-START_TEST(the_reference_is_made_from_the_table) {
+TEST(the_reference_is_made_from_the_table) {
   check_made_file("metrics.md", "docs/metrics.md");
 }
-END_TEST
 
-static void add_cases(Suite *suite) {
-  TCase *table = add_case(suite, "table", setup, NULL);
-  tcase_add_test(table, the_table_is_the_contract);
-  tcase_add_test(table, every_series_is_there_from_the_start);
-  tcase_add_test(table, a_side_is_visited_alone);
-  tcase_add_test(table, buckets_are_those_of_the_contract);
-  tcase_add_test(table, units_are_read_from_names);
-  TCase *values = add_case(suite, "values", setup, setup);
-  tcase_add_test(values, counters_count_by_label);
-  tcase_add_test(values, what_is_not_in_the_table_touches_nothing);
-  tcase_add_test(values, failures_are_counted_by_class);
-  tcase_add_test(values, requests_are_counted_by_route_and_status);
-  tcase_add_test(values, queries_are_slow_above_the_limit);
-  tcase_add_test(values, gauges_are_set_and_moved);
-  tcase_add_test(values, a_gauge_that_is_no_number_has_no_series);
-  tcase_add_test(values, a_bound_belongs_to_its_bucket);
-  tcase_add_test(values, sums_are_exact_to_the_microsecond);
-  tcase_add_test(values, odd_times_are_bounded);
-  tcase_add_test(values, services_are_copied_and_replaced);
-  tcase_add_test(values, a_service_called_other_joins_the_rest);
-  tcase_add_test(values, no_lock_is_held_during_a_visit);
-  tcase_add_test(values, the_sampler_is_called_while_it_is_set);
-  TCase *threads = add_case(suite, "threads", setup, setup);
-  tcase_add_test(threads, nothing_is_lost_between_threads);
-  TCase *files = add_case(suite, "files", NULL, NULL);
-  tcase_add_test(files, types_db_is_made_from_the_table);
-  tcase_add_test(files, the_reference_is_made_from_the_table);
-}
-
-int main(void) { return run_suite("metrics", add_cases); }
+int main(void) { return run_tests("metrics"); }

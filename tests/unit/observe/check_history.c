@@ -164,7 +164,9 @@ static void check_seen(const seen_t *seen, int first, int last) {
     ck_assert_int_eq(seen->number[i], first + (int)i);
 }
 
-START_TEST(what_is_appended_is_read_back) {
+CASE("files", setup, teardown);
+
+TEST(what_is_appended_is_read_back) {
   seen_t seen;
   ck_assert_int_eq(read_back(LINES, &seen), AU_OK);
   ck_assert_uint_eq(seen.count, 0);
@@ -176,9 +178,8 @@ START_TEST(what_is_appended_is_read_back) {
   ck_assert_int_eq(read_back(5, &seen), AU_OK);
   check_seen(&seen, 16, 20);
 }
-END_TEST
 
-START_TEST(it_is_renamed_before_it_is_too_long) {
+TEST(it_is_renamed_before_it_is_too_long) {
   seen_t seen;
   for (int i = 1; i <= 500; i++) {
     ck_assert_int_eq(append(i), AU_OK);
@@ -196,10 +197,9 @@ START_TEST(it_is_renamed_before_it_is_too_long) {
     check_seen(&some, 500 - (int)lines + 1, 500);
   }
 }
-END_TEST
 
 /* Cut anywhere in its last line, or right after it. */
-START_TEST(a_torn_line_harms_no_other) {
+TEST_EACH(a_torn_line_harms_no_other, 60) {
   seen_t seen;
   for (int i = 1; i <= 3; i++)
     ck_assert_int_eq(append(i), AU_OK);
@@ -214,9 +214,8 @@ START_TEST(a_torn_line_harms_no_other) {
   ck_assert_int_eq(read_back(LINES, &seen), AU_OK);
   check_seen(&seen, 1, is_kept ? 4 : 3);
 }
-END_TEST
 
-START_TEST(what_is_no_object_is_passed_over) {
+TEST(what_is_no_object_is_passed_over) {
   static const char *const wrong[] = {
       "{\"number\":9",
       "[{\"number\":9}]",
@@ -245,9 +244,8 @@ START_TEST(what_is_no_object_is_passed_over) {
   check_seen(&seen, 1, count);
   ck_assert_uint_eq(seen.passed, (size_t)count);
 }
-END_TEST
 
-START_TEST(a_line_has_a_maximum_length) {
+TEST(a_line_has_a_maximum_length) {
   char text[AU_HISTORY_LINE_MAX + 1];
   seen_t seen;
   for (int more = -1; more <= 0; more++) {
@@ -262,10 +260,9 @@ START_TEST(a_line_has_a_maximum_length) {
   check_seen(&seen, 1, 1);
   ck_assert_uint_eq(seen.passed, 1);
 }
-END_TEST
 
 /* No more is read than that number of lines may have, whatever the file is. */
-START_TEST(of_a_large_file_the_end_is_read) {
+TEST(of_a_large_file_the_end_is_read) {
   char zeros[4096] = "";
   seen_t seen;
   for (int i = 0; i < 64; i++)
@@ -276,9 +273,8 @@ START_TEST(of_a_large_file_the_end_is_read) {
   ck_assert_int_eq(read_back(10, &seen), AU_OK);
   check_seen(&seen, 1, 1);
 }
-END_TEST
 
-START_TEST(calls_that_fail_are_reported) {
+TEST_EACH(calls_that_fail_are_reported, CALLS) {
   seen_t seen;
   for (int i = 1; i <= 10; i++)
     ck_assert_int_eq(append(i), AU_OK);
@@ -295,10 +291,9 @@ START_TEST(calls_that_fail_are_reported) {
   ck_assert_int_eq(seen.number[9], 10);
   ck_assert_int_eq(seen.number[seen.count - 1], 12);
 }
-END_TEST
 
 /* Half a line that cannot be taken back is ended before the next one. */
-START_TEST(half_a_line_that_stays) {
+TEST(half_a_line_that_stays) {
   seen_t seen;
   ck_assert_int_eq(append(1), AU_OK);
   fails[SHORT_WRITE] = fails[FTRUNCATE] = true;
@@ -309,10 +304,9 @@ START_TEST(half_a_line_that_stays) {
   check_seen(&seen, 1, 2);
   ck_assert_uint_eq(seen.passed, 1);
 }
-END_TEST
 
 /* It stays within its bound, also when it cannot be renamed. */
-START_TEST(a_file_that_cannot_be_renamed) {
+TEST(a_file_that_cannot_be_renamed) {
   int i = 0;
   fails[RENAMEAT] = true;
   while (append(++i) == AU_OK)
@@ -323,17 +317,15 @@ START_TEST(a_file_that_cannot_be_renamed) {
   ck_assert_int_eq(append(i), AU_OK);
   ck_assert_int_gt(size_of(old), 0);
 }
-END_TEST
 
-START_TEST(what_is_no_file) {
+TEST_EACH(what_is_no_file, 2) {
   seen_t seen;
   ck_assert_int_eq(_i == 0 ? mkfifo(path, 0600) : mkdir(path, 0700), 0);
   ck_assert_int_eq(append(1), AU_IO);
   ck_assert_int_eq(read_back(LINES, &seen), AU_IO);
 }
-END_TEST
 
-START_TEST(a_directory_that_is_not_there) {
+TEST(a_directory_that_is_not_there) {
   seen_t seen;
   const au_history_file_t nowhere = {
       .io = &io, .path = "/nonexistent/history", .max_bytes = MAX_BYTES};
@@ -347,7 +339,6 @@ START_TEST(a_directory_that_is_not_there) {
                                         &seen.passed, error, sizeof(error)),
                    AU_OK);
 }
-END_TEST
 
 /* --- snapshots -------------------------------------------------------------
  */
@@ -405,7 +396,9 @@ static void check_answer(au_history_t *history, size_t limit, int first,
   au_bytes_fini(&json);
 }
 
-START_TEST(the_shape_of_a_snapshot) {
+CASE("snapshots", setup, teardown);
+
+TEST(the_shape_of_a_snapshot) {
   au_metrics_count(AU_M_EVENTS_ENQUEUED, 0, 42);
   au_metrics_count(AU_M_EVENTS_DROPPED, 0, 7);
   au_metrics_set(AU_M_EVENTS_DROP_RATE, 14.285);
@@ -432,9 +425,8 @@ START_TEST(the_shape_of_a_snapshot) {
   au_bytes_fini(&json);
   au_history_destroy(history);
 }
-END_TEST
 
-START_TEST(the_newest_come_last) {
+TEST(the_newest_come_last) {
   au_history_t *history = start("", 3600);
   check_answer(history, 10, 0, -1);
   for (int i = 0; i < 5; i++)
@@ -443,9 +435,8 @@ START_TEST(the_newest_come_last) {
   check_answer(history, 2, 3, 4);
   au_history_destroy(history);
 }
-END_TEST
 
-START_TEST(memory_holds_a_fixed_number) {
+TEST(memory_holds_a_fixed_number) {
   au_history_t *history = start("", 3600);
   for (int i = 0; i < AU_HISTORY_SNAPSHOTS + 10; i++)
     au_history_take(history);
@@ -453,9 +444,8 @@ START_TEST(memory_holds_a_fixed_number) {
   check_answer(history, 3, AU_HISTORY_SNAPSHOTS + 7, AU_HISTORY_SNAPSHOTS + 9);
   au_history_destroy(history);
 }
-END_TEST
 
-START_TEST(a_start_goes_on_from_the_file) {
+TEST(a_start_goes_on_from_the_file) {
   au_history_t *history = start(path, 3600);
   for (int i = 0; i < 5; i++)
     au_history_take(history);
@@ -468,9 +458,8 @@ START_TEST(a_start_goes_on_from_the_file) {
   check_answer(history, 10, 0, 4);
   au_history_destroy(history);
 }
-END_TEST
 
-START_TEST(without_figures_there_is_no_snapshot) {
+TEST(without_figures_there_is_no_snapshot) {
   au_history_t *history = start(path, 3600);
   atomic_store(&has_no_snapshot, true);
   au_history_take(history);
@@ -478,9 +467,8 @@ START_TEST(without_figures_there_is_no_snapshot) {
   ck_assert_int_eq(size_of(path), -1);
   au_history_destroy(history);
 }
-END_TEST
 
-START_TEST(a_failing_file_is_logged_once) {
+TEST(a_failing_file_is_logged_once) {
   capture_log();
   watch_log_for("history");
   au_history_t *history = start(path, 3600);
@@ -501,9 +489,8 @@ START_TEST(a_failing_file_is_logged_once) {
   ck_assert_uint_eq(log_matches(), 4);
   au_history_destroy(history);
 }
-END_TEST
 
-START_TEST(what_is_wrong_with_a_file_is_logged_at_the_start) {
+TEST(what_is_wrong_with_a_file_is_logged_at_the_start) {
   put_raw(path, "rubbish\n{}\n", 11);
   capture_log();
   watch_log_for("history");
@@ -514,20 +501,18 @@ START_TEST(what_is_wrong_with_a_file_is_logged_at_the_start) {
   ck_assert_uint_eq(logged(AU_LOG_WARNING), 1);
   ck_assert_uint_eq(log_matches(), 2);
 }
-END_TEST
 
-START_TEST(the_thread_takes_them_in_time) {
+TEST(the_thread_takes_them_in_time) {
   au_history_t *history = start("", 0.001);
   int64_t deadline_ns = au_clock_monotonic_ns() + 60 * AU_NS_PER_S;
   while (atomic_load(&looks) < 5)
     ck_assert_int_lt(au_clock_monotonic_ns(), deadline_ns);
   au_history_destroy(history);
 }
-END_TEST
 
 /* The n-th allocation fails, for every n: what is missing then is missing, and
  * the rest is right. */
-START_TEST(short_of_memory) {
+TEST(short_of_memory) {
   const au_history_config_t config = {.io = &io,
                                       .path = path,
                                       .interval_s = 3600,
@@ -558,9 +543,8 @@ START_TEST(short_of_memory) {
   }
   ck_assert_int_gt(n, 30);
 }
-END_TEST
 
-START_TEST(without_a_thread_there_is_no_history) {
+TEST(without_a_thread_there_is_no_history) {
   const au_history_config_t config = {
       .io = &io, .path = "", .interval_s = 1, .snapshot = look};
   au_history_t *history = NULL;
@@ -568,36 +552,7 @@ START_TEST(without_a_thread_there_is_no_history) {
   ck_assert_int_eq(au_history_start(&config, &history), AU_NOMEM);
   ck_assert_ptr_null(history);
 }
-END_TEST
 
-START_TEST(nothing_is_destroyed) { au_history_destroy(NULL); }
-END_TEST
+TEST(nothing_is_destroyed) { au_history_destroy(NULL); }
 
-static void add_cases(Suite *suite) {
-  TCase *files = add_case(suite, "files", setup, teardown);
-  tcase_add_test(files, what_is_appended_is_read_back);
-  tcase_add_test(files, it_is_renamed_before_it_is_too_long);
-  tcase_add_loop_test(files, a_torn_line_harms_no_other, 0, 60);
-  tcase_add_test(files, what_is_no_object_is_passed_over);
-  tcase_add_test(files, a_line_has_a_maximum_length);
-  tcase_add_test(files, of_a_large_file_the_end_is_read);
-  tcase_add_loop_test(files, calls_that_fail_are_reported, 0, CALLS);
-  tcase_add_test(files, half_a_line_that_stays);
-  tcase_add_test(files, a_file_that_cannot_be_renamed);
-  tcase_add_loop_test(files, what_is_no_file, 0, 2);
-  tcase_add_test(files, a_directory_that_is_not_there);
-  TCase *snapshots = add_case(suite, "snapshots", setup, teardown);
-  tcase_add_test(snapshots, the_shape_of_a_snapshot);
-  tcase_add_test(snapshots, the_newest_come_last);
-  tcase_add_test(snapshots, memory_holds_a_fixed_number);
-  tcase_add_test(snapshots, a_start_goes_on_from_the_file);
-  tcase_add_test(snapshots, without_figures_there_is_no_snapshot);
-  tcase_add_test(snapshots, a_failing_file_is_logged_once);
-  tcase_add_test(snapshots, what_is_wrong_with_a_file_is_logged_at_the_start);
-  tcase_add_test(snapshots, the_thread_takes_them_in_time);
-  tcase_add_test(snapshots, short_of_memory);
-  tcase_add_test(snapshots, without_a_thread_there_is_no_history);
-  tcase_add_test(snapshots, nothing_is_destroyed);
-}
-
-int main(void) { return run_suite("history", add_cases); }
+int main(void) { return run_tests("history"); }

@@ -87,7 +87,9 @@ static void check_text(au_slice_t slice, const char *wanted) {
   "\"plugin_instance\":\"root\",\"type\":\"percent_bytes\","                   \
   "\"type_instance\":\"used\""
 
-START_TEST(a_notification_becomes_an_event) {
+CASE("events", setup, teardown);
+
+TEST(a_notification_becomes_an_event) {
   au_event_t event = kept(&plain);
   check_text(event.service, "collectd/df");
   check_text(event.message, "it is full");
@@ -97,9 +99,8 @@ START_TEST(a_notification_becomes_an_event) {
                    60 * AU_US_PER_S);
   ck_assert_uint_eq(fake_buffer_taken(), 1);
 }
-END_TEST
 
-START_TEST(its_own_values_come_too) {
+TEST(its_own_values_come_too) {
   const au_notification_value_t values[] = {
       {"text", AU_NOTIFICATION_STRING, {.string = "a \"b\"\n"}},
       {"low", AU_NOTIFICATION_SIGNED, {.signed_int = INT64_MIN}},
@@ -120,18 +121,16 @@ START_TEST(its_own_values_come_too) {
                     "\"none\":null,\"endless\":null,\"yes\":true,"
                     "\"no\":false,\"null\":null}}");
 }
-END_TEST
 
-START_TEST(a_name_may_be_empty) {
+TEST(a_name_may_be_empty) {
   au_notification_t notice = plain;
   notice.plugin = notice.plugin_instance = notice.message = "";
   au_event_t event = kept(&notice);
   check_text(event.service, "collectd");
   check_text(event.message, "(no message)");
 }
-END_TEST
 
-START_TEST(what_is_no_text_is_repaired) {
+TEST(what_is_no_text_is_repaired) {
   au_notification_t notice = plain;
   notice.plugin = "d\xff";
   notice.host = "\xc3";
@@ -141,10 +140,9 @@ START_TEST(what_is_no_text_is_repaired) {
   check_text(event.message, "half \xef\xbf\xbd\xef\xbf\xbd");
   ck_assert_uint_eq(fake_buffer_taken(), 1);
 }
-END_TEST
 
 /* By characters, never within one. */
-START_TEST(text_is_cut_to_its_limit) {
+TEST(text_is_cut_to_its_limit) {
   limits.service_max_length = 10;
   limits.message_max_length = 3;
   start_again();
@@ -155,9 +153,8 @@ START_TEST(text_is_cut_to_its_limit) {
   check_text(event.service, "collectd/\xc3\xa9");
   check_text(event.message, "\xe2\x82\xac\xef\xbf\xbd\xf0\x9f\x98\x80");
 }
-END_TEST
 
-START_TEST(metadata_that_is_too_much_is_left_out) {
+TEST_EACH(metadata_that_is_too_much_is_left_out, 8) {
   static const struct {
     size_t bytes;
     size_t keys;
@@ -184,9 +181,8 @@ START_TEST(metadata_that_is_too_much_is_left_out) {
                                                     : ORIGIN "}");
   ck_assert_uint_eq(rejected(AU_REASON_INVALID), 0);
 }
-END_TEST
 
-START_TEST(a_time_that_cannot_be_is_now) {
+TEST_EACH(a_time_that_cannot_be_is_now, 5) {
   static const int64_t wrong[] = {0, -1, INT64_MIN, INT64_MAX,
                                   INT64_C(4133980800000000)};
   au_notification_t notice = plain;
@@ -194,12 +190,13 @@ START_TEST(a_time_that_cannot_be_is_now) {
   ck_assert_int_le(llabs(kept(&notice).occurred_at_us - au_clock_wall_us()),
                    60 * AU_US_PER_S);
 }
-END_TEST
 
 /* --- what cannot be kept ---------------------------------------------------
  */
 
-START_TEST(a_refusal_is_counted) {
+CASE("losses", setup, teardown);
+
+TEST_EACH(a_refusal_is_counted, 4) {
   static const struct {
     fake_answer_t answer;
     uint64_t unavailable;
@@ -221,9 +218,8 @@ START_TEST(a_refusal_is_counted) {
   ck_assert_uint_eq(log_matches(), 1);
   ck_assert_uint_eq(fake_buffer_taken(), 1);
 }
-END_TEST
 
-START_TEST(what_is_not_synced_is_counted) {
+TEST_EACH(what_is_not_synced_is_counted, 2) {
   fake_buffer_tell(AU_IO);
   fake_buffer_answer(_i == 0 ? FAKE_RACE : FAKE_BEFORE);
   au_notification_put(&plain);
@@ -231,10 +227,9 @@ START_TEST(what_is_not_synced_is_counted) {
   ck_assert_uint_eq(rejected(AU_REASON_UNAVAILABLE), 1);
   ck_assert_uint_eq(fake_buffer_taken(), 0);
 }
-END_TEST
 
 /* Putting one never waits, whatever the buffer does. */
-START_TEST(the_queue_is_bounded) {
+TEST(the_queue_is_bounded) {
   fake_buffer_answer(FAKE_HOLD);
   au_notification_put(&plain);
   fake_buffer_wait_pending(1);
@@ -245,19 +240,17 @@ START_TEST(the_queue_is_bounded) {
   au_notification_stop(); /* what waits is kept first */
   ck_assert_uint_eq(fake_buffer_taken(), 1 + AU_NOTIFICATION_QUEUE);
 }
-END_TEST
 
-START_TEST(before_and_after_nothing_is_taken) {
+TEST(before_and_after_nothing_is_taken) {
   au_notification_stop();
   au_notification_stop();
   au_notification_put(&plain);
   ck_assert_uint_eq(fake_buffer_calls(), 0);
   ck_assert_uint_eq(rejected(AU_REASON_UNAVAILABLE), 0);
 }
-END_TEST
 
 /* As when the buffer itself has something to report: from within its append. */
-START_TEST(one_put_while_another_is_kept) {
+TEST(one_put_while_another_is_kept) {
   fake_buffer_answer(FAKE_HOLD);
   au_notification_put(&plain);
   fake_buffer_wait_pending(1);
@@ -267,7 +260,6 @@ START_TEST(one_put_while_another_is_kept) {
   au_notification_stop();
   ck_assert_uint_eq(fake_buffer_taken(), 2);
 }
-END_TEST
 
 #define TELLERS 4
 #define EACH 200
@@ -279,7 +271,7 @@ static void *teller_main(void *argument) {
   return NULL;
 }
 
-START_TEST(none_is_lost_uncounted_among_many_threads) {
+TEST(none_is_lost_uncounted_among_many_threads) {
   pthread_t thread[TELLERS];
   fake_buffer_answer(FAKE_RACE);
   for (int i = 0; i < TELLERS; i++)
@@ -291,7 +283,6 @@ START_TEST(none_is_lost_uncounted_among_many_threads) {
                     (uint64_t)TELLERS * EACH);
   ck_assert_uint_ge(fake_buffer_taken(), 1);
 }
-END_TEST
 
 static uint64_t counted(void) {
   return fake_buffer_taken() + rejected(AU_REASON_UNAVAILABLE) +
@@ -299,7 +290,7 @@ static uint64_t counted(void) {
 }
 
 /* The n-th allocation fails, for every n: each is kept, or counted. */
-START_TEST(short_of_memory) {
+TEST(short_of_memory) {
   const au_notification_value_t value = {
       "n", AU_NOTIFICATION_SIGNED, {.signed_int = 1}};
   au_notification_t notice = plain;
@@ -324,9 +315,8 @@ START_TEST(short_of_memory) {
   ck_assert_uint_ge(rejected(AU_REASON_UNAVAILABLE), 1);
   ck_assert_uint_ge(fake_buffer_taken(), 1);
 }
-END_TEST
 
-START_TEST(a_start_that_fails_takes_nothing) {
+TEST(a_start_that_fails_takes_nothing) {
   au_notification_stop();
   no_threads = true;
   ck_assert_int_eq(au_notification_start(&limits, NULL), AU_NOMEM);
@@ -340,26 +330,5 @@ START_TEST(a_start_that_fails_takes_nothing) {
   }
   ck_assert_uint_eq(counted(), 0);
 }
-END_TEST
 
-static void add_cases(Suite *suite) {
-  TCase *events = add_case(suite, "events", setup, teardown);
-  tcase_add_test(events, a_notification_becomes_an_event);
-  tcase_add_test(events, its_own_values_come_too);
-  tcase_add_test(events, a_name_may_be_empty);
-  tcase_add_test(events, what_is_no_text_is_repaired);
-  tcase_add_test(events, text_is_cut_to_its_limit);
-  tcase_add_loop_test(events, metadata_that_is_too_much_is_left_out, 0, 8);
-  tcase_add_loop_test(events, a_time_that_cannot_be_is_now, 0, 5);
-  TCase *losses = add_case(suite, "losses", setup, teardown);
-  tcase_add_loop_test(losses, a_refusal_is_counted, 0, 4);
-  tcase_add_loop_test(losses, what_is_not_synced_is_counted, 0, 2);
-  tcase_add_test(losses, the_queue_is_bounded);
-  tcase_add_test(losses, before_and_after_nothing_is_taken);
-  tcase_add_test(losses, one_put_while_another_is_kept);
-  tcase_add_test(losses, none_is_lost_uncounted_among_many_threads);
-  tcase_add_test(losses, short_of_memory);
-  tcase_add_test(losses, a_start_that_fails_takes_nothing);
-}
-
-int main(void) { return run_suite("notification", add_cases); }
+int main(void) { return run_tests("notification"); }

@@ -100,7 +100,9 @@ static void check_log(size_t index, const char *part) {
                 "\"%s\" does not say %s", stub_logs[index].line, part);
 }
 
-START_TEST(a_block_sets_options) {
+CASE("configuration", setup, teardown);
+
+TEST(a_block_sets_options) {
   oconfig_value_t spool = {.type = OCONFIG_TYPE_STRING,
                            .value.string = text("/spool")};
   oconfig_value_t capacity = {.type = OCONFIG_TYPE_NUMBER, .value.number = 5};
@@ -118,9 +120,8 @@ START_TEST(a_block_sets_options) {
   ck_assert_int_eq(configure(AU_SIDE_WRITER, NULL, 0), 0);
   ck_assert_uint_eq(stub_log_count, 0);
 }
-END_TEST
 
-START_TEST(every_mistake_in_a_block_is_logged) {
+TEST(every_mistake_in_a_block_is_logged) {
   oconfig_value_t values[2] = {
       {.type = OCONFIG_TYPE_NUMBER, .value.number = 0},
       {.type = OCONFIG_TYPE_NUMBER, .value.number = 3}};
@@ -145,28 +146,27 @@ START_TEST(every_mistake_in_a_block_is_logged) {
     ck_assert_int_eq(stub_logs[i].severity, LOG_ERR);
   ck_assert_uint_eq(options.lanes, 3); /* the rest was read */
 }
-END_TEST
 
-START_TEST(without_memory_nothing_is_configured) {
+TEST(without_memory_nothing_is_configured) {
   has_memory = false;
   ck_assert_int_eq(configure(AU_SIDE_WRITER, NULL, 0), -1);
   check_log(0, "could not read the options of event_writer: out of memory");
 }
-END_TEST
 
 /* --- the other callbacks ---------------------------------------------------
  */
 
-START_TEST(a_start_registers_types) {
+CASE("callbacks", setup, teardown);
+
+TEST(a_start_registers_types) {
   ck_assert_int_eq(stub_plugin.init(), 0);
   ck_assert_ptr_nonnull(plugin_get_ds("buffer_size"));
   ck_assert_uint_eq(registered[AU_SIDE_BUFFER], 1);
   ck_assert_uint_eq(registered[AU_SIDE_WRITER], 0);
   ck_assert_uint_eq(stub_log_count, 0);
 }
-END_TEST
 
-START_TEST(a_start_that_fails_says_why) {
+TEST(a_start_that_fails_says_why) {
   start_status = AU_INVALID;
   au_glue_register(AU_SIDE_WRITER);
   ck_assert_int_eq(stub_plugin.init(), -1);
@@ -180,9 +180,8 @@ START_TEST(a_start_that_fails_says_why) {
       "aurore: the plugin event_writer does not start, and collectd goes on "
       "without it: the reason");
 }
-END_TEST
 
-START_TEST(a_side_dispatches_its_own_values) {
+TEST(a_side_dispatches_its_own_values) {
   au_metrics_set_sampler(count_sample);
   au_glue_register(AU_SIDE_WRITER);
   ck_assert_int_eq(stub_plugin.read(NULL), 0);
@@ -198,16 +197,14 @@ START_TEST(a_side_dispatches_its_own_values) {
   for (size_t i = 0; i < stub_value_count; i++)
     ck_assert_str_ne(stub_values[i].plugin_instance, "batch");
 }
-END_TEST
 
-START_TEST(a_stop_that_lost_events_fails) {
+TEST(a_stop_that_lost_events_fails) {
   ck_assert_int_eq(stub_plugin.shutdown(), 0);
   stop_status = AU_UNAVAILABLE;
   ck_assert_int_eq(stub_plugin.shutdown(), -1);
 }
-END_TEST
 
-START_TEST(a_flush_of_something_else_is_not_ours) {
+TEST(a_flush_of_something_else_is_not_ours) {
   static const char *const ours[] = {NULL, "", "host/aurore-buffer/buffer_size",
                                      "host/aurore/x"};
   static const char *const others[] = {"host/cpu-0/cpu-idle", "aurore",
@@ -220,9 +217,8 @@ START_TEST(a_flush_of_something_else_is_not_ours) {
     ck_assert_int_eq(stub_plugin.flush(0, others[i], NULL), 0);
   ck_assert_uint_eq(flushes, 4);
 }
-END_TEST
 
-START_TEST(lines_reach_the_log) {
+TEST(lines_reach_the_log) {
   static const int severity[] = {LOG_ERR, LOG_WARNING, LOG_NOTICE, LOG_INFO};
   au_log(AU_LOG_ERROR, "one %d", 1);
   au_log(AU_LOG_WARNING, "100%% of it"); /* is no format any more */
@@ -234,9 +230,8 @@ START_TEST(lines_reach_the_log) {
   ck_assert_str_eq(stub_logs[0].line, "aurore: one 1");
   ck_assert_str_eq(stub_logs[1].line, "aurore: 100% of it");
 }
-END_TEST
 
-START_TEST(notifications_have_the_identity_of_their_value) {
+TEST(notifications_have_the_identity_of_their_value) {
   static const int severity[] = {NOTIF_FAILURE, NOTIF_WARNING, NOTIF_OKAY};
   for (unsigned i = 0; i < 3; i++)
     au_notify((au_severity_t)i, "circuit_breaker_state", "it is %u", i);
@@ -254,9 +249,8 @@ START_TEST(notifications_have_the_identity_of_their_value) {
   ck_assert_str_eq(stub_notifications[1].message, "it is 1");
   ck_assert_str_eq(stub_notifications[3].plugin_instance, "");
 }
-END_TEST
 
-START_TEST(a_notification_of_collectd_is_passed_on) {
+TEST_EACH(a_notification_of_collectd_is_passed_on, 4) {
   static const char *const severity[] = {"failure", "warning", "okay",
                                          "unknown"};
   static const int given[] = {NOTIF_FAILURE, NOTIF_WARNING, NOTIF_OKAY, 0};
@@ -307,9 +301,8 @@ START_TEST(a_notification_of_collectd_is_passed_on) {
   for (unsigned i = 0; i < 5; i++)
     ck_assert_int_eq(values[i].kind, (au_notification_kind_t)i);
 }
-END_TEST
 
-START_TEST(of_many_values_so_many_are_passed_on) {
+TEST(of_many_values_so_many_are_passed_on) {
   static notification_meta_t meta[AU_NOTIFICATION_VALUES + 1];
   for (unsigned i = 0; i < AU_NOTIFICATION_VALUES; i++)
     meta[i] =
@@ -318,9 +311,8 @@ START_TEST(of_many_values_so_many_are_passed_on) {
   ck_assert_int_eq(notify_plugin(&notification), 0);
   ck_assert_uint_eq(noticed.values_count, AU_NOTIFICATION_VALUES);
 }
-END_TEST
 
-START_TEST(only_the_writer_asks_for_notifications_and_only_if_set) {
+TEST(only_the_writer_asks_for_notifications_and_only_if_set) {
   au_glue_register(AU_SIDE_WRITER);
   ck_assert_str_eq(stub_plugin.name, "event_writer");
   ck_assert_int_eq(stub_plugin.init(), 0);
@@ -335,25 +327,5 @@ START_TEST(only_the_writer_asks_for_notifications_and_only_if_set) {
   ck_assert_int_eq(stub_plugin.init(), -1);
   ck_assert(stub_plugin.notification == NULL);
 }
-END_TEST
 
-static void add_cases(Suite *suite) {
-  TCase *configuration = add_case(suite, "configuration", setup, teardown);
-  tcase_add_test(configuration, a_block_sets_options);
-  tcase_add_test(configuration, every_mistake_in_a_block_is_logged);
-  tcase_add_test(configuration, without_memory_nothing_is_configured);
-  TCase *callbacks = add_case(suite, "callbacks", setup, teardown);
-  tcase_add_test(callbacks, a_start_registers_types);
-  tcase_add_test(callbacks, a_start_that_fails_says_why);
-  tcase_add_test(callbacks, a_side_dispatches_its_own_values);
-  tcase_add_test(callbacks, a_stop_that_lost_events_fails);
-  tcase_add_test(callbacks, a_flush_of_something_else_is_not_ours);
-  tcase_add_test(callbacks, lines_reach_the_log);
-  tcase_add_test(callbacks, notifications_have_the_identity_of_their_value);
-  tcase_add_loop_test(callbacks, a_notification_of_collectd_is_passed_on, 0, 4);
-  tcase_add_test(callbacks, of_many_values_so_many_are_passed_on);
-  tcase_add_test(callbacks,
-                 only_the_writer_asks_for_notifications_and_only_if_set);
-}
-
-int main(void) { return run_suite("glue", add_cases); }
+int main(void) { return run_tests("glue"); }

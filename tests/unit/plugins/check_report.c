@@ -42,7 +42,9 @@ static void dispatch_all(void) {
 
 static int compare_text(const void *a, const void *b) { return strcmp(a, b); }
 
-START_TEST(every_identity_is_dispatched_once) {
+CASE("values", setup, teardown);
+
+TEST(every_identity_is_dispatched_once) {
   const au_service_count_t services[] = {
       {"a/b", 4}, {"a_b", 3}, {"/a/b", 2}, {"other", 1}};
   au_metrics_set_services(services, 4);
@@ -56,9 +58,8 @@ START_TEST(every_identity_is_dispatched_once) {
     ck_assert_str_ne(all[i - 1], all[i]);
   free(all);
 }
-END_TEST
 
-START_TEST(every_value_is_as_collectd_wants_it) {
+TEST(every_value_is_as_collectd_wants_it) {
   register_all();
   au_report_dispatch(AU_SIDE_BUFFER);
   ck_assert_uint_gt(stub_value_count, 100);
@@ -73,11 +74,10 @@ START_TEST(every_value_is_as_collectd_wants_it) {
     ck_assert_ptr_null(list->meta);
   }
 }
-END_TEST
 
 /* write_prometheus puts the type instance elsewhere when there is none in one
  * value of a type and one in another. */
-START_TEST(a_type_has_one_form) {
+TEST(a_type_has_one_form) {
   dispatch_all();
   for (size_t i = 0; i < stub_value_count; i++)
     for (size_t j = 0; j < i; j++)
@@ -85,7 +85,6 @@ START_TEST(a_type_has_one_form) {
         ck_assert_int_eq(stub_values[i].type_instance[0] != '\0',
                          stub_values[j].type_instance[0] != '\0');
 }
-END_TEST
 
 static double service_value(const char *name) {
   char identity_text[200];
@@ -105,7 +104,7 @@ static unsigned dispatched_services(void) {
 }
 
 /* What collectd keeps of it would be counted twice. */
-START_TEST(a_service_that_leaves_the_largest_ends_at_zero) {
+TEST(a_service_that_leaves_the_largest_ends_at_zero) {
   const au_service_count_t first[] = {{"a", 9}, {"b/b", 8}, {"c", 7}};
   au_metrics_set_services(first, 3);
   ck_assert_uint_eq(dispatched_services(), 3);
@@ -130,9 +129,8 @@ START_TEST(a_service_that_leaves_the_largest_ends_at_zero) {
   au_report_dispatch(AU_SIDE_BUFFER);
   ck_assert_uint_eq(dispatched_services(), 3);
 }
-END_TEST
 
-START_TEST(values_have_their_names_and_kinds) {
+TEST(values_have_their_names_and_kinds) {
   const au_service_count_t services[] = {{"auth-service", 42}};
   au_metrics_set(AU_M_BUFFER_SIZE, 12.5);
   au_metrics_count(AU_M_EVENTS_ENQUEUED, 0, 7);
@@ -201,12 +199,13 @@ START_TEST(values_have_their_names_and_kinds) {
                        .derive,
                    1);
 }
-END_TEST
 
 /* --- names -----------------------------------------------------------------
  */
 
-START_TEST(a_name_that_fits_stays_as_it_is) {
+CASE("names", setup, teardown);
+
+TEST(a_name_that_fits_stays_as_it_is) {
   char name[DATA_MAX_NAME_LEN];
   ck_assert_str_eq(named("auth-service"), "auth-service");
   ck_assert_str_eq(named(""), "");
@@ -216,9 +215,8 @@ START_TEST(a_name_that_fits_stays_as_it_is) {
   name[127] = '\0';
   ck_assert_str_eq(named(name), name);
 }
-END_TEST
 
-START_TEST(a_name_that_is_changed_is_marked) {
+TEST(a_name_that_is_changed_is_marked) {
   char seen[8][DATA_MAX_NAME_LEN];
   static const char *const name[] = {"a/b",  "/a/b", "a_b",         "/",
                                      "root", "//",   "a_b~1234abcd"};
@@ -236,9 +234,8 @@ START_TEST(a_name_that_is_changed_is_marked) {
   ck_assert_str_eq(seen[4], "root");
   ck_assert_int_eq(strncmp(seen[6], "a_b~1234abcd~", 13), 0);
 }
-END_TEST
 
-START_TEST(control_characters_are_changed) {
+TEST(control_characters_are_changed) {
   char seen[5][DATA_MAX_NAME_LEN];
   static const char *const name[] = {"a\tb", "a\nb",
                                      "a\x7f"
@@ -258,9 +255,8 @@ START_TEST(control_characters_are_changed) {
   ck_assert_str_eq(named("a\xC2\xA0\"\\"), "a\xC2\xA0\"\\");
   ck_assert_int_eq(strncmp(named("a\xC2"), "a\xC2", 3), 0);
 }
-END_TEST
 
-START_TEST(a_name_that_is_cut_is_marked) {
+TEST(a_name_that_is_cut_is_marked) {
   char one[400];
   char other[400];
   char first[DATA_MAX_NAME_LEN];
@@ -276,9 +272,8 @@ START_TEST(a_name_that_is_cut_is_marked) {
   ck_assert_uint_eq(strlen(named(one)), 127);
   ck_assert_str_ne(first, named(one));
 }
-END_TEST
 
-START_TEST(no_character_is_cut_in_two) {
+TEST(no_character_is_cut_in_two) {
   for (unsigned shift = 0; shift < 4; shift++) {
     char name[300] = "";
     for (unsigned i = 0; i < shift; i++)
@@ -293,7 +288,6 @@ START_TEST(no_character_is_cut_in_two) {
     ck_assert_uint_ge(kept, 115);
   }
 }
-END_TEST
 
 /* --- types -----------------------------------------------------------------
  */
@@ -303,7 +297,9 @@ static void count_type(const au_type_t *type, void *context) {
   ++*(size_t *)context;
 }
 
-START_TEST(missing_types_are_registered) {
+CASE("types", setup, teardown);
+
+TEST(missing_types_are_registered) {
   size_t expected = 0;
   au_types_visit(NULL, count_type, &expected);
   register_all();
@@ -320,17 +316,15 @@ START_TEST(missing_types_are_registered) {
   ck_assert_int_eq(set->ds[0].type, DS_TYPE_GAUGE);
   ck_assert_double_nan(set->ds[0].min);
 }
-END_TEST
 
-START_TEST(types_that_are_known_are_left_alone) {
+TEST(types_that_are_known_are_left_alone) {
   register_all();
   stub_registrations = 0;
   register_all();
   ck_assert_uint_eq(stub_registrations, 0);
 }
-END_TEST
 
-START_TEST(a_type_that_is_known_otherwise_is_replaced) {
+TEST(a_type_that_is_known_otherwise_is_replaced) {
   data_source_t sources[2] = {{.name = "value", .type = DS_TYPE_GAUGE},
                               {.name = "more", .type = DS_TYPE_GAUGE}};
   data_set_t set = {.type = "events_enqueued", .ds_num = 1, .ds = sources};
@@ -346,33 +340,11 @@ START_TEST(a_type_that_is_known_otherwise_is_replaced) {
                    DS_TYPE_DERIVE);
   ck_assert_uint_eq(plugin_get_ds("buffer_size")->ds_num, 1);
 }
-END_TEST
 
-START_TEST(a_side_registers_its_own_types) {
+TEST(a_side_registers_its_own_types) {
   au_report_register_types(AU_SIDE_WRITER);
   ck_assert_ptr_nonnull(plugin_get_ds("events_processed"));
   ck_assert_ptr_null(plugin_get_ds("events_enqueued"));
 }
-END_TEST
 
-static void add_cases(Suite *suite) {
-  TCase *values = add_case(suite, "values", setup, teardown);
-  tcase_add_test(values, every_identity_is_dispatched_once);
-  tcase_add_test(values, every_value_is_as_collectd_wants_it);
-  tcase_add_test(values, a_type_has_one_form);
-  tcase_add_test(values, values_have_their_names_and_kinds);
-  tcase_add_test(values, a_service_that_leaves_the_largest_ends_at_zero);
-  TCase *names = add_case(suite, "names", setup, teardown);
-  tcase_add_test(names, a_name_that_fits_stays_as_it_is);
-  tcase_add_test(names, a_name_that_is_changed_is_marked);
-  tcase_add_test(names, control_characters_are_changed);
-  tcase_add_test(names, a_name_that_is_cut_is_marked);
-  tcase_add_test(names, no_character_is_cut_in_two);
-  TCase *types = add_case(suite, "types", setup, teardown);
-  tcase_add_test(types, missing_types_are_registered);
-  tcase_add_test(types, types_that_are_known_are_left_alone);
-  tcase_add_test(types, a_type_that_is_known_otherwise_is_replaced);
-  tcase_add_test(types, a_side_registers_its_own_types);
-}
-
-int main(void) { return run_suite("report", add_cases); }
+int main(void) { return run_tests("report"); }

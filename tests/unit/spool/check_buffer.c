@@ -60,7 +60,9 @@ static uint64_t events(au_buffer_t *buffer) {
   return usage.events;
 }
 
-START_TEST(bound_on_events_is_exact) {
+CASE("buffer", NULL, NULL);
+
+TEST(bound_on_events_is_exact) {
   au_buffer_t *buffer = open_buffer(NULL, 1, 10, 1 << 20);
   ck_assert_int_eq(append(buffer, 7), AU_OK);
   ck_assert_int_eq(append(buffer, 4), AU_FULL); /* all or none */
@@ -74,9 +76,8 @@ START_TEST(bound_on_events_is_exact) {
   ck_assert_int_eq(append(buffer, 1), AU_FULL);
   au_buffer_destroy(buffer);
 }
-END_TEST
 
-START_TEST(bound_on_bytes_is_kept) {
+TEST(bound_on_bytes_is_kept) {
   au_buffer_t *buffer = open_buffer(NULL, 1, 1000000, 65536);
   unsigned accepted = 0;
   while (append(buffer, 1) == AU_OK)
@@ -95,7 +96,6 @@ START_TEST(bound_on_bytes_is_kept) {
   ck_assert_double_eq(usage.oldest_age_s, 0);
   au_buffer_destroy(buffer);
 }
-END_TEST
 
 #define THREADS 8
 static _Atomic unsigned taken;
@@ -107,7 +107,7 @@ static void *append_main(void *argument) {
   return NULL;
 }
 
-START_TEST(bound_is_exact_under_threads) {
+TEST(bound_is_exact_under_threads) {
   au_buffer_t *buffer = open_buffer(NULL, 3, 1234, 1 << 30);
   atomic_store(&taken, 0);
   pthread_t thread[THREADS];
@@ -127,9 +127,8 @@ START_TEST(bound_is_exact_under_threads) {
   ck_assert_uint_eq(events(buffer), 0);
   au_buffer_destroy(buffer);
 }
-END_TEST
 
-START_TEST(closed_intake_refuses_and_keeps) {
+TEST(closed_intake_refuses_and_keeps) {
   au_buffer_t *buffer = open_buffer(NULL, 1, 10, 1 << 20);
   ck_assert_int_eq(append(buffer, 2), AU_OK);
   au_buffer_close_intake(buffer);
@@ -138,9 +137,8 @@ START_TEST(closed_intake_refuses_and_keeps) {
   ck_assert_uint_eq(commit(au_buffer_lane(buffer, 0), 10), 2);
   au_buffer_destroy(buffer);
 }
-END_TEST
 
-START_TEST(fenced_lane_takes_nothing) {
+TEST(fenced_lane_takes_nothing) {
   au_buffer_t *buffer = open_buffer(NULL, 2, 100, 1 << 20);
   au_lane_set_fenced(au_buffer_lane(buffer, 0), true);
   ck_assert_ptr_null(au_buffer_trouble(buffer));
@@ -155,9 +153,8 @@ START_TEST(fenced_lane_takes_nothing) {
   ck_assert_int_eq(append(buffer, 1), AU_OK);
   au_buffer_destroy(buffer);
 }
-END_TEST
 
-START_TEST(lanes_of_an_earlier_start_are_drained) {
+TEST(lanes_of_an_earlier_start_are_drained) {
   char directory[] = "/tmp/check_buffer_XXXXXX";
   ck_assert_ptr_nonnull(mkdtemp(directory));
   au_buffer_t *buffer = open_buffer(directory, 3, 100, 8 << 20);
@@ -176,7 +173,6 @@ START_TEST(lanes_of_an_earlier_start_are_drained) {
   snprintf(command, sizeof(command), "rm -rf %s", directory);
   ck_assert_int_eq(system(command), 0);
 }
-END_TEST
 
 static struct stat synced_parent;
 static int parent_syncs;
@@ -194,7 +190,7 @@ static int counting_fsync(int fd) {
 }
 
 /* A power cut would else take the directory away, with all that is in it. */
-START_TEST(name_of_the_directory_is_synced) {
+TEST(name_of_the_directory_is_synced) {
   char parent[] = "/tmp/check_buffer_XXXXXX";
   ck_assert_ptr_nonnull(mkdtemp(parent));
   ck_assert_int_eq(stat(parent, &synced_parent), 0);
@@ -223,9 +219,8 @@ START_TEST(name_of_the_directory_is_synced) {
   snprintf(command, sizeof(command), "rm -rf %s", parent);
   ck_assert_int_eq(system(command), 0);
 }
-END_TEST
 
-START_TEST(batch_is_due_when_full_old_flushed_or_stopped) {
+TEST(batch_is_due_when_full_old_flushed_or_stopped) {
   au_buffer_t *buffer = open_buffer(NULL, 1, 1000, 1 << 20);
   au_lane_t *lane = au_buffer_lane(buffer, 0);
   const int64_t hour = 3600 * AU_NS_PER_S;
@@ -257,7 +252,6 @@ START_TEST(batch_is_due_when_full_old_flushed_or_stopped) {
   ck_assert(au_lane_sleep(lane, now + hour));
   au_buffer_destroy(buffer);
 }
-END_TEST
 
 static void *append_ten_main(void *argument) {
   for (int i = 0; i < 10; i++)
@@ -265,7 +259,7 @@ static void *append_ten_main(void *argument) {
   return NULL;
 }
 
-START_TEST(waiting_writer_is_woken_by_a_full_batch) {
+TEST_EACH(waiting_writer_is_woken_by_a_full_batch, 2) {
   au_buffer_t *buffer = open_buffer(NULL, 1, 1000, 1 << 20);
   pthread_t thread;
   if (_i == 1) /* it knows then when to wake, and wants the full batch alone */
@@ -278,7 +272,6 @@ START_TEST(waiting_writer_is_woken_by_a_full_batch) {
   pthread_join(thread, NULL);
   au_buffer_destroy(buffer);
 }
-END_TEST
 
 static atomic_bool is_full;
 
@@ -290,7 +283,7 @@ static ssize_t full_pwritev(int fd, const struct iovec *iov, int count,
   return -1;
 }
 
-START_TEST(lane_in_trouble_is_tried_when_there_is_no_other) {
+TEST(lane_in_trouble_is_tried_when_there_is_no_other) {
   char directory[] = "/tmp/check_buffer_XXXXXX";
   ck_assert_ptr_nonnull(mkdtemp(directory));
   au_io_t io = au_io_system;
@@ -321,9 +314,8 @@ START_TEST(lane_in_trouble_is_tried_when_there_is_no_other) {
   snprintf(command, sizeof(command), "rm -rf %s", directory);
   ck_assert_int_eq(system(command), 0);
 }
-END_TEST
 
-START_TEST(directory_without_a_parent_is_told) {
+TEST(directory_without_a_parent_is_an_error) {
   const au_buffer_config_t config = {.lanes = 1,
                                      .capacity = 1000,
                                      .max_bytes = 1 << 20,
@@ -335,9 +327,8 @@ START_TEST(directory_without_a_parent_is_told) {
   ck_assert_ptr_null(buffer);
   ck_assert_ptr_nonnull(strstr(error, "/nonexistent/a/b"));
 }
-END_TEST
 
-START_TEST(retry_after_stays_within_bounds) {
+TEST_EACH(retry_after_stays_within_bounds, 2) {
   au_buffer_t *buffer =
       open_buffer(NULL, 1, _i == 0 ? 1000 : UINT64_C(1) << 60, 1 << 20);
   for (int i = 0; i < 3; i++) {
@@ -348,22 +339,5 @@ START_TEST(retry_after_stays_within_bounds) {
   }
   au_buffer_destroy(buffer);
 }
-END_TEST
 
-static void add_cases(Suite *suite) {
-  TCase *tcase = add_case(suite, "buffer", NULL, NULL);
-  tcase_add_test(tcase, bound_on_events_is_exact);
-  tcase_add_test(tcase, bound_on_bytes_is_kept);
-  tcase_add_test(tcase, bound_is_exact_under_threads);
-  tcase_add_test(tcase, closed_intake_refuses_and_keeps);
-  tcase_add_test(tcase, fenced_lane_takes_nothing);
-  tcase_add_test(tcase, lanes_of_an_earlier_start_are_drained);
-  tcase_add_test(tcase, name_of_the_directory_is_synced);
-  tcase_add_test(tcase, batch_is_due_when_full_old_flushed_or_stopped);
-  tcase_add_loop_test(tcase, waiting_writer_is_woken_by_a_full_batch, 0, 2);
-  tcase_add_test(tcase, lane_in_trouble_is_tried_when_there_is_no_other);
-  tcase_add_test(tcase, directory_without_a_parent_is_told);
-  tcase_add_loop_test(tcase, retry_after_stays_within_bounds, 0, 2);
-}
-
-int main(void) { return run_suite("buffer", add_cases); }
+int main(void) { return run_tests("buffer"); }

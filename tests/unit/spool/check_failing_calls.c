@@ -349,15 +349,16 @@ static bool run_with_fault(kind_t kind, int n, int count, bool is_memory) {
   return failed;
 }
 
-START_TEST(nothing_is_lost_when_one_call_fails) {
+CASE("failures", run_setup, teardown);
+
+TEST_EACH(nothing_is_lost_when_one_call_fails, KINDS) {
   int n = 1;
   while (run_with_fault((kind_t)_i, n, 1, _i == KIND_MEMORY_FILE))
     n++;
   ck_assert_int_gt(n, 1);
 }
-END_TEST
 
-START_TEST(nothing_is_lost_when_all_calls_fail_from_one_on) {
+TEST_EACH(nothing_is_lost_when_all_calls_fail_from_one_on, KINDS) {
   if (_i == KIND_PREAD)
     return; /* what cannot be read for long is passed: see check_recovery */
   int n = 1;
@@ -365,23 +366,13 @@ START_TEST(nothing_is_lost_when_all_calls_fail_from_one_on) {
     n++;
   ck_assert_int_gt(n, 1);
 }
-END_TEST
 
-START_TEST(nothing_is_lost_in_memory_when_calls_fail) {
+TEST_EACH(nothing_is_lost_in_memory_when_calls_fail, 10) {
   static const kind_t kinds[] = {KIND_MEMORY_FILE, KIND_PREAD, KIND_PWRITEV,
                                  KIND_PWRITEV_SHORT, KIND_MEMORY};
   for (int n = 1; run_with_fault(kinds[_i % 5], n, _i < 5 ? 1 : 3, true);)
     n++;
 }
-END_TEST
 
-static void add_cases(Suite *suite) {
-  TCase *tcase = add_case(suite, "failures", run_setup, teardown);
-  tcase_add_loop_test(tcase, nothing_is_lost_when_one_call_fails, 0, KINDS);
-  tcase_add_loop_test(tcase, nothing_is_lost_when_all_calls_fail_from_one_on, 0,
-                      KINDS);
-  tcase_add_loop_test(tcase, nothing_is_lost_in_memory_when_calls_fail, 0, 10);
-}
-
-int main(void) { return run_suite("failing_calls", add_cases); }
+int main(void) { return run_tests("failing_calls"); }
 /* NOLINTEND(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */

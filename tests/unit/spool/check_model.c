@@ -315,7 +315,9 @@ static void take_rest(void) {
   ck_assert_uint_eq(usage.bytes, 0);
 }
 
-START_TEST(buffer_does_what_the_model_does) {
+CASE("buffer", NULL, NULL);
+
+TEST_EACH(buffer_does_what_the_model_does, 8) {
   begin(_i, 600);
   in_memory = _i % 4 == 3;
   strcpy(directory, access("/dev/shm", W_OK) == 0
@@ -330,7 +332,6 @@ START_TEST(buffer_does_what_the_model_does) {
   au_buffer_destroy(buffer);
   remove_directory(directory);
 }
-END_TEST
 
 /* --- the batch, and what the database holds --------------------------------
  */
@@ -419,7 +420,9 @@ static void batch_step(void) {
   }
 }
 
-START_TEST(database_holds_what_the_model_holds) {
+CASE_IF(has_server, "batch", NULL, NULL);
+
+TEST_EACH(database_holds_what_the_model_holds, 4) {
   begin(_i, 250);
   set_up_database();
   make_schema(1);
@@ -451,15 +454,5 @@ START_TEST(database_holds_what_the_model_holds) {
   remove_directory(directory);
   tear_down_database();
 }
-END_TEST
 
-static void add_cases(Suite *suite) {
-  TCase *tcase = add_case(suite, "buffer", NULL, NULL);
-  tcase_add_loop_test(tcase, buffer_does_what_the_model_does, 0, 8);
-  if (has_server()) {
-    tcase = add_case(suite, "batch", NULL, NULL);
-    tcase_add_loop_test(tcase, database_holds_what_the_model_holds, 0, 4);
-  }
-}
-
-int main(void) { return run_suite("model", add_cases); }
+int main(void) { return run_tests("model"); }

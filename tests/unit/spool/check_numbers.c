@@ -30,7 +30,9 @@ static const struct {
             {AU_FRAME_SEQ_MAX + 1, AU_FRAME_BAD},
             {UINT64_MAX, AU_FRAME_BAD}};
 
-START_TEST(row_has_a_number_that_the_database_holds) {
+CASE("frames", NULL, NULL);
+
+TEST_EACH(row_has_a_number_that_the_database_holds, COUNT_OF(rows)) {
   au_bytes_t frames = AU_BYTES_INIT;
   au_frame_t frame;
   au_frame_put_row(&frames, AU_ROW_EVENT, "row", 3);
@@ -39,7 +41,6 @@ START_TEST(row_has_a_number_that_the_database_holds) {
                    rows[_i].result);
   au_bytes_fini(&frames);
 }
-END_TEST
 
 static const struct {
   uint64_t first;
@@ -53,7 +54,7 @@ static const struct {
               {6, UINT64_MAX - 4, AU_FRAME_BAD}}; /* which adds up to 1 */
 
 /* The sum is the footer's own number, as it should be. */
-START_TEST(footer_has_numbers_that_rows_have) {
+TEST_EACH(footer_has_numbers_that_rows_have, COUNT_OF(groups)) {
   au_bytes_t frames = AU_BYTES_INIT;
   au_frame_t frame;
   au_frame_put_footer(&frames, groups[_i].count);
@@ -68,20 +69,20 @@ START_TEST(footer_has_numbers_that_rows_have) {
                    groups[_i].result);
   au_bytes_fini(&frames);
 }
-END_TEST
 
 /* --- files -----------------------------------------------------------------
  */
 
-START_TEST(segment_has_a_next_one) {
+CASE("files", setup, teardown);
+
+TEST(segment_has_a_next_one) {
   ck_assert_uint_eq(au_segment_parse_name("fffffffffffffffe.segment"),
                     UINT64_MAX - 1);
   ck_assert_uint_eq(au_segment_parse_name("ffffffffffffffff.segment"), 0);
 }
-END_TEST
 
 /* Each in the newest slot; the one before it counts then. */
-START_TEST(state_with_a_number_that_cannot_be_is_not_taken) {
+TEST_EACH(state_with_a_number_that_cannot_be_is_not_taken, 4) {
   int fd = open(directory, O_RDONLY | O_DIRECTORY);
   ck_assert_int_ge(fd, 0);
   au_spool_state_t state = {.begin = {.seq = 5, .segment = 2}};
@@ -111,18 +112,5 @@ START_TEST(state_with_a_number_that_cannot_be_is_not_taken) {
   ck_assert_uint_eq(found.begin.seq, 5);
   ck_assert_uint_eq(found.begin.segment, 2);
 }
-END_TEST
 
-static void add_cases(Suite *suite) {
-  TCase *tcase = add_case(suite, "frames", NULL, NULL);
-  tcase_add_loop_test(tcase, row_has_a_number_that_the_database_holds, 0,
-                      COUNT_OF(rows));
-  tcase_add_loop_test(tcase, footer_has_numbers_that_rows_have, 0,
-                      COUNT_OF(groups));
-  tcase = add_case(suite, "files", setup, teardown);
-  tcase_add_test(tcase, segment_has_a_next_one);
-  tcase_add_loop_test(tcase, state_with_a_number_that_cannot_be_is_not_taken, 0,
-                      4);
-}
-
-int main(void) { return run_suite("numbers", add_cases); }
+int main(void) { return run_tests("numbers"); }

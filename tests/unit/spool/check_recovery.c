@@ -18,7 +18,9 @@
 /* --- the ends of segments --------------------------------------------------
  */
 
-START_TEST(little_room_behind_the_last_group_is_no_damage) {
+CASE("recovery", setup, teardown);
+
+TEST_EACH(little_room_behind_the_last_group_is_no_damage, 4) {
   /* Less than a header, and a reader that comes to it with nothing read. */
   uint64_t size = HEADER_BYTES + 2 * group_size(1, 40) + 8 * (uint64_t)_i;
   au_spool_t *spool = open_spool(NULL, size);
@@ -32,9 +34,8 @@ START_TEST(little_room_behind_the_last_group_is_no_damage) {
   ck_assert_uint_eq(damaged(), 0);
   au_spool_close(spool);
 }
-END_TEST
 
-START_TEST(torn_tail_of_an_older_segment_is_no_damage) {
+TEST(torn_tail_of_an_older_segment_is_no_damage) {
   au_spool_t *spool = open_spool(NULL, SEGMENT_BYTES);
   ck_assert_int_eq(append(spool, 1, 1, 40), AU_OK);
   ck_assert_int_eq(append(spool, 2, 3, 40), AU_OK);
@@ -53,11 +54,10 @@ START_TEST(torn_tail_of_an_older_segment_is_no_damage) {
     au_spool_close(spool);
   }
 }
-END_TEST
 
 /* The window of the cursor ends with the last group, and nothing of the little
  * room behind it has been read. */
-START_TEST(last_group_may_end_with_what_was_read) {
+TEST_EACH(last_group_may_end_with_what_was_read, 4) {
   const uint64_t window = UINT64_C(256) << 10;
   uint32_t size =
       (uint32_t)(window - AU_FRAME_FOOTER_SIZE - AU_FRAME_HEADER_SIZE);
@@ -82,13 +82,12 @@ START_TEST(last_group_may_end_with_what_was_read) {
   au_segment_close(&store, segment);
   close(store.directory);
 }
-END_TEST
 
 /* --- damage ----------------------------------------------------------------
  */
 
 /* As a disk leaves what it has lost. */
-START_TEST(zeros_at_the_start_of_a_segment_hide_no_later_row) {
+TEST(zeros_at_the_start_of_a_segment_hide_no_later_row) {
   make_spool(60, 500, SEGMENT_BYTES);
   overwrite(nth_segment(3), HEADER_BYTES, 0, group_size(1, 500));
   au_spool_t *spool = open_spool(NULL, SEGMENT_BYTES);
@@ -99,7 +98,6 @@ START_TEST(zeros_at_the_start_of_a_segment_hide_no_later_row) {
   ck_assert_uint_ge(damaged(), 1);
   au_spool_close(spool);
 }
-END_TEST
 
 /* The system with reads that fail: those numbered from "first_failure" on. */
 static struct {
@@ -125,7 +123,7 @@ static au_io_t io_with_failing_reads(void) {
   return io;
 }
 
-START_TEST(failed_read_while_damage_is_passed_loses_no_neighbour) {
+TEST_EACH(failed_read_while_damage_is_passed_loses_no_neighbour, 2) {
   /* Large rows, so that passing the damaged one takes several reads. */
   const uint32_t size = 200000;
   au_spool_t *spool = open_spool(NULL, 8 << 20);
@@ -150,9 +148,8 @@ START_TEST(failed_read_while_damage_is_passed_loses_no_neighbour) {
     au_spool_close(spool);
   }
 }
-END_TEST
 
-START_TEST(damage_is_told_once_however_often_it_is_read) {
+TEST(damage_is_reported_once_however_often_it_is_read) {
   au_spool_t *spool = open_spool(NULL, SEGMENT_BYTES);
   for (uint64_t value = 1; value <= 9; value++)
     ck_assert_int_eq(append(spool, value, 1, 40), AU_OK);
@@ -172,7 +169,6 @@ START_TEST(damage_is_told_once_however_often_it_is_read) {
   ck_assert_uint_eq(atomic_load(&usage.bytes), 0);
   au_spool_close(spool);
 }
-END_TEST
 
 /* --- what cannot be read ---------------------------------------------------
  */
@@ -220,7 +216,7 @@ static au_io_t io_with_bad_place(uint64_t number, uint64_t from, uint64_t to) {
   return io;
 }
 
-START_TEST(block_that_cannot_be_read_costs_only_its_rows) {
+TEST_EACH(block_that_cannot_be_read_costs_only_its_rows, 6) {
   /* Four groups of 1,000 bytes a block; at the start, within, further in the
    * segment that was written last, or in the one before it. */
   const uint32_t size = 936;
@@ -248,9 +244,8 @@ START_TEST(block_that_cannot_be_read_costs_only_its_rows) {
   au_spool_close(spool);
   ck_assert_int_eq(files("damaged-0000000000000001.segment", false), 1);
 }
-END_TEST
 
-START_TEST(read_that_fails_once_costs_nothing) {
+TEST(read_that_fails_once_costs_nothing) {
   make_spool(30, 500, SEGMENT_BYTES);
   uint64_t newest = newest_segment();
   for (uint64_t number = 1; number <= newest; number++)
@@ -268,9 +263,8 @@ START_TEST(read_that_fails_once_costs_nothing) {
     }
   ck_assert_int_eq(files("damaged-", false), 0);
 }
-END_TEST
 
-START_TEST(disk_that_is_away_is_waited_for) {
+TEST(disk_that_is_away_is_waited_for) {
   make_spool(20, 500, 65536);
   au_io_t io = io_with_bad_place(1, 8192, 65536);
   bad_place.failures = 0;
@@ -295,9 +289,8 @@ START_TEST(disk_that_is_away_is_waited_for) {
   au_slab_fini(&slab);
   au_spool_close(spool);
 }
-END_TEST
 
-START_TEST(end_that_cannot_be_read_is_settled_with_the_database) {
+TEST_EACH(end_that_cannot_be_read_is_settled_with_the_database, 3) {
   /* The header, the first rows or the last ones of the newest segment. */
   make_spool(30, 500, 65536);
   static const uint64_t from[] = {0, 4096, 16384};
@@ -327,9 +320,8 @@ START_TEST(end_that_cannot_be_read_is_settled_with_the_database) {
   ck_assert_uint_eq(seen.value[seen.count - 1], 31);
   au_spool_close(spool);
 }
-END_TEST
 
-START_TEST(header_that_is_damaged_costs_only_its_segment) {
+TEST(header_that_is_damaged_costs_only_its_segment) {
   make_spool(60, 500, SEGMENT_BYTES);
   uint64_t third = nth_segment(3);
   overwrite(third, 20, 'x', 8);
@@ -345,9 +337,8 @@ START_TEST(header_that_is_damaged_costs_only_its_segment) {
   ck_assert_int_eq(access(path, F_OK), 0);
   au_spool_close(spool);
 }
-END_TEST
 
-START_TEST(segment_that_was_removed_is_passed_in_the_end) {
+TEST(segment_that_was_removed_is_passed_in_the_end) {
   make_spool(60, 500, SEGMENT_BYTES);
   au_spool_t *spool = open_spool(NULL, SEGMENT_BYTES);
   char path[128];
@@ -363,7 +354,6 @@ START_TEST(segment_that_was_removed_is_passed_in_the_end) {
   ck_assert_uint_eq(atomic_load(&usage.bytes), 0);
   au_spool_close(spool);
 }
-END_TEST
 
 /* --- the state -------------------------------------------------------------
  */
@@ -377,7 +367,7 @@ static void overwrite_state(off_t offset) {
   close(fd);
 }
 
-START_TEST(state_with_one_damaged_slot_knows_the_owner) {
+TEST_EACH(state_with_one_damaged_slot_knows_the_owner, 2) {
   make_spool(5, 100, SEGMENT_BYTES);
   au_spool_t *spool = open_spool(NULL, SEGMENT_BYTES);
   au_uuid_t owner[AU_OWNERS_MAX];
@@ -401,9 +391,8 @@ START_TEST(state_with_one_damaged_slot_knows_the_owner) {
   ck_assert_uint_eq(damaged(), 0);
   au_spool_close(spool);
 }
-END_TEST
 
-START_TEST(state_that_is_lost_costs_no_row) {
+TEST_EACH(state_that_is_lost_costs_no_row, 2) {
   make_spool(60, 500, SEGMENT_BYTES);
   au_spool_t *spool = open_spool(NULL, SEGMENT_BYTES);
   au_uuid_t id = au_spool_id(spool);
@@ -436,28 +425,5 @@ START_TEST(state_that_is_lost_costs_no_row) {
   ck_assert_uint_eq(damaged(), 0);
   au_spool_close(spool);
 }
-END_TEST
 
-static void add_cases(Suite *suite) {
-  TCase *tcase = add_case(suite, "recovery", setup, teardown);
-  tcase_add_loop_test(tcase, little_room_behind_the_last_group_is_no_damage, 0,
-                      4);
-  tcase_add_test(tcase, torn_tail_of_an_older_segment_is_no_damage);
-  tcase_add_loop_test(tcase, last_group_may_end_with_what_was_read, 0, 4);
-  tcase_add_test(tcase, zeros_at_the_start_of_a_segment_hide_no_later_row);
-  tcase_add_loop_test(
-      tcase, failed_read_while_damage_is_passed_loses_no_neighbour, 0, 2);
-  tcase_add_test(tcase, damage_is_told_once_however_often_it_is_read);
-  tcase_add_loop_test(tcase, block_that_cannot_be_read_costs_only_its_rows, 0,
-                      6);
-  tcase_add_test(tcase, read_that_fails_once_costs_nothing);
-  tcase_add_test(tcase, disk_that_is_away_is_waited_for);
-  tcase_add_loop_test(
-      tcase, end_that_cannot_be_read_is_settled_with_the_database, 0, 3);
-  tcase_add_test(tcase, header_that_is_damaged_costs_only_its_segment);
-  tcase_add_test(tcase, segment_that_was_removed_is_passed_in_the_end);
-  tcase_add_loop_test(tcase, state_with_one_damaged_slot_knows_the_owner, 0, 2);
-  tcase_add_loop_test(tcase, state_that_is_lost_costs_no_row, 0, 2);
-}
-
-int main(void) { return run_suite("recovery", add_cases); }
+int main(void) { return run_tests("recovery"); }

@@ -30,7 +30,9 @@ static au_frame_result_t read_frame(const au_bytes_t *frames, size_t available,
   return au_frame_read(frames->data, available, SALT, out);
 }
 
-START_TEST(part_of_a_frame_is_short) {
+CASE("frames", NULL, NULL);
+
+TEST(part_of_a_frame_is_short) {
   au_bytes_t frames = AU_BYTES_INIT;
   au_frame_t frame;
   au_frame_put_row(&frames, AU_ROW_EVENT, "twelve bytes", 12);
@@ -46,9 +48,8 @@ START_TEST(part_of_a_frame_is_short) {
                    AU_FRAME_BAD);
   au_bytes_fini(&frames);
 }
-END_TEST
 
-START_TEST(every_byte_of_a_frame_counts) {
+TEST(every_byte_of_a_frame_counts) {
   au_bytes_t frames = AU_BYTES_INIT;
   au_frame_t frame;
   au_frame_put_row(&frames, AU_ROW_EVENT, "twelve bytes", 12);
@@ -62,9 +63,8 @@ START_TEST(every_byte_of_a_frame_counts) {
   ck_assert_int_eq(read_frame(&frames, frames.size, &frame), AU_FRAME_GOOD);
   au_bytes_fini(&frames);
 }
-END_TEST
 
-START_TEST(row_of_no_bytes_is_a_row) {
+TEST(row_of_no_bytes_is_a_row) {
   au_bytes_t frames = AU_BYTES_INIT;
   au_frame_t frame;
   au_frame_put_row(&frames, AU_ROW_EVENT, "", 0);
@@ -74,10 +74,9 @@ START_TEST(row_of_no_bytes_is_a_row) {
   ck_assert_int_eq(frame.kind, AU_FRAME_ROW);
   au_bytes_fini(&frames);
 }
-END_TEST
 
 /* Sealed as they are, so that nothing but their sense is wrong. */
-START_TEST(footer_that_makes_no_sense_is_bad) {
+TEST(footer_that_makes_no_sense_is_bad) {
   const uint32_t footer = AU_FRAME_FOOTER;
   au_bytes_t frames = AU_BYTES_INIT;
   au_frame_t frame;
@@ -93,10 +92,9 @@ START_TEST(footer_that_makes_no_sense_is_bad) {
   ck_assert_int_eq(read_frame(&frames, frames.size, &frame), AU_FRAME_BAD);
   au_bytes_fini(&frames);
 }
-END_TEST
 
 /* What a newer release, or none, says in the header of a row. */
-START_TEST(row_of_an_unknown_layout_or_kind_is_bad) {
+TEST_EACH(row_of_an_unknown_layout_or_kind_is_bad, 7) {
   static const struct {
     uint8_t layout;
     uint8_t kind;
@@ -117,9 +115,8 @@ START_TEST(row_of_an_unknown_layout_or_kind_is_bad) {
   ck_assert_int_eq(read_frame(&frames, frames.size, &frame), row[_i].result);
   au_bytes_fini(&frames);
 }
-END_TEST
 
-START_TEST(row_without_room_for_its_dead_letter_is_bad) {
+TEST(row_without_room_for_its_dead_letter_is_bad) {
   au_bytes_t frames = AU_BYTES_INIT;
   au_frame_t frame;
   au_frame_put_row(&frames, AU_ROW_REPROCESS, "only 15 bytes..", 15);
@@ -127,7 +124,6 @@ START_TEST(row_without_room_for_its_dead_letter_is_bad) {
   ck_assert_int_eq(read_frame(&frames, frames.size, &frame), AU_FRAME_BAD);
   au_bytes_fini(&frames);
 }
-END_TEST
 
 /* --- files that do not fit -------------------------------------------------
  */
@@ -147,7 +143,9 @@ static void change_header(uint64_t number, size_t at, const void *data,
   close(fd);
 }
 
-START_TEST(header_is_as_long_as_this_test_thinks) {
+CASE("files", setup, teardown);
+
+TEST(header_is_as_long_as_this_test_thinks) {
   make_spool(1, 100, SEGMENT_BYTES);
   change_header(1, 0, "AURSPOOL", 8); /* as it was */
   au_spool_t *spool = open_spool(NULL, SEGMENT_BYTES);
@@ -157,11 +155,10 @@ START_TEST(header_is_as_long_as_this_test_thinks) {
   ck_assert_uint_eq(damaged(), 0);
   au_spool_close(spool);
 }
-END_TEST
 
 /* What is no segment of this spool, or not the one that it is called, is put
  * aside, and nothing of it is stored. */
-START_TEST(segment_that_does_not_belong_here_is_set_aside) {
+TEST_EACH(segment_that_does_not_belong_here_is_set_aside, 3) {
   make_spool(60, 500, SEGMENT_BYTES);
   static const struct {
     size_t at;
@@ -183,7 +180,6 @@ START_TEST(segment_that_does_not_belong_here_is_set_aside) {
   ck_assert_int_eq(access(path, F_OK), 0);
   au_spool_close(spool);
 }
-END_TEST
 
 static int refused_renameat(int dir, const char *from, const char *to) {
   if (strncmp(to, "damaged-", 8) != 0)
@@ -192,7 +188,7 @@ static int refused_renameat(int dir, const char *from, const char *to) {
   return -1;
 }
 
-START_TEST(segment_that_cannot_be_set_aside_is_left_out) {
+TEST(segment_that_cannot_be_set_aside_is_left_out) {
   make_spool(60, 500, SEGMENT_BYTES);
   change_header(nth_segment(3), 0, "NOSPOOL!", 8);
   au_io_t io = au_io_system;
@@ -204,9 +200,8 @@ START_TEST(segment_that_cannot_be_set_aside_is_left_out) {
   ck_assert_uint_ge(damaged(), 1);
   au_spool_close(spool);
 }
-END_TEST
 
-START_TEST(spool_of_a_newer_release_is_left_alone) {
+TEST(spool_of_a_newer_release_is_left_alone) {
   const uint32_t version = 3;
   make_spool(20, 500, SEGMENT_BYTES);
   change_header(nth_segment(2), 8, &version, sizeof(version));
@@ -221,10 +216,9 @@ START_TEST(spool_of_a_newer_release_is_left_alone) {
   ck_assert_ptr_nonnull(strstr(error, "a newer release wrote it"));
   ck_assert_int_eq(files("", false), before);
 }
-END_TEST
 
 /* Of an older segment, and of the newest one. */
-START_TEST(segment_that_was_cut_short_costs_what_was_cut) {
+TEST_EACH(segment_that_was_cut_short_costs_what_was_cut, 2) {
   make_spool(60, 500, SEGMENT_BYTES);
   char path[128];
   segment_path(nth_segment(_i == 0 ? 3 : -2), "", path);
@@ -239,9 +233,8 @@ START_TEST(segment_that_was_cut_short_costs_what_was_cut) {
   ck_assert_int_eq(append(spool, 61, 1, 500), AU_OK);
   au_spool_close(spool);
 }
-END_TEST
 
-START_TEST(empty_segment_is_set_aside) {
+TEST(empty_segment_is_set_aside) {
   make_spool(20, 500, SEGMENT_BYTES);
   char path[128];
   segment_path(nth_segment(2), "", path);
@@ -252,7 +245,6 @@ START_TEST(empty_segment_is_set_aside) {
   ck_assert_uint_eq(seen.count + seen.passed, 20);
   au_spool_close(spool);
 }
-END_TEST
 
 static void touch(const char *name) {
   char path[128];
@@ -262,7 +254,7 @@ static void touch(const char *name) {
   close(fd);
 }
 
-START_TEST(half_made_files_go_and_others_stay) {
+TEST(half_made_files_go_and_others_stay) {
   make_spool(5, 100, SEGMENT_BYTES);
   touch("00000000000000ff.segment.new");
   touch("a");
@@ -273,9 +265,8 @@ START_TEST(half_made_files_go_and_others_stay) {
   ck_assert_int_eq(files("notes.txt", false), 1);
   ck_assert_int_ge(files("1.segment", false), 1);
 }
-END_TEST
 
-START_TEST(more_than_a_hundred_segments_are_listed) {
+TEST(more_than_a_hundred_segments_are_listed) {
   make_spool(800, 500, SEGMENT_BYTES);
   ck_assert_uint_gt(newest_segment(), 64);
   au_spool_t *spool = open_spool(NULL, SEGMENT_BYTES);
@@ -284,11 +275,10 @@ START_TEST(more_than_a_hundred_segments_are_listed) {
   check_values(&seen, 1, 800);
   au_spool_close(spool);
 }
-END_TEST
 
 /* All was stored and let go; the files are gone, or hold less than was let go.
  */
-START_TEST(place_ahead_of_the_files_is_kept) {
+TEST_EACH(place_ahead_of_the_files_is_kept, 2) {
   make_spool(20, 500, 65536);
   au_spool_t *spool = open_spool(NULL, 65536);
   seen_t seen;
@@ -308,10 +298,9 @@ START_TEST(place_ahead_of_the_files_is_kept) {
   check_values(&seen, 22, 2);
   au_spool_close(spool);
 }
-END_TEST
 
 /* The newest stays in use when there is no place for one more. */
-START_TEST(owners_are_bounded) {
+TEST(owners_are_bounded) {
   au_uuid_t owner[AU_OWNERS_MAX];
   make_spool(1, 100, SEGMENT_BYTES);
   uint32_t owners = 0;
@@ -322,7 +311,6 @@ START_TEST(owners_are_bounded) {
   }
   ck_assert_uint_eq(owners, AU_OWNERS_MAX);
 }
-END_TEST
 
 /* --- calls that do less than they were asked to ----------------------------
  */
@@ -387,7 +375,7 @@ static au_io_t odd_io(void) {
 
 /* Interrupted: tried again in the same place. Nothing written: a new segment.
  */
-START_TEST(write_that_does_nothing_is_made_again) {
+TEST_EACH(write_that_does_nothing_is_made_again, 2) {
   au_io_t io = odd_io();
   au_spool_t *spool = open_spool(&io, SEGMENT_BYTES);
   odd.pwritev_error = _i == 0 ? EINTR : 0;
@@ -401,10 +389,9 @@ START_TEST(write_that_does_nothing_is_made_again) {
   check_values(&seen, 1, 10);
   au_spool_close(spool);
 }
-END_TEST
 
 /* The n-th read of a start, and of the reader behind it. */
-START_TEST(interrupted_read_is_made_again) {
+TEST(interrupted_read_is_made_again) {
   make_spool(20, 500, SEGMENT_BYTES);
   au_io_t io = odd_io();
   int reads = 40;
@@ -421,10 +408,9 @@ START_TEST(interrupted_read_is_made_again) {
   }
   ck_assert_int_gt(reads, 10);
 }
-END_TEST
 
 /* What is not ours to open or to sync is no reason not to start. */
-START_TEST(parent_that_is_not_ours_is_left_alone) {
+TEST_EACH(parent_that_is_not_ours_is_left_alone, 5) {
   static const struct {
     int open;
     int sync;
@@ -441,21 +427,19 @@ START_TEST(parent_that_is_not_ours_is_left_alone) {
   ck_assert_int_eq(try_open(&io, SEGMENT_BYTES, &spool), cases[_i].status);
   au_spool_close(spool);
 }
-END_TEST
 
 /* --- segments of any size --------------------------------------------------
  */
 
-START_TEST(no_rows_are_no_group) {
+TEST(no_rows_are_no_group) {
   au_spool_t *spool = open_spool(NULL, SEGMENT_BYTES);
   const au_rows_t none = {.count = 0};
   ck_assert_int_eq(au_spool_append(spool, &none, NULL), AU_OK);
   ck_assert_uint_eq(au_spool_durable_seq(spool), 1);
   au_spool_close(spool);
 }
-END_TEST
 
-START_TEST(segment_made_ahead_may_be_too_small) {
+TEST(segment_made_ahead_may_be_too_small) {
   au_spool_t *spool = open_spool(NULL, SEGMENT_BYTES);
   ck_assert_int_eq(append(spool, 1, 8, 300), AU_OK); /* asks for the next one */
   while (files("0000000000000002.segment", false) == 0 ||
@@ -472,9 +456,8 @@ START_TEST(segment_made_ahead_may_be_too_small) {
   }
   au_spool_close(spool);
 }
-END_TEST
 
-START_TEST(size_of_a_segment_has_a_default) {
+TEST(size_of_a_segment_has_a_default) {
   make_spool(3, 100, 0);
   char path[128];
   segment_path(1, "", path);
@@ -482,39 +465,5 @@ START_TEST(size_of_a_segment_has_a_default) {
   ck_assert_int_eq(stat(path, &info), 0);
   ck_assert_int_eq(info.st_size, 64 << 20);
 }
-END_TEST
 
-static void add_files(Suite *suite) {
-  TCase *tcase = add_case(suite, "files", setup, teardown);
-  tcase_add_test(tcase, header_is_as_long_as_this_test_thinks);
-  tcase_add_loop_test(tcase, segment_that_does_not_belong_here_is_set_aside, 0,
-                      3);
-  tcase_add_test(tcase, segment_that_cannot_be_set_aside_is_left_out);
-  tcase_add_test(tcase, spool_of_a_newer_release_is_left_alone);
-  tcase_add_loop_test(tcase, segment_that_was_cut_short_costs_what_was_cut, 0,
-                      2);
-  tcase_add_test(tcase, empty_segment_is_set_aside);
-  tcase_add_test(tcase, half_made_files_go_and_others_stay);
-  tcase_add_test(tcase, more_than_a_hundred_segments_are_listed);
-  tcase_add_loop_test(tcase, place_ahead_of_the_files_is_kept, 0, 2);
-  tcase_add_test(tcase, owners_are_bounded);
-  tcase_add_loop_test(tcase, write_that_does_nothing_is_made_again, 0, 2);
-  tcase_add_test(tcase, interrupted_read_is_made_again);
-  tcase_add_loop_test(tcase, parent_that_is_not_ours_is_left_alone, 0, 5);
-  tcase_add_test(tcase, no_rows_are_no_group);
-  tcase_add_test(tcase, segment_made_ahead_may_be_too_small);
-  tcase_add_test(tcase, size_of_a_segment_has_a_default);
-}
-
-static void add_cases(Suite *suite) {
-  TCase *tcase = add_case(suite, "frames", NULL, NULL);
-  tcase_add_test(tcase, part_of_a_frame_is_short);
-  tcase_add_test(tcase, every_byte_of_a_frame_counts);
-  tcase_add_test(tcase, row_of_no_bytes_is_a_row);
-  tcase_add_test(tcase, footer_that_makes_no_sense_is_bad);
-  tcase_add_loop_test(tcase, row_of_an_unknown_layout_or_kind_is_bad, 0, 7);
-  tcase_add_test(tcase, row_without_room_for_its_dead_letter_is_bad);
-  add_files(suite);
-}
-
-int main(void) { return run_suite("segment", add_cases); }
+int main(void) { return run_tests("segment"); }

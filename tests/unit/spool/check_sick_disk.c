@@ -70,7 +70,9 @@ static void trim_to_end(au_spool_t *spool) {
   read_all(spool, 100, true, 0, &seen);
 }
 
-START_TEST(state_that_cannot_be_written_is_tried_once_a_second) {
+CASE("trouble", setup, teardown);
+
+TEST(state_that_cannot_be_written_is_tried_once_a_second) {
   au_io_t io = io_with_failing_disk();
   au_spool_t *spool = open_spool(&io, SEGMENT_BYTES);
   count_what_is_told();
@@ -92,9 +94,8 @@ START_TEST(state_that_cannot_be_written_is_tried_once_a_second) {
   /* The last one is written when it can be. */
   ck_assert_int_le(files(".segment", false), 2);
 }
-END_TEST
 
-START_TEST(full_disk_is_told_once_and_forgotten_once) {
+TEST(full_disk_is_logged_once_and_so_is_its_end) {
   au_io_t io = io_with_failing_disk();
   au_spool_t *spool = open_spool(&io, 65536);
   count_what_is_told();
@@ -125,9 +126,8 @@ START_TEST(full_disk_is_told_once_and_forgotten_once) {
   ck_assert_uint_eq(atomic_load(&usage.events), value);
   au_spool_close(spool);
 }
-END_TEST
 
-START_TEST(nearly_full_disk_is_used_to_its_end) {
+TEST(nearly_full_disk_is_used_to_its_end) {
   au_io_t io = io_with_failing_disk();
   atomic_store(&disk.is_nearly_full, true);
   count_what_is_told();
@@ -146,9 +146,8 @@ START_TEST(nearly_full_disk_is_used_to_its_end) {
   check_values(&seen, 1, 41);
   au_spool_close(spool);
 }
-END_TEST
 
-START_TEST(spool_opens_on_a_full_disk) {
+TEST(spool_opens_on_a_full_disk) {
   au_spool_t *spool = open_spool(NULL, SEGMENT_BYTES);
   for (uint64_t value = 1; value <= 50; value++)
     ck_assert_int_eq(append(spool, value, 1, 200), AU_OK);
@@ -171,7 +170,6 @@ START_TEST(spool_opens_on_a_full_disk) {
   ck_assert_int_eq(notices[AU_SEVERITY_FAILURE], 1);
   au_spool_close(spool);
 }
-END_TEST
 
 static int parent_syncs;
 
@@ -183,7 +181,7 @@ static int counting_fsync(int fd) {
   return au_io_system.fsync(fd);
 }
 
-START_TEST(name_of_the_directory_is_synced) {
+TEST(name_of_the_directory_is_synced) {
   au_io_t io = au_io_system;
   io.fsync = counting_fsync;
   for (int start = 1; start <= 2; start++) {
@@ -191,9 +189,8 @@ START_TEST(name_of_the_directory_is_synced) {
     ck_assert_int_eq(parent_syncs, start);
   }
 }
-END_TEST
 
-START_TEST(state_has_its_room_from_the_start) {
+TEST(state_has_its_room_from_the_start) {
   au_spool_close(open_spool(NULL, SEGMENT_BYTES));
   struct stat info;
   char path[128];
@@ -201,9 +198,8 @@ START_TEST(state_has_its_room_from_the_start) {
   ck_assert_int_eq(stat(path, &info), 0);
   ck_assert_int_ge(info.st_blocks * 512, 8192);
 }
-END_TEST
 
-START_TEST(groups_that_cannot_be_synced_leave_nothing_behind) {
+TEST(groups_that_cannot_be_synced_leave_nothing_behind) {
   au_io_t io = io_with_failing_disk();
   au_spool_t *spool = open_spool(&io, SEGMENT_BYTES);
   ck_assert_int_eq(append(spool, 1, 3, 200), AU_OK);
@@ -225,9 +221,8 @@ START_TEST(groups_that_cannot_be_synced_leave_nothing_behind) {
   }
   au_spool_close(spool);
 }
-END_TEST
 
-START_TEST(failed_sync_of_the_interval_is_got_over_without_an_append) {
+TEST(failed_sync_of_the_interval_is_got_over_without_an_append) {
   au_io_t io = io_with_failing_disk();
   char error[256];
   au_spool_t *spool = NULL;
@@ -254,7 +249,6 @@ START_TEST(failed_sync_of_the_interval_is_got_over_without_an_append) {
   check_values(&seen, 1, 12);
   au_spool_close(spool);
 }
-END_TEST
 /* --- writes that fail ------------------------------------------------------
  */
 
@@ -298,7 +292,7 @@ static au_io_t io_with_failing_syncs(void) {
   return io;
 }
 
-START_TEST(remains_of_a_failed_write_hide_no_later_row) {
+TEST_EACH(remains_of_a_failed_write_hide_no_later_row, 2) {
   /* Segments of one group of four rows; the second one fails to be synced, and
    * of what was written to it only the last row stays whole, with its footer or
    * without. */
@@ -328,7 +322,6 @@ START_TEST(remains_of_a_failed_write_hide_no_later_row) {
     au_spool_close(spool);
   }
 }
-END_TEST
 
 /* The last write of rows, and how much of it a sync of its file has covered. */
 static struct {
@@ -356,7 +349,7 @@ static int noting_fdatasync(int fd) {
 
 /* A sync that has failed leaves its pages clean in the cache: no later sync
  * would write them. */
-START_TEST(what_was_never_synced_is_written_again_before_it_counts) {
+TEST(what_was_never_synced_is_written_again_before_it_counts) {
   au_io_t io = io_with_failing_syncs();
   au_spool_t *spool = open_spool(&io, SEGMENT_BYTES);
   ck_assert_int_eq(append(spool, 1, 1, 200), AU_OK);
@@ -379,7 +372,6 @@ START_TEST(what_was_never_synced_is_written_again_before_it_counts) {
   check_values(&seen, 1, 4);
   au_spool_close(spool);
 }
-END_TEST
 
 /* The keeper makes a segment; a rotation that cannot wait makes a newer
  * one meanwhile, and is held until the older one is ready. */
@@ -416,7 +408,7 @@ static int racing_fallocate(int fd, off_t offset, off_t size) {
   return au_io_system.fallocate(fd, offset, size);
 }
 
-START_TEST(segments_are_used_in_the_order_of_their_numbers) {
+TEST(segments_are_used_in_the_order_of_their_numbers) {
   memset(&race, 0, sizeof(race));
   au_io_t io = au_io_system;
   io.fallocate = racing_fallocate;
@@ -437,14 +429,13 @@ START_TEST(segments_are_used_in_the_order_of_their_numbers) {
   }
   au_spool_close(spool);
 }
-END_TEST
 
 static void never_told(au_waiter_t *waiter, au_status_t status) {
   (void)waiter;
   ck_abort_msg("told %d", (int)status);
 }
 
-START_TEST(closed_intake_takes_nothing) {
+TEST(closed_intake_takes_nothing) {
   au_spool_t *spool = open_spool(NULL, SEGMENT_BYTES);
   ck_assert_int_eq(append(spool, 1, 1, 200), AU_OK);
   au_spool_close_intake(spool);
@@ -460,24 +451,5 @@ START_TEST(closed_intake_takes_nothing) {
   au_bytes_fini(&rows.bytes);
   au_spool_close(spool);
 }
-END_TEST
 
-static void add_cases(Suite *suite) {
-  TCase *tcase = add_case(suite, "trouble", setup, teardown);
-  tcase_add_test(tcase, state_that_cannot_be_written_is_tried_once_a_second);
-  tcase_add_test(tcase, full_disk_is_told_once_and_forgotten_once);
-  tcase_add_test(tcase, nearly_full_disk_is_used_to_its_end);
-  tcase_add_test(tcase, spool_opens_on_a_full_disk);
-  tcase_add_test(tcase, name_of_the_directory_is_synced);
-  tcase_add_test(tcase, state_has_its_room_from_the_start);
-  tcase_add_test(tcase, groups_that_cannot_be_synced_leave_nothing_behind);
-  tcase_add_test(tcase,
-                 failed_sync_of_the_interval_is_got_over_without_an_append);
-  tcase_add_loop_test(tcase, remains_of_a_failed_write_hide_no_later_row, 0, 2);
-  tcase_add_test(tcase,
-                 what_was_never_synced_is_written_again_before_it_counts);
-  tcase_add_test(tcase, segments_are_used_in_the_order_of_their_numbers);
-  tcase_add_test(tcase, closed_intake_takes_nothing);
-}
-
-int main(void) { return run_suite("sick_disk", add_cases); }
+int main(void) { return run_tests("sick_disk"); }

@@ -70,7 +70,9 @@ static void trim_all(au_spool_t *spool) {
   au_slab_fini(&slab);
 }
 
-START_TEST(crc_is_that_of_rfc_3720) {
+CASE("spool", setup, teardown);
+
+TEST(crc_is_that_of_rfc_3720) {
   uint8_t data[32];
   memset(data, 0, sizeof(data));
   ck_assert_uint_eq(au_crc32c(0, data, 32), 0x8a9136aa);
@@ -82,9 +84,8 @@ START_TEST(crc_is_that_of_rfc_3720) {
     ck_assert_uint_eq(au_crc32c(7, data, size), au_crc32c_table(7, data, size));
   ck_assert_uint_eq(au_crc32c_table(0, data, 32), 0x46dd794e);
 }
-END_TEST
 
-START_TEST(memory_gives_back_what_was_appended) {
+TEST(memory_gives_back_what_was_appended) {
   au_spool_t *spool = open_as(NULL, AU_DURABILITY_MEMORY, 65536);
   uint64_t value = 1;
   for (size_t group = 1; group < 60; group++) {
@@ -100,21 +101,19 @@ START_TEST(memory_gives_back_what_was_appended) {
   ck_assert_uint_eq(au_metrics_counter(AU_M_EVENTS_ENQUEUED, 0), value - 1);
   au_spool_close(spool);
 }
-END_TEST
 
-START_TEST(group_larger_than_a_segment_fits) {
+TEST(group_larger_than_a_segment_fits) {
   au_spool_t *spool = open_as(NULL, AU_DURABILITY_MEMORY, 8192);
   ck_assert_int_eq(append(spool, 1, 1000, 300), AU_OK);
   ck_assert_int_eq(append(spool, 1001, 1, 300), AU_OK);
   ck_assert_uint_eq(read_from(spool, 1), 1001);
   au_spool_close(spool);
 }
-END_TEST
 
 static const au_durability_t durabilities[] = {
     AU_DURABILITY_COMMIT, AU_DURABILITY_INTERVAL, AU_DURABILITY_MEMORY};
 
-START_TEST(directory_survives_restarts) {
+TEST_EACH(directory_survives_restarts, 3) {
   au_durability_t durability = durabilities[_i];
   uint64_t value = 1;
   au_uuid_t id = {{0}};
@@ -133,9 +132,8 @@ START_TEST(directory_survives_restarts) {
     au_spool_close(spool);
   }
 }
-END_TEST
 
-START_TEST(trim_deletes_segments_and_is_remembered) {
+TEST(trim_deletes_segments_and_is_remembered) {
   au_spool_t *spool = open_spool(NULL, 16384);
   for (uint64_t value = 1; value <= 400; value++)
     ck_assert_int_eq(append(spool, value, 1, 200), AU_OK);
@@ -159,9 +157,8 @@ START_TEST(trim_deletes_segments_and_is_remembered) {
   au_spool_close(spool);
   ck_assert_int_le(files(".segment", false), 2);
 }
-END_TEST
 
-START_TEST(second_owner_is_refused) {
+TEST(second_owner_is_refused) {
   au_spool_t *spool = open_spool(NULL, 65536);
   char error[256] = "";
   au_spool_t *second = NULL;
@@ -172,9 +169,8 @@ START_TEST(second_owner_is_refused) {
   ck_assert_ptr_nonnull(strstr(error, "another process uses it"));
   au_spool_close(spool);
 }
-END_TEST
 
-START_TEST(torn_tail_loses_only_the_torn_group) {
+TEST(torn_tail_loses_only_the_torn_group) {
   /* Groups of 3 rows; the last one is cut at every eighth byte. */
   const uint32_t row = 40;
   const uint64_t group_bytes = group_size(3, row);
@@ -195,9 +191,8 @@ START_TEST(torn_tail_loses_only_the_torn_group) {
     files("", true);
   }
 }
-END_TEST
 
-START_TEST(flipped_bit_costs_only_its_row) {
+TEST_EACH(flipped_bit_costs_only_its_row, 2) {
   au_spool_t *spool = open_spool(NULL, 65536);
   for (uint64_t value = 1; value <= 20; value++)
     ck_assert_int_eq(append(spool, value, 1, 64), AU_OK);
@@ -229,9 +224,8 @@ START_TEST(flipped_bit_costs_only_its_row) {
   ck_assert_uint_eq(atomic_load(&usage.bytes), 0);
   au_spool_close(spool);
 }
-END_TEST
 
-START_TEST(restart_adds_an_owner_until_one_is_confirmed) {
+TEST(restart_adds_an_owner_until_one_is_confirmed) {
   au_uuid_t owner[AU_OWNERS_MAX];
   for (uint32_t start = 1; start <= 3; start++) {
     au_spool_t *spool = open_spool(NULL, 65536);
@@ -250,7 +244,6 @@ START_TEST(restart_adds_an_owner_until_one_is_confirmed) {
   ck_assert_mem_eq(&owner[0], &last, sizeof(last));
   au_spool_close(spool);
 }
-END_TEST
 
 /* The system with a call that fails: the n-th of a kind, and never a second
  * sync of a file whose sync has failed. */
@@ -384,13 +377,12 @@ static bool run_with_failure(int kind, int n) {
   return failed;
 }
 
-START_TEST(any_failing_call_loses_nothing_acknowledged) {
+TEST_EACH(any_failing_call_loses_nothing_acknowledged, CALL_KINDS) {
   int n = 1;
   while (run_with_failure(_i, n))
     n++;
   ck_assert_int_gt(n, 2);
 }
-END_TEST
 
 /* Many threads append while one reads and trims. */
 #define THREADS 6
@@ -409,7 +401,7 @@ static void *appender_main(void *argument) {
   return NULL;
 }
 
-START_TEST(many_threads_append_and_one_reads) {
+TEST_EACH(many_threads_append_and_one_reads, 3) {
   const char *path = _i == 0 ? NULL : directory;
   au_spool_t *spool = open_as(path, durabilities[2 - _i], 32768);
   static appender_t appender[THREADS];
@@ -439,10 +431,9 @@ START_TEST(many_threads_append_and_one_reads) {
   ck_assert_uint_eq(atomic_load(&usage.bytes), 0);
   au_spool_close(spool);
 }
-END_TEST
 
 /* Random operations against a list. */
-START_TEST(random_operations_match_the_model) {
+TEST_EACH(random_operations_match_the_model, 12) {
   unsigned seed = (unsigned)_i + 1;
   au_durability_t durability = durabilities[_i % 3];
   uint64_t first = 1; /* oldest value that is not trimmed */
@@ -481,23 +472,5 @@ START_TEST(random_operations_match_the_model) {
   au_slab_fini(&slab);
   au_spool_close(spool);
 }
-END_TEST
 
-static void add_cases(Suite *suite) {
-  TCase *tcase = add_case(suite, "spool", setup, teardown);
-  tcase_add_test(tcase, crc_is_that_of_rfc_3720);
-  tcase_add_test(tcase, memory_gives_back_what_was_appended);
-  tcase_add_test(tcase, group_larger_than_a_segment_fits);
-  tcase_add_loop_test(tcase, directory_survives_restarts, 0, 3);
-  tcase_add_test(tcase, trim_deletes_segments_and_is_remembered);
-  tcase_add_test(tcase, second_owner_is_refused);
-  tcase_add_test(tcase, torn_tail_loses_only_the_torn_group);
-  tcase_add_loop_test(tcase, flipped_bit_costs_only_its_row, 0, 2);
-  tcase_add_test(tcase, restart_adds_an_owner_until_one_is_confirmed);
-  tcase_add_loop_test(tcase, any_failing_call_loses_nothing_acknowledged, 0,
-                      CALL_KINDS);
-  tcase_add_loop_test(tcase, many_threads_append_and_one_reads, 0, 3);
-  tcase_add_loop_test(tcase, random_operations_match_the_model, 0, 12);
-}
-
-int main(void) { return run_suite("spool", add_cases); }
+int main(void) { return run_tests("spool"); }

@@ -74,7 +74,9 @@ static unsigned store(void) {
   return transactions;
 }
 
-START_TEST(batch_is_one_transaction) {
+CASE("batch", setup, teardown);
+
+TEST(batch_is_one_transaction) {
   append(0, 1000, "hello");
   take(5000);
   ck_assert_uint_eq(store(), 1);
@@ -90,9 +92,8 @@ START_TEST(batch_is_one_transaction) {
   ck_assert_uint_eq(au_metrics_counter(AU_M_EVENTS_PROCESSED, 0), 1000);
   ck_assert_uint_eq(au_metrics_counter(AU_M_BATCHES_PROCESSED, 0), 1);
 }
-END_TEST
 
-START_TEST(bad_rows_are_set_aside_alone) {
+TEST(bad_rows_are_set_aside_alone) {
   do_sql(database, "ALTER TABLE aurore.event ADD CONSTRAINT no_poison "
                    "CHECK (message NOT LIKE 'poison%')");
   /* One in the middle, two in a row, the first and the last one. */
@@ -128,9 +129,8 @@ START_TEST(bad_rows_are_set_aside_alone) {
   ck_assert_uint_eq(au_metrics_counter(AU_M_EVENTS_PROCESSED, 0), 995);
   ck_assert_uint_eq(au_metrics_counter(AU_M_DEAD_LETTERS, 0), 5);
 }
-END_TEST
 
-START_TEST(all_rows_bad_are_all_set_aside) {
+TEST(all_rows_bad_are_all_set_aside) {
   do_sql(
       database,
       "ALTER TABLE aurore.event ADD CONSTRAINT none CHECK (false) NOT VALID");
@@ -142,9 +142,8 @@ START_TEST(all_rows_bad_are_all_set_aside) {
   ck_assert_int_eq(number("SELECT count(DISTINCT seq) FROM aurore.dead_letter"),
                    50);
 }
-END_TEST
 
-START_TEST(fault_without_a_row_to_blame_is_the_databases) {
+TEST(fault_without_a_row_to_blame_is_the_databases) {
   do_sql(database,
          "ALTER TABLE aurore.dead_letter ADD CONSTRAINT none CHECK (false) NOT "
          "VALID");
@@ -163,9 +162,8 @@ START_TEST(fault_without_a_row_to_blame_is_the_databases) {
   ck_assert_uint_eq(store(), 1);
   ck_assert_int_eq(number("SELECT count(*) FROM aurore.dead_letter"), 1);
 }
-END_TEST
 
-START_TEST(same_batch_is_never_stored_twice) {
+TEST(same_batch_is_never_stored_twice) {
   append(0, 10, "once");
   take(10);
   must(au_batch_store(&batch, database, &claim, &error));
@@ -183,9 +181,8 @@ START_TEST(same_batch_is_never_stored_twice) {
   ck_assert_uint_eq(au_lane_waiting(lane), 0);
   ck_assert_int_eq(number("SELECT count(*) FROM aurore.event"), 10);
 }
-END_TEST
 
-START_TEST(attempt_that_was_not_stored_is_made_again) {
+TEST(attempt_that_was_not_stored_is_made_again) {
   append(0, 10, "again");
   take(10);
   /* As if the connection had been lost before the COMMIT. */
@@ -196,9 +193,8 @@ START_TEST(attempt_that_was_not_stored_is_made_again) {
   ck_assert_uint_eq(store(), 1);
   ck_assert_int_eq(number("SELECT count(*) FROM aurore.event"), 10);
 }
-END_TEST
 
-START_TEST(batch_of_an_older_epoch_is_refused) {
+TEST(batch_of_an_older_epoch_is_refused) {
   append(0, 10, "late");
   take(10);
   au_claim_t before = claim;
@@ -209,9 +205,8 @@ START_TEST(batch_of_an_older_epoch_is_refused) {
   ck_assert_int_eq(number("SELECT count(*) FROM aurore.event"), 0);
   ck_assert_uint_eq(store(), 1);
 }
-END_TEST
 
-START_TEST(rows_stored_before_are_skipped) {
+TEST(rows_stored_before_are_skipped) {
   append(0, 10, "before");
   take(6);
   must(au_batch_store(&batch, database, &claim, &error));
@@ -223,9 +218,8 @@ START_TEST(rows_stored_before_are_skipped) {
   ck_assert_uint_eq(au_metrics_counter(AU_M_EVENTS_PROCESSED, 0), counted + 4);
   ck_assert_int_eq(number("SELECT count(*) FROM aurore.event"), 10);
 }
-END_TEST
 
-START_TEST(spool_of_another_owner_is_fenced) {
+TEST(spool_of_another_owner_is_fenced) {
   /* Somebody else with a copy of the spool has claimed it since. */
   do_sql(
       database,
@@ -234,9 +228,8 @@ START_TEST(spool_of_another_owner_is_fenced) {
   ck_assert_int_eq(error.fault, AU_FAULT_FENCED);
   ck_assert_ptr_nonnull(strstr(error.message, "elsewhere"));
 }
-END_TEST
 
-START_TEST(database_older_than_the_spool_goes_on) {
+TEST(database_older_than_the_spool_goes_on) {
   append(0, 10, "x");
   take(10);
   store();
@@ -249,7 +242,6 @@ START_TEST(database_older_than_the_spool_goes_on) {
   ck_assert_uint_eq(store(), 1);
   ck_assert_int_eq(number("SELECT next_seq FROM aurore.lane"), 16);
 }
-END_TEST
 
 /* A spool in a directory, opened anew: what an earlier opening stored is in the
  * database, and the database has three more events of it than the files hold,
@@ -297,7 +289,7 @@ static void discard_spool(void) {
 
 /* What was accepted before the first claim reaches past the place that the
  * database knows: it must not hide that the files are old. */
-START_TEST(restored_spool_is_fenced_whatever_it_accepted) {
+TEST_EACH(restored_spool_is_fenced_whatever_it_accepted, 3) {
   fall_behind(AU_DURABILITY_COMMIT, (unsigned)_i, 10);
   for (int again = 0; again < 2; again++) {
     ck_assert_int_ne(au_claim_make(&claim, database, lane, &error), AU_OK);
@@ -309,9 +301,8 @@ START_TEST(restored_spool_is_fenced_whatever_it_accepted) {
       number("SELECT next_seq FROM aurore.lane WHERE next_seq > 1"), 9);
   discard_spool();
 }
-END_TEST
 
-START_TEST(spool_that_lost_its_tail_stores_all_it_accepted_since) {
+TEST_EACH(spool_that_lost_its_tail_stores_all_it_accepted_since, 3) {
   fall_behind(AU_DURABILITY_INTERVAL, (unsigned)_i, 10);
   append(100, 7, "last");
   must(au_claim_make(&claim, database, lane, &error));
@@ -327,7 +318,6 @@ START_TEST(spool_that_lost_its_tail_stores_all_it_accepted_since) {
                    5 + _i * 10 + 7);
   discard_spool();
 }
-END_TEST
 
 /* --- damage and other oddities -------------------------------------------- */
 
@@ -346,7 +336,7 @@ static void make_gap(void) {
   close(fd);
 }
 
-START_TEST(rows_that_cannot_be_read_are_passed) {
+TEST_EACH(rows_that_cannot_be_read_are_passed, 3) {
   make_gap();
   append(5, 5, "there");
   take(10);
@@ -375,9 +365,8 @@ START_TEST(rows_that_cannot_be_read_are_passed) {
   ck_assert_int_eq(number("SELECT count(*) FROM aurore.event"), 5);
   discard_spool();
 }
-END_TEST
 
-START_TEST(long_reason_is_cut_between_characters) {
+TEST_EACH(long_reason_is_cut_between_characters, 3) {
   append(0, 1, "any");
   take(10);
   error = (au_database_error_t){.fault = AU_FAULT_ROW, .sqlstate = "23514"};
@@ -395,10 +384,9 @@ START_TEST(long_reason_is_cut_between_characters) {
   ck_assert_uint_eq(store(), 1);
   ck_assert_int_eq(number("SELECT count(*) FROM aurore.dead_letter"), 1);
 }
-END_TEST
 
 /* Somebody has put something else in the place of the function. */
-START_TEST(unexpected_answer_of_claim_is_an_error) {
+TEST_EACH(unexpected_answer_of_claim_is_an_error, 5) {
   static const char *const bodies[] = {
       "SELECT 1::bigint, 1, 1::bigint WHERE false",
       "SELECT NULL::bigint, 1, 1::bigint",
@@ -416,27 +404,5 @@ START_TEST(unexpected_answer_of_claim_is_an_error) {
   ck_assert_ptr_nonnull(
       strstr(error.message, "unexpected result of aurore.claim"));
 }
-END_TEST
 
-static void add_cases(Suite *suite) {
-  TCase *tcase = add_case(suite, "batch", setup, teardown);
-  tcase_add_test(tcase, batch_is_one_transaction);
-  tcase_add_test(tcase, bad_rows_are_set_aside_alone);
-  tcase_add_test(tcase, all_rows_bad_are_all_set_aside);
-  tcase_add_test(tcase, fault_without_a_row_to_blame_is_the_databases);
-  tcase_add_test(tcase, same_batch_is_never_stored_twice);
-  tcase_add_test(tcase, attempt_that_was_not_stored_is_made_again);
-  tcase_add_test(tcase, batch_of_an_older_epoch_is_refused);
-  tcase_add_test(tcase, rows_stored_before_are_skipped);
-  tcase_add_test(tcase, spool_of_another_owner_is_fenced);
-  tcase_add_test(tcase, database_older_than_the_spool_goes_on);
-  tcase_add_loop_test(tcase, restored_spool_is_fenced_whatever_it_accepted, 0,
-                      3);
-  tcase_add_loop_test(
-      tcase, spool_that_lost_its_tail_stores_all_it_accepted_since, 0, 3);
-  tcase_add_loop_test(tcase, rows_that_cannot_be_read_are_passed, 0, 3);
-  tcase_add_loop_test(tcase, long_reason_is_cut_between_characters, 0, 3);
-  tcase_add_loop_test(tcase, unexpected_answer_of_claim_is_an_error, 0, 5);
-}
-
-int main(void) { return run_database_suite("batch", add_cases); }
+int main(void) { return run_database_tests("batch"); }

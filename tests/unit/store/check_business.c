@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "store/business.h"
+#include "support/clients.h"
 #include "support/log_capture.h"
 
 #include <pthread.h>
@@ -16,34 +17,14 @@ static au_options_t options;
 static void set_up(void) {
   set_up_database();
   capture_log();
-  ck_assert_int_eq(au_options_init(&options), AU_OK);
-  set_conninfo(&options, own_conninfo);
+  init_options(&options);
   options.business_interval_s = 0.01;
-  options.backoff_min_s = 0.001;
-  options.backoff_max_s = 0.01;
 }
 
 static void tear_down(void) {
   tear_down_database();
   au_options_fini(&options);
   release_log();
-}
-
-/* As a writer does it: the events, and their counters beside them. "accepted"
- * is an SQL expression. */
-static void store(au_database_t *with, const char *accepted,
-                  const char *service, int count) {
-  do_sqlf(with,
-          "INSERT INTO aurore.event (event_id, occurred_at, ingested_at, "
-          "service, message) SELECT gen_random_uuid(), now(), %s, '%s', 'm' "
-          "FROM generate_series(1, %d); "
-          "INSERT INTO aurore.event_count AS c "
-          "(minute, service, spool_id, lane, n) VALUES "
-          "(date_trunc('minute', %s), '%s', "
-          "'00000000-0000-0000-0000-000000000001', 0, %d) "
-          "ON CONFLICT (minute, service, spool_id, lane) "
-          "DO UPDATE SET n = c.n + EXCLUDED.n",
-          accepted, service, count, accepted, service, count);
 }
 
 /* "kind name n" of the rows of a kind, one a line. */
@@ -77,12 +58,14 @@ static const au_business_metrics_t *await_total(uint64_t total) {
 
 /* --- the counters --- */
 
-START_TEST(folded_counters_are_counted_once) {
+CASE("counters", set_up, tear_down);
+
+TEST(folded_counters_are_counted_once) {
   make_schema(3);
-  store(database, "now() - interval '26 hours'", "a", 3);
-  store(database, "now() - interval '5 minutes'", "a", 4);
-  store(database, "now() - interval '5 minutes'", "b", 5);
-  store(database, "now()", "b", 6);
+  store_events(database, "now() - interval '26 hours'", "a", 3);
+  store_events(database, "now() - interval '5 minutes'", "a", 4);
+  store_events(database, "now() - interval '5 minutes'", "b", 5);
+  store_events(database, "now()", "b", 6);
   ck_assert_str_eq(metrics_of("service", "now()", 9), "b 11, a 7");
   ck_assert_str_eq(
       ask(database, "SELECT aurore.fold(now() - interval '2 minutes', 1)"),
@@ -100,17 +83,16 @@ START_TEST(folded_counters_are_counted_once) {
   ck_assert_str_eq(ask(database, "SELECT sum(n) FROM aurore.event_minute"),
                    "12");
   /* A writer that was late begins its minute anew; the next fold adds it. */
-  store(database, "now() - interval '5 minutes'", "a", 10);
+  store_events(database, "now() - interval '5 minutes'", "a", 10);
   ck_assert_str_eq(metrics_of("service", "now()", 9), "a 17, b 11");
   do_sql(database, "SELECT aurore.fold('infinity', 100)");
   ck_assert_str_eq(metrics_of("service", "now()", 9), "a 17, b 11");
   ck_assert_str_eq(ask(database, "SELECT count(*) FROM aurore.event_count"),
                    "0");
 }
-END_TEST
 
 /* Minutes and hours are UTC's, whatever the session's time zone is. */
-START_TEST(windows_end_at_minutes) {
+TEST(windows_end_at_minutes) {
   static const char now[] = "timestamptz '2026-11-24 10:30:40Z'";
   migrate(database);
   ensure(database, DAY_2026_11_24 - 1, DAY_2026_11_24);
@@ -122,7 +104,7 @@ START_TEST(windows_end_at_minutes) {
   for (int i = 0; i < 6; i++) {
     char text[64];
     snprintf(text, sizeof(text), "timestamptz %s", accepted[i]);
-    store(database, text, "s", 1 << i);
+    store_events(database, text, "s", 1 << i);
   }
   for (int folded = 0; folded < 2; folded++) {
     ck_assert_str_eq(metrics_of("total", now, 1), "63");
@@ -134,29 +116,11 @@ START_TEST(windows_end_at_minutes) {
     do_sql(database, "SELECT aurore.fold('infinity', 100)");
   }
 }
-END_TEST
 
-/* A transaction that stays open until it is committed. */
-static PGconn *hold(const char *sql) {
-  PGconn *conn = PQconnectdb(own_conninfo);
-  ck_assert_int_eq(PQstatus(conn), CONNECTION_OK);
-  PQclear(PQexec(conn, "BEGIN"));
-  PGresult *result = PQexec(conn, sql);
-  ck_assert_msg(PQresultStatus(result) < PGRES_BAD_RESPONSE, "%s",
-                PQerrorMessage(conn));
-  PQclear(result);
-  return conn;
-}
-
-static void commit(PGconn *conn) {
-  PQclear(PQexec(conn, "COMMIT"));
-  PQfinish(conn);
-}
-
-START_TEST(a_fold_waits_for_nobody) {
+TEST(a_fold_waits_for_nobody) {
   make_schema(3);
-  store(database, "now() - interval '5 minutes'", "held", 1);
-  store(database, "now() - interval '5 minutes'", "free", 2);
+  store_events(database, "now() - interval '5 minutes'", "held", 1);
+  store_events(database, "now() - interval '5 minutes'", "free", 2);
   PGconn *writer = hold("UPDATE aurore.event_count SET n = n + 10 "
                         "WHERE service = 'held'");
   do_sql(database, "SET lock_timeout = 1");
@@ -171,7 +135,6 @@ START_TEST(a_fold_waits_for_nobody) {
   ck_assert_str_eq(ask(database, "SELECT aurore.fold('infinity', 9)"), "1");
   ck_assert_str_eq(metrics_of("service", "now()", 9), "held 11, free 2");
 }
-END_TEST
 
 /* --- writers, folds and readers at once --- */
 
@@ -182,7 +145,7 @@ static void *write_batches(void *argument) {
   char service[16];
   for (int i = 0; i < BATCHES; i++) {
     snprintf(service, sizeof(service), "s%d", i % 3);
-    store(own, "now()", service, 1 + i % 7);
+    store_events(own, "now()", service, 1 + i % 7);
   }
   au_database_destroy(own);
   atomic_fetch_add((_Atomic int *)argument, 1);
@@ -197,7 +160,7 @@ static void *fold_always(void *argument) {
   return NULL;
 }
 
-START_TEST(every_reading_is_exact) {
+TEST(every_reading_is_exact) {
   make_schema(3);
   _Atomic int ended = 0;
   pthread_t thread[4];
@@ -224,15 +187,16 @@ START_TEST(every_reading_is_exact) {
                     "FROM aurore.event"),
       "t");
 }
-END_TEST
 
 /* --- the thread --- */
 
-START_TEST(metrics_are_published) {
+CASE("thread", set_up, tear_down);
+
+TEST(metrics_are_published) {
   make_schema(3);
-  store(database, "now() - interval '2 days'", "a", 2);
-  store(database, "now() - interval '5 minutes'", "a", 3);
-  store(database, "now()", "b", 4);
+  store_events(database, "now() - interval '2 days'", "a", 2);
+  store_events(database, "now() - interval '5 minutes'", "a", 3);
+  store_events(database, "now()", "b", 4);
   do_sql(database, "INSERT INTO aurore.dead_letter (event_id, service, event, "
                    "failure_reason, spool_id, lane, seq, reprocessed) SELECT "
                    "gen_random_uuid(), 's', '', '', gen_random_uuid(), 0, i, "
@@ -255,7 +219,7 @@ START_TEST(metrics_are_published) {
   ck_assert_uint_ge(metrics->hours, 1);
   /* What is old enough is folded meanwhile. */
   await(database, "SELECT sum(n) FROM aurore.event_total", "5");
-  store(database, "now()", "a", 1);
+  store_events(database, "now()", "a", 1);
   au_business_release(await_total(10));
   ck_assert_uint_eq(metrics->total, 9); /* what was borrowed stays */
   au_business_release(metrics);
@@ -271,17 +235,16 @@ START_TEST(metrics_are_published) {
   ck_assert_double_eq(au_metrics_gauge(AU_M_POOL_ACTIVE), 0);
   ck_assert_uint_eq(logged(AU_LOG_WARNING), 0);
 }
-END_TEST
 
 /* "other" holds the rest, and a service that has this name. */
-START_TEST(the_largest_services_have_counts_of_their_own) {
+TEST(the_largest_services_have_counts_of_their_own) {
   make_schema(3);
   for (int i = 0; i < 12; i++) {
     char name[16];
     snprintf(name, sizeof(name), "s%02d", i);
-    store(database, "now()", name, 20 - i);
+    store_events(database, "now()", name, 20 - i);
   }
-  store(database, "now()", "other", 100);
+  store_events(database, "now()", "other", 100);
   options.business_services = 3;
   au_business_t *business = start(NULL);
   const au_business_metrics_t *metrics = await_total(274);
@@ -312,9 +275,8 @@ START_TEST(the_largest_services_have_counts_of_their_own) {
   au_business_release(metrics);
   au_business_stop(business);
 }
-END_TEST
 
-START_TEST(many_counters_are_folded_in_parts) {
+TEST(many_counters_are_folded_in_parts) {
   make_schema(3);
   do_sql(database, "INSERT INTO aurore.event_count (minute, service, spool_id, "
                    "lane, n) SELECT date_trunc('minute', now() - interval '1 "
@@ -328,19 +290,18 @@ START_TEST(many_counters_are_folded_in_parts) {
                    "6001");
   au_business_stop(business);
 }
-END_TEST
 
 /* No reader's trouble: the metrics are right without a fold, and stay without a
  * reading. */
-START_TEST(lasting_trouble_is_logged_once) {
+TEST(lasting_trouble_is_logged_once) {
   make_schema(3);
-  store(database, "now() - interval '5 minutes'", "a", 5);
+  store_events(database, "now() - interval '5 minutes'", "a", 5);
   do_sql(database, "ALTER FUNCTION aurore.fold RENAME TO gone");
   au_business_t *business = start(NULL);
   au_business_release(await_total(5));
-  store(database, "now() - interval '5 minutes'", "a", 1);
+  store_events(database, "now() - interval '5 minutes'", "a", 1);
   au_business_release(await_total(6));
-  store(database, "now() - interval '5 minutes'", "a", 1);
+  store_events(database, "now() - interval '5 minutes'", "a", 1);
   au_business_release(await_total(7));
   ck_assert_uint_eq(logged(AU_LOG_WARNING), 1);
   ck_assert_ptr_nonnull(strstr(last_warning(), "could not fold"));
@@ -362,15 +323,14 @@ START_TEST(lasting_trouble_is_logged_once) {
   ck_assert_uint_eq(logged(AU_LOG_WARNING), 2);
   au_business_stop(business);
 }
-END_TEST
 
-START_TEST(database_that_comes_late_or_goes_is_no_trouble) {
+TEST(database_that_comes_late_or_goes_is_no_trouble) {
   drop_database();
   au_business_t *business = start(NULL);
   create_database();
   au_business_release(await_total(0));
   make_schema(3);
-  store(database, "now()", "a", 5);
+  store_events(database, "now()", "a", 5);
   const au_business_metrics_t *metrics = await_total(5);
   int64_t seen_us = metrics->as_of_us;
   au_business_release(metrics);
@@ -381,38 +341,28 @@ START_TEST(database_that_comes_late_or_goes_is_no_trouble) {
   ck_assert_int_ge(metrics->as_of_us, seen_us);
   au_business_release(metrics);
   do_sqlf(control, "ALTER DATABASE %s ALLOW_CONNECTIONS true", own_name);
-  store(database, "now()", "a", 1);
+  store_events(database, "now()", "a", 1);
   au_business_release(await_total(6));
   au_business_stop(business);
   ck_assert_uint_eq(logged(AU_LOG_WARNING), 0);
 }
-END_TEST
 
-START_TEST(open_breaker_is_waited_for) {
+TEST(open_breaker_is_waited_for) {
   make_schema(3);
-  store(database, "now()", "a", 5);
-  const au_breaker_config_t config = {
-      .failures = 1, .successes = 1, .timeout_ns = 1};
-  au_breaker_t *breaker = NULL;
-  ck_assert_int_eq(au_breaker_create(&config, &breaker), AU_OK);
-  au_permit_t permit;
-  int64_t retry;
-  ck_assert(au_breaker_allow(breaker, 0, &permit, &retry));
-  au_breaker_failure(breaker, permit, 0, 1, NULL);
+  store_events(database, "now()", "a", 5);
+  au_breaker_t *breaker = make_open_breaker();
   au_business_t *business = start(breaker);
   for (int i = 0; i < 20; i++) {
     ck_assert_ptr_null(au_business_acquire());
     poll(NULL, 0, 5);
   }
-  ck_assert(au_breaker_allow(breaker, 2, &permit, &retry));
-  au_breaker_success(breaker, permit);
+  close_breaker(breaker);
   au_business_release(await_total(5));
   au_business_stop(business);
   au_breaker_destroy(breaker);
 }
-END_TEST
 
-START_TEST(stop_ends_it_at_once) {
+TEST(stop_ends_it_at_once) {
   make_schema(3);
   options.business_interval_s = 3600;
   au_business_t *business = start(NULL);
@@ -422,22 +372,5 @@ START_TEST(stop_ends_it_at_once) {
   au_business_stop(NULL);
   au_business_release(NULL);
 }
-END_TEST
 
-static void add_cases(Suite *suite) {
-  TCase *tcase = add_case(suite, "counters", set_up, tear_down);
-  tcase_add_test(tcase, folded_counters_are_counted_once);
-  tcase_add_test(tcase, windows_end_at_minutes);
-  tcase_add_test(tcase, a_fold_waits_for_nobody);
-  tcase_add_test(tcase, every_reading_is_exact);
-  tcase = add_case(suite, "thread", set_up, tear_down);
-  tcase_add_test(tcase, metrics_are_published);
-  tcase_add_test(tcase, the_largest_services_have_counts_of_their_own);
-  tcase_add_test(tcase, many_counters_are_folded_in_parts);
-  tcase_add_test(tcase, lasting_trouble_is_logged_once);
-  tcase_add_test(tcase, database_that_comes_late_or_goes_is_no_trouble);
-  tcase_add_test(tcase, open_breaker_is_waited_for);
-  tcase_add_test(tcase, stop_ends_it_at_once);
-}
-
-int main(void) { return run_database_suite("business", add_cases); }
+int main(void) { return run_database_tests("business"); }

@@ -51,7 +51,9 @@ static au_status_t advance(au_database_t *with, const char *epoch_first_next,
   return au_database_exec(with, sql, NULL, error);
 }
 
-START_TEST(lane_starts_at_its_oldest_and_keeps_its_position) {
+CASE("lanes", set_up_database, tear_down_database);
+
+TEST(lane_starts_at_its_oldest_and_keeps_its_position) {
   migrate(database);
   au_database_error_t error;
   ck_assert_str_eq(claim(database, OWNER_1, "100", &error), "100 1");
@@ -65,9 +67,8 @@ START_TEST(lane_starts_at_its_oldest_and_keeps_its_position) {
       ask(database, "SELECT owner || ' ' || host FROM aurore.lane"),
       OWNER_2 " host a");
 }
-END_TEST
 
-START_TEST(claim_moves_by_compare_and_swap_only) {
+TEST(claim_moves_by_compare_and_swap_only) {
   migrate(database);
   au_database_error_t error;
   ck_assert_str_eq(claim(database, OWNER_1, "1", &error), "1 1");
@@ -84,9 +85,8 @@ START_TEST(claim_moves_by_compare_and_swap_only) {
   ck_assert_int_eq(advance(database, "1, 3, 4", &error), AU_FENCED);
   ck_assert_ptr_nonnull(strstr(error.message, "found none"));
 }
-END_TEST
 
-START_TEST(another_copy_of_the_spool_is_fenced) {
+TEST(another_copy_of_the_spool_is_fenced) {
   migrate(database);
   au_database_error_t error;
   ck_assert_str_eq(claim(database, OWNER_1, "1", &error), "1 1");
@@ -98,7 +98,6 @@ START_TEST(another_copy_of_the_spool_is_fenced) {
   ck_assert_int_eq(advance(database, "1, 1, 2", &error), AU_FENCED);
   ck_assert_str_eq(claim(database, OWNER_2, "1", &error), "1 3");
 }
-END_TEST
 
 typedef struct claimer {
   pthread_t thread;
@@ -116,32 +115,27 @@ static void *claim_main(void *argument) {
 
 /* A backend that still works on a batch is waited for, and what it did is
  * seen. */
-START_TEST(claim_waits_for_a_batch_that_still_runs) {
+TEST_EACH(claim_waits_for_a_batch_that_still_runs, 2) {
   migrate(database);
   au_database_error_t error;
   ck_assert_str_eq(claim(database, OWNER_1, "1", &error), "1 1");
-  PGconn *open = PQconnectdb(own_conninfo);
-  PQclear(PQexec(open, _i == 0 ? "BEGIN; SELECT aurore.advance(" SPOOL
-                                 ", 3::smallint, 1, 1, 6)"
-                               : "BEGIN ISOLATION LEVEL SERIALIZABLE; "
-                                 "SELECT aurore.advance(" SPOOL
-                                 ", 3::smallint, 1, 1, 6)"));
-  ck_assert_int_eq(PQtransactionStatus(open), PQTRANS_INTRANS);
+  PGconn *open =
+      hold(_i == 0 ? "SELECT aurore.advance(" SPOOL ", 3::smallint, 1, 1, 6)"
+                   : "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE; "
+                     "SELECT aurore.advance(" SPOOL ", 3::smallint, 1, 1, 6)");
   claimer_t claimer = {.database = open_client(own_conninfo)};
   ck_assert_int_eq(pthread_create(&claimer.thread, NULL, claim_main, &claimer),
                    0);
   await_lock();
-  PQclear(PQexec(open, "COMMIT"));
+  commit(open);
   pthread_join(claimer.thread, NULL);
   ck_assert_str_eq(claimer.answer, "6 2");
-  PQfinish(open);
   au_database_destroy(claimer.database);
 }
-END_TEST
 
 /* The batch begins when the claim has begun but has not read the position yet.
  */
-START_TEST(claim_waits_for_a_batch_that_begins_beside_it) {
+TEST(claim_waits_for_a_batch_that_begins_beside_it) {
   migrate(database);
   au_database_error_t error;
   ck_assert_str_eq(claim(database, OWNER_1, "1", &error), "1 1");
@@ -167,16 +161,14 @@ START_TEST(claim_waits_for_a_batch_that_begins_beside_it) {
         "SELECT count(*) FROM pg_stat_activity WHERE datname = "
         "current_database() AND wait_event = 'transactionid'",
         "1");
-  PQclear(PQexec(open, "COMMIT"));
+  commit(open);
   pthread_join(claimer.thread, NULL);
   ck_assert_str_eq(claimer.answer, "6 2");
-  PQfinish(open);
   au_database_destroy(claimer.database);
 }
-END_TEST
 
 /* Its batch was sent before the claim and arrives after it. */
-START_TEST(batch_from_before_a_claim_is_not_stored) {
+TEST(batch_from_before_a_claim_is_not_stored) {
   migrate(database);
   ensure(database, DAY_2026_11_24, DAY_2026_11_24);
   au_database_error_t error;
@@ -194,11 +186,10 @@ START_TEST(batch_from_before_a_claim_is_not_stored) {
   ck_assert_str_eq(ask(database, "SELECT count(*) FROM aurore.event"), "0");
   ck_assert_int_eq(advance(database, "2, 1, 2", &error), AU_OK);
 }
-END_TEST
 
 /* The pages of many lanes are mostly empty: each new version of a row is on
  * the page of the old one, where the next visitor can remove that. */
-START_TEST(claim_is_updated_in_place) {
+TEST(claim_is_updated_in_place) {
   migrate(database);
   do_sql(database, "SELECT c.next_seq FROM generate_series(1, 200) AS n, "
                    "aurore.claim(lpad(n::text, 32, '0')::uuid, 0::smallint, "
@@ -216,7 +207,6 @@ START_TEST(claim_is_updated_in_place) {
   }
   ck_assert_str_eq(ask(database, pages), before);
 }
-END_TEST
 
 /* --- a whole batch --- */
 
@@ -287,13 +277,12 @@ static void check_batches(au_database_t *with) {
   ck_assert_str_eq(ask(with, "SELECT n FROM aurore.event_count"), "1");
 }
 
-START_TEST(batch_is_stored_whole_or_not_at_all) {
+TEST(batch_is_stored_whole_or_not_at_all) {
   migrate(database);
   check_batches(database);
 }
-END_TEST
 
-START_TEST(everything_works_through_a_pooler) {
+TEST(everything_works_through_a_pooler) {
   if (!has_bouncer()) {
     printf("check_schema: the part behind pgbouncer is skipped: it is not "
            "installed\n");
@@ -308,19 +297,5 @@ START_TEST(everything_works_through_a_pooler) {
   au_database_destroy(pooled);
   stop_bouncer(&bouncer);
 }
-END_TEST
 
-static void add_cases(Suite *suite) {
-  TCase *tcase = add_case(suite, "lanes", set_up_database, tear_down_database);
-  tcase_add_test(tcase, lane_starts_at_its_oldest_and_keeps_its_position);
-  tcase_add_test(tcase, claim_moves_by_compare_and_swap_only);
-  tcase_add_test(tcase, another_copy_of_the_spool_is_fenced);
-  tcase_add_loop_test(tcase, claim_waits_for_a_batch_that_still_runs, 0, 2);
-  tcase_add_test(tcase, claim_waits_for_a_batch_that_begins_beside_it);
-  tcase_add_test(tcase, batch_from_before_a_claim_is_not_stored);
-  tcase_add_test(tcase, claim_is_updated_in_place);
-  tcase_add_test(tcase, batch_is_stored_whole_or_not_at_all);
-  tcase_add_test(tcase, everything_works_through_a_pooler);
-}
-
-int main(void) { return run_database_suite("claim", add_cases); }
+int main(void) { return run_database_tests("claim"); }

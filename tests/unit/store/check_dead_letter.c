@@ -60,7 +60,9 @@ static void statistics(void) {
 /* --- statistics ------------------------------------------------------------
  */
 
-START_TEST(many_services_become_other) {
+CASE("dead_letter", start, stop);
+
+TEST(many_services_become_other) {
   /* The first thousand have two each; one of them has the very name. */
   do_sql(database,
          "INSERT INTO aurore.dead_letter (event_id, service, event, "
@@ -76,9 +78,8 @@ START_TEST(many_services_become_other) {
   ck_assert_ptr_null(strstr(text() + strlen(start), "\"other\""));
   ck_assert_ptr_nonnull(strstr(text(), "\"service 1000\":2}"));
 }
-END_TEST
 
-START_TEST(oldest_is_of_all_services) {
+TEST(oldest_is_of_all_services) {
   statistics();
   ck_assert_str_eq(text(), "{\"total\":0,\"byService\":{},\"reprocessed\":0,"
                            "\"pending\":0,\"oldestEvent\":null}");
@@ -91,7 +92,6 @@ START_TEST(oldest_is_of_all_services) {
                            ",\"reprocessed\":1,\"pending\":2,\"oldestEvent\":"
                            "\"2026-11-24T12:00:00.000Z\"}");
 }
-END_TEST
 
 /* --- lists -----------------------------------------------------------------
  */
@@ -104,15 +104,14 @@ static const char *list(const au_dead_letter_filter_t *filter) {
   return text();
 }
 
-START_TEST(page_past_the_end_has_the_total) {
+TEST(page_past_the_end_has_the_total) {
   insert("a", 5, "");
   const au_dead_letter_filter_t filter = {.limit = 10, .offset = 5};
   ck_assert_str_eq(list(&filter),
                    "{\"events\":[],\"total\":5,\"limit\":10,\"offset\":5}");
 }
-END_TEST
 
-START_TEST(what_is_deleted_while_it_waits_is_not_shown) {
+TEST(what_is_deleted_while_it_waits_is_not_shown) {
   insert("a", 2, "");
   do_sql(database, "UPDATE aurore.dead_letter SET reprocessed = true, "
                    "deleted_at = now() WHERE seq = 0");
@@ -127,7 +126,6 @@ START_TEST(what_is_deleted_while_it_waits_is_not_shown) {
   ck_assert_done(status, error);
   ck_assert_uint_eq(json.size, 0);
 }
-END_TEST
 
 /* --- marking and deleting --------------------------------------------------
  */
@@ -158,25 +156,23 @@ static const char *state(void) {
              "FROM aurore.dead_letter");
 }
 
-START_TEST(one_that_waits_is_marked) {
+TEST(one_that_waits_is_marked) {
   insert("a", 1, "");
   au_uuid_t id = id_of_one();
   ck_assert(mark(&id, 0));
   ck_assert_str_eq(state(), "reprocessed at");
 }
-END_TEST
 
 /* The event was faster than the mark: it has been refused again. */
-START_TEST(one_that_was_refused_meanwhile_still_waits) {
+TEST(one_that_was_refused_meanwhile_still_waits) {
   insert("a", 1, "");
   do_sql(database, "UPDATE aurore.dead_letter SET retry_count = 1");
   au_uuid_t id = id_of_one();
   ck_assert(mark(&id, 0));
   ck_assert_str_eq(state(), "");
 }
-END_TEST
 
-START_TEST(one_that_was_stored_meanwhile_is_left_alone) {
+TEST(one_that_was_stored_meanwhile_is_left_alone) {
   insert("a", 1, "");
   do_sql(database, "UPDATE aurore.dead_letter SET reprocessed = true, "
                    "stored_at = now()");
@@ -184,9 +180,8 @@ START_TEST(one_that_was_stored_meanwhile_is_left_alone) {
   ck_assert(mark(&id, 0));
   ck_assert_str_eq(state(), "reprocessed stored");
 }
-END_TEST
 
-START_TEST(one_that_was_deleted_meanwhile_is_not_found) {
+TEST(one_that_was_deleted_meanwhile_is_not_found) {
   insert("a", 1, "");
   au_uuid_t id = id_of_one();
   ck_assert(delete (&id));
@@ -195,9 +190,8 @@ START_TEST(one_that_was_deleted_meanwhile_is_not_found) {
   ck_assert_str_eq(ask(database, "SELECT count(*) FROM aurore.dead_letter"),
                    "0");
 }
-END_TEST
 
-START_TEST(one_whose_event_waits_is_hidden_only) {
+TEST(one_whose_event_waits_is_hidden_only) {
   insert("a", 1, "");
   au_uuid_t id = id_of_one();
   ck_assert(mark(&id, 0));
@@ -206,9 +200,8 @@ START_TEST(one_whose_event_waits_is_hidden_only) {
   ck_assert(!mark(&id, 0));
   ck_assert(!delete (&id));
 }
-END_TEST
 
-START_TEST(one_that_is_stored_is_deleted_for_good) {
+TEST(one_that_is_stored_is_deleted_for_good) {
   insert("a", 1, "");
   do_sql(database, "UPDATE aurore.dead_letter SET reprocessed = true, "
                    "stored_at = now()");
@@ -217,12 +210,11 @@ START_TEST(one_that_is_stored_is_deleted_for_good) {
   ck_assert_str_eq(ask(database, "SELECT count(*) FROM aurore.dead_letter"),
                    "0");
 }
-END_TEST
 
 /* --- trouble ---------------------------------------------------------------
  */
 
-START_TEST(refusal_of_the_server_is_passed_on) {
+TEST(refusal_of_the_server_is_passed_on) {
   do_sql(database, "DROP TABLE aurore.dead_letter CASCADE");
   const au_dead_letter_filter_t filter = {.limit = 10};
   au_dead_letter_t letter = {.retry_count = 0};
@@ -246,7 +238,6 @@ START_TEST(refusal_of_the_server_is_passed_on) {
   ck_assert_uint_eq(json.size, 0);
   au_dead_letter_fini(&letter);
 }
-END_TEST
 
 static void lack_rights(const char *has) {
   do_sqlf(database,
@@ -261,7 +252,7 @@ static void assert_lacks_right(au_status_t status) {
 }
 
 /* Else its row would stop the lane it waits in. */
-START_TEST(what_could_not_be_stored_is_not_put_back) {
+TEST(what_could_not_be_stored_is_not_put_back) {
   insert("a", 1, "");
   au_dead_letter_t letter = {.id = id_of_one()};
   lack_rights("SELECT");
@@ -276,9 +267,8 @@ START_TEST(what_could_not_be_stored_is_not_put_back) {
   ck_assert(letter.is_found);
   au_dead_letter_fini(&letter);
 }
-END_TEST
 
-START_TEST(what_could_not_be_deleted_is_not_hidden) {
+TEST(what_could_not_be_deleted_is_not_hidden) {
   insert("a", 1, "");
   au_uuid_t id = id_of_one();
   ck_assert(mark(&id, 0));
@@ -289,9 +279,8 @@ START_TEST(what_could_not_be_deleted_is_not_hidden) {
   do_sql(database, "RESET ROLE");
   ck_assert_str_eq(state(), "reprocessed at");
 }
-END_TEST
 
-START_TEST(answer_that_did_not_fit_is_an_error) {
+TEST(answer_that_did_not_fit_is_an_error) {
   insert("a", 1, "");
   au_uuid_t id = id_of_one();
   const au_dead_letter_filter_t filter = {.limit = 10};
@@ -303,24 +292,5 @@ START_TEST(answer_that_did_not_fit_is_an_error) {
   ck_assert_int_eq(au_dead_letter_show(&job, database, &id, &json, &error),
                    AU_NOMEM);
 }
-END_TEST
 
-static void add_cases(Suite *suite) {
-  TCase *tcase = add_case(suite, "dead_letter", start, stop);
-  tcase_add_test(tcase, many_services_become_other);
-  tcase_add_test(tcase, oldest_is_of_all_services);
-  tcase_add_test(tcase, page_past_the_end_has_the_total);
-  tcase_add_test(tcase, what_is_deleted_while_it_waits_is_not_shown);
-  tcase_add_test(tcase, one_that_waits_is_marked);
-  tcase_add_test(tcase, one_that_was_refused_meanwhile_still_waits);
-  tcase_add_test(tcase, one_that_was_stored_meanwhile_is_left_alone);
-  tcase_add_test(tcase, one_that_was_deleted_meanwhile_is_not_found);
-  tcase_add_test(tcase, one_whose_event_waits_is_hidden_only);
-  tcase_add_test(tcase, one_that_is_stored_is_deleted_for_good);
-  tcase_add_test(tcase, refusal_of_the_server_is_passed_on);
-  tcase_add_test(tcase, what_could_not_be_stored_is_not_put_back);
-  tcase_add_test(tcase, what_could_not_be_deleted_is_not_hidden);
-  tcase_add_test(tcase, answer_that_did_not_fit_is_an_error);
-}
-
-int main(void) { return run_database_suite("dead_letter", add_cases); }
+int main(void) { return run_database_tests("dead_letter"); }

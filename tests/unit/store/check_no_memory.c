@@ -101,7 +101,9 @@ static uint64_t use_buffer(int kind, uint64_t before) {
   return kind == 0 ? 0 : accepted;
 }
 
-START_TEST(buffer_outlives_any_failed_allocation) {
+CASE("buffer", memory_setup, NULL);
+
+TEST_EACH(buffer_outlives_any_failed_allocation, 6) {
   int kind = _i % 3;
   long count = _i < 3 ? 1 : 5;
   long n = 1;
@@ -118,9 +120,8 @@ START_TEST(buffer_outlives_any_failed_allocation) {
   ck_assert_uint_eq(use_buffer(kind, waiting), kind == 0 ? 0 : 3);
   remove_directory(directory);
 }
-END_TEST
 
-START_TEST(breaker_without_memory_is_an_error) {
+TEST(breaker_without_memory_is_an_error) {
   const au_breaker_config_t config = {.failures = 1, .successes = 1};
   au_breaker_t *breaker = NULL;
   fail_memory(1, 1);
@@ -131,7 +132,6 @@ START_TEST(breaker_without_memory_is_an_error) {
   au_breaker_destroy(breaker);
   au_breaker_destroy(NULL);
 }
-END_TEST
 
 /* --- the batch ------------------------------------------------------------ */
 
@@ -192,7 +192,9 @@ static void store_all(au_database_t *with, au_batch_t *batch) {
   }
 }
 
-START_TEST(batch_outlives_any_failed_allocation) {
+CASE_IF(has_server, "database", batch_setup, batch_teardown);
+
+TEST_EACH(batch_outlives_any_failed_allocation, 2) {
   long n = 1;
   unsigned runs = 0;
   for (bool failed = true; failed; n++, runs++) {
@@ -216,11 +218,10 @@ START_TEST(batch_outlives_any_failed_allocation) {
   ck_assert_uint_eq(au_metrics_counter(AU_M_EVENTS_PROCESSED, 0), 11 * runs);
   ck_assert_uint_eq(au_metrics_counter(AU_M_DEAD_LETTERS, 0), runs);
 }
-END_TEST
 
 /* --- the writer ----------------------------------------------------------- */
 
-START_TEST(writer_outlives_any_failed_allocation) {
+TEST(writer_outlives_any_failed_allocation) {
   au_options_t options;
   ck_assert_int_eq(au_options_init(&options), AU_OK);
   set_conninfo(&options, own_conninfo);
@@ -271,17 +272,5 @@ START_TEST(writer_outlives_any_failed_allocation) {
   au_breaker_destroy(breaker);
   au_options_fini(&options);
 }
-END_TEST
 
-static void add_cases(Suite *suite) {
-  TCase *tcase = add_case(suite, "buffer", memory_setup, NULL);
-  tcase_add_loop_test(tcase, buffer_outlives_any_failed_allocation, 0, 6);
-  tcase_add_test(tcase, breaker_without_memory_is_an_error);
-  if (has_server()) {
-    tcase = add_case(suite, "database", batch_setup, batch_teardown);
-    tcase_add_loop_test(tcase, batch_outlives_any_failed_allocation, 0, 2);
-    tcase_add_test(tcase, writer_outlives_any_failed_allocation);
-  }
-}
-
-int main(void) { return run_suite("no_memory", add_cases); }
+int main(void) { return run_tests("no_memory"); }

@@ -109,7 +109,9 @@ static void assert_row(unsigned number, const char *condition) {
   ck_assert_msg(strcmp(ask(database, sql), "t") == 0, "%u", number);
 }
 
-START_TEST(each_event_is_stored_as_it_was) {
+CASE("old_spool", start, stop);
+
+TEST(each_event_is_stored_as_it_was) {
   ck_assert_uint_eq(au_lane_waiting(lane), END_SEQ - FIRST_SEQ);
   ck_assert_uint_le(store(100), TRANSACTIONS_MAX);
   assert_all_stored_once();
@@ -131,10 +133,9 @@ START_TEST(each_event_is_stored_as_it_was) {
   for (unsigned number = 10; number < END_SEQ; number++)
     assert_row(number, "service = 'bulk' AND message = repeat('x', 599)");
 }
-END_TEST
 
 /* The two that are put back name their dead letters; all others are new. */
-START_TEST(marks_are_those_that_were_written) {
+TEST(marks_are_those_that_were_written) {
   size_t seen = 0;
   au_slab_t slab = {.count = 0};
   au_position_t at = au_spool_begin(au_lane_spool(lane));
@@ -156,11 +157,10 @@ START_TEST(marks_are_those_that_were_written) {
   au_slab_fini(&slab);
   ck_assert_uint_eq(seen, END_SEQ - FIRST_SEQ);
 }
-END_TEST
 
 /* The process dies after each number of transactions, before the spool is
  * trimmed: what was stored is passed over at the next start. */
-START_TEST(what_was_stored_is_not_stored_again) {
+TEST_EACH(what_was_stored_is_not_stored_again, 4) {
   take(1000);
   for (int i = 0; i < _i && !au_batch_is_done(&batch); i++)
     ck_assert_done(au_batch_store(&batch, database, &claim, &error), error);
@@ -172,10 +172,9 @@ START_TEST(what_was_stored_is_not_stored_again) {
   store(100);
   assert_all_stored_once();
 }
-END_TEST
 
 /* New events follow the old ones, in segments of the present release. */
-START_TEST(new_rows_follow_the_old_ones) {
+TEST(new_rows_follow_the_old_ones) {
   au_rows_t rows = {.count = 0};
   au_waiter_t waiter = {.done = never_done};
   put_event(&rows, INT64_C(1732437866123456), "new", "event", 1);
@@ -191,14 +190,5 @@ START_TEST(new_rows_follow_the_old_ones) {
                     "FROM aurore.event"),
       "15 15 1");
 }
-END_TEST
 
-static void add_cases(Suite *suite) {
-  TCase *tcase = add_case(suite, "old_spool", start, stop);
-  tcase_add_test(tcase, each_event_is_stored_as_it_was);
-  tcase_add_test(tcase, marks_are_those_that_were_written);
-  tcase_add_loop_test(tcase, what_was_stored_is_not_stored_again, 0, 4);
-  tcase_add_test(tcase, new_rows_follow_the_old_ones);
-}
-
-int main(void) { return run_database_suite("old_spool", add_cases); }
+int main(void) { return run_database_tests("old_spool"); }

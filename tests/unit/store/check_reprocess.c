@@ -135,7 +135,9 @@ static void assert_usage(void) {
   ck_assert_int_eq(number("SELECT count(*) FROM aurore.event"), (long)stored);
 }
 
-START_TEST(what_is_put_back_is_stored_as_it_was) {
+CASE("reprocess", start, stop);
+
+TEST(what_is_put_back_is_stored_as_it_was) {
   char id[64];
   au_event_t event = dead_letter(id);
   allow_poison();
@@ -168,11 +170,10 @@ START_TEST(what_is_put_back_is_stored_as_it_was) {
                    "t");
   assert_usage();
 }
-END_TEST
 
 /* A process that died between keeping the row and marking the dead letter, and
  * one that put it back once more, maybe in another lane. */
-START_TEST(second_row_is_passed_over) {
+TEST(second_row_is_passed_over) {
   char id[64];
   au_event_t event = dead_letter(id);
   allow_poison();
@@ -185,9 +186,8 @@ START_TEST(second_row_is_passed_over) {
   ck_assert_int_eq(number("SELECT count(*) FROM aurore.dead_letter"), 1);
   assert_usage();
 }
-END_TEST
 
-START_TEST(refused_again_waits_again) {
+TEST(refused_again_waits_again) {
   char id[64];
   au_event_t event = dead_letter(id);
   put_back(0, &event, id);
@@ -211,10 +211,9 @@ START_TEST(refused_again_waits_again) {
   assert_stored_once();
   assert_usage();
 }
-END_TEST
 
 /* Among others: each of them in its place, and the others in few pieces. */
-START_TEST(neighbours_are_stored_together) {
+TEST(neighbours_are_stored_together) {
   char id[64];
   au_event_t event = dead_letter(id);
   au_rows_t rows = {.count = 0};
@@ -246,11 +245,10 @@ START_TEST(neighbours_are_stored_together) {
   au_rows_fini(&more);
   assert_usage();
 }
-END_TEST
 
 /* Deleted while its event waits: what was promised is stored once, and then
  * nothing is left of it. */
-START_TEST(deleted_letter_is_stored_once_and_gone) {
+TEST(deleted_letter_is_stored_once_and_gone) {
   char id[64];
   au_event_t event = dead_letter(id);
   allow_poison();
@@ -264,9 +262,8 @@ START_TEST(deleted_letter_is_stored_once_and_gone) {
   assert_stored_once();
   assert_usage();
 }
-END_TEST
 
-START_TEST(deleted_letter_that_is_refused_comes_back) {
+TEST(deleted_letter_that_is_refused_comes_back) {
   char id[64];
   au_event_t event = dead_letter(id);
   do_sql(database, "UPDATE aurore.dead_letter SET reprocessed = true, "
@@ -278,10 +275,9 @@ START_TEST(deleted_letter_that_is_refused_comes_back) {
                    "t");
   assert_usage();
 }
-END_TEST
 
 /* Nobody was promised anything: the dead letter was deleted, not put back. */
-START_TEST(letter_that_is_gone_is_not_stored) {
+TEST(letter_that_is_gone_is_not_stored) {
   char id[64];
   au_event_t event = dead_letter(id);
   allow_poison();
@@ -291,10 +287,9 @@ START_TEST(letter_that_is_gone_is_not_stored) {
   ck_assert_int_eq(number("SELECT count(*) FROM aurore.event"), 0);
   assert_usage();
 }
-END_TEST
 
 /* Text that the server cannot hold, whatever it is, is that row's fault. */
-START_TEST(garbled_row_harms_nobody) {
+TEST_EACH(garbled_row_harms_nobody, 3) {
   static const au_slice_t garbled[] = {{.data = "a\0b", .size = 3},
                                        {.data = "\xff\xfe", .size = 2},
                                        {.data = "{\"a\":", .size = 5}};
@@ -316,9 +311,8 @@ START_TEST(garbled_row_harms_nobody) {
   ck_assert_int_eq(number("SELECT retry_count FROM aurore.dead_letter"), 2);
   assert_usage();
 }
-END_TEST
 
-START_TEST(row_that_cannot_be_decoded_is_refused) {
+TEST(row_that_cannot_be_decoded_is_refused) {
   char id[64];
   au_event_t event = dead_letter(id);
   allow_poison();
@@ -336,10 +330,9 @@ START_TEST(row_that_cannot_be_decoded_is_refused) {
                    "22P032");
   assert_usage();
 }
-END_TEST
 
 /* The answer is lost, so that the same rows are taken and sent once more. */
-START_TEST(lost_answer_does_not_store_twice) {
+TEST(lost_answer_does_not_store_twice) {
   char id[64];
   au_event_t event = dead_letter(id);
   allow_poison();
@@ -358,9 +351,8 @@ START_TEST(lost_answer_does_not_store_twice) {
   ck_assert(au_batch_is_done(&batch[0]));
   assert_stored_once();
 }
-END_TEST
 
-START_TEST(missing_partition_is_not_the_rows_fault) {
+TEST(missing_partition_is_not_the_rows_fault) {
   char id[64];
   au_event_t event = dead_letter(id);
   allow_poison();
@@ -375,21 +367,5 @@ START_TEST(missing_partition_is_not_the_rows_fault) {
   ck_assert_uint_eq(store(0), 1);
   assert_stored_once();
 }
-END_TEST
 
-static void add_cases(Suite *suite) {
-  TCase *tcase = add_case(suite, "reprocess", start, stop);
-  tcase_add_test(tcase, what_is_put_back_is_stored_as_it_was);
-  tcase_add_test(tcase, second_row_is_passed_over);
-  tcase_add_test(tcase, refused_again_waits_again);
-  tcase_add_test(tcase, neighbours_are_stored_together);
-  tcase_add_test(tcase, deleted_letter_is_stored_once_and_gone);
-  tcase_add_test(tcase, deleted_letter_that_is_refused_comes_back);
-  tcase_add_test(tcase, letter_that_is_gone_is_not_stored);
-  tcase_add_loop_test(tcase, garbled_row_harms_nobody, 0, 3);
-  tcase_add_test(tcase, row_that_cannot_be_decoded_is_refused);
-  tcase_add_test(tcase, lost_answer_does_not_store_twice);
-  tcase_add_test(tcase, missing_partition_is_not_the_rows_fault);
-}
-
-int main(void) { return run_database_suite("reprocess", add_cases); }
+int main(void) { return run_database_tests("reprocess"); }

@@ -14,10 +14,7 @@ static au_options_t options;
 static void setup(void) {
   capture_log();
   name_database();
-  ck_assert_int_eq(au_options_init(&options), AU_OK);
-  set_conninfo(&options, own_conninfo);
-  options.backoff_min_s = 0.001;
-  options.backoff_max_s = 0.01;
+  init_options(&options);
 }
 
 static void teardown(void) {
@@ -51,7 +48,9 @@ static void await_partitions(void) {
         "-1 8 9");
 }
 
-START_TEST(a_week_ahead_is_made_and_no_connection_is_kept) {
+CASE("retention", setup, teardown);
+
+TEST(a_week_ahead_is_made_and_no_connection_is_kept) {
   create_database();
   au_retention_t *retention = start(NULL);
   await_partitions();
@@ -67,9 +66,8 @@ START_TEST(a_week_ahead_is_made_and_no_connection_is_kept) {
   au_retention_stop(retention);
   ck_assert_str_eq(last_warning(), "");
 }
-END_TEST
 
-START_TEST(database_that_comes_late_is_found) {
+TEST(database_that_comes_late_is_found) {
   au_retention_t *retention = start(NULL);
   create_database();
   await_partitions();
@@ -77,9 +75,8 @@ START_TEST(database_that_comes_late_is_found) {
   /* The writers say it. */
   ck_assert_uint_eq(logged(AU_LOG_WARNING), 0);
 }
-END_TEST
 
-START_TEST(lasting_trouble_is_logged_once) {
+TEST(lasting_trouble_is_logged_once) {
   create_database();
   do_sql(database, "CREATE SCHEMA aurore; "
                    "CREATE TABLE aurore.schema_version AS SELECT 1000 AS "
@@ -93,18 +90,10 @@ START_TEST(lasting_trouble_is_logged_once) {
   ck_assert_uint_eq(logged(AU_LOG_WARNING), 1);
   ck_assert_uint_eq(logged(AU_LOG_NOTICE), 1);
 }
-END_TEST
 
-START_TEST(open_breaker_is_waited_for) {
+TEST(open_breaker_is_waited_for) {
   create_database();
-  const au_breaker_config_t config = {
-      .failures = 1, .successes = 1, .timeout_ns = 1};
-  au_breaker_t *breaker = NULL;
-  ck_assert_int_eq(au_breaker_create(&config, &breaker), AU_OK);
-  au_permit_t permit;
-  int64_t retry;
-  ck_assert(au_breaker_allow(breaker, 0, &permit, &retry));
-  au_breaker_failure(breaker, permit, 0, 1, NULL);
+  au_breaker_t *breaker = make_open_breaker();
   au_retention_t *retention = start(breaker);
   for (int i = 0; i < 10; i++) {
     au_retention_wake(retention);
@@ -112,20 +101,16 @@ START_TEST(open_breaker_is_waited_for) {
   }
   ck_assert_str_eq(ask(database, "SELECT to_regnamespace('aurore') IS NULL"),
                    "t");
-  ck_assert(au_breaker_allow(breaker, 2, &permit, &retry));
-  au_breaker_success(breaker, permit);
+  close_breaker(breaker);
   await_partitions();
   au_retention_stop(retention);
   au_breaker_destroy(breaker);
 }
-END_TEST
 
 /* A server that takes connections and never says a word. */
-START_TEST(stop_ends_it_at_once) {
-  int port = 0;
-  int fd = make_socket(true, &port);
+TEST(stop_ends_it_at_once) {
   char conninfo[64];
-  snprintf(conninfo, sizeof(conninfo), "host=127.0.0.1 port=%d", port);
+  int fd = make_socket(true, conninfo);
   set_conninfo(&options, conninfo);
   options.connect_timeout_s = 3600;
   au_retention_t *retention = start(NULL);
@@ -138,26 +123,16 @@ START_TEST(stop_ends_it_at_once) {
   ck_assert_uint_eq(logged(AU_LOG_WARNING), 0);
   close(fd);
 }
-END_TEST
 
 /* --- dropping --------------------------------------------------------------
  *
  * "today" is the server's, and RetentionTime has passed. */
 
-/* As a writer does it: events "days_ago", and their counter. */
+/* Events of so many days ago. */
 static void store(int days_ago, const char *service, int count) {
-  do_sqlf(database,
-          "INSERT INTO aurore.event (event_id, occurred_at, ingested_at, "
-          "service, message) SELECT gen_random_uuid(), now(), a.at, '%s', 'm' "
-          "FROM generate_series(1, %d), (SELECT now() - interval '%d days') "
-          "AS a (at); "
-          "INSERT INTO aurore.event_count AS c "
-          "(minute, service, spool_id, lane, n) VALUES "
-          "(date_trunc('minute', now() - interval '%d days'), '%s', "
-          "'00000000-0000-0000-0000-000000000001', 0, %d) "
-          "ON CONFLICT (minute, service, spool_id, lane) "
-          "DO UPDATE SET n = c.n + EXCLUDED.n",
-          service, count, days_ago, days_ago, service, count);
+  char accepted[64];
+  snprintf(accepted, sizeof(accepted), "now() - interval '%d days'", days_ago);
+  store_events(database, accepted, service, count);
 }
 
 /* A database with a partition and events for each of the last six days; half of
@@ -207,7 +182,9 @@ static const char rest_of_counters_sql[] =
     "SELECT hour FROM aurore.event_hour) AS t (at) "
     "WHERE at < current_date - 3";
 
-START_TEST(old_days_leave_the_table_and_the_metrics) {
+CASE("dropping", setup, teardown);
+
+TEST(old_days_leave_the_table_and_the_metrics) {
   make_days();
   assert_exact();
   au_retention_t *retention = start(NULL);
@@ -227,7 +204,6 @@ START_TEST(old_days_leave_the_table_and_the_metrics) {
   ck_assert_uint_eq(logged(AU_LOG_NOTICE), 3);
   ck_assert_str_eq(last_warning(), "");
 }
-END_TEST
 
 /* When the partitions are made and its session is gone, the janitor has ended a
  * run in which it dropped nothing. */
@@ -242,7 +218,7 @@ static void await_idle(void) {
         "0");
 }
 
-START_TEST(nothing_is_dropped_too_early) {
+TEST(nothing_is_dropped_too_early) {
   make_days();
   options.retention_days = 0;
   au_retention_t *retention = start(NULL);
@@ -279,28 +255,15 @@ START_TEST(nothing_is_dropped_too_early) {
   ck_assert_str_eq(ask(database, oldest_sql), "6 14");
   au_retention_stop(retention);
 }
-END_TEST
 
-/* A transaction that has read, and stays open. */
 static PGconn *hold_read(void) {
-  PGconn *conn = PQconnectdb(own_conninfo);
-  ck_assert_int_eq(PQstatus(conn), CONNECTION_OK);
-  PQclear(PQexec(conn, "BEGIN"));
-  PGresult *result = PQexec(conn, "SELECT count(*) FROM aurore.event");
-  ck_assert_int_eq(PQresultStatus(result), PGRES_TUPLES_OK);
-  PQclear(result);
-  return conn;
-}
-
-static void end_read(PGconn *conn) {
-  PQclear(PQexec(conn, "COMMIT"));
-  PQfinish(conn);
+  return hold("SELECT count(*) FROM aurore.event");
 }
 
 static const char pending_sql[] =
     "SELECT count(*) FROM pg_inherits WHERE inhdetachpending";
 
-START_TEST(a_long_query_is_waited_for_and_blocks_nobody) {
+TEST(a_long_query_is_waited_for_and_blocks_nobody) {
   make_days();
   PGconn *reader = hold_read();
   au_retention_t *retention = start(NULL);
@@ -326,14 +289,13 @@ START_TEST(a_long_query_is_waited_for_and_blocks_nobody) {
   ck_assert_str_eq(error.sqlstate, "55006");
   ck_assert_ptr_nonnull(strstr(error.message, "are being dropped"));
   assert_exact();
-  end_read(reader);
+  commit(reader);
   await(database, oldest_sql, "3 12");
   await(database, "SELECT count(*) FROM aurore.event_drop", "0");
   assert_exact();
   au_retention_stop(retention);
   ck_assert_str_eq(last_warning(), "");
 }
-END_TEST
 
 /* Leaves a detach unfinished that was cut off while it waited. */
 static void cut_off_detach(int days_ago) {
@@ -351,7 +313,7 @@ static void cut_off_detach(int days_ago) {
   do_sqlf(database, "SELECT pg_terminate_backend(%d, 10000)",
           PQbackendPID(conn));
   PQfinish(conn);
-  end_read(reader);
+  commit(reader);
   ck_assert_str_eq(ask(database, pending_sql), "1");
 }
 
@@ -365,7 +327,7 @@ static void stop_for_good(au_retention_t *retention) {
         "0");
 }
 
-START_TEST(what_a_crash_leaves_behind_is_finished) {
+TEST(what_a_crash_leaves_behind_is_finished) {
   make_days();
   /* Marked and half detached. */
   do_sql(database, "SELECT * FROM aurore.next_drop(current_date, 3, '00:00')");
@@ -397,10 +359,9 @@ START_TEST(what_a_crash_leaves_behind_is_finished) {
   au_retention_stop(retention);
   ck_assert_str_eq(last_warning(), "");
 }
-END_TEST
 
 /* The table is gone already. */
-START_TEST(a_table_that_somebody_else_dropped_is_no_trouble) {
+TEST(a_table_that_somebody_else_dropped_is_no_trouble) {
   make_days();
   do_sql(database, "SELECT * FROM aurore.next_drop(current_date, 3, '00:00')");
   do_sql(database, "DO $$BEGIN EXECUTE 'DROP TABLE aurore.event_' || "
@@ -412,10 +373,9 @@ START_TEST(a_table_that_somebody_else_dropped_is_no_trouble) {
   au_retention_stop(retention);
   ck_assert_str_eq(last_warning(), "");
 }
-END_TEST
 
 /* Events that waited for long: their day is made again, and dropped again. */
-START_TEST(events_of_a_dropped_day_are_dropped_with_the_next) {
+TEST(events_of_a_dropped_day_are_dropped_with_the_next) {
   make_days();
   au_retention_t *retention = start(NULL);
   await_dropped();
@@ -432,9 +392,8 @@ START_TEST(events_of_a_dropped_day_are_dropped_with_the_next) {
       "132");
   au_retention_stop(retention);
 }
-END_TEST
 
-START_TEST(several_at_once_do_not_disturb_each_other) {
+TEST(several_at_once_do_not_disturb_each_other) {
   make_days();
   au_retention_t *retention[3];
   for (int i = 0; i < 3; i++)
@@ -446,10 +405,9 @@ START_TEST(several_at_once_do_not_disturb_each_other) {
   ck_assert_uint_eq(logged(AU_LOG_WARNING), 0);
   ck_assert_uint_eq(logged(AU_LOG_NOTICE), 3);
 }
-END_TEST
 
 /* Its session may be that of a process that has just ended. */
-START_TEST(another_process_that_drops_is_waited_for) {
+TEST(another_process_that_drops_is_waited_for) {
   make_days();
   PGconn *other = PQconnectdb(own_conninfo);
   PQclear(PQexec(other, "SELECT pg_advisory_lock(1096110671, 4)"));
@@ -461,9 +419,8 @@ START_TEST(another_process_that_drops_is_waited_for) {
   au_retention_stop(retention);
   ck_assert_str_eq(last_warning(), "");
 }
-END_TEST
 
-START_TEST(a_role_that_does_not_own_the_table_is_logged_once) {
+TEST(a_role_that_does_not_own_the_table_is_logged_once) {
   make_days();
   do_sqlf(database,
           "CREATE ROLE %s LOGIN; GRANT USAGE ON SCHEMA aurore TO %s; "
@@ -485,25 +442,9 @@ START_TEST(a_role_that_does_not_own_the_table_is_logged_once) {
   au_retention_stop(retention);
   ck_assert_uint_eq(logged(AU_LOG_WARNING), 1);
 }
-END_TEST
-
-/* Nothing may come before the statement that detaches. */
-START_TEST(days_are_dropped_through_a_pooler) {
-  make_days();
-  bouncer_t bouncer;
-  start_bouncer(&bouncer, own_conninfo, own_name);
-  set_conninfo(&options, bouncer.conninfo);
-  au_retention_t *retention = start(NULL);
-  await_dropped();
-  assert_exact();
-  au_retention_stop(retention);
-  stop_bouncer(&bouncer);
-  ck_assert_str_eq(last_warning(), "");
-}
-END_TEST
 
 /* PostgreSQL detaches nothing concurrently while there is one. */
-START_TEST(a_default_partition_is_logged_once) {
+TEST(a_default_partition_is_logged_once) {
   make_days();
   do_sql(database, "CREATE TABLE aurore.rest PARTITION OF aurore.event "
                    "DEFAULT");
@@ -518,28 +459,21 @@ START_TEST(a_default_partition_is_logged_once) {
   au_retention_stop(retention);
   ck_assert_uint_eq(logged(AU_LOG_WARNING), 1);
 }
-END_TEST
 
-static void add_cases(Suite *suite) {
-  TCase *tcase = add_case(suite, "retention", setup, teardown);
-  tcase_add_test(tcase, a_week_ahead_is_made_and_no_connection_is_kept);
-  tcase_add_test(tcase, database_that_comes_late_is_found);
-  tcase_add_test(tcase, lasting_trouble_is_logged_once);
-  tcase_add_test(tcase, open_breaker_is_waited_for);
-  tcase_add_test(tcase, stop_ends_it_at_once);
-  TCase *dropping = add_case(suite, "dropping", setup, teardown);
-  tcase_add_test(dropping, old_days_leave_the_table_and_the_metrics);
-  tcase_add_test(dropping, nothing_is_dropped_too_early);
-  tcase_add_test(dropping, a_long_query_is_waited_for_and_blocks_nobody);
-  tcase_add_test(dropping, what_a_crash_leaves_behind_is_finished);
-  tcase_add_test(dropping, a_table_that_somebody_else_dropped_is_no_trouble);
-  tcase_add_test(dropping, events_of_a_dropped_day_are_dropped_with_the_next);
-  tcase_add_test(dropping, several_at_once_do_not_disturb_each_other);
-  tcase_add_test(dropping, another_process_that_drops_is_waited_for);
-  tcase_add_test(dropping, a_role_that_does_not_own_the_table_is_logged_once);
-  tcase_add_test(dropping, a_default_partition_is_logged_once);
-  if (has_bouncer())
-    tcase_add_test(dropping, days_are_dropped_through_a_pooler);
+CASE_IF(has_bouncer, "pooled", setup, teardown);
+
+/* Nothing may come before the statement that detaches. */
+TEST(days_are_dropped_through_a_pooler) {
+  make_days();
+  bouncer_t bouncer;
+  start_bouncer(&bouncer, own_conninfo, own_name);
+  set_conninfo(&options, bouncer.conninfo);
+  au_retention_t *retention = start(NULL);
+  await_dropped();
+  assert_exact();
+  au_retention_stop(retention);
+  stop_bouncer(&bouncer);
+  ck_assert_str_eq(last_warning(), "");
 }
 
-int main(void) { return run_database_suite("retention", add_cases); }
+int main(void) { return run_database_tests("retention"); }

@@ -109,7 +109,9 @@ static void append_changed(int what) {
   au_rows_fini(&rows);
 }
 
-START_TEST(row_that_is_not_sound_is_set_aside) {
+CASE("unsound", start, stop);
+
+TEST_EACH(row_that_is_not_sound_is_set_aside, 7) {
   append_event(1);
   append_changed(_i);
   append_event(2);
@@ -126,10 +128,9 @@ START_TEST(row_that_is_not_sound_is_set_aside) {
   ck_assert_uint_eq(au_metrics_counter(AU_M_EVENTS_PROCESSED, 0),
                     (uint64_t)good);
 }
-END_TEST
 
 /* It would be set aside again. */
-START_TEST(row_that_is_not_sound_is_not_put_back) {
+TEST_EACH(row_that_is_not_sound_is_not_put_back, 6) {
   append_changed(_i);
   store();
   const au_query_job_t job = {
@@ -142,10 +143,9 @@ START_TEST(row_that_is_not_sound_is_not_put_back) {
   ck_assert(!letter.is_decoded);
   au_dead_letter_fini(&letter);
 }
-END_TEST
 
 /* Somebody has put something else in the place of the function. */
-START_TEST(numbers_that_are_none_are_no_claim) {
+TEST_EACH(numbers_that_are_none_are_no_claim, 7) {
   static const char *const bodies[] = {"SELECT -1::bigint, 1, 1::bigint",
                                        "SELECT 1::bigint, -1, 1::bigint",
                                        "SELECT 1::bigint, 1, -1::bigint",
@@ -167,13 +167,5 @@ START_TEST(numbers_that_are_none_are_no_claim) {
   ck_assert_uint_eq(claim.next_seq, before.next_seq);
   ck_assert_uint_eq(claim.epoch, before.epoch);
 }
-END_TEST
 
-static void add_cases(Suite *suite) {
-  TCase *tcase = add_case(suite, "unsound", start, stop);
-  tcase_add_loop_test(tcase, row_that_is_not_sound_is_set_aside, 0, 7);
-  tcase_add_loop_test(tcase, row_that_is_not_sound_is_not_put_back, 0, 6);
-  tcase_add_loop_test(tcase, numbers_that_are_none_are_no_claim, 0, 7);
-}
-
-int main(void) { return run_database_suite("unsound", add_cases); }
+int main(void) { return run_database_tests("unsound"); }

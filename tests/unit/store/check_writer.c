@@ -60,14 +60,11 @@ static void writer_setup(void) {
   set_up_database();
   capture_log();
   au_metrics_reset();
-  ck_assert_int_eq(au_options_init(&options), AU_OK);
-  set_conninfo(&options, own_conninfo);
+  init_options(&options);
   options.batch_size = 10;
   options.drain_interval_s = 0.01;
   options.connect_timeout_s = 20;
   options.statement_timeout_s = 20;
-  options.backoff_min_s = 0.001;
-  options.backoff_max_s = 0.01;
   const au_breaker_config_t config = {
       .failures = 3, .successes = 1, .timeout_ns = 20000000};
   ck_assert_int_eq(au_breaker_create(&config, &breaker), AU_OK);
@@ -157,7 +154,9 @@ static void check_stored(unsigned count) {
 
 /* --- the tests ------------------------------------------------------------ */
 
-START_TEST(what_waits_is_stored_and_then_it_ends) {
+CASE("store", writer_setup, writer_teardown);
+
+TEST(what_waits_is_stored_and_then_it_ends) {
   append(0, 25);
   start_writer();
   await_stored(25); /* the schema and the partition are made, too */
@@ -167,9 +166,8 @@ START_TEST(what_waits_is_stored_and_then_it_ends) {
   ck_assert_int_eq(atomic_load(&reached_times), 1);
   ck_assert_uint_eq(au_metrics_counter(AU_M_DEAD_LETTERS, 0), 0);
 }
-END_TEST
 
-START_TEST(bad_row_is_a_dead_letter_and_no_failure_of_the_database) {
+TEST(bad_row_is_a_dead_letter_and_no_failure_of_the_database) {
   make_schema(1);
   do_sql(database, "ALTER TABLE aurore.event ADD CHECK (message <> 'event 4')");
   append(0, 10);
@@ -181,9 +179,10 @@ START_TEST(bad_row_is_a_dead_letter_and_no_failure_of_the_database) {
   ck_assert_uint_eq(au_breaker_snapshot(breaker).failures, 0);
   ck_assert_int_eq(au_breaker_snapshot(breaker).last_failure_us, 0);
 }
-END_TEST
 
-START_TEST(database_that_comes_late_is_waited_for) {
+CASE("away", writer_setup, writer_teardown);
+
+TEST(database_that_comes_late_is_waited_for) {
   char conninfo[1200];
   snprintf(conninfo, sizeof(conninfo), "%s dbname=%s_late", own_conninfo,
            own_name);
@@ -200,10 +199,11 @@ START_TEST(database_that_comes_late_is_waited_for) {
   ck_assert_uint_eq(au_metrics_counter(AU_M_EVENTS_PROCESSED, 0), 5);
   do_sqlf(control, "DROP DATABASE %s_late (FORCE)", own_name);
 }
-END_TEST
+
+CASE("stop", writer_setup, writer_teardown);
 
 /* Of a lane that was stopped, before or after it went wrong. */
-START_TEST(giving_up_ends_every_wait) {
+TEST_EACH(giving_up_ends_every_wait, 2) {
   set_conninfo(&options, "host=127.0.0.1 port=1 dbname=none");
   options.backoff_min_s = options.backoff_max_s = 60;
   append(0, 5);
@@ -217,10 +217,9 @@ START_TEST(giving_up_ends_every_wait) {
   give_up();
   ck_assert_uint_eq(au_lane_waiting(lane), 5);
 }
-END_TEST
 
 /* Nothing tells the breaker's state from a stop. */
-START_TEST(stopped_writer_does_not_count_as_a_failure) {
+TEST(stopped_writer_does_not_count_as_a_failure) {
   make_schema(1);
   append(0, 5);
   PGconn *other = PQconnectdb(own_conninfo);
@@ -232,10 +231,11 @@ START_TEST(stopped_writer_does_not_count_as_a_failure) {
   ck_assert_uint_eq(au_lane_waiting(lane), 5);
   PQfinish(other);
 }
-END_TEST
+
+CASE("doubt", writer_setup, writer_teardown);
 
 /* The connection dies while a batch is under way, before its COMMIT. */
-START_TEST(batch_of_unknown_outcome_is_stored_once) {
+TEST(batch_of_unknown_outcome_is_stored_once) {
   make_schema(1);
   append(0, 10);
   PGconn *other = PQconnectdb(own_conninfo);
@@ -248,10 +248,9 @@ START_TEST(batch_of_unknown_outcome_is_stored_once) {
   drain();
   check_stored(10);
 }
-END_TEST
 
 /* A deferred trigger ends the session when the COMMIT has come. */
-START_TEST(batch_that_is_cut_at_its_commit_is_stored_once) {
+TEST(batch_that_is_cut_at_its_commit_is_stored_once) {
   make_schema(1);
   do_sql(
       database,
@@ -271,7 +270,6 @@ START_TEST(batch_that_is_cut_at_its_commit_is_stored_once) {
   drain();
   check_stored(10);
 }
-END_TEST
 
 static const char *format_number(unsigned number) {
   static char text[16];
@@ -290,7 +288,7 @@ static const char *is_stored_or_waits(unsigned rows) {
 
 /* The answer to COMMIT is lost: it waits for a standby that never comes, and
  * what has been committed stays when the session is ended meanwhile. */
-START_TEST(batch_whose_answer_is_lost_is_stored_once) {
+TEST(batch_whose_answer_is_lost_is_stored_once) {
   char place[64];
   cluster_t cluster;
   make_directory(place);
@@ -318,11 +316,12 @@ START_TEST(batch_whose_answer_is_lost_is_stored_once) {
                   format_number(rows)) == 0);
   do_sql(own, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE "
               "wait_event = 'SyncRep'");
-  /* The claim, which waits for the standby as well. */
+  /* The claim, which waits for the standby as well; there are several of them
+   * when one took longer than the writer waits. */
   await(own,
-        "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' "
-        "AND query LIKE '%aurore.claim%'",
-        "1");
+        "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event = "
+        "'SyncRep' AND query LIKE '%aurore.claim%'",
+        "t");
   do_sql(own, "ALTER SYSTEM RESET synchronous_standby_names");
   do_sql(own, "SELECT pg_reload_conf()");
   drain();
@@ -333,9 +332,10 @@ START_TEST(batch_whose_answer_is_lost_is_stored_once) {
   stop_cluster(&cluster);
   remove_directory(place);
 }
-END_TEST
 
-START_TEST(connection_that_dies_idle_is_made_again) {
+CASE("away", writer_setup, writer_teardown);
+
+TEST(connection_that_dies_idle_is_made_again) {
   start_writer();
   while (atomic_load(&reached_times) == 0)
     poll(NULL, 0, 5);
@@ -358,9 +358,10 @@ START_TEST(connection_that_dies_idle_is_made_again) {
   check_stored(3);
   ck_assert_int_ge(atomic_load(&reached_times), 2);
 }
-END_TEST
 
-START_TEST(partition_that_is_missing_is_made) {
+CASE("partition", writer_setup, writer_teardown);
+
+TEST(partition_that_is_missing_is_made) {
   make_schema(1);
   append(0, 5);
   append_at(au_clock_wall_us() - 40 * INT64_C(86400) * 1000000, 5, 5, "event");
@@ -368,9 +369,8 @@ START_TEST(partition_that_is_missing_is_made) {
   drain();
   check_stored(10);
 }
-END_TEST
 
-START_TEST(partition_that_cannot_be_made_is_waited_for) {
+TEST(partition_that_cannot_be_made_is_waited_for) {
   make_schema(1);
   do_sql(database,
          "CREATE FUNCTION public.refuse() RETURNS event_trigger LANGUAGE "
@@ -387,9 +387,10 @@ START_TEST(partition_that_cannot_be_made_is_waited_for) {
   drain();
   check_stored(2);
 }
-END_TEST
 
-START_TEST(newer_schema_is_logged) {
+CASE("away", writer_setup, writer_teardown);
+
+TEST(newer_schema_is_logged) {
   make_schema(1);
   do_sql(database, "INSERT INTO aurore.schema_version (version) "
                    "SELECT max(version) + 1 FROM aurore.schema_version");
@@ -402,11 +403,12 @@ START_TEST(newer_schema_is_logged) {
   drain();
   check_stored(3);
 }
-END_TEST
+
+CASE("fence", writer_setup, writer_teardown);
 
 /* Somebody else has the lane: nothing is stored, nothing is taken; when that is
  * settled it goes on. */
-START_TEST(fenced_lane_is_logged_and_resumes_when_resolved) {
+TEST(fenced_lane_is_logged_and_resumes_when_resolved) {
   start_writer();
   append(0, 3);
   await_stored(3);
@@ -431,10 +433,11 @@ START_TEST(fenced_lane_is_logged_and_resumes_when_resolved) {
   ck_assert_int_eq(notified(AU_SEVERITY_FAILURE), 1);
   ck_assert_int_eq(notified(AU_SEVERITY_OKAY), 1);
 }
-END_TEST
+
+CASE("doubt", writer_setup, writer_teardown);
 
 /* Another claim of our own, as after a doubt: the place is asked for again. */
-START_TEST(epoch_that_moved_is_claimed_again) {
+TEST(epoch_that_moved_is_claimed_again) {
   start_writer();
   append(0, 3);
   await_stored(3);
@@ -445,9 +448,10 @@ START_TEST(epoch_that_moved_is_claimed_again) {
   drain();
   check_stored(6);
 }
-END_TEST
 
-START_TEST(spool_that_cannot_be_read_is_tried_again) {
+CASE("store", writer_setup, writer_teardown);
+
+TEST(spool_that_cannot_be_read_is_tried_again) {
   make_schema(1);
   append(0, 3);
   atomic_store(&reads_fail, true);
@@ -459,39 +463,13 @@ START_TEST(spool_that_cannot_be_read_is_tried_again) {
   drain();
   check_stored(3);
 }
-END_TEST
 
-START_TEST(join_has_a_deadline) {
+CASE("stop", writer_setup, writer_teardown);
+
+TEST(join_has_a_deadline) {
   start_writer();
   ck_assert(!au_writer_join(writer, au_clock_monotonic_ns()));
   drain();
 }
-END_TEST
 
-static void add_cases(Suite *suite) {
-  TCase *tcase = add_case(suite, "store", writer_setup, writer_teardown);
-  tcase_add_test(tcase, what_waits_is_stored_and_then_it_ends);
-  tcase_add_test(tcase,
-                 bad_row_is_a_dead_letter_and_no_failure_of_the_database);
-  tcase_add_test(tcase, spool_that_cannot_be_read_is_tried_again);
-  tcase = add_case(suite, "partition", writer_setup, writer_teardown);
-  tcase_add_test(tcase, partition_that_is_missing_is_made);
-  tcase_add_test(tcase, partition_that_cannot_be_made_is_waited_for);
-  tcase = add_case(suite, "doubt", writer_setup, writer_teardown);
-  tcase_add_test(tcase, batch_of_unknown_outcome_is_stored_once);
-  tcase_add_test(tcase, batch_that_is_cut_at_its_commit_is_stored_once);
-  tcase_add_test(tcase, batch_whose_answer_is_lost_is_stored_once);
-  tcase_add_test(tcase, epoch_that_moved_is_claimed_again);
-  tcase = add_case(suite, "away", writer_setup, writer_teardown);
-  tcase_add_test(tcase, database_that_comes_late_is_waited_for);
-  tcase_add_test(tcase, connection_that_dies_idle_is_made_again);
-  tcase_add_test(tcase, newer_schema_is_logged);
-  tcase = add_case(suite, "fence", writer_setup, writer_teardown);
-  tcase_add_test(tcase, fenced_lane_is_logged_and_resumes_when_resolved);
-  tcase = add_case(suite, "stop", writer_setup, writer_teardown);
-  tcase_add_loop_test(tcase, giving_up_ends_every_wait, 0, 2);
-  tcase_add_test(tcase, stopped_writer_does_not_count_as_a_failure);
-  tcase_add_test(tcase, join_has_a_deadline);
-}
-
-int main(void) { return run_database_suite("writer", add_cases); }
+int main(void) { return run_database_tests("writer"); }

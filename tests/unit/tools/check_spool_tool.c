@@ -51,7 +51,9 @@ static void assert_said(const char *what) {
 /* --- check -----------------------------------------------------------------
  */
 
-START_TEST(good_spool_is_good) {
+CASE("tool", setup, teardown);
+
+TEST(good_spool_is_good) {
   make_spool(100, 500, SEGMENT_BYTES);
   ck_assert_int_eq(tool_on_directory("check"), 0);
   assert_said("100 events in");
@@ -60,11 +62,10 @@ START_TEST(good_spool_is_good) {
   assert_said("next_to_accept   101\n");
   assert_said("waiting_at_most  100\n");
 }
-END_TEST
 
 /* As recovery has it: what follows the last group was never acknowledged, and a
  * new segment was begun after it. */
-START_TEST(torn_tail_of_an_older_segment_is_no_damage) {
+TEST(torn_tail_of_an_older_segment_is_no_damage) {
   au_spool_t *spool = open_spool(NULL, SEGMENT_BYTES);
   ck_assert_int_eq(append(spool, 1, 1, 40), AU_OK);
   ck_assert_int_eq(append(spool, 2, 3, 40), AU_OK);
@@ -82,10 +83,9 @@ START_TEST(torn_tail_of_an_older_segment_is_no_damage) {
   ck_assert_int_eq(tool_on_directory("check"), 0);
   assert_said("4 events in");
 }
-END_TEST
 
 /* The same bytes where a row is missing for them. */
-START_TEST(damaged_end_of_an_older_segment_is_damage) {
+TEST(damaged_end_of_an_older_segment_is_damage) {
   au_spool_t *spool = open_spool(NULL, SEGMENT_BYTES);
   ck_assert_int_eq(append(spool, 1, 1, 40), AU_OK);
   ck_assert_int_eq(append(spool, 2, 3, 40), AU_OK);
@@ -99,18 +99,16 @@ START_TEST(damaged_end_of_an_older_segment_is_damage) {
   ck_assert_int_eq(tool_on_directory("check"), 1);
   assert_said("events 2 to 4 are missing");
 }
-END_TEST
 
-START_TEST(damaged_row_is_damage) {
+TEST(damaged_row_is_damage) {
   make_spool(5, 500, SEGMENT_BYTES);
   overwrite(1, HEADER_BYTES + 2 * group_size(1, 500) + 100, 'y', 1);
   ck_assert_int_eq(tool_on_directory("check"), 1);
   assert_said("are damaged");
   assert_said(" 1 damaged ranges");
 }
-END_TEST
 
-START_TEST(words_that_make_no_sense_are_trouble) {
+TEST(words_that_make_no_sense_are_trouble) {
   ck_assert_int_eq(tool("check"), 2);
   ck_assert_int_eq(tool_on_directory("frobnicate"), 2);
   ck_assert_int_eq(tool_on_directory("export --from x"), 2);
@@ -118,12 +116,11 @@ START_TEST(words_that_make_no_sense_are_trouble) {
   assert_said("could not open directory");
   ck_assert_int_eq(tool("--help"), 0);
 }
-END_TEST
 
 /* --- export ----------------------------------------------------------------
  */
 
-START_TEST(waiting_events_are_written_out) {
+TEST(waiting_events_are_written_out) {
   char error[256] = "";
   const au_buffer_config_t config = {.lanes = 1,
                                      .capacity = 1000,
@@ -181,10 +178,9 @@ START_TEST(waiting_events_are_written_out) {
   snprintf(command, sizeof(command), "rm -rf %s/lane-00", directory);
   ck_assert_int_eq(system(command), 0);
 }
-END_TEST
 
 /* Byte for byte what the tool of that release said. */
-START_TEST(spool_of_an_older_release_is_written_out) {
+TEST(spool_of_an_older_release_is_written_out) {
   static char wanted[sizeof(said)];
   FILE *file = fopen(old_spool_path("export.ndjson"), "r");
   ck_assert_ptr_nonnull(file);
@@ -198,9 +194,8 @@ START_TEST(spool_of_an_older_release_is_written_out) {
   ck_assert_str_eq(said, wanted);
   remove_old_spool(directory);
 }
-END_TEST
 
-START_TEST(spool_of_a_newer_release_is_left_alone) {
+TEST(spool_of_a_newer_release_is_left_alone) {
   make_spool(1, 40, SEGMENT_BYTES);
   overwrite(1, 8, 3, 1); /* the version, and the checksum to match */
   uint8_t header[60];
@@ -214,7 +209,6 @@ START_TEST(spool_of_a_newer_release_is_left_alone) {
   ck_assert_int_eq(tool_on_directory("export"), 2);
   assert_said("a newer release wrote it");
 }
-END_TEST
 
 /* --- renew -----------------------------------------------------------------
  */
@@ -232,7 +226,7 @@ static int open_directory(void) {
   return dir;
 }
 
-START_TEST(new_name_is_given) {
+TEST(new_name_is_given) {
   make_spool(3, 40, SEGMENT_BYTES);
   int dir = open_directory();
   au_spool_state_t before = load_state(dir);
@@ -252,7 +246,6 @@ START_TEST(new_name_is_given) {
   ck_assert_mem_eq(&name, &after.name, sizeof(name));
   au_spool_close(spool);
 }
-END_TEST
 
 /* The calls that write the state, in their order: the offset of a write, or -1
  * for a sync. */
@@ -282,7 +275,7 @@ static int noted_fdatasync(int fd) {
 
 /* The slot that was loaded may stand in the page cache alone: it is on disk
  * before the other one, the only one that is known to be, is written over. */
-START_TEST(old_name_is_on_disk_before_the_new_one_is_written) {
+TEST(old_name_is_on_disk_before_the_new_one_is_written) {
   make_spool(1, 40, SEGMENT_BYTES);
   au_io_t io = au_io_system;
   io.pwritev = noted_pwritev;
@@ -307,20 +300,5 @@ START_TEST(old_name_is_on_disk_before_the_new_one_is_written) {
   }
   close(dir);
 }
-END_TEST
 
-static void add_cases(Suite *suite) {
-  TCase *tcase = add_case(suite, "tool", setup, teardown);
-  tcase_add_test(tcase, good_spool_is_good);
-  tcase_add_test(tcase, torn_tail_of_an_older_segment_is_no_damage);
-  tcase_add_test(tcase, damaged_end_of_an_older_segment_is_damage);
-  tcase_add_test(tcase, damaged_row_is_damage);
-  tcase_add_test(tcase, words_that_make_no_sense_are_trouble);
-  tcase_add_test(tcase, waiting_events_are_written_out);
-  tcase_add_test(tcase, spool_of_an_older_release_is_written_out);
-  tcase_add_test(tcase, spool_of_a_newer_release_is_left_alone);
-  tcase_add_test(tcase, new_name_is_given);
-  tcase_add_test(tcase, old_name_is_on_disk_before_the_new_one_is_written);
-}
-
-int main(void) { return run_suite("spool_tool", add_cases); }
+int main(void) { return run_tests("spool_tool"); }
