@@ -102,6 +102,12 @@ TEST_EACH(request_outlives_any_failed_allocation,
 
 CASE("start", NULL, NULL);
 
+static void check_not_started(au_status_t status, const char *error) {
+  ck_assert_int_eq(status, AU_NOMEM);
+  ck_assert_ptr_null(server.http);
+  ck_assert_str_ne(error, "");
+}
+
 TEST(start_without_memory_is_an_error) {
   is_test = true;
   server_prepare(&server);
@@ -122,9 +128,7 @@ TEST(start_without_memory_is_an_error) {
       au_api_fini(&server.api);
     } else {
       ck_assert(failed);
-      ck_assert_int_eq(status, AU_NOMEM);
-      ck_assert_ptr_null(server.http);
-      ck_assert_str_ne(error, "");
+      check_not_started(status, error);
     }
   }
   ck_assert_int_gt(n, 2);

@@ -130,6 +130,14 @@ TEST(a_service_that_leaves_the_largest_ends_at_zero) {
   ck_assert_uint_eq(dispatched_services(), 3);
 }
 
+static int64_t derive_of(const char *name) {
+  return stub_value_of(name)->values[0].derive;
+}
+
+static double gauge_of(const char *name) {
+  return stub_value_of(name)->values[0].gauge;
+}
+
 TEST(values_have_their_names_and_kinds) {
   const au_service_count_t services[] = {{"auth-service", 42}};
   au_metrics_set(AU_M_BUFFER_SIZE, 12.5);
@@ -142,62 +150,27 @@ TEST(values_have_their_names_and_kinds) {
   au_metrics_count_query(AU_OPERATION_STORE, 3, 1);
   au_metrics_observe(AU_M_BATCH_INSERT_TIME, 0, 7.5);
   dispatch_all();
+  ck_assert_double_eq(gauge_of("/aurore-buffer/buffer_size-"), 12.5);
+  ck_assert_int_eq(derive_of("/aurore-events/events_enqueued-"), 7);
+  ck_assert_int_eq(derive_of("/aurore-events/events_rejected-invalid"), 3);
+  ck_assert_int_eq(derive_of("/aurore-batch/batch_failures-08"), 1);
+  ck_assert_int_eq(derive_of("/aurore-business/business_events-"),
+                   1234567890123);
   ck_assert_double_eq(
-      stub_value_of("/aurore-buffer/buffer_size-")->values[0].gauge, 12.5);
-  ck_assert_int_eq(
-      stub_value_of("/aurore-events/events_enqueued-")->values[0].derive, 7);
-  ck_assert_int_eq(
-      stub_value_of("/aurore-events/events_rejected-invalid")->values[0].derive,
-      3);
-  ck_assert_int_eq(
-      stub_value_of("/aurore-batch/batch_failures-08")->values[0].derive, 1);
-  ck_assert_int_eq(
-      stub_value_of("/aurore-business/business_events-")->values[0].derive,
-      1234567890123);
-  ck_assert_double_eq(
-      stub_value_of("/aurore-business/business_events_by_service-auth-service")
-          ->values[0]
-          .gauge,
-      42);
-  ck_assert_int_eq(
-      stub_value_of("/aurore-events_post/http_request-202")->values[0].derive,
-      1);
-  ck_assert_int_eq(
-      stub_value_of("/aurore-events_post/http_request-other")->values[0].derive,
-      0);
-  ck_assert_int_eq(
-      stub_value_of("/aurore-database/db_query-store")->values[0].derive, 1);
-  ck_assert_int_eq(
-      stub_value_of("/aurore-database/db_slow_queries-store")->values[0].derive,
-      1);
-  ck_assert_int_eq(stub_value_of("/aurore-batch/batch_insert_time_ms_bucket-5")
-                       ->values[0]
-                       .derive,
-                   0);
-  ck_assert_int_eq(stub_value_of("/aurore-batch/batch_insert_time_ms_bucket-10")
-                       ->values[0]
-                       .derive,
+      gauge_of("/aurore-business/business_events_by_service-auth-service"), 42);
+  ck_assert_int_eq(derive_of("/aurore-events_post/http_request-202"), 1);
+  ck_assert_int_eq(derive_of("/aurore-events_post/http_request-other"), 0);
+  ck_assert_int_eq(derive_of("/aurore-database/db_query-store"), 1);
+  ck_assert_int_eq(derive_of("/aurore-database/db_slow_queries-store"), 1);
+  ck_assert_int_eq(derive_of("/aurore-batch/batch_insert_time_ms_bucket-5"), 0);
+  ck_assert_int_eq(derive_of("/aurore-batch/batch_insert_time_ms_bucket-10"),
                    1);
-  ck_assert_int_eq(
-      stub_value_of("/aurore-batch/batch_insert_time_ms_bucket-+Inf")
-          ->values[0]
-          .derive,
-      1);
-  ck_assert_int_eq(stub_value_of("/aurore-batch/batch_insert_time_ms_count-")
-                       ->values[0]
-                       .derive,
+  ck_assert_int_eq(derive_of("/aurore-batch/batch_insert_time_ms_bucket-+Inf"),
                    1);
-  ck_assert_double_eq(
-      stub_value_of("/aurore-batch/batch_insert_time_ms_sum-")->values[0].gauge,
-      7.5);
-  ck_assert_int_eq(stub_value_of("/aurore-store/db_query_duration_ms_bucket-5")
-                       ->values[0]
-                       .derive,
-                   1);
-  ck_assert_int_eq(stub_value_of("/aurore-store/db_query_duration_ms_count-")
-                       ->values[0]
-                       .derive,
-                   1);
+  ck_assert_int_eq(derive_of("/aurore-batch/batch_insert_time_ms_count-"), 1);
+  ck_assert_double_eq(gauge_of("/aurore-batch/batch_insert_time_ms_sum-"), 7.5);
+  ck_assert_int_eq(derive_of("/aurore-store/db_query_duration_ms_bucket-5"), 1);
+  ck_assert_int_eq(derive_of("/aurore-store/db_query_duration_ms_count-"), 1);
 }
 
 /* --- names -----------------------------------------------------------------
