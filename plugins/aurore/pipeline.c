@@ -380,7 +380,8 @@ static bool may_drain(drain_t *drain) {
     drain->remaining = remaining;
     drain->progress_ns = now_ns;
   }
-  bool is_open = au_breaker_snapshot(pipeline.breaker).failures > 0;
+  bool is_open =
+      au_breaker_snapshot(pipeline.breaker).state != AU_BREAKER_CLOSED;
   return !is_open && now_ns - drain->progress_ns < SILENCE_NS;
 }
 

@@ -165,16 +165,34 @@ static size_t put(char *out_text, size_t size, size_t used, const char *text,
   return used + length;
 }
 
+/* "scheme://user:password@host/database?options", without user and options. A
+ * "@" after the host may be of a password that is not written as it should be:
+ * then nothing is shown. */
+static void redact_uri(const char *uri, char *out_text, size_t size) {
+  const char *begin = strstr(uri, "://") + 3;
+  size_t length = strcspn(begin, "/?");
+  const char *host = memrchr(begin, '@', length);
+  size_t used = put(out_text, size, 0, uri, (size_t)(begin - uri));
+  if (host != NULL || strchr(begin + length, '@') != NULL)
+    used = put(out_text, size, used, "...", 3);
+  if (strchr(begin + length, '@') != NULL)
+    return;
+  begin = host != NULL ? host : begin;
+  (void)put(out_text, size, used, begin, strcspn(begin, "?"));
+}
+
+static bool is_secret(const char *name, size_t length) {
+  static const char word[] = "password";
+  size_t size = strlen(word);
+  return length >= size && strncasecmp(name + length - size, word, size) == 0;
+}
+
 void au_option_redact(const char *conninfo, char *out_text, size_t size) {
   size_t used = put(out_text, size, 0, "", 0);
-  if (strstr(conninfo, "://") != NULL) { /* "scheme://user:password@host" */
-    const char *host = strrchr(conninfo, '@');
-    const char *begin = strstr(conninfo, "://") + 3;
-    used = put(out_text, size, used, conninfo, (size_t)(begin - conninfo));
-    if (host != NULL && host > begin)
-      used = put(out_text, size, used, "...@", 4);
-    begin = host != NULL && host > begin ? host + 1 : begin;
-    (void)put(out_text, size, used, begin, strcspn(begin, "?"));
+  /* As libpq tells them apart. */
+  if (strncmp(conninfo, "postgresql://", 13) == 0 ||
+      strncmp(conninfo, "postgres://", 11) == 0) {
+    redact_uri(conninfo, out_text, size);
     return;
   }
   if (strchr(conninfo, '=') == NULL) /* the name of a database */
@@ -189,11 +207,10 @@ void au_option_redact(const char *conninfo, char *out_text, size_t size) {
     value++;
     value += strspn(value, " \t\r\n\f\v");
     const char *end = end_of_value(value);
-    bool is_secret =
-        length - name >= 8 && memcmp(conninfo + length - 8, "password", 8) == 0;
     used = put(out_text, size, used, conninfo, (size_t)(value - conninfo));
-    used = is_secret ? put(out_text, size, used, "...", 3)
-                     : put(out_text, size, used, value, (size_t)(end - value));
+    used = is_secret(conninfo, length)
+               ? put(out_text, size, used, "...", 3)
+               : put(out_text, size, used, value, (size_t)(end - value));
     conninfo = end;
   }
 }

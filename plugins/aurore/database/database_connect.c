@@ -217,6 +217,7 @@ static au_status_t reach(au_database_t *database, au_database_error_t *error) {
     if (ready == AU_READY_STOP || !next_hosts(database->conn, &hosts))
       break;
   }
+  error->is_connect = true;
   hosts_fini(&hosts);
   au_database_disconnect(database);
   return AU_UNAVAILABLE;

@@ -177,7 +177,6 @@ void au_database_error_wait(au_database_error_t *error, au_ready_t ready,
 void au_database_error_connect(au_database_error_t *error, const PGconn *conn,
                                bool secret) {
   line_t line = line_of(error);
-  error->is_connect = true;
   put_libpq(&line, PQerrorMessage(conn), secret, error->sqlstate);
   if (line.length == 0)
     put_text(&line, "the connection was lost");

@@ -3,6 +3,7 @@
  * The options against the contract, which is written out here once more: each
  * one's default, its borders and what is just outside of them.
  */
+#include "config/option_value.h"
 #include "config/options.h"
 #include "support/suite.h"
 
@@ -512,6 +513,27 @@ TEST(two_databases_are_an_error_that_names_both) {
   check_says("option \"ConnInfo\" of the plugin event_writer is set twice, to "
              "\"host=one password = ... dbname=events\" and to "
              "\"postgresql://...@two/events\"");
+}
+
+TEST(no_password_is_shown) {
+  static const char *const shown[][2] = {
+      {"host=db password=SECRET application_name=http://a",
+       "host=db password=... application_name=http://a"},
+      {"password=a://SECRET", "password=..."},
+      {"PASSWORD=SECRET host=a", "PASSWORD=... host=a"},
+      {"sslpassword = 'SEC\\'RET' host=a", "sslpassword = ... host=a"},
+      {"postgresql:///db?password=ab@SECRET", "postgresql://..."},
+      {"postgresql://u:p@h/db?sslpassword=x@SECRET", "postgresql://..."},
+      {"postgresql://u:SEC/RET@h/db", "postgresql://..."},
+      {"postgresql://u:SE@CRET@h:5/db?x=y", "postgresql://...@h:5/db"},
+      {"postgres://h1,h2:6/db?password=SECRET", "postgres://h1,h2:6/db"},
+      {"events", "events"},
+      {"host=a SECRET", "host=a"}};
+  for (int i = 0; i < COUNT_OF(shown); i++) {
+    char text[128];
+    au_option_redact(shown[i][0], text, sizeof(text));
+    ck_assert_str_eq(text, shown[i][1]);
+  }
 }
 
 TEST(certificate_and_key_come_together) {
