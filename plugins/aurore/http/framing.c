@@ -242,7 +242,8 @@ static bool is_host(const char *text) {
   }
   if (*text == ':')
     text += 1 + strspn(text + 1, "0123456789");
-  return *text == '\0';
+  /* White space after a value is not of it; libmicrohttpd leaves it there. */
+  return text[strspn(text, " \t")] == '\0';
 }
 
 /* --- the header ---------------------------------------------------------- */

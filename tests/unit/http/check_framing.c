@@ -131,6 +131,7 @@ static const row_t rows[] = {
     TAKEN("an address", OF_HOST("[::1]:3000")),
     TAKEN("a name with a port", OF_HOST("a-b_c.example:3000")),
     TAKEN("a host that is empty", OF_HOST("")),
+    TAKEN("white space after a host", OF_HOST("t \t")),
     ROW("HTTP/1.0 needs none",
         "POST /events HTTP/1.0\r\n" JSON_TYPE LENGTH "\r\n" EVENT, 202,
         "event_id", CLOSED),
