@@ -39,7 +39,7 @@ def resolve(node):
     return node
 
 
-Operation = namedtuple("Operation", "id method path parameters responses body scope")
+Operation = namedtuple("Operation", "id method path parameters responses default body scope")
 
 
 def read_operations():
@@ -60,7 +60,12 @@ def read_operations():
                 method,
                 path,
                 [resolve(one) for one in common + node.get("parameters", [])],
-                {int(status): one for status, one in node["responses"].items()},
+                {
+                    int(status): one
+                    for status, one in node["responses"].items()
+                    if status != "default"
+                },
+                node["responses"]["default"],
                 node.get("requestBody"),
                 scopes[0] if scopes else None,
             )
@@ -143,6 +148,101 @@ def test_the_document_is_sound():
                 check_schema(parameter["example"], parameter["schema"], parameter)
         for response in operation.responses.values():
             assert resolve(response)["description"]
+
+
+def nodes(node, path=()):
+    """All mappings of the document, with where they are."""
+    if isinstance(node, dict):
+        yield path, node
+        for key, child in node.items():
+            yield from nodes(child, (*path, key))
+    elif isinstance(node, list):
+        for key, child in enumerate(node):
+            yield from nodes(child, (*path, key))
+
+
+def is_data(path):
+    """What is an example is no schema."""
+    return "example" in path or "examples" in path
+
+
+def test_generators_take_the_document():
+    """What makers of clients stumble over: a type of several, or none beside
+    "const" and "enum"; bodies and alternatives without a name."""
+    for path, node in nodes(DOCUMENT):
+        if is_data(path) or path[-1:] == ("properties",):
+            continue
+        if isinstance(node.get("type"), list):
+            kind, null = node["type"]
+            assert null == "null" and kind != "null", path
+        if "const" in node or "enum" in node:
+            assert isinstance(node.get("type"), str), path
+        if "oneOf" in node:
+            assert "properties" not in node, path
+            for one in node["oneOf"]:
+                assert set(one) == {"$ref"} or one == {"type": "null"}, path
+        if len(path) > 2 and path[-2] == "content":
+            kind = node["schema"]
+            assert "$ref" in kind or kind["type"] == "string", (path, "has no name")
+        if node.get("type") == "object" and path[:2] == ("components", "schemas"):
+            # A map, or one that has a name.
+            assert len(path) == 3 or "additionalProperties" in node, path
+            assert len(path) == 3 or "properties" not in node, (path, "has no name")
+
+
+def test_alternatives_differ_by_what_they_require():
+    """So a client need not try them: each has a member that is required of it
+    and that no other one has; what has more comes first."""
+    schemas = DOCUMENT["components"]["schemas"]
+    for name, schema in schemas.items():
+        some = [resolve(one) for one in schema.get("oneOf", []) if "$ref" in one]
+        some = [one for one in some if one.get("type") == "object"]
+        for one in some if len(some) > 1 else []:
+            others = set().union(*(set(x["properties"]) for x in some if x is not one))
+            own = set(one["required"]) - others
+            # An answer without its identifier is told by what it lacks.
+            assert own or (name == "AcceptedAnswer" and one is some[-1]), name
+
+
+def test_every_operation_has_an_answer_for_the_rest():
+    for operation in OPERATIONS.values():
+        assert operation.default == {"$ref": "#/components/responses/Refusal"}
+
+
+def test_links():
+    """From what lists to what shows and changes one."""
+    linked = set()
+    for operation in OPERATIONS.values():
+        for status, response in operation.responses.items():
+            for link in resolve(response).get("links", {}).values():
+                target = OPERATIONS[link["operationId"]]
+                linked.add((operation.id, target.id))
+                names = {one["name"] for one in target.parameters}
+                assert set(link["parameters"]) <= names
+                kind = resolve(response)["content"]["application/json"]["schema"]
+                for pointer in link["parameters"].values():
+                    assert has_member(resolve(kind), pointer), (status, pointer)
+    assert {
+        ("listDeadLetters", "getDeadLetter"),
+        ("listDeadLetters", "reprocessDeadLetter"),
+        ("listDeadLetters", "deleteDeadLetter"),
+    } <= linked
+
+
+def has_member(schema, pointer):
+    """Whether a body may have what the expression is about."""
+    for key in pointer.removeprefix("$response.body#/").split("/"):
+        if "oneOf" in schema:
+            (schema,) = (
+                resolve(one)
+                for one in schema["oneOf"]
+                if key in resolve(one)["properties"]
+            )
+        member = schema.get("items") if key == "0" else schema["properties"].get(key)
+        if member is None:
+            return False
+        schema = resolve(member)
+    return schema == DOCUMENT["components"]["schemas"]["Uuid"]
 
 
 def test_the_version_is_that_of_the_program():
@@ -516,6 +616,23 @@ def test_methods_that_a_path_does_not_have(usual, path):
     assert set(answer.headers["Allow"].split(", ")) == allowed
 
 
+REFUSED_BEFORE = {
+    405: {"method": "PUT"},
+    417: {"method": "GET", "headers": {"Expect": "x"}},
+    501: {"method": "GET", "headers": {"Transfer-Encoding": "x"}},
+}
+
+
+@pytest.mark.parametrize("path", list(DOCUMENT["paths"]))
+def test_the_answer_for_the_rest(usual, path):
+    """What no operation lists is as the document says of the rest."""
+    for status, asked in REFUSED_BEFORE.items():
+        url = usual.url(path.format(id=NOBODY))
+        answer = usual.session.request(url=url, timeout=30, **asked)
+        assert answer.status_code == status
+        check_answer(answer, common_answer("Refusal"), (path, status))
+
+
 def test_a_correlation_id_is_made(usual):
     answer = usual.get("/live")
     uuid.UUID(answer.headers["X-Correlation-Id"])
@@ -625,9 +742,12 @@ def test_events_are_judged_as_documented(usual):
     """What the schema says of an event is what the server says of it."""
     schema = DOCUMENT["components"]["schemas"]["Event"]
     values = {
-        "timestamp": ["2026-11-24T08:24:26Z", "1795508666", 1795508666.5, None, True],
-        "service": ["s", "x" * 100, "x" * 101, "é" * 100, "", 1, None],
-        "message": ["m", "x" * 2000, "x" * 2001, "😀" * 2000, "", [], None],
+        "timestamp": ["2026-11-24T08:24:26Z", "1795508666", 1795508666.5, None, True, -1]
+        + ["", "x", "1969-12-31", "2101-01-01", "2026-13-01", "2026-11-24 08:24", "-1"]
+        + ["2026-11-24T08:24:26,5+0100", "2026-11-24T25:00", "2026-11-24T08:24:26.Z"],
+        "service": ["s", "x" * 100, "x" * 101, "é" * 100, "", 1, None, " ", "\u3000\t"]
+        + ["a\0b", " s "],
+        "message": ["m", "x" * 2000, "x" * 2001, "😀" * 2000, "", [], None, "m\0", "\n"],
         "metadata": [{}, {"a": 1}, None, [], "x", 1],
         "more": [1],
     }
@@ -637,9 +757,11 @@ def test_events_are_judged_as_documented(usual):
         [(name, one) for one in some] for name, some in values.items()
     ):
         tried.append({**good, name: one})
+    resolver = jsonschema.RefResolver("", DOCUMENT)
+    validator = jsonschema.Draft202012Validator(schema, resolver=resolver)
     for one in tried:
         with contextlib.suppress(jsonschema.ValidationError):
-            jsonschema.validate(one, schema, jsonschema.Draft202012Validator)
+            validator.validate(one)
             assert usual.post(one).status_code == 202, one
             continue
         assert usual.post(one).status_code == 400, one
