@@ -13,9 +13,10 @@
 
 /* Brings the schema "aurore" to this program's version, under an advisory lock
  * (several processes may start at once), each migration in a transaction of its
- * own. Costs one small query when there is nothing to do. Needs a connection.
- * AU_INVALID: the role lacks a right (the error names it), or the schema is
- * newer than this program. */
+ * own. Costs two small queries when there is nothing to do. What a newer
+ * release has added to this version is no trouble. Needs a connection.
+ * AU_INVALID: the role lacks a right (the error names it), or the schema has a
+ * version above this program's, which knows nothing of what it finds. */
 AU_MUST_CHECK au_status_t au_schema_migrate(au_database_t *database,
                                             au_database_error_t *error);
 

@@ -16,6 +16,7 @@
 
 /* What the program makes. */
 #define VERSION (sizeof(migrations) / sizeof(migrations[0]))
+#define ADDITIONS (sizeof(additions) / sizeof(additions[0]))
 
 /* A connection of a role that may log in and nothing else. */
 static au_database_t *open_role(void) {
@@ -33,6 +34,28 @@ static void refuse(au_status_t status, const au_database_error_t *error,
                 part, error->message);
 }
 
+static const char steps_sql[] =
+    "SELECT (SELECT count(*) FROM aurore.schema_version) || ' ' || "
+    "(SELECT count(*) FROM aurore.schema_addition)";
+
+static void assert_all_steps(void) {
+  char steps[32];
+  snprintf(steps, sizeof(steps), "%zu %zu", VERSION, ADDITIONS);
+  ck_assert_str_eq(ask(database, steps_sql), steps);
+}
+
+/* The schema as a release made it that knew versions alone. */
+static void make_last_version(void) {
+  for (size_t i = 0; i < VERSION; i++) {
+    au_bytes_t sql = AU_BYTES_INIT;
+    for (const char *const *line = migrations[i].lines; *line != NULL; line++)
+      au_bytes_put_string(&sql, *line);
+    do_sql(database, au_bytes_text(&sql));
+    au_bytes_fini(&sql);
+    do_sqlf(database, "INSERT INTO aurore.schema_version VALUES (%zu)", i + 1);
+  }
+}
+
 static int64_t today(void) { return au_schema_day(au_clock_wall_us()); }
 /* --- migrations --- */
 
@@ -40,25 +63,26 @@ CASE("migrations", set_up_database, tear_down_database);
 
 TEST(empty_database_is_brought_to_the_version) {
   migrate(database);
-  char version[16];
-  snprintf(version, sizeof(version), "%zu", VERSION);
   ck_assert_str_eq(ask(database, "SELECT max(version) FROM "
                                  "aurore.schema_version"),
-                   version);
+                   "9");
+  assert_all_steps();
   ck_assert_str_eq(
       ask(database, "SELECT string_agg(relname, ' ' ORDER BY relname) FROM "
                     "pg_class WHERE relnamespace = 'aurore'::regnamespace AND "
                     "relkind IN ('r', 'p')"),
       "dead_letter event event_count event_drop event_hour "
-      "event_minute event_total lane schema_version");
+      "event_minute event_total lane schema_addition schema_version");
 }
 
 TEST(migrating_again_changes_nothing) {
   migrate(database);
   char before[4096];
   static const char sql[] = "SELECT pg_current_xact_id_if_assigned() IS NULL, "
-                            "sum(xmin::text::bigint) "
-                            "FROM aurore.schema_version";
+                            "(SELECT sum(xmin::text::bigint) "
+                            "FROM aurore.schema_version), "
+                            "(SELECT sum(xmin::text::bigint) "
+                            "FROM aurore.schema_addition)";
   snprintf(before, sizeof(before), "%s", ask(database, sql));
   migrate(database);
   ck_assert_str_eq(ask(database, sql), before);
@@ -76,19 +100,55 @@ TEST(schema_of_an_older_release_is_brought_forward) {
          "LOOP EXECUTE 'DROP ' || made || ' CASCADE'; END LOOP; END $$; "
          "DELETE FROM aurore.schema_version WHERE version > 1");
   migrate(database);
-  char version[16];
-  snprintf(version, sizeof(version), "%zu", VERSION);
-  ck_assert_str_eq(ask(database, "SELECT count(*) FROM aurore.schema_version"),
-                   version);
+  assert_all_steps();
   ck_assert_str_eq(ask(database, "SELECT count(*) FROM aurore.event_count"),
                    "0");
 }
 
-TEST(newer_schema_is_refused) {
+/* A release that knew no additions, or fewer of them; each is made once. */
+TEST(what_is_missing_is_added) {
+  make_last_version();
+  ck_assert_str_eq(
+      ask(database, "SELECT to_regclass('aurore.schema_addition') IS NULL"),
+      "t");
+  migrate(database);
+  assert_all_steps();
+  do_sql(database,
+         "DROP TABLE aurore.schema_addition; CREATE TABLE "
+         "aurore.schema_addition (name text PRIMARY KEY); INSERT INTO "
+         "aurore.schema_addition VALUES ('010_addition_of_another_name')");
+  au_database_error_t error;
+  refuse(au_schema_migrate(database, &error), &error, "already exists");
+  ck_assert_str_eq(error.sqlstate, "42P07");
+}
+
+/* A newer release was here and has added things: they are its own. */
+TEST(additions_of_a_newer_release_are_no_trouble) {
+  migrate(database);
+  do_sql(database, "INSERT INTO aurore.schema_addition VALUES "
+                   "('999_from_the_future')");
+  migrate(database);
+}
+
+/* But a version promises nothing to those that do not know it. */
+TEST(newer_version_is_refused) {
   migrate(database);
   do_sql(database, "INSERT INTO aurore.schema_version VALUES (1000)");
   au_database_error_t error;
   refuse(au_schema_migrate(database, &error), &error, "version 1000");
+  refuse(au_schema_migrate(database, &error), &error, "has that release");
+}
+
+/* Each session ends with its first error. */
+TEST(no_error_is_used_as_a_question) {
+  do_sqlf(control, "ALTER DATABASE %s SET exit_on_error = on", own_name);
+  au_database_t *other = open_client(own_conninfo);
+  const char *mine = ask(other, "SELECT pg_backend_pid()");
+  char pid[16];
+  snprintf(pid, sizeof(pid), "%s", mine);
+  migrate(other);
+  ck_assert_str_eq(ask(other, "SELECT pg_backend_pid()"), pid);
+  au_database_destroy(other);
 }
 
 typedef struct member {
@@ -123,10 +183,7 @@ static void run_crowd(member_t *crowd, void *(*main)(void *)) {
 TEST(many_may_migrate_at_once) {
   member_t crowd[CROWD] = {{.status = AU_OK}};
   run_crowd(crowd, migrate_main);
-  char version[32];
-  snprintf(version, sizeof(version), "%zu", VERSION);
-  ck_assert_str_eq(ask(database, "SELECT count(*) FROM aurore.schema_version"),
-                   version);
+  assert_all_steps();
 }
 
 /* Processes, too: each with its own connection from the start. */
