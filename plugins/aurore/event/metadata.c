@@ -107,6 +107,12 @@ void au_metadata_end(au_metadata_t *metadata) {
   put(metadata, "}", 1);
 }
 
+void au_metadata_take(au_metadata_t *metadata, const char *json, size_t size) {
+  au_metadata_begin(metadata);
+  metadata->json.size = 0;
+  put(metadata, json, size);
+}
+
 void au_metadata_key(au_metadata_t *metadata, const char *text, size_t size,
                      au_text_kind_t kind) {
   if (++metadata->keys > metadata->limits->metadata_max_keys)

@@ -47,6 +47,9 @@ void au_metadata_forget(au_metadata_t *metadata);
 /* The object begins, after that; or it has ended. */
 void au_metadata_begin(au_metadata_t *metadata);
 void au_metadata_end(au_metadata_t *metadata);
+/* The whole object at once, when it is known to be compact and storable, and to
+ * be within the limits in keys and depth. */
+void au_metadata_take(au_metadata_t *metadata, const char *json, size_t size);
 
 void au_metadata_key(au_metadata_t *metadata, const char *text, size_t size,
                      au_text_kind_t kind);

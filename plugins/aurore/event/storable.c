@@ -8,6 +8,7 @@
 #include "event/storable.h"
 
 #include "base/hex.h"
+#include "base/json.h"
 #include "base/utf8.h"
 
 #include <stdint.h>
@@ -30,6 +31,53 @@ au_unstorable_t au_storable_text(const char *text, size_t size,
   if (kind == AU_TEXT_DECODED && size > 0 && memchr(text, 0, size) != NULL)
     return AU_UNSTORABLE_CHARACTER;
   return AU_STORABLE;
+}
+
+/* The bytes of a run of at most "*max" characters that can be stored; less are
+ * left of "*max" after it. */
+static size_t sound_run(const char *text, size_t size, size_t *max) {
+  size_t at = 0;
+  while (at<size && * max> 0 && text[at] != '\0') {
+    size_t sequence = au_utf8_sequence(text + at, size - at);
+    if (sequence == 0)
+      break;
+    at += sequence;
+    (*max)--;
+  }
+  return at;
+}
+
+static void put_replacement(au_bytes_t *to) {
+  au_bytes_put_string(to, "\xEF\xBF\xBD"); /* U+FFFD */
+}
+
+bool au_storable_put_text(au_bytes_t *to, const char *text, size_t size,
+                          size_t max) {
+  size_t at = 0;
+  while (at < size && max > 0) {
+    size_t run = sound_run(text + at, size - at, &max);
+    au_bytes_put(to, text + at, run);
+    at += run;
+    if (at == size || max == 0)
+      break;
+    put_replacement(to);
+    at++;
+    max--;
+  }
+  return at < size;
+}
+
+void au_storable_put_escaped(au_bytes_t *json, const char *text, size_t size) {
+  size_t max = SIZE_MAX;
+  for (size_t at = 0; at < size;) {
+    size_t run = sound_run(text + at, size - at, &max);
+    au_json_put_escaped(json, text + at, run);
+    at += run;
+    if (at == size)
+      break;
+    put_replacement(json);
+    at++;
+  }
 }
 
 /* --- numbers --------------------------------------------------------------*/

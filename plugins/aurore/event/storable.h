@@ -34,6 +34,15 @@ typedef enum au_text_kind {
 au_unstorable_t au_storable_text(const char *text, size_t size,
                                  au_text_kind_t kind, ptrdiff_t *out_length);
 
+/* Appends the first "max" characters of a text as PostgreSQL can store it: NUL,
+ * and each byte that is not valid UTF-8, becomes U+FFFD. Returns whether there
+ * are more, so that the text was cut. */
+bool au_storable_put_text(au_bytes_t *to, const char *text, size_t size,
+                          size_t max);
+
+/* The same for all of it, as what is between the quotes of a JSON string. */
+void au_storable_put_escaped(au_bytes_t *json, const char *text, size_t size);
+
 /* Validates a number as it is written in valid JSON. */
 au_unstorable_t au_storable_number(const char *text, size_t size);
 

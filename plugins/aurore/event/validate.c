@@ -239,6 +239,13 @@ au_metadata_t *au_validator_object(au_validator_t *validator) {
   return &validator->metadata;
 }
 
+void au_validator_metadata(au_validator_t *validator, const char *json,
+                           size_t size) {
+  validator->failed[AU_FIELD_METADATA] = 0;
+  validator->has_metadata = true;
+  au_metadata_take(&validator->metadata, json, size);
+}
+
 /* --- the event ------------------------------------------------------------*/
 
 static void validate_metadata(au_validator_t *validator) {

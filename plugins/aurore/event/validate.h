@@ -91,6 +91,11 @@ void au_validator_other(au_validator_t *validator);
  * value is done. */
 au_metadata_t *au_validator_object(au_validator_t *validator);
 
+/* The metadata is this object, compact JSON that was made within the limits and
+ * of what can be stored (trim.h); copied. */
+void au_validator_metadata(au_validator_t *validator, const char *json,
+                           size_t size);
+
 /* The event has ended. AU_OK: "out_event" has its fields (borrowed until the
  * next begin), but for the id and the accept time. AU_INVALID: see
  * au_validator_put_errors. AU_NOMEM: neither. */
