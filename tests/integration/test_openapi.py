@@ -8,6 +8,7 @@ import hashlib
 import itertools
 import json
 import re
+import subprocess
 import uuid
 from collections import namedtuple
 
@@ -280,6 +281,59 @@ def test_the_document_has_the_routes_of_the_server():
     }
 
 
+# --- as JSON -------------------------------------------------------------------------
+
+EMBED = TOP / "plugins/aurore/api/document/embed.pl"
+
+
+def as_json(text, tmp_path):
+    """What the program that embeds the document makes of it; None: refuses."""
+    source = tmp_path / "document.yaml"
+    source.write_text(text)
+    made = subprocess.run(
+        ["perl", EMBED, "--json", source], capture_output=True, text=True, check=False
+    )
+    assert made.returncode == 0 or re.match(r"embed\.pl: .*:\d+: .", made.stderr)
+    return json.loads(made.stdout) if made.returncode == 0 else None
+
+
+READ = [
+    "a: 1\nb: -2.5\nc: true\nd: null\ne:\nf: ~",
+    "a: 'it''s: so'\n'200': \"x\\n\\\"y\"",
+    "a: 3.1.0\nb: v1:2\nc: http://x:1/y",
+    "a: plain text\n  that goes on\nb: x",
+    "a: |\n  one\n   two\n\n  three\nb: x",
+    "a: |-\n  one\nb: >-\n  one\n  two\n\n  three\nc: >\n  x",
+    "a:\n  - x\n  - {b: [1, '2', {c: d}], e: null}\n  - f: 1\n    g:\n      - h\n",
+    "a:\n- x\n- z\nb: []\nc: {}",
+    "# first\na:\n  # in between\n\n  b: c",
+    "a: [x,\n  u,\n  'z, w']\nb: {c: d,\n  e: f}",
+    "a: '\\d{2}#'\n$ref: '#/x'\n/p/{id}: {a: 'é'}",
+]
+REFUSED = [
+    "a: yes", "a: 1e5", "a: 012", "a: 0x1f", "a: 12:30", "a: 2026-11-24", "a: &x 1",
+    "a: *x", "a: b: c", "a: 1\na: 2", "\ta: 1", "a: 'x", "a: [1", "a: {b: 1} c",
+    "a: x # y", "a: {b: 1, b: 2}", "a:\n    b: 1\n  c: 2", "a: \"\\x41\"",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", READ)
+def test_the_document_is_read_as_others_read_it(tmp_path, text):
+    assert as_json(text + "\n", tmp_path) == yaml.safe_load(text + "\n")
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_what_could_be_read_in_two_ways_is_refused(tmp_path, text):
+    assert as_json(text, tmp_path) is None
+
+
+def test_the_document_is_published(usual):
+    answer = usual.get("/openapi.yaml")
+    assert answer.headers["Content-Type"] == "application/yaml; charset=utf-8"
+    assert answer.content == (TOP / "docs/openapi.yaml").read_bytes()
+    assert usual.get("/openapi.json").json() == DOCUMENT
+
+
 # --- the servers -----------------------------------------------------------------
 
 TOKENS = {scope: f"secret of {scope}" for scope in ("ingest", "read", "admin")}
@@ -519,6 +573,11 @@ case("reprocessDeadLetter", 503, "away", path=NO_ID)
 case("deleteDeadLetter", 204, "usual", path=dead_letter)
 case("deleteDeadLetter", 404, "usual", path=NO_ID)
 case("deleteDeadLetter", 503, "away", path=NO_ID)
+
+case("getDocument", 200, "usual")
+case("getDocument", 200, "guarded")
+case("getDocumentAsJson", 200, "away")
+case("getDocumentAsJson", 200, "guarded")
 
 # Tokens: none, one that is not known, and one of another scope.
 OTHER = {"read": "ingest", "admin": "read"}

@@ -48,6 +48,12 @@ const au_route_t au_routes[] = {
     {"/metrics/prometheus",
      {[AU_METHOD_GET] = {&au_route_prometheus, AU_SCOPE_READ,
                          AU_ROUTE_METRICS}}},
+    {"/openapi.json",
+     {[AU_METHOD_GET] = {&au_route_document_json, AU_SCOPE_NONE,
+                         AU_ROUTE_OTHER}}},
+    {"/openapi.yaml",
+     {[AU_METHOD_GET] = {&au_route_document_yaml, AU_SCOPE_NONE,
+                         AU_ROUTE_OTHER}}},
 };
 
 const size_t au_routes_count = sizeof(au_routes) / sizeof(au_routes[0]);

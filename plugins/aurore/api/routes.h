@@ -61,6 +61,9 @@ extern const au_handler_t au_route_dlq_list;
 extern const au_handler_t au_route_dlq_reprocess;
 extern const au_handler_t au_route_dlq_show;
 extern const au_handler_t au_route_dlq_statistics;
+/* document.c */
+extern const au_handler_t au_route_document_json;
+extern const au_handler_t au_route_document_yaml;
 /* events_get.c, events_post.c */
 extern const au_handler_t au_route_events_get;
 extern const au_handler_t au_route_events_post;
