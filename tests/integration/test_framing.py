@@ -4,6 +4,7 @@ it run, and nothing stored whose answer cannot be sent. All cases are in
 tests/unit/http/check_framing.c; here are some from end to end."""
 
 import ctypes
+import gzip
 import json
 import ssl
 import subprocess
@@ -108,6 +109,31 @@ def test_both_forms_of_the_target_are_stored(programs, database):
             assert status == 202
             connection.read_body(headers)
     database.wait_stored(3)
+
+
+@pytest.mark.parametrize("space", [b" ", b"\t", b" \t "])
+def test_white_space_after_a_value_is_not_of_it(api, space):
+    packed = gzip.compress(BODY)
+    fields = (
+        b"POST /events HTTP/1.1",
+        b"Host: x",
+        b"Content-Type: application/json",
+        b"Content-Encoding: gzip",
+        b"Prefer: return=minimal",
+        b"X-Correlation-Id: mine",
+        b"Expect: 100-continue",
+        b"Content-Length: %d" % len(packed),
+    )
+    head = fields[0] + b"\r\n" + (space + b"\r\n").join(fields[1:])
+    with RawConnection(api.port) as connection:
+        connection.send(head + b"\r\n\r\n")
+        status, _ = connection.read_head()
+        assert status == 100
+        connection.send(packed)
+        status, headers = connection.read_head()
+        assert status == 202
+        assert headers["x-correlation-id"] == "mine"
+        assert headers["preference-applied"] == "return=minimal"
 
 
 # --- the memory of a connection ------------------------------------------------------

@@ -50,12 +50,10 @@ static void free_sent(void *cls) {
   free(sent);
 }
 
-/* Takes the body in any case. NULL: out of memory. */
-static struct MHD_Response *make_response(au_request_t *request,
-                                          au_bytes_t *body) {
+/* Takes the body, which is charged, in any case. NULL: out of memory. */
+static struct MHD_Response *make_response(au_bytes_t *body) {
   struct MHD_Response *response = NULL;
-  sent_t *sent =
-      !body->failed && charge(request, body) ? malloc(sizeof(*sent)) : NULL;
+  sent_t *sent = malloc(sizeof(*sent));
   if (sent != NULL)
     response = MHD_create_response_from_buffer_with_free_callback_cls(
         body->size, body->data, free_sent, sent);
@@ -104,12 +102,12 @@ static void add_keep_alive(const au_request_t *request,
 static const char *const retry_later[] = {MHD_HTTP_HEADER_RETRY_AFTER,
                                           AU_RETRY_AFTER_S, NULL};
 
-/* In the place of an answer for which there is no memory. */
-static struct MHD_Response *make_short_response(au_request_t *request) {
-  au_bytes_t body = AU_BYTES_INIT;
-  au_error_put(&body, AU_ERROR_SERVICE_UNAVAILABLE, AU_NO_MEMORY);
-  au_bytes_put_u8(&body, '}');
-  return make_response(request, &body);
+/* The place of an answer for which there is no room. */
+static void put_no_room(au_bytes_t *body) {
+  au_bytes_fini(body);
+  *body = (au_bytes_t)AU_BYTES_INIT;
+  au_error_put(body, AU_ERROR_SERVICE_UNAVAILABLE, AU_NO_MEMORY);
+  au_bytes_put_u8(body, '}');
 }
 
 enum MHD_Result au_answer(au_request_t *request, unsigned status,
@@ -119,14 +117,17 @@ enum MHD_Result au_answer(au_request_t *request, unsigned status,
   if (!is_packed(request, body) && body->size <= PACKED_HERE_MAX)
     au_answer_pack(request, body);
   bool is_gzip = is_packed(request, body);
-  struct MHD_Response *response = make_response(request, body);
-  if (response == NULL) {
-    response = make_short_response(request);
+  if (body->failed || !charge(request, body)) {
+    put_no_room(body);
+    (void)charge(request, body); /* it is short */
     status = MHD_HTTP_SERVICE_UNAVAILABLE;
     content_type = AU_JSON_TYPE;
     headers = retry_later;
     is_gzip = false;
   }
+  /* Of an answer that was made and cannot be sent nothing else may be said: an
+   * event may have been stored. */
+  struct MHD_Response *response = body->failed ? NULL : make_response(body);
   if (response == NULL)
     return MHD_NO; /* the connection is closed */
   if (content_type != NULL)

@@ -207,6 +207,16 @@ static field_t field_of(const char *name, size_t size) {
   return FIELD_COUNT;
 }
 
+/* White space after a value is not of it, but libmicrohttpd leaves it there, in
+ * a buffer of its own that it does not look at again. Of Transfer-Encoding it
+ * has: what it did not read as "chunked" is not. */
+static void cut_space(const char *value, size_t size) {
+  while (size > 0 && (value[size - 1] == ' ' || value[size - 1] == '\t'))
+    size--;
+  if (value[size] != '\0')
+    ((char *)(uintptr_t)value)[size] = '\0';
+}
+
 /* A line that was continued, or that has a NUL, does not lie where it should.
  * One that ends with a bare LF is shorter than it should be. */
 static enum MHD_Result scan_field(void *cls, enum MHD_ValueKind kind,
@@ -223,6 +233,8 @@ static enum MHD_Result scan_field(void *cls, enum MHD_ValueKind kind,
     scan->fault = &bad_field;
   if (scan->fault != NULL)
     return MHD_NO;
+  if (field != FIELD_TRANSFER_CODING)
+    cut_space(value, value_size);
   if (field == FIELD_COUNT)
     return MHD_YES;
   if (scan->value[field] == NULL)
@@ -242,8 +254,7 @@ static bool is_host(const char *text) {
   }
   if (*text == ':')
     text += 1 + strspn(text + 1, "0123456789");
-  /* White space after a value is not of it; libmicrohttpd leaves it there. */
-  return text[strspn(text, " \t")] == '\0';
+  return *text == '\0';
 }
 
 /* --- the header ---------------------------------------------------------- */
