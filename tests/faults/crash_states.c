@@ -188,7 +188,7 @@ static void send(run_t *run, request_t *request) {
   uint64_t bytes = 0;
   for (uint64_t i = 0; i < request->rows; i++) {
     row_put(&rows, request->value + i);
-    bytes += au_frame_size(rows.length[i]);
+    bytes += au_frame_size(rows.row[i].size);
   }
   atomic_fetch_add(&run->usage.events, request->rows);
   atomic_fetch_add(&run->usage.bytes, bytes);

@@ -29,15 +29,15 @@ static uint8_t row_byte(uint64_t value, uint32_t at) {
 void row_put(au_rows_t *rows, uint64_t value) {
   uint32_t size = row_size(value);
   uint8_t *row = au_bytes_extend(&rows->bytes, size);
-  uint32_t *length =
-      realloc(rows->length, (rows->count + 1) * sizeof(*rows->length));
-  if (row == NULL || length == NULL)
+  au_row_extent_t *extent =
+      realloc(rows->row, (rows->count + 1) * sizeof(*rows->row));
+  if (row == NULL || extent == NULL)
     disk_die("out of memory");
-  rows->length = length;
+  rows->row = extent;
   for (uint32_t i = 0; i < size; i++)
     row[i] = row_byte(value, i);
   memcpy(row, &value, sizeof(value));
-  rows->length[rows->count++] = size;
+  extent[rows->count++] = (au_row_extent_t){.size = size};
 }
 
 uint64_t row_value(const uint8_t *row) {
@@ -57,7 +57,7 @@ bool row_is(const uint8_t *row, uint32_t size, uint64_t value) {
 
 void rows_drop(au_rows_t *rows) {
   au_bytes_fini(&rows->bytes);
-  free(rows->length);
+  free(rows->row);
   memset(rows, 0, sizeof(*rows));
 }
 

@@ -178,7 +178,7 @@ static void append_locked(client_t *client) {
   uint64_t bytes = 0;
   for (uint64_t i = 0; i < client->rows; i++) {
     row_put(&rows, client->value + i);
-    bytes += au_frame_size(rows.length[i]);
+    bytes += au_frame_size(rows.row[i].size);
   }
   note_locked('A', client->value, client->rows);
   oracle_appended(&load.oracle, client->value, client->rows);

@@ -81,12 +81,10 @@ static void on_statement(const char *sql, const au_piece_t *pieces,
 }
 
 static void append_row(fuzz_input_t row, au_row_kind_t kind) {
-  uint32_t length = (uint32_t)row.size;
+  au_row_extent_t extent = {.size = (uint32_t)row.size, .kind = kind};
   uint8_t *copy = fuzz_copy(row.data, row.size);
-  const au_rows_t rows = {.bytes = {.data = copy, .size = row.size},
-                          .kind = kind,
-                          .length = &length,
-                          .count = 1};
+  const au_rows_t rows = {
+      .bytes = {.data = copy, .size = row.size}, .row = &extent, .count = 1};
   au_waiter_t waiter = {.done = NULL};
   fuzz_require(au_spool_append(au_lane_spool(lane), &rows, &waiter) == AU_OK,
                "a row is not taken");
@@ -126,7 +124,8 @@ static size_t append_rows(fuzz_input_t *input) {
       continue;
     }
     fuzz_input_t part = fuzz_take_part(input, how >> 2);
-    append_row(part, part.size >= AU_ROW_PREFIX_SIZE ? kind : AU_ROW_EVENT);
+    append_row(part,
+               part.size >= au_row_prefix_size(kind) ? kind : AU_ROW_EVENT);
   }
   return rows;
 }

@@ -60,7 +60,7 @@ static void check_put_back(const char *bytea, const char *format,
                      AU_OK,
                  "out of memory");
     const au_row_t row =
-        au_row_split(rows.kind, rows.bytes.data, rows.length[0]);
+        au_row_split(rows.row[0].kind, rows.bytes.data, rows.row[0].size);
     fuzz_require(is_hex && row.size == bytes.size &&
                      memcmp(row.tuple, bytes.data, row.size) == 0,
                  "another row is put back");

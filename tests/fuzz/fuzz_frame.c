@@ -64,9 +64,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if ((how & 2) != 0)
       au_frame_put_footer(&frames, fuzz_take_byte(&input));
     else
-      au_frame_put_row(&frames, (au_row_kind_t)(how >> 2 & 1),
-                       row.size > 0 ? (const void *)row.data : "",
-                       (uint32_t)row.size);
+      au_frame_put_row(
+          &frames, (au_row_kind_t)((how >> 2 & 1) + (how >> 3 & 2)),
+          row.size > 0 ? (const void *)row.data : "", (uint32_t)row.size);
     au_frame_seal(frames.data, frames.size, seq, SALT);
     for (size_t i = 0; i < changes; i++)
       damage(&input, frames.data, 0, frames.size);

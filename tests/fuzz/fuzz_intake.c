@@ -4,8 +4,8 @@
  * what was accepted reads back and is accepted again as the same event, and
  * what is told of the rest is JSON.
  *
- * The first byte of the input chooses the form of the body and the limits; the
- * rest is the body.
+ * The first byte of the input chooses the form of the body, the limits and what
+ * the request goes by; the rest is the body.
  */
 #include "base/json.h"
 #include "base/utf8.h"
@@ -56,7 +56,7 @@ static void check_event(au_reader_t *again, au_bytes_t *json,
   fuzz_require(again->intake.rows.count == 1, "an accepted event is refused");
   au_event_t twin;
   fuzz_require(au_row_decode(again->intake.rows.bytes.data,
-                             again->intake.rows.length[0], &twin) == AU_OK,
+                             again->intake.rows.row[0].size, &twin) == AU_OK,
                "a row does not read back");
   fuzz_require(twin.occurred_at_us == event->occurred_at_us &&
                    is_same(twin.service, event->service) &&
@@ -65,14 +65,39 @@ static void check_event(au_reader_t *again, au_bytes_t *json,
                "an event changes on its way");
 }
 
+/* What follows from the name of the request, and what does not; "name" is that
+ * of the rows before, or nil. */
+static void check_name(const au_intake_t *intake, const au_row_t *row,
+                       au_uuid_t *name) {
+  bool is_named = intake->naming.by == AU_NAMED_BY_KEY ||
+                  (intake->naming.by == AU_NAMED_BY_BYTES && intake->has_time);
+  if (row->kind == AU_ROW_IDENTIFIED)
+    return;
+  fuzz_require(row->kind == (is_named ? AU_ROW_NUMBERED : AU_ROW_EVENT),
+               "a row is of another kind");
+  if (row->kind == AU_ROW_EVENT)
+    return;
+  au_uuid_t own = au_row_name(row);
+  if (au_uuid_is_nil(name))
+    *name = own;
+  fuzz_require(memcmp(name, &own, sizeof(own)) == 0, "a request has two names");
+  fuzz_require(row->number < intake->total &&
+                   !au_intake_is_refused(intake, row->number),
+               "a number is that of no event");
+}
+
 static void check_rows(const au_intake_t *intake, au_reader_t *again,
                        au_bytes_t *json) {
   size_t offset = 0;
+  au_uuid_t name = {.byte = {0}};
   for (size_t i = 0; i < intake->rows.count; i++) {
-    const uint8_t *tuple = intake->rows.bytes.data + offset;
+    const au_row_t row =
+        au_row_split(intake->rows.row[i].kind, intake->rows.bytes.data + offset,
+                     intake->rows.row[i].size);
     au_event_t event;
-    fuzz_require(au_row_decode(tuple, intake->rows.length[i], &event) == AU_OK,
+    fuzz_require(au_row_decode(row.tuple, row.size, &event) == AU_OK,
                  "a row does not read back");
+    check_name(intake, &row, &name);
     fuzz_require(memcmp(&event.id, &intake->ids[i], sizeof(event.id)) == 0,
                  "an id is not that of its row");
     fuzz_require(au_utf8_length(event.service.data, event.service.size) > 0 &&
@@ -82,7 +107,7 @@ static void check_rows(const au_intake_t *intake, au_reader_t *again,
                      event.metadata.size <= intake->limits->metadata_max_bytes,
                  "metadata is too large");
     check_event(again, json, &event);
-    offset += intake->rows.length[i];
+    offset += intake->rows.row[i].size;
   }
   fuzz_require(offset == intake->rows.bytes.size, "bytes belong to no row");
 }
@@ -130,6 +155,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   au_reader_t *reader = &parser[kind];
   const au_intake_t *intake = &reader->intake;
   au_format_t format = (data[0] & 1) != 0 ? AU_FORMAT_NDJSON : AU_FORMAT_JSON;
+  const au_naming_t naming = {.by = (au_named_by_t)((data[0] >> 2) % 3),
+                              .digest = {.byte = {data[0]}}};
+  au_reader_name(reader, &naming);
   switch (
       au_reader_read(reader, format, (const char *)data + 1, size - 1, NOW)) {
   case AU_INTAKE_DONE:

@@ -21,7 +21,9 @@ static void check_parts(const au_row_t *row) {
   au_slice_t service = au_row_service(row);
   fuzz_require(is_within(service, row), "a service is outside of its row");
   (void)au_row_ingested_at_us(row);
-  (void)au_row_event_id(row);
+  au_uuid_t name = au_row_name(row);
+  au_uuid_t id = au_row_event_id(row);
+  fuzz_require(memcmp(&name, &id, 12) == 0, "a name is not that of its id");
 }
 
 static void check_event(const au_row_t *row, const au_event_t *event) {
@@ -38,7 +40,7 @@ static void check_event(const au_row_t *row, const au_event_t *event) {
                "a part is not that of the event");
   au_rows_t rows = {.count = 0};
   fuzz_require(au_rows_append(&rows, event) == AU_OK, "out of memory");
-  fuzz_require(rows.length[0] == row->size &&
+  fuzz_require(rows.row[0].size == row->size &&
                    memcmp(rows.bytes.data, row->tuple, row->size) == 0,
                "an event becomes another row");
   au_rows_fini(&rows);
@@ -60,7 +62,7 @@ static void check_upgrade(fuzz_input_t input) {
   au_bytes_t rows = AU_BYTES_INIT;
   au_row_kind_t kind = au_row_put_upgraded(&rows, copy, input.size);
   fuzz_require(!rows.failed, "out of memory");
-  fuzz_require(kind != AU_ROW_REPROCESS || rows.size >= AU_ROW_PREFIX_SIZE,
+  fuzz_require(rows.size >= au_row_prefix_size(kind),
                "a dead letter has no id");
   check_row(kind, rows.data, rows.size);
   au_bytes_fini(&rows);
@@ -90,8 +92,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     check_upgrade(input);
     break;
   case 'd':
-    if (input.size >= AU_ROW_PREFIX_SIZE)
+    if (input.size >= au_row_prefix_size(AU_ROW_REPROCESS))
       check_row(AU_ROW_REPROCESS, input.data, input.size);
+    break;
+  case 'n':
+    if (input.size >= au_row_prefix_size(AU_ROW_NUMBERED))
+      check_row(AU_ROW_NUMBERED, input.data, input.size);
     break;
   case 'm': { /* one byte of a sound tuple is another, and it is cut */
     size_t at = fuzz_take_number(&input, 2);

@@ -101,9 +101,9 @@ static void append_group(au_spool_t *spool, unsigned first) {
     fuzz_require((is_reprocess ? au_rows_append_reprocess(&rows, &event, &id)
                                : au_rows_append(&rows, &event)) == AU_OK,
                  "out of memory");
-    size_t size = rows.length[rows.count - 1];
+    size_t size = rows.row[rows.count - 1].size;
     au_bytes_put(&written[i], rows.bytes.data + rows.bytes.size - size, size);
-    au_bytes_put_u8(&written[i], (uint8_t)rows.kind);
+    au_bytes_put_u8(&written[i], (uint8_t)rows.row[rows.count - 1].kind);
   }
   append(spool, &rows);
   au_rows_fini(&rows);

@@ -276,7 +276,9 @@ LONG = "€" * 101
         ({"metadata": [1]}, {"metadata": {"isObject"}}),
         ({"metadata": 0}, {"metadata": {"isObject"}}),
         ({"level": "info"}, {"level": {"whitelistValidation"}}),
-        ({"event_id": "x"}, {"event_id": {"whitelistValidation"}}),
+        ({"event_id": "x"}, {"event_id": {"isUUID"}}),
+        ({"event_id": 7}, {"event_id": {"isUUID"}}),
+        ({"event_id": "0" * 32}, {"event_id": {"isUUID"}}),
         ({"Service": "x"}, {"Service": {"whitelistValidation"}}),
         (
             {"timestamp": "?", "service": LONG, "message": "", "extra": 1},

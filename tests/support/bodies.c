@@ -69,11 +69,12 @@ au_event_t event_of(size_t n) {
   ck_assert_uint_lt(n, intake->rows.count);
   size_t offset = 0;
   for (size_t i = 0; i < n; i++)
-    offset += intake->rows.length[i];
+    offset += intake->rows.row[i].size;
   au_event_t event;
-  ck_assert_int_eq(au_row_decode(intake->rows.bytes.data + offset,
-                                 intake->rows.length[n], &event),
-                   AU_OK);
+  const au_row_t row =
+      au_row_split(intake->rows.row[n].kind, intake->rows.bytes.data + offset,
+                   intake->rows.row[n].size);
+  ck_assert_int_eq(au_row_decode(row.tuple, row.size, &event), AU_OK);
   ck_assert_mem_eq(&event.id, &intake->ids[n], sizeof(event.id));
   ck_assert_int_eq(event.ingested_at_us, NOW);
   return event;

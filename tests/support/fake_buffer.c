@@ -24,8 +24,7 @@ struct au_buffer {
   uint64_t taken;
   uint64_t calls;
   au_bytes_t tuples; /* of the last append */
-  au_row_kind_t kind;
-  uint32_t *length;
+  au_row_extent_t *row;
   size_t count;
   au_buffer_usage_t usage;
   const char *trouble;
@@ -80,7 +79,7 @@ void fake_buffer_close(void) {
   pthread_join(fake.teller, NULL);
   ck_assert_uint_eq(fake.pending_count, 0);
   au_bytes_fini(&fake.tuples);
-  free(fake.length);
+  free(fake.row);
   pthread_cond_destroy(&fake.changed);
   pthread_mutex_destroy(&fake.lock);
 }
@@ -144,8 +143,9 @@ au_event_t fake_buffer_event(size_t index) {
   ck_assert_uint_lt(index, fake.count);
   const uint8_t *tuple = fake.tuples.data;
   for (size_t i = 0; i < index; i++)
-    tuple += fake.length[i];
-  const au_row_t row = au_row_split(fake.kind, tuple, fake.length[index]);
+    tuple += fake.row[i].size;
+  const au_row_t row =
+      au_row_split(fake.row[index].kind, tuple, fake.row[index].size);
   ck_assert_int_eq(au_row_decode(row.tuple, row.size, &event), AU_OK);
   pthread_mutex_unlock(&fake.lock);
   return event;
@@ -154,11 +154,10 @@ au_event_t fake_buffer_event(size_t index) {
 static void keep_copy(const au_rows_t *rows) {
   au_bytes_clear(&fake.tuples, SIZE_MAX);
   au_bytes_put(&fake.tuples, rows->bytes.data, rows->bytes.size);
-  free(fake.length);
-  fake.length = calloc(rows->count, sizeof(*fake.length));
-  ck_assert(fake.length != NULL && !fake.tuples.failed);
-  memcpy(fake.length, rows->length, rows->count * sizeof(*fake.length));
-  fake.kind = rows->kind;
+  free(fake.row);
+  fake.row = calloc(rows->count, sizeof(*fake.row));
+  ck_assert(fake.row != NULL && !fake.tuples.failed);
+  memcpy(fake.row, rows->row, rows->count * sizeof(*fake.row));
   fake.count = rows->count;
 }
 

@@ -57,15 +57,15 @@ void teardown(void) {
 au_status_t append(au_spool_t *spool, uint64_t value, size_t count,
                    uint32_t size) {
   au_rows_t rows = {.count = count};
-  rows.length = calloc(count, sizeof(*rows.length));
-  ck_assert_ptr_nonnull(rows.length);
+  rows.row = calloc(count, sizeof(*rows.row));
+  ck_assert_ptr_nonnull(rows.row);
   for (size_t i = 0; i < count; i++) {
     uint8_t *row = au_bytes_extend(&rows.bytes, size);
     ck_assert_ptr_nonnull(row);
     uint64_t own = value + i;
     memset(row, (int)(own % 251) + 1, size);
     memcpy(row, &own, sizeof(own));
-    rows.length[i] = size;
+    rows.row[i].size = size;
   }
   uint64_t bytes = count * au_frame_size(size);
   answer_t answer = ANSWER_INIT;

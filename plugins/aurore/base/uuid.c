@@ -163,6 +163,13 @@ au_uuid_t au_uuid_v4(void) {
   return uuid;
 }
 
+au_uuid_t au_uuid_v8(const uint8_t byte[16]) {
+  au_uuid_t uuid;
+  memcpy(uuid.byte, byte, sizeof(uuid.byte));
+  set_version(&uuid, 8);
+  return uuid;
+}
+
 /* The bytes of each of the five parts of the text. */
 static const size_t part_size[] = {4, 2, 2, 2, 6};
 #define PARTS (sizeof(part_size) / sizeof(part_size[0]))
@@ -189,6 +196,22 @@ bool au_uuid_parse(const char *text, size_t size, au_uuid_t *out_uuid) {
     if (i + 1 < PARTS && *text++ != '-')
       return false;
   }
+  *out_uuid = uuid;
+  return true;
+}
+
+bool au_uuid_is_nil(const au_uuid_t *uuid) {
+  static const au_uuid_t nil;
+  return memcmp(uuid, &nil, sizeof(nil)) == 0;
+}
+
+bool au_uuid_parse_id(const char *text, size_t size, au_uuid_t *out_uuid) {
+  au_uuid_t uuid;
+  bool is_uuid = size == 2 * sizeof(uuid.byte)
+                     ? au_hex_read(text, uuid.byte, sizeof(uuid.byte))
+                     : au_uuid_parse(text, size, &uuid);
+  if (!is_uuid || au_uuid_is_nil(&uuid))
+    return false;
   *out_uuid = uuid;
   return true;
 }

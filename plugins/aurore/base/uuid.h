@@ -27,10 +27,19 @@ au_uuid_t au_uuid_v7(void);
 /* A new version 4 UUID, for correlation ids and the name of a spool. */
 au_uuid_t au_uuid_v4(void);
 
+/* The version 8 UUID that the first 16 bytes of a digest make. */
+au_uuid_t au_uuid_v8(const uint8_t byte[16]);
+
 /* Writes 36 lower-case characters and a NUL. */
 void au_uuid_format(const au_uuid_t *uuid, char text[AU_UUID_TEXT_SIZE]);
 
 /* Reads the 36-character form, either case; false for anything else. */
 bool au_uuid_parse(const char *text, size_t size, au_uuid_t *out_uuid);
+
+/* Reads that form, or the 32 digits without hyphens; of any version, but not
+ * the nil UUID. */
+bool au_uuid_parse_id(const char *text, size_t size, au_uuid_t *out_uuid);
+
+bool au_uuid_is_nil(const au_uuid_t *uuid);
 
 #endif

@@ -3,6 +3,7 @@
 #include "event/intake.h"
 
 #include "base/array.h"
+#include "event/name.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,7 +61,26 @@ void au_intake_begin(au_intake_t *intake, int64_t now_us) {
   au_intake_discard(intake);
   intake->message[0] = '\0';
   intake->attempted = 0;
+  intake->naming.by = AU_NAMED_BY_NOTHING;
+  intake->has_time = false;
   intake->now_us = now_us;
+}
+
+void au_intake_name(au_intake_t *intake, const au_naming_t *naming) {
+  intake->naming = *naming;
+}
+
+void au_intake_end(au_intake_t *intake) {
+  const au_naming_t *naming = &intake->naming;
+  if (naming->by == AU_NAMED_BY_NOTHING)
+    return;
+  if (naming->by == AU_NAMED_BY_BYTES && !intake->has_time) {
+    au_rows_drop_numbers(&intake->rows);
+    return;
+  }
+  const au_uuid_t name =
+      au_name_of_request(&naming->digest, intake->has_time, intake->time_us);
+  au_rows_set_name(&intake->rows, &name, intake->ids);
 }
 
 /* Counts an event, or what is in the place of one. */
@@ -76,6 +96,15 @@ au_intake_result_t au_intake_begin_event(au_intake_t *intake) {
   return count_event(intake);
 }
 
+static au_status_t append(au_intake_t *intake, const au_event_t *event) {
+  if (intake->event.has_id)
+    return au_rows_append_identified(&intake->rows, event);
+  if (intake->naming.by == AU_NAMED_BY_NOTHING)
+    return au_rows_append(&intake->rows, event);
+  return au_rows_append_numbered(&intake->rows, event,
+                                 (uint32_t)intake->total - 1);
+}
+
 static bool accept(au_intake_t *intake, au_event_t *event) {
   au_uuid_t *ids =
       au_array_grow_charged(intake->ids, &intake->ids_capacity,
@@ -83,10 +112,11 @@ static bool accept(au_intake_t *intake, au_event_t *event) {
   if (ids == NULL)
     return false;
   intake->ids = ids;
-  event->id = au_uuid_v7();
+  if (!intake->event.has_id)
+    event->id = au_uuid_v7();
   event->ingested_at_us = intake->now_us;
   ids[intake->rows.count] = event->id;
-  return au_rows_append(&intake->rows, event) == AU_OK;
+  return append(intake, event) == AU_OK;
 }
 
 bool au_intake_is_refused(const au_intake_t *intake, size_t index) {
@@ -147,6 +177,10 @@ static au_intake_result_t refuse(au_intake_t *intake, bool is_event) {
 
 au_intake_result_t au_intake_end_event(au_intake_t *intake) {
   au_event_t event = {.occurred_at_us = 0};
+  if (!intake->has_time && au_validator_has_time(&intake->event)) {
+    intake->has_time = true;
+    intake->time_us = intake->event.occurred_at_us;
+  }
   au_status_t status = au_validator_finish(&intake->event, &event);
   if (status == AU_INVALID)
     return refuse(intake, true);

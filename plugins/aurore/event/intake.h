@@ -8,7 +8,7 @@
  * What reads a request (a grammar: json.h, ndjson.h; or a program that has the
  * values already: observe/notification.c) pushes into it:
  *
- *   au_intake_begin
+ *   au_intake_begin, and au_intake_name if the request may have a name
  *     for each event:
  *       au_intake_begin_event
  *         au_validator_key or _field, then _string, _number, _time ... on
@@ -16,6 +16,15 @@
  *         (metadata.h)
  *       au_intake_end_event
  *     or, for something that is no event: au_intake_refuse_value
+ *   au_intake_end
+ *
+ * Under which id an event is stored, and whether it is stored once however
+ * often it is sent: with an id of its own, under that, and once. The field
+ * event_id is one; a grammar that finds another calls au_validator_identify
+ * before au_intake_end_event (name.h makes an id of a text). Else, if the
+ * request has a name, under the one that follows from its place in the request,
+ * and once. Else under a new one. A time that the grammar makes up goes through
+ * au_validator_assume_time: only a time that an event bears is part of a name.
  *
  * To add an input format: a grammar of its own beside json.[ch], and a line in
  * reader.[ch].
@@ -26,6 +35,7 @@
 #ifndef AURORE_EVENT_INTAKE_H
 #define AURORE_EVENT_INTAKE_H
 
+#include "base/sha256.h"
 #include "event/event.h"
 #include "event/row.h"
 #include "event/validate.h"
@@ -36,6 +46,19 @@ typedef enum au_intake_result {
   AU_INTAKE_TOO_MANY,  /* more than max_batch_events */
   AU_INTAKE_NOMEM
 } au_intake_result_t;
+
+/* What a request goes by (name.h): nothing, its bytes (then it has a name only
+ * if one of its events bears a time), or a key and its bytes. */
+typedef enum au_named_by {
+  AU_NAMED_BY_NOTHING,
+  AU_NAMED_BY_BYTES,
+  AU_NAMED_BY_KEY
+} au_named_by_t;
+
+typedef struct au_naming {
+  au_named_by_t by;
+  au_digest_t digest; /* of the request, au_name_digest */
+} au_naming_t;
 
 /* What is said about the refused events of one request is bounded while it is
  * made: the errors of so many events, in so many bytes of JSON. A body of a few
@@ -68,6 +91,9 @@ typedef struct au_intake {
   size_t attempted;  /* as "total", but also after a discard */
   char message[256]; /* for AU_INTAKE_MALFORMED: valid UTF-8, no quotes of the
                         body */
+  au_naming_t naming;
+  bool has_time;   /* one of the events bears a time: */
+  int64_t time_us; /* the first such event */
   /* For whoever pushes. */
   au_validator_t event;
   int64_t now_us;        /* the accept time of each event */
@@ -85,6 +111,13 @@ void au_intake_charge(au_intake_t *intake, au_account_t *account);
 /* A request begins: forgets the last one, and gives back what a huge one has
  * grown. "now_us" (wall clock) becomes the accept time of each event. */
 void au_intake_begin(au_intake_t *intake, int64_t now_us);
+
+/* The request may have a name; before its first event. */
+void au_intake_name(au_intake_t *intake, const au_naming_t *naming);
+
+/* The request has ended, and is not refused as a whole: the ids of its events
+ * are known from here on. */
+void au_intake_end(au_intake_t *intake);
 
 /* The request is refused as a whole: nothing of it may be taken. */
 void au_intake_discard(au_intake_t *intake);

@@ -7,6 +7,7 @@
 
 au_status_t au_reader_init(au_reader_t *reader, const au_limits_t *limits) {
   reader->account = (au_account_t){.budget = NULL};
+  reader->naming.by = AU_NAMED_BY_NOTHING;
   au_intake_init(&reader->intake, limits);
   au_intake_charge(&reader->intake, &reader->account);
   reader->json = au_json_reader_create(&reader->intake);
@@ -25,6 +26,11 @@ void au_reader_fini(au_reader_t *reader) {
 void au_reader_clear(au_reader_t *reader) {
   au_intake_discard(&reader->intake);
   au_validator_begin(&reader->intake.event);
+  reader->naming.by = AU_NAMED_BY_NOTHING;
+}
+
+void au_reader_name(au_reader_t *reader, const au_naming_t *naming) {
+  reader->naming = *naming;
 }
 
 static au_intake_result_t read_body(au_reader_t *reader, au_format_t format,
@@ -42,9 +48,13 @@ au_intake_result_t au_reader_read(au_reader_t *reader, au_format_t format,
                                   const char *body, size_t size,
                                   int64_t now_us) {
   au_intake_begin(&reader->intake, now_us);
+  au_intake_name(&reader->intake, &reader->naming);
+  reader->naming.by = AU_NAMED_BY_NOTHING;
   au_intake_result_t result =
       read_body(reader, format, size > 0 ? body : "", size);
-  if (result != AU_INTAKE_DONE)
+  if (result == AU_INTAKE_DONE)
+    au_intake_end(&reader->intake);
+  else
     au_intake_discard(&reader->intake);
   return result;
 }

@@ -21,6 +21,7 @@ typedef enum au_format {
 typedef struct au_reader {
   au_intake_t intake;          /* the results of the last read */
   struct au_json_reader *json; /* private */
+  au_naming_t naming;          /* of the next read, private */
   au_account_t account;        /* of all memory that the reader holds */
 } au_reader_t;
 
@@ -32,6 +33,9 @@ void au_reader_fini(au_reader_t *reader);
 
 /* Forgets the results, and gives back what a huge body has grown. */
 void au_reader_clear(au_reader_t *reader);
+
+/* What the request that is read next goes by; without this, nothing. */
+void au_reader_name(au_reader_t *reader, const au_naming_t *naming);
 
 /* Validates every event of the body (borrowed for the call; may be NULL when it
  * is empty). "now_us" (wall clock) becomes the accept time of each. After

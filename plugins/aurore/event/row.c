@@ -14,6 +14,7 @@
 #include "base/array.h"
 #include "base/timestamp.h"
 #include "base/utf8.h"
+#include "event/name.h"
 
 #include <endian.h>
 #include <stdlib.h>
@@ -33,7 +34,8 @@
 /* In layout 1 the tuple of an event that was put back ended with its dead
  * letter: 16 and the id. */
 #define LAYOUT_1_REPROCESS_FIELDS 7
-#define LAYOUT_1_SUFFIX_SIZE (4 + AU_ROW_PREFIX_SIZE)
+#define LAYOUT_1_LETTER_SIZE sizeof(au_uuid_t)
+#define LAYOUT_1_SUFFIX_SIZE (4 + LAYOUT_1_LETTER_SIZE)
 
 /* Kept from request to request. */
 #define KEEP_BYTES ((size_t)128 << 10)
@@ -44,16 +46,16 @@ void au_rows_charge(au_rows_t *rows, au_account_t *account) {
   rows->bytes.account = account;
 }
 
-static void free_lengths(au_rows_t *rows) {
-  au_array_free_charged(rows->length, rows->capacity, sizeof(*rows->length),
+static void free_extents(au_rows_t *rows) {
+  au_array_free_charged(rows->row, rows->capacity, sizeof(*rows->row),
                         rows->account);
-  rows->length = NULL;
+  rows->row = NULL;
   rows->capacity = 0;
 }
 
 void au_rows_fini(au_rows_t *rows) {
   au_bytes_fini(&rows->bytes);
-  free_lengths(rows);
+  free_extents(rows);
   *rows = (au_rows_t){.count = 0};
 }
 
@@ -61,7 +63,7 @@ void au_rows_clear(au_rows_t *rows) {
   au_bytes_clear(&rows->bytes, KEEP_BYTES);
   rows->count = 0;
   if (rows->capacity > KEEP_ROWS)
-    free_lengths(rows);
+    free_extents(rows);
 }
 
 /* A number of "size" bytes, at most 8. */
@@ -127,28 +129,26 @@ static void write_tuple(uint8_t *to, const au_event_t *event) {
   (void)write_metadata(to, event->metadata);
 }
 
-/* "prefix" (NULL: none) comes before the tuple. */
+/* "prefix" is what the kind has before the tuple. */
 static inline au_status_t append(au_rows_t *rows, au_row_kind_t kind,
-                                 const au_event_t *event,
-                                 const au_uuid_t *prefix) {
-  uint32_t prefix_size = prefix != NULL ? AU_ROW_PREFIX_SIZE : 0;
+                                 const au_event_t *event, const void *prefix) {
+  size_t prefix_size = au_row_prefix_size(kind);
   uint32_t size = tuple_size(event);
-  if (size == 0 || (rows->count > 0 && rows->kind != kind))
+  if (size == 0)
     return AU_INVALID;
-  uint32_t *length =
-      au_array_grow_charged(rows->length, &rows->capacity, rows->count,
-                            sizeof(*length), rows->account);
-  if (length == NULL)
+  au_row_extent_t *extent = au_array_grow_charged(
+      rows->row, &rows->capacity, rows->count, sizeof(*extent), rows->account);
+  if (extent == NULL)
     return AU_NOMEM;
-  rows->length = length;
-  uint8_t *row = au_bytes_extend(&rows->bytes, (size_t)prefix_size + size);
+  rows->row = extent;
+  uint8_t *row = au_bytes_extend(&rows->bytes, prefix_size + size);
   if (row == NULL) {
     rows->bytes.failed = false; /* the rows before it are whole */
     return AU_NOMEM;
   }
   write_tuple(write_bytes(row, prefix, prefix_size), event);
-  rows->kind = kind;
-  length[rows->count++] = prefix_size + size;
+  extent[rows->count++] =
+      (au_row_extent_t){.size = (uint32_t)prefix_size + size, .kind = kind};
   return AU_OK;
 }
 
@@ -161,14 +161,64 @@ au_status_t au_rows_append_reprocess(au_rows_t *rows, const au_event_t *event,
   return append(rows, AU_ROW_REPROCESS, event, dead_letter_id);
 }
 
-au_row_t au_row_split(au_row_kind_t kind, const uint8_t *row, size_t size) {
-  au_row_t parts = {.kind = kind, .tuple = row, .size = size};
-  if (kind == AU_ROW_REPROCESS) {
-    memcpy(parts.dead_letter_id.byte, row, AU_ROW_PREFIX_SIZE);
-    parts.tuple += AU_ROW_PREFIX_SIZE;
-    parts.size -= AU_ROW_PREFIX_SIZE;
+au_status_t au_rows_append_identified(au_rows_t *rows,
+                                      const au_event_t *event) {
+  return append(rows, AU_ROW_IDENTIFIED, event, NULL);
+}
+
+au_status_t au_rows_append_numbered(au_rows_t *rows, const au_event_t *event,
+                                    uint32_t number) {
+  uint32_t ordered = htobe32(number);
+  return append(rows, AU_ROW_NUMBERED, event, &ordered);
+}
+
+void au_rows_set_name(au_rows_t *rows, const au_uuid_t *name, au_uuid_t *ids) {
+  uint8_t *row = rows->bytes.data;
+  for (size_t i = 0; i < rows->count; i++) {
+    const au_row_extent_t *extent = &rows->row[i];
+    if (extent->kind == AU_ROW_NUMBERED) {
+      size_t prefix_size = au_row_prefix_size(extent->kind);
+      uint32_t number = (uint32_t)read_be(row, prefix_size);
+      ids[i] = au_name_number(name, number);
+      memcpy(row + prefix_size + EVENT_ID_OFFSET, ids[i].byte,
+             sizeof(ids[i].byte));
+    }
+    row += extent->size;
   }
+}
+
+void au_rows_drop_numbers(au_rows_t *rows) {
+  const uint8_t *from = rows->bytes.data;
+  uint8_t *to = rows->bytes.data;
+  for (size_t i = 0; i < rows->count; i++) {
+    au_row_extent_t *extent = &rows->row[i];
+    if (extent->kind == AU_ROW_NUMBERED) {
+      uint32_t prefix_size = (uint32_t)au_row_prefix_size(extent->kind);
+      *extent = (au_row_extent_t){.size = extent->size - prefix_size,
+                                  .kind = AU_ROW_EVENT};
+      from += prefix_size;
+    }
+    memmove(to, from, extent->size);
+    from += extent->size;
+    to += extent->size;
+  }
+  rows->bytes.size = (size_t)(to - rows->bytes.data);
+}
+
+au_row_t au_row_split(au_row_kind_t kind, const uint8_t *row, size_t size) {
+  size_t prefix_size = au_row_prefix_size(kind);
+  au_row_t parts = {
+      .kind = kind, .tuple = row + prefix_size, .size = size - prefix_size};
+  if (kind == AU_ROW_REPROCESS)
+    memcpy(parts.dead_letter_id.byte, row, prefix_size);
+  else if (kind == AU_ROW_NUMBERED)
+    parts.number = (uint32_t)read_be(row, prefix_size);
   return parts;
+}
+
+au_uuid_t au_row_name(const au_row_t *row) {
+  au_uuid_t id = au_row_event_id(row);
+  return au_name_number(&id, row->number);
 }
 
 au_row_kind_t au_row_put_upgraded(au_bytes_t *rows, const uint8_t *row,
@@ -178,7 +228,7 @@ au_row_kind_t au_row_put_upgraded(au_bytes_t *rows, const uint8_t *row,
     au_bytes_put(rows, row, size);
     return AU_ROW_EVENT;
   }
-  au_bytes_put(rows, row + size - AU_ROW_PREFIX_SIZE, AU_ROW_PREFIX_SIZE);
+  au_bytes_put(rows, row + size - LAYOUT_1_LETTER_SIZE, LAYOUT_1_LETTER_SIZE);
   uint8_t *tuple = au_bytes_extend(rows, size - LAYOUT_1_SUFFIX_SIZE);
   if (tuple != NULL) {
     memcpy(tuple, row, size - LAYOUT_1_SUFFIX_SIZE);

@@ -10,9 +10,19 @@
  * accept time, the id and the event time are at fixed offsets. timestamptz is
  * microseconds since 2000-01-01; jsonb is a version byte (1) and its text.
  *
- * The row of an event is its tuple. The row of an event that is put back from
- * the dead letters is the id of its dead letter, 16 bytes, and then its tuple:
- * it is not stored by COPY (store/dead_letter.h).
+ * What a row is besides its tuple is its kind; of some kinds there is a prefix
+ * before the tuple:
+ *
+ *   AU_ROW_EVENT       -          an event under an id that we have made
+ *   AU_ROW_REPROCESS   16 bytes   an event that is put back from the dead
+ *                                 letters, and the id of its dead letter. It is
+ *                                 not stored by COPY (store/dead_letter.h)
+ *   AU_ROW_IDENTIFIED  -          an event under an id of its own: it is stored
+ *                                 once, however often it comes
+ *   AU_ROW_NUMBERED    4 bytes    an event of a request that has a name
+ *                                 (event/name.h), and its number in it, big
+ *                                 endian: it is stored once, too. Its id is the
+ *                                 name and the number
  *
  * To change the columns: raise AU_ROW_LAYOUT and the version of segments
  * (spool/segment.c), and have au_row_put_upgraded bring rows of the layout
@@ -30,8 +40,9 @@
   "ingested_at, event_id, occurred_at, service, message, metadata"
 
 /* The version of the above. 1: up to release 0.1.0; an event that was put back
- * had the id of its dead letter as a seventh field of its tuple. */
-#define AU_ROW_LAYOUT 2
+ * had the id of its dead letter as a seventh field of its tuple. 2: the first
+ * two kinds, as they are now. */
+#define AU_ROW_LAYOUT 3
 
 /* Microseconds from 1970-01-01 to 2000-01-01, PostgreSQL's own epoch. */
 #define AU_POSTGRES_EPOCH_US INT64_C(946684800000000)
@@ -43,25 +54,40 @@
 #define AU_COPY_TRAILER_SIZE 2
 
 typedef enum au_row_kind {
-  AU_ROW_EVENT,    /* a tuple */
-  AU_ROW_REPROCESS /* the id of a dead letter, and the tuple of its event */
+  AU_ROW_EVENT,
+  AU_ROW_REPROCESS,
+  AU_ROW_IDENTIFIED,
+  AU_ROW_NUMBERED,
+  AU_ROW_KINDS
 } au_row_kind_t;
+
+/* The bytes before the tuple. */
+static inline size_t au_row_prefix_size(au_row_kind_t kind) {
+  if (kind == AU_ROW_REPROCESS)
+    return sizeof(au_uuid_t);
+  return kind == AU_ROW_NUMBERED ? sizeof(uint32_t) : 0;
+}
 
 /* A row, taken apart. */
 typedef struct au_row {
   au_row_kind_t kind;
   au_uuid_t dead_letter_id; /* of AU_ROW_REPROCESS */
+  uint32_t number;          /* of AU_ROW_NUMBERED, else 0 */
   const uint8_t *tuple;     /* borrowed */
   size_t size;              /* of the tuple */
 } au_row_t;
 
-/* The rows of one request, all of one kind, one after the other in "bytes". */
+typedef struct au_row_extent {
+  uint32_t size; /* in bytes, with its prefix */
+  au_row_kind_t kind;
+} au_row_extent_t;
+
+/* The rows of one request, one after the other in "bytes". */
 typedef struct au_rows {
   au_bytes_t bytes;
-  au_row_kind_t kind;
-  uint32_t *length; /* of each row, in bytes */
+  au_row_extent_t *row;
   size_t count;
-  size_t capacity;       /* of "length" */
+  size_t capacity;       /* of "row" */
   au_account_t *account; /* of both; NULL: none. See au_rows_charge */
 } au_rows_t;
 
@@ -75,8 +101,7 @@ void au_rows_fini(au_rows_t *rows);
 void au_rows_clear(au_rows_t *rows);
 
 /* Encodes the event and appends it. AU_NOMEM: nothing was appended.
- * AU_INVALID: nothing either; the tuple would be longer than 2 GiB, or the rows
- * are of the other kind. */
+ * AU_INVALID: nothing either; the tuple would be longer than 2 GiB. */
 AU_MUST_CHECK au_status_t au_rows_append(au_rows_t *rows,
                                          const au_event_t *event);
 
@@ -84,10 +109,30 @@ AU_MUST_CHECK au_status_t au_rows_append(au_rows_t *rows,
 AU_MUST_CHECK au_status_t au_rows_append_reprocess(
     au_rows_t *rows, const au_event_t *event, const au_uuid_t *dead_letter_id);
 
-/* Takes a row of "size" bytes apart. Of AU_ROW_REPROCESS it has at least
- * AU_ROW_PREFIX_SIZE bytes. */
-#define AU_ROW_PREFIX_SIZE sizeof(au_uuid_t)
+/* The same for an event whose id is its own. */
+AU_MUST_CHECK au_status_t au_rows_append_identified(au_rows_t *rows,
+                                                    const au_event_t *event);
+
+/* The same for event "number" of a request that may have a name, which is known
+ * only when all of them have been read: then one of the next two follows. Until
+ * then its id is the one it has without a name. */
+AU_MUST_CHECK au_status_t au_rows_append_numbered(au_rows_t *rows,
+                                                  const au_event_t *event,
+                                                  uint32_t number);
+
+/* The request has a name: gives each numbered row its id (event/name.h), and
+ * sets ids[i] for each such row i. */
+void au_rows_set_name(au_rows_t *rows, const au_uuid_t *name, au_uuid_t *ids);
+/* It has none: numbered rows become rows of AU_ROW_EVENT. */
+void au_rows_drop_numbers(au_rows_t *rows);
+
+/* Takes a row of "size" bytes apart, which has at least its prefix. */
 au_row_t au_row_split(au_row_kind_t kind, const uint8_t *row, size_t size);
+
+/* Of a row that is stored once: what it goes by, which is its id less its
+ * number. All rows of one request have the same; that of a row with an id of
+ * its own is the id. */
+au_uuid_t au_row_name(const au_row_t *row);
 
 /* Appends a row of layout 1 to "rows" as one of AU_ROW_LAYOUT, and returns its
  * kind. Out of memory: rows->failed. */
@@ -101,7 +146,7 @@ AU_MUST_CHECK au_status_t au_row_decode(const uint8_t *tuple, size_t size,
 
 /* Whether the row can be stored or, if the database refuses it, be set aside:
  * its tuple is whole, its accept time is that of a day that may exist, its
- * service is text. True of every row that the two above have made of an event
+ * service is text. True of every row that the above have made of an event
  * that was validated; a file may hold others. */
 bool au_row_is_sound(const au_row_t *row);
 

@@ -20,18 +20,18 @@ enum {
   IS_PARSEABLE = 1U << 3,
   IS_OBJECT = 1U << 4,
   IS_SIZE_VALID = 1U << 5,
-  IS_STORABLE = 1U << 6
+  IS_STORABLE = 1U << 6,
+  IS_UUID = 1U << 7
 };
 
 static const char *const constraint_name[] = {
     "isString", "isNotEmpty",          "maxLength",  "isParseableTimestamp",
-    "isObject", "isMetadataSizeValid", "isStorable",
-};
+    "isObject", "isMetadataSizeValid", "isStorable", "isUUID"};
 
 #define CONSTRAINTS (sizeof(constraint_name) / sizeof(constraint_name[0]))
 
 static const char *const field_name[] = {"timestamp", "service", "message",
-                                         "metadata"};
+                                         "metadata", "event_id"};
 
 /* Texts are kept from event to event up to this. */
 #define KEEP_BYTES ((size_t)16 << 10)
@@ -39,7 +39,7 @@ static const char *const field_name[] = {"timestamp", "service", "message",
 /* What a missing field, and null, fails. */
 static const unsigned missing[] = {IS_NOT_EMPTY | IS_PARSEABLE,
                                    IS_STRING | IS_NOT_EMPTY,
-                                   IS_STRING | IS_NOT_EMPTY, 0};
+                                   IS_STRING | IS_NOT_EMPTY, 0, 0};
 
 void au_validator_init(au_validator_t *validator, const au_limits_t *limits) {
   *validator = (au_validator_t){.limits = limits};
@@ -64,6 +64,8 @@ void au_validator_begin(au_validator_t *validator) {
   memcpy(validator->failed, missing, sizeof(validator->failed));
   memset(validator->reason, 0, sizeof(validator->reason));
   validator->field = AU_FIELD_UNKNOWN;
+  validator->is_time_assumed = false;
+  validator->has_id = false;
   validator->has_metadata = false;
   validator->unknown_count = 0;
   validator->unknown_omitted = 0;
@@ -165,6 +167,13 @@ static void validate_text(au_validator_t *validator, au_valid_text_t *to,
 /* "is_time": occurred_at_us is that of the event. */
 static void validate_time(au_validator_t *validator, bool is_time) {
   validator->failed[AU_FIELD_TIMESTAMP] = is_time ? 0 : IS_PARSEABLE;
+  validator->is_time_assumed = false;
+}
+
+static void validate_id(au_validator_t *validator, const char *text,
+                        size_t size) {
+  validator->has_id = au_uuid_parse_id(text, size, &validator->id);
+  validator->failed[AU_FIELD_EVENT_ID] = validator->has_id ? 0 : IS_UUID;
 }
 
 void au_validator_string(au_validator_t *validator, const char *text,
@@ -184,6 +193,9 @@ void au_validator_string(au_validator_t *validator, const char *text,
   case AU_FIELD_MESSAGE:
     validate_text(validator, &validator->message, limits->message_max_length,
                   text, size, kind);
+    break;
+  case AU_FIELD_EVENT_ID:
+    validate_id(validator, text, size);
     break;
   case AU_FIELD_METADATA:
   case AU_FIELD_UNKNOWN:
@@ -210,6 +222,18 @@ void au_validator_time(au_validator_t *validator, int64_t us) {
   validate_time(validator, au_timestamp_is_valid(us));
 }
 
+void au_validator_assume_time(au_validator_t *validator, int64_t us) {
+  validator->occurred_at_us = us;
+  validate_time(validator, au_timestamp_is_valid(us));
+  validator->is_time_assumed = true;
+}
+
+void au_validator_identify(au_validator_t *validator, const au_uuid_t *id) {
+  validator->id = *id;
+  validator->has_id = true;
+  validator->failed[AU_FIELD_EVENT_ID] = 0;
+}
+
 void au_validator_null(au_validator_t *validator) {
   if (validator->field == AU_FIELD_UNKNOWN)
     return;
@@ -217,11 +241,13 @@ void au_validator_null(au_validator_t *validator) {
   validator->reason[validator->field] = AU_STORABLE;
   if (validator->field == AU_FIELD_METADATA)
     validator->has_metadata = false;
+  else if (validator->field == AU_FIELD_EVENT_ID)
+    validator->has_id = false;
 }
 
 void au_validator_other(au_validator_t *validator) {
   static const unsigned wrong_type[] = {IS_PARSEABLE, IS_STRING, IS_STRING,
-                                        IS_OBJECT};
+                                        IS_OBJECT, IS_UUID};
   if (validator->field == AU_FIELD_UNKNOWN)
     return;
   au_validator_null(validator);
@@ -258,6 +284,11 @@ static void validate_metadata(au_validator_t *validator) {
   validator->reason[AU_FIELD_METADATA] = validator->metadata.unstorable;
 }
 
+bool au_validator_has_time(const au_validator_t *validator) {
+  return validator->failed[AU_FIELD_TIMESTAMP] == 0 &&
+         !validator->is_time_assumed;
+}
+
 au_status_t au_validator_finish(au_validator_t *validator,
                                 au_event_t *out_event) {
   validate_metadata(validator);
@@ -270,6 +301,8 @@ au_status_t au_validator_finish(au_validator_t *validator,
   if (failed != 0 || validator->unknown_count > 0)
     return AU_INVALID;
 
+  if (validator->has_id)
+    out_event->id = validator->id;
   out_event->occurred_at_us = validator->occurred_at_us;
   out_event->service = validator->service.slice;
   out_event->message = validator->message.slice;
@@ -344,6 +377,9 @@ static void put_constraint_text(const au_validator_t *validator,
     break;
   case IS_SIZE_VALID:
     put_size_text(validator, json);
+    break;
+  case IS_UUID:
+    au_bytes_printf(json, "%s must be a UUID other than the nil one", name);
     break;
   default:
     put_storable_text(validator, field, json);

@@ -27,6 +27,7 @@ typedef enum au_field {
   AU_FIELD_SERVICE,
   AU_FIELD_MESSAGE,
   AU_FIELD_METADATA,
+  AU_FIELD_EVENT_ID,
   AU_FIELD_UNKNOWN /* also the number of those that are known */
 } au_field_t;
 
@@ -49,6 +50,9 @@ typedef struct au_validator {
   unsigned failed[AU_FIELD_UNKNOWN];        /* constraints, by field */
   au_unstorable_t reason[AU_FIELD_UNKNOWN]; /* when isStorable failed */
   int64_t occurred_at_us;
+  bool is_time_assumed; /* it is not the event's own */
+  bool has_id;
+  au_uuid_t id; /* of its own */
   au_valid_text_t service;
   au_valid_text_t message;
   bool has_metadata;
@@ -80,7 +84,7 @@ void au_validator_string(au_validator_t *validator, const char *text,
                          size_t size, au_text_kind_t kind);
 void au_validator_number(au_validator_t *validator, const char *text,
                          size_t size);
-/* A time in microseconds since 1970. */
+/* A time in microseconds since 1970, which the event bears. */
 void au_validator_time(au_validator_t *validator, int64_t us);
 void au_validator_null(au_validator_t *validator);
 /* true, false, an array, or an object where none may be. */
@@ -96,9 +100,20 @@ au_metadata_t *au_validator_object(au_validator_t *validator);
 void au_validator_metadata(au_validator_t *validator, const char *json,
                            size_t size);
 
+/* What a grammar knows of an event besides its fields, between begin and
+ * finish: an id of its own (see AU_FIELD_EVENT_ID; the last one counts), and
+ * the time of an event that bears none (the accept time, say), in microseconds
+ * since 1970. */
+void au_validator_identify(au_validator_t *validator, const au_uuid_t *id);
+void au_validator_assume_time(au_validator_t *validator, int64_t us);
+
+/* Whether the event, refused or not, bears a time of its own that can be read;
+ * it is occurred_at_us. */
+bool au_validator_has_time(const au_validator_t *validator);
+
 /* The event has ended. AU_OK: "out_event" has its fields (borrowed until the
- * next begin), but for the id and the accept time. AU_INVALID: see
- * au_validator_put_errors. AU_NOMEM: neither. */
+ * next begin), but for the accept time and, unless "has_id", the id.
+ * AU_INVALID: see au_validator_put_errors. AU_NOMEM: neither. */
 AU_MUST_CHECK au_status_t au_validator_finish(au_validator_t *validator,
                                               au_event_t *out_event);
 

@@ -234,7 +234,10 @@ static bool passes(const au_notification_t *notice, form_t form) {
   if (au_intake_begin_event(intake) != AU_INTAKE_DONE)
     return false;
   au_validator_field(event, AU_FIELD_TIMESTAMP);
-  au_validator_time(event, has_time ? notice->time_us : now_us);
+  if (has_time)
+    au_validator_time(event, notice->time_us);
+  else
+    au_validator_assume_time(event, now_us);
   push_text(event, AU_FIELD_SERVICE, service,
             intake->limits->service_max_length);
   push_text(event, AU_FIELD_MESSAGE,
@@ -242,9 +245,10 @@ static bool passes(const au_notification_t *notice, form_t form) {
             intake->limits->message_max_length);
   if (form != FORM_BARE)
     push_metadata(event, notice, form);
-  return !worker.texts.failed &&
-         au_intake_end_event(intake) == AU_INTAKE_DONE &&
-         intake->rows.count == 1;
+  if (worker.texts.failed || au_intake_end_event(intake) != AU_INTAKE_DONE)
+    return false;
+  au_intake_end(intake);
+  return intake->rows.count == 1;
 }
 
 /* --- the queue -------------------------------------------------------------*/

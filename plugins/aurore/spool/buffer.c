@@ -166,7 +166,7 @@ void au_buffer_destroy(au_buffer_t *buffer) {
 static uint64_t frame_bytes(const au_rows_t *rows) {
   uint64_t bytes = 0;
   for (size_t i = 0; i < rows->count; i++)
-    bytes += au_frame_size(rows->length[i]);
+    bytes += au_frame_size(rows->row[i].size);
   return bytes;
 }
 

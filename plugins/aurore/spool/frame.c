@@ -94,6 +94,10 @@ static au_frame_result_t read_row(const au_frame_t *frame) {
                                                           : AU_FRAME_BAD;
 }
 
+/* How many kinds of rows each layout has, as headers say it. */
+static const unsigned kinds[] = {
+    [LAYOUT_1] = 1, [2] = AU_ROW_REPROCESS + 1, [AU_ROW_LAYOUT] = AU_ROW_KINDS};
+
 /* Whether the header is one of those that are written. */
 static bool read_header(const uint8_t *data, au_frame_t *out_frame) {
   uint32_t kind = (uint32_t)get_le(data + 16, 4);
@@ -105,13 +109,10 @@ static bool read_header(const uint8_t *data, au_frame_t *out_frame) {
   }
   out_frame->kind = AU_FRAME_ROW;
   out_frame->layout = layout == LAYOUT_1 ? 1 : layout;
-  out_frame->row_kind =
-      row_kind == AU_ROW_REPROCESS ? AU_ROW_REPROCESS : AU_ROW_EVENT;
-  if (kind != AU_FRAME_ROW || row_kind != out_frame->row_kind)
-    return false;
-  if (row_kind == AU_ROW_REPROCESS)
-    return layout == AU_ROW_LAYOUT && out_frame->size >= AU_ROW_PREFIX_SIZE;
-  return layout == LAYOUT_1 || layout == AU_ROW_LAYOUT;
+  out_frame->row_kind = row_kind < AU_ROW_KINDS ? row_kind : AU_ROW_EVENT;
+  return kind == AU_FRAME_ROW && layout <= AU_ROW_LAYOUT &&
+         row_kind < kinds[layout] &&
+         out_frame->size >= au_row_prefix_size(out_frame->row_kind);
 }
 
 au_frame_result_t au_frame_read(const uint8_t *data, size_t available,

@@ -10,7 +10,7 @@
  * All numbers are little endian. The checksum covers all of the frame after
  * itself, padding included, and starts from the segment's salt. A row's frame
  * carries the row's sequence number, the version of its layout and its kind
- * (event/row.h; 0 is layout 1, which had no kinds); a footer's carries the
+ * (event/row.h; layout 0 is 1, which had no kinds); a footer's carries the
  * number of the next row after the group, and as data the group's first number
  * and its count. Eight zero bytes where a frame could start mean that nothing
  * was written there.
@@ -47,7 +47,7 @@ typedef struct au_frame {
   au_frame_kind_t kind;
   uint64_t seq;
   unsigned layout;        /* for a row: 1 to AU_ROW_LAYOUT */
-  au_row_kind_t row_kind; /* for a row of AU_ROW_LAYOUT */
+  au_row_kind_t row_kind; /* for a row of layout 2 or later */
   const uint8_t *data;    /* points into what was given */
   uint32_t size;          /* of the data */
   uint64_t total;         /* of the frame: header, data and padding */

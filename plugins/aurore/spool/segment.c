@@ -15,9 +15,9 @@
 #include <sys/random.h>
 
 #define MAGIC "AURSPOOL"
-/* Of the header and of the frames after it. 1: rows of layout 1 (event/row.h).
- * All up to this one can be read. */
-#define VERSION 2
+/* Of the header and of the frames after it; so far that of the layout of rows
+ * (event/row.h). All up to this one can be read. */
+#define VERSION 3
 /* One read of the cursor; frames that are larger are read whole. */
 #define WINDOW_SIZE ((uint64_t)256 << 10)
 /* What a disk fails to read as a whole. */

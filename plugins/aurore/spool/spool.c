@@ -126,8 +126,9 @@ static au_status_t put_rows(au_group_t *group, const au_rows_t *rows) {
   size_t before = group->frames.size;
   const uint8_t *row = rows->bytes.data;
   for (size_t i = 0; i < rows->count; i++) {
-    au_frame_put_row(&group->frames, rows->kind, row, rows->length[i]);
-    row += rows->length[i];
+    const au_row_extent_t *extent = &rows->row[i];
+    au_frame_put_row(&group->frames, extent->kind, row, extent->size);
+    row += extent->size;
   }
   if (group->frames.failed) {
     group->frames.failed = false;

@@ -137,8 +137,8 @@ static bool add_run(au_batch_t *batch, size_t *count, size_t start,
 }
 
 /* The COPY data: the rows are sent as they lie in the slab, in as few pieces as
- * the marked rows allow. Also tallies them. The range ends before an event that
- * is put back: COPY cannot store it. */
+ * the marked rows and the prefixes allow. Also tallies them. The range ends
+ * before an event that is put back: COPY cannot store it. */
 static au_status_t make_pieces(au_batch_t *batch, size_t *out_count) {
   const au_slab_t *slab = &batch->slab;
   size_t count = 0;
@@ -147,16 +147,17 @@ static au_status_t make_pieces(au_batch_t *batch, size_t *out_count) {
     return AU_NOMEM;
   size_t run_start = slab->row[batch->done].start;
   size_t row = batch->done;
-  for (; row < batch->hi && slab->row[row].kind == AU_ROW_EVENT; row++) {
+  for (; row < batch->hi && slab->row[row].kind != AU_ROW_REPROCESS; row++) {
     const au_row_t parts = au_slab_row(slab, row);
-    if (batch->dead_count > 0 && find_dead(batch, row) != NULL) {
+    bool is_dead = batch->dead_count > 0 && find_dead(batch, row) != NULL;
+    if (is_dead || slab->row[row].kind == AU_ROW_NUMBERED) {
       if (!add_run(batch, &count, run_start, slab->row[row].start))
         return AU_NOMEM;
-      run_start = slab->row[row + 1].start;
-    } else if (au_tally_add(&batch->tally, au_row_ingested_at_us(&parts),
-                            au_row_service(&parts)) != AU_OK) {
-      return AU_NOMEM;
+      run_start = slab->row[row + 1].start - (is_dead ? 0 : parts.size);
     }
+    if (!is_dead && au_tally_add(&batch->tally, au_row_ingested_at_us(&parts),
+                                 au_row_service(&parts)) != AU_OK)
+      return AU_NOMEM;
   }
   batch->hi = row;
   if (!add_run(batch, &count, run_start, slab->row[row].start))

@@ -415,6 +415,130 @@ TEST(without_memory_an_error_is_shorter) {
   ck_assert_str_eq(intake->message, "expected ',' or ']' at byte 3");
 }
 
+/* --- names ----------------------------------------------------------------*/
+
+CASE("names", set_up_reader, tear_down_reader);
+
+#define ID "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
+#define TIMED "{\"timestamp\":1732437866123,\"service\":\"s\",\"message\":\"m\""
+/* Of 32 zeros, with and without that time. */
+#define WITH_TIME "01935d57-f68b-8000-8000-000000000000"
+#define WITHOUT_TIME "00000000-0000-8000-8000-000000000000"
+
+static void name_it(au_named_by_t by) {
+  const au_naming_t naming = {.by = by};
+  au_reader_name(&reader, &naming);
+}
+
+/* The n-th event that was accepted. */
+static void assert_stored(size_t n, au_row_kind_t kind, const char *id) {
+  ck_assert_int_eq(intake->rows.row[n].kind, kind);
+  const au_event_t event = event_of(n);
+  char text[AU_UUID_TEXT_SIZE];
+  au_uuid_format(&event.id, text);
+  if (id != NULL)
+    ck_assert_str_eq(text, id);
+  else
+    ck_assert_int_eq(text[14], '7');
+}
+
+TEST(without_a_name_ids_are_new) {
+  ck_assert_int_eq(parse("[" TIMED "}," TIMED ",\"event_id\":\"" ID "\"}]"),
+                   AU_INTAKE_DONE);
+  assert_stored(0, AU_ROW_EVENT, NULL);
+  assert_stored(1, AU_ROW_IDENTIFIED, ID);
+}
+
+/* Refused events count, and those with an id of their own. */
+TEST_EACH(ids_follow_from_the_name, 2) {
+  name_it(_i == 0 ? AU_NAMED_BY_BYTES : AU_NAMED_BY_KEY);
+  ck_assert_int_eq(
+      parse("[" TIMED "},{}," TIMED ",\"event_id\":\"" ID "\"},7," TIMED "}]"),
+      AU_INTAKE_DONE);
+  ck_assert_uint_eq(intake->rows.count, 3);
+  assert_stored(0, AU_ROW_NUMBERED, WITH_TIME);
+  assert_stored(1, AU_ROW_IDENTIFIED, ID);
+  assert_stored(2, AU_ROW_NUMBERED, "01935d57-f68b-8000-8000-000000000004");
+  /* The next body goes by nothing. */
+  ck_assert_int_eq(parse(TIMED "}"), AU_INTAKE_DONE);
+  assert_stored(0, AU_ROW_EVENT, NULL);
+}
+
+/* The first event that bears one, refused or not, and whatever its id. */
+static const char *const first_times[] = {
+    "[" TIMED "},{\"timestamp\":0,\"service\":\"s\",\"message\":\"m\"}]",
+    "[{},{\"timestamp\":\"x\"},{\"timestamp\":1732437866123}," TIMED "},"
+    "{\"timestamp\":0}]",
+    "[" TIMED ",\"event_id\":\"" ID "\"},{\"timestamp\":9,\"service\":\"s\","
+    "\"message\":\"m\"}]",
+    "[{\"timestamp\":5,\"timestamp\":\"soon\"},{\"timestamp\":5,\"timestamp\":"
+    "1732437866123},{\"timestamp\":9,\"service\":\"s\",\"message\":\"m\"}]"};
+
+TEST_EACH(the_first_time_is_part_of_the_name, COUNT_OF(first_times)) {
+  name_it(AU_NAMED_BY_BYTES);
+  ck_assert_int_eq(parse(first_times[_i]), AU_INTAKE_DONE);
+  ck_assert_uint_gt(intake->rows.count, 0);
+  const au_event_t last = event_of(intake->rows.count - 1);
+  static const uint8_t time[] = {0x01, 0x93, 0x5d, 0x57, 0xf6, 0x8b};
+  ck_assert_mem_eq(last.id.byte, time, sizeof(time));
+}
+
+/* As a grammar does whose events need not bear a time. */
+static void push_untimed(const char *service) {
+  ck_assert_int_eq(au_intake_begin_event(intake), AU_INTAKE_DONE);
+  au_validator_field(&intake->event, AU_FIELD_SERVICE);
+  au_validator_string(&intake->event, service, strlen(service), AU_TEXT_PLAIN);
+  au_validator_field(&intake->event, AU_FIELD_MESSAGE);
+  au_validator_string(&intake->event, "m", 1, AU_TEXT_PLAIN);
+  au_validator_assume_time(&intake->event, NOW);
+  ck_assert_int_eq(au_intake_end_event(intake), AU_INTAKE_DONE);
+}
+
+static void begin_untimed(au_named_by_t by) {
+  const au_naming_t naming = {.by = by};
+  au_intake_begin(intake, NOW);
+  au_intake_name(intake, &naming);
+  push_untimed("one");
+  push_untimed("two");
+}
+
+/* By its bytes, a request whose events bear no time is something new each time;
+ * by a key it is not. */
+TEST(without_a_time_only_a_key_is_a_name) {
+  begin_untimed(AU_NAMED_BY_BYTES);
+  au_intake_end(intake);
+  assert_stored(0, AU_ROW_EVENT, NULL);
+  assert_stored(1, AU_ROW_EVENT, NULL);
+  assert_slice(event_of(1).service, "two");
+  ck_assert_int_eq(event_of(1).occurred_at_us, NOW);
+  begin_untimed(AU_NAMED_BY_KEY);
+  au_intake_end(intake);
+  assert_stored(0, AU_ROW_NUMBERED, WITHOUT_TIME);
+  assert_stored(1, AU_ROW_NUMBERED, "00000000-0000-8000-8000-000000000001");
+  assert_slice(event_of(1).service, "two");
+}
+
+/* A grammar may find an id elsewhere; the last one counts. */
+TEST(a_grammar_identifies_an_event) {
+  au_uuid_t id;
+  ck_assert(au_uuid_parse(ID, strlen(ID), &id));
+  begin_untimed(AU_NAMED_BY_BYTES);
+  ck_assert_int_eq(au_intake_begin_event(intake), AU_INTAKE_DONE);
+  au_validator_key(&intake->event, "event_id", 8);
+  au_validator_string(&intake->event, "none", 4, AU_TEXT_PLAIN);
+  au_validator_identify(&intake->event, &id);
+  au_validator_field(&intake->event, AU_FIELD_SERVICE);
+  au_validator_string(&intake->event, "s", 1, AU_TEXT_PLAIN);
+  au_validator_field(&intake->event, AU_FIELD_MESSAGE);
+  au_validator_string(&intake->event, "m", 1, AU_TEXT_PLAIN);
+  au_validator_field(&intake->event, AU_FIELD_TIMESTAMP);
+  au_validator_time(&intake->event, INT64_C(1732437866123000));
+  ck_assert_int_eq(au_intake_end_event(intake), AU_INTAKE_DONE);
+  au_intake_end(intake);
+  assert_stored(0, AU_ROW_NUMBERED, WITH_TIME);
+  assert_stored(2, AU_ROW_IDENTIFIED, ID);
+}
+
 /* --- the suite ------------------------------------------------------------*/
 
 int main(void) { return run_tests("intake"); }

@@ -99,14 +99,14 @@ TEST(a_tuple_reads_back) {
     const uint8_t *tuple = rows.bytes.data + offset;
     au_event_t should = event_of(&samples[i]);
     au_event_t is;
-    ck_assert_int_eq(au_row_decode(tuple, rows.length[i], &is), AU_OK);
+    ck_assert_int_eq(au_row_decode(tuple, rows.row[i].size, &is), AU_OK);
     assert_event(&is, &should);
-    const au_row_t row = au_row_split(AU_ROW_EVENT, tuple, rows.length[i]);
+    const au_row_t row = au_row_split(AU_ROW_EVENT, tuple, rows.row[i].size);
     ck_assert_int_eq(au_row_ingested_at_us(&row), should.ingested_at_us);
     assert_slice(au_row_service(&row), should.service);
     au_uuid_t id = au_row_event_id(&row);
     ck_assert_mem_eq(&id, &should.id, sizeof(id));
-    offset += rows.length[i];
+    offset += rows.row[i].size;
   }
   ck_assert_uint_eq(offset, rows.bytes.size);
 }
@@ -124,10 +124,10 @@ static au_status_t decode_copy(const uint8_t *tuple, size_t size) {
 
 TEST(a_tuple_of_another_size_is_refused) {
   append_samples();
-  for (size_t size = 0; size < rows.length[0]; size++)
+  for (size_t size = 0; size < rows.row[0].size; size++)
     ck_assert_int_eq(decode_copy(rows.bytes.data, size), AU_INVALID);
-  ck_assert_int_eq(decode_copy(rows.bytes.data, rows.length[0]), AU_OK);
-  ck_assert_int_eq(decode_copy(rows.bytes.data, rows.length[0] + 1U),
+  ck_assert_int_eq(decode_copy(rows.bytes.data, rows.row[0].size), AU_OK);
+  ck_assert_int_eq(decode_copy(rows.bytes.data, rows.row[0].size + 1U),
                    AU_INVALID);
 }
 
@@ -139,30 +139,117 @@ TEST(an_event_that_is_put_back_reads_back) {
     au_rows_clear(&rows);
     ck_assert_int_eq(au_rows_append_reprocess(&rows, &should, &dead_letter),
                      AU_OK);
-    ck_assert_int_eq(rows.kind, AU_ROW_REPROCESS);
+    ck_assert_int_eq(rows.row[0].kind, AU_ROW_REPROCESS);
     const au_row_t row =
-        au_row_split(rows.kind, rows.bytes.data, rows.length[0]);
+        au_row_split(rows.row[0].kind, rows.bytes.data, rows.row[0].size);
     ck_assert_mem_eq(&row.dead_letter_id, &dead_letter, sizeof(dead_letter));
-    ck_assert_uint_eq(row.size, rows.length[0] - 16);
+    ck_assert_uint_eq(row.size, rows.row[0].size - 16);
     au_event_t is;
     ck_assert_int_eq(au_row_decode(row.tuple, row.size, &is), AU_OK);
     assert_event(&is, &should);
   }
 }
 
-TEST(rows_are_of_one_kind) {
-  const au_uuid_t dead_letter = au_uuid_v4();
+/* Where row "index" begins. */
+static const uint8_t *row_at(size_t index) {
+  const uint8_t *row = rows.bytes.data;
+  for (size_t i = 0; i < index; i++)
+    row += rows.row[i].size;
+  return row;
+}
+
+/* One of each kind, of events that differ. */
+static void append_each_kind(const au_uuid_t *dead_letter) {
   au_event_t event = event_of(&samples[0]);
   ck_assert_int_eq(au_rows_append(&rows, &event), AU_OK);
-  ck_assert_int_eq(au_rows_append_reprocess(&rows, &event, &dead_letter),
-                   AU_INVALID);
-  ck_assert_uint_eq(rows.count, 1);
-  ck_assert_int_eq(rows.kind, AU_ROW_EVENT);
-  au_rows_clear(&rows);
-  ck_assert_int_eq(au_rows_append_reprocess(&rows, &event, &dead_letter),
-                   AU_OK);
-  ck_assert_int_eq(au_rows_append(&rows, &event), AU_INVALID);
-  ck_assert_uint_eq(rows.count, 1);
+  event = event_of(&samples[1]);
+  ck_assert_int_eq(au_rows_append_reprocess(&rows, &event, dead_letter), AU_OK);
+  event = event_of(&samples[2]);
+  ck_assert_int_eq(au_rows_append_identified(&rows, &event), AU_OK);
+  event = event_of(&samples[0]);
+  ck_assert_int_eq(au_rows_append_numbered(&rows, &event, 0), AU_OK);
+  event = event_of(&samples[1]);
+  ck_assert_int_eq(au_rows_append_numbered(&rows, &event, 0x01020304), AU_OK);
+}
+
+static void assert_row(size_t index, au_row_kind_t kind, size_t sample) {
+  ck_assert_int_eq(rows.row[index].kind, kind);
+  const au_row_t row =
+      au_row_split(rows.row[index].kind, row_at(index), rows.row[index].size);
+  ck_assert_int_eq(row.kind, kind);
+  au_event_t is;
+  ck_assert_int_eq(au_row_decode(row.tuple, row.size, &is), AU_OK);
+  const au_event_t should = event_of(&samples[sample]);
+  is.id = should.id; /* new each time */
+  assert_event(&is, &should);
+}
+
+TEST(rows_of_all_kinds_are_beside_each_other) {
+  const au_uuid_t dead_letter = au_uuid_v4();
+  append_each_kind(&dead_letter);
+  ck_assert_uint_eq(rows.count, 5);
+  assert_row(0, AU_ROW_EVENT, 0);
+  assert_row(1, AU_ROW_REPROCESS, 1);
+  assert_row(2, AU_ROW_IDENTIFIED, 2);
+  assert_row(3, AU_ROW_NUMBERED, 0);
+  assert_row(4, AU_ROW_NUMBERED, 1);
+  const au_row_t again =
+      au_row_split(AU_ROW_REPROCESS, row_at(1), rows.row[1].size);
+  ck_assert_mem_eq(&again.dead_letter_id, &dead_letter, sizeof(dead_letter));
+  const au_row_t numbered =
+      au_row_split(AU_ROW_NUMBERED, row_at(4), rows.row[4].size);
+  ck_assert_uint_eq(numbered.number, 0x01020304);
+}
+
+TEST(a_name_is_in_the_ids_of_the_numbered_rows) {
+  const au_uuid_t dead_letter = au_uuid_v4();
+  const au_uuid_t nil = {.byte = {0}};
+  append_each_kind(&dead_letter);
+  const au_uuid_t name = {
+      .byte = {1, 2, 3, 4, 5, 6, 0x87, 8, 0x89, 10, 11, 12, 13, 14, 15, 16}};
+  au_uuid_t ids[5] = {nil, nil, nil, nil, nil};
+  au_bytes_t before = AU_BYTES_INIT;
+  au_bytes_put(&before, rows.bytes.data, rows.bytes.size);
+  au_rows_set_name(&rows, &name, ids);
+  size_t unchanged = (size_t)(row_at(3) - rows.bytes.data);
+  ck_assert_mem_eq(rows.bytes.data, before.data, unchanged);
+  au_bytes_fini(&before);
+  for (size_t i = 0; i < 3; i++)
+    ck_assert(au_uuid_is_nil(&ids[i]));
+  ck_assert_mem_eq(&ids[3], &name, sizeof(name));
+  static const uint8_t end[] = {13 ^ 1, 14 ^ 2, 15 ^ 3, 16 ^ 4};
+  ck_assert_mem_eq(ids[4].byte, name.byte, 12);
+  ck_assert_mem_eq(ids[4].byte + 12, end, sizeof(end));
+  for (size_t i = 2; i < 5; i++) {
+    const au_row_t row =
+        au_row_split(rows.row[i].kind, row_at(i), rows.row[i].size);
+    au_uuid_t goes_by = au_row_name(&row);
+    au_uuid_t id = au_row_event_id(&row);
+    ck_assert_mem_eq(&goes_by, i == 2 ? &id : &name, sizeof(name));
+    if (i > 2)
+      ck_assert_mem_eq(&id, &ids[i], sizeof(id));
+  }
+}
+
+TEST(without_a_name_numbered_rows_are_events) {
+  const au_uuid_t dead_letter = au_uuid_v4();
+  append_each_kind(&dead_letter);
+  size_t size = rows.bytes.size;
+  au_rows_drop_numbers(&rows);
+  ck_assert_uint_eq(rows.count, 5);
+  ck_assert_uint_eq(rows.bytes.size, size - 2 * sizeof(uint32_t));
+  assert_row(0, AU_ROW_EVENT, 0);
+  assert_row(1, AU_ROW_REPROCESS, 1);
+  assert_row(2, AU_ROW_IDENTIFIED, 2);
+  assert_row(3, AU_ROW_EVENT, 0);
+  assert_row(4, AU_ROW_EVENT, 1);
+}
+
+TEST(no_rows_have_no_names) {
+  const au_uuid_t name = au_uuid_v4();
+  au_rows_set_name(&rows, &name, NULL);
+  au_rows_drop_numbers(&rows);
+  ck_assert_uint_eq(rows.count, 0);
 }
 
 /* Of layout 1: seven fields, the last of them the dead letter. */
@@ -213,11 +300,11 @@ TEST(a_damaged_length_is_refused) {
     uint8_t *byte = rows.bytes.data + length_at[i];
     for (unsigned flip = 1; flip < 256; flip++) {
       byte[0] ^= (uint8_t)flip;
-      ck_assert_int_eq(decode_copy(rows.bytes.data, rows.length[0]),
+      ck_assert_int_eq(decode_copy(rows.bytes.data, rows.row[0].size),
                        AU_INVALID);
       byte[0] ^= (uint8_t)flip;
       byte[1] ^= (uint8_t)flip;
-      ck_assert_int_eq(decode_copy(rows.bytes.data, rows.length[0]),
+      ck_assert_int_eq(decode_copy(rows.bytes.data, rows.row[0].size),
                        AU_INVALID);
       byte[1] ^= (uint8_t)flip;
     }
@@ -232,7 +319,8 @@ TEST(no_field_but_metadata_may_be_null) {
     uint8_t *length = rows.bytes.data + length_at[i];
     memcpy(saved, length, 4);
     memset(length, 0xFF, 4);
-    ck_assert_int_eq(decode_copy(rows.bytes.data, rows.length[0]), AU_INVALID);
+    ck_assert_int_eq(decode_copy(rows.bytes.data, rows.row[0].size),
+                     AU_INVALID);
     memcpy(length, saved, 4);
   }
 }
@@ -240,16 +328,16 @@ TEST(no_field_but_metadata_may_be_null) {
 TEST(another_version_of_jsonb_is_refused) {
   append_samples();
   uint8_t *version =
-      rows.bytes.data + rows.length[0] - strlen("{\"a\": 1}") - 1;
+      rows.bytes.data + rows.row[0].size - strlen("{\"a\": 1}") - 1;
   ck_assert_uint_eq(*version, 1);
   *version = 2;
-  ck_assert_int_eq(decode_copy(rows.bytes.data, rows.length[0]), AU_INVALID);
+  ck_assert_int_eq(decode_copy(rows.bytes.data, rows.row[0].size), AU_INVALID);
 }
 
 TEST(times_that_would_overflow_are_read) {
   append_samples();
   memset(rows.bytes.data + 6, 0x7F, 8);
-  ck_assert_int_eq(decode_copy(rows.bytes.data, rows.length[0]), AU_OK);
+  ck_assert_int_eq(decode_copy(rows.bytes.data, rows.row[0].size), AU_OK);
 }
 
 TEST(what_no_length_can_say_is_refused) {

@@ -31,7 +31,7 @@ static uint8_t *cut(size_t size) {
 }
 
 static au_row_t whole(void) {
-  return au_row_split(AU_ROW_EVENT, rows.bytes.data, rows.length[0]);
+  return au_row_split(AU_ROW_EVENT, rows.bytes.data, rows.row[0].size);
 }
 
 CASE("sound", start, stop);
@@ -39,7 +39,7 @@ CASE("sound", start, stop);
 TEST(a_row_that_is_cut_has_what_is_left) {
   static const au_uuid_t nil;
   static const au_uuid_t own = {.byte = {1, 2, 3}};
-  for (size_t size = 0; size < rows.length[0]; size++) {
+  for (size_t size = 0; size < rows.row[0].size; size++) {
     uint8_t *copy = cut(size);
     const au_row_t row = au_row_split(AU_ROW_EVENT, copy, size);
     ck_assert(!au_row_is_sound(&row));

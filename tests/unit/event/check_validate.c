@@ -502,4 +502,56 @@ TEST(unknown_names_are_cut_to_64_characters) {
 
 /* --- the suite ------------------------------------------------------------*/
 
+/* --- the event's own id ----------------------------------------------------*/
+
+static const struct {
+  const char *id;
+  bool is_one;
+} ids[] = {{"\"6ba7b810-9dad-11d1-80b4-00c04fd430c8\"", true},
+           {"\"6BA7B810-9DAD-11D1-80B4-00C04FD430C8\"", true},
+           {"\"6ba7B8109dad11d180b400c04fd430c8\"", true},
+           {"\"\\u0036ba7b810-9dad-11d1-80b4-00c04fd430c8\"", true},
+           {"\"00000000-0000-0000-0000-000000000001\"", true},
+           {"\"ffffffff-ffff-ffff-ffff-ffffffffffff\"", true},
+           {"\"00000000-0000-0000-0000-000000000000\"", false},
+           {"\"00000000000000000000000000000000\"", false},
+           {"\"6ba7b8109-dad-11d1-80b4-00c04fd430c8\"", false},
+           {"\"{6ba7b810-9dad-11d1-80b4-00c04fd430c8}\"", false},
+           {"\"urn:uuid:6ba7b810-9dad-11d1-80b4-00c04fd430c8\"", false},
+           {"\"6ba7b810-9dad-11d1-80b4-00c04fd430c\"", false},
+           {"\"6ba7b810-9dad-11d1-80b4-00c04fd430c8 \"", false},
+           {"\"6ba7b8109dad11d180b400c04fd430c\"", false},
+           {"\"6ba7b8109dad11d180b400c04fd430cg\"", false},
+           {"\"\"", false},
+           {"17", false},
+           {"true", false},
+           {"[\"6ba7b810-9dad-11d1-80b4-00c04fd430c8\"]", false},
+           {"{}", false}};
+
+CASE("event_id", set_up_reader, tear_down_reader);
+
+TEST_EACH(event_id_is_a_uuid, COUNT_OF(ids)) {
+  char fields[256];
+  snprintf(fields, sizeof(fields), "\"event_id\":%s", ids[_i].id);
+  if (!ids[_i].is_one) {
+    assert_refused(with(fields),
+                   "[" FIELD("event_id", "\"isUUID\":\"event_id must be a UUID "
+                                         "other than the nil one\"") "]");
+    return;
+  }
+  assert_accepted(with(fields));
+  ck_assert_int_eq(intake->rows.row[0].kind, AU_ROW_IDENTIFIED);
+}
+
+TEST(event_id_of_null_is_none) {
+  assert_accepted(with("\"event_id\":null"));
+  ck_assert_int_eq(intake->rows.row[0].kind, AU_ROW_EVENT);
+  assert_accepted(with("\"event_id\":\"6ba7b810-9dad-11d1-80b4-00c04fd430c8\","
+                       "\"event_id\":null"));
+  ck_assert_int_eq(intake->rows.row[0].kind, AU_ROW_EVENT);
+  assert_accepted(with("\"event_id\":17,\"event_id\":"
+                       "\"6ba7b810-9dad-11d1-80b4-00c04fd430c8\""));
+  ck_assert_int_eq(event_of(0).id.byte[0], 0x6b);
+}
+
 int main(void) { return run_tests("validate"); }

@@ -94,7 +94,7 @@ TEST(footer_that_makes_no_sense_is_bad) {
 }
 
 /* What a newer release, or none, says in the header of a row. */
-TEST_EACH(row_of_an_unknown_layout_or_kind_is_bad, 7) {
+TEST_EACH(row_of_an_unknown_layout_or_kind_is_bad, 13) {
   static const struct {
     uint8_t layout;
     uint8_t kind;
@@ -102,10 +102,16 @@ TEST_EACH(row_of_an_unknown_layout_or_kind_is_bad, 7) {
   } row[] = {{0, AU_ROW_EVENT, AU_FRAME_GOOD},
              {AU_ROW_LAYOUT, AU_ROW_EVENT, AU_FRAME_GOOD},
              {AU_ROW_LAYOUT, AU_ROW_REPROCESS, AU_FRAME_GOOD},
+             {AU_ROW_LAYOUT, AU_ROW_IDENTIFIED, AU_FRAME_GOOD},
+             {AU_ROW_LAYOUT, AU_ROW_NUMBERED, AU_FRAME_GOOD},
+             {2, AU_ROW_EVENT, AU_FRAME_GOOD},
+             {2, AU_ROW_REPROCESS, AU_FRAME_GOOD},
+             {2, AU_ROW_IDENTIFIED, AU_FRAME_BAD},
+             {2, AU_ROW_NUMBERED, AU_FRAME_BAD},
              {1, AU_ROW_EVENT, AU_FRAME_BAD},
              {AU_ROW_LAYOUT + 1, AU_ROW_EVENT, AU_FRAME_BAD},
              {0, AU_ROW_REPROCESS, AU_FRAME_BAD},
-             {AU_ROW_LAYOUT, AU_ROW_REPROCESS + 1, AU_FRAME_BAD}};
+             {AU_ROW_LAYOUT, AU_ROW_KINDS, AU_FRAME_BAD}};
   au_bytes_t frames = AU_BYTES_INIT;
   au_frame_t frame;
   au_frame_put_row(&frames, AU_ROW_EVENT, "a row of 20 bytes...", 20);
@@ -116,10 +122,13 @@ TEST_EACH(row_of_an_unknown_layout_or_kind_is_bad, 7) {
   au_bytes_fini(&frames);
 }
 
-TEST(row_without_room_for_its_dead_letter_is_bad) {
+TEST_EACH(row_without_room_for_its_prefix_is_bad, 2) {
   au_bytes_t frames = AU_BYTES_INIT;
   au_frame_t frame;
-  au_frame_put_row(&frames, AU_ROW_REPROCESS, "only 15 bytes..", 15);
+  if (_i == 0)
+    au_frame_put_row(&frames, AU_ROW_REPROCESS, "only 15 bytes..", 15);
+  else
+    au_frame_put_row(&frames, AU_ROW_NUMBERED, "3..", 3);
   au_frame_seal(frames.data, frames.size, 7, SALT);
   ck_assert_int_eq(read_frame(&frames, frames.size, &frame), AU_FRAME_BAD);
   au_bytes_fini(&frames);
@@ -202,7 +211,7 @@ TEST(segment_that_cannot_be_set_aside_is_left_out) {
 }
 
 TEST(spool_of_a_newer_release_is_left_alone) {
-  const uint32_t version = 3;
+  const uint32_t version = 4;
   make_spool(20, 500, SEGMENT_BYTES);
   change_header(nth_segment(2), 8, &version, sizeof(version));
   int before = files("", false);

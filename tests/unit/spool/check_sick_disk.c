@@ -439,10 +439,10 @@ TEST(closed_intake_takes_nothing) {
   au_spool_t *spool = open_spool(NULL, SEGMENT_BYTES);
   ck_assert_int_eq(append(spool, 1, 1, 200), AU_OK);
   au_spool_close_intake(spool);
-  uint32_t length = 8;
-  au_rows_t rows = {.count = 1, .length = &length};
-  ck_assert_ptr_nonnull(au_bytes_extend(&rows.bytes, length));
-  memset(rows.bytes.data, 2, length);
+  au_row_extent_t extent = {.size = 8};
+  au_rows_t rows = {.count = 1, .row = &extent};
+  ck_assert_ptr_nonnull(au_bytes_extend(&rows.bytes, extent.size));
+  memset(rows.bytes.data, 2, extent.size);
   au_waiter_t waiter = {.done = never_told};
   ck_assert_int_eq(au_spool_append(spool, &rows, &waiter), AU_CLOSED);
   seen_t seen;

@@ -321,7 +321,7 @@ TEST(row_that_cannot_be_decoded_is_refused) {
   ck_assert(au_uuid_parse(id, strlen(id), &uuid));
   ck_assert_int_eq(au_rows_append_reprocess(&rows, &event, &uuid), AU_OK);
   /* The version of the metadata is another one. */
-  rows.bytes.data[rows.length[0] - event.metadata.size - 1] = 9;
+  rows.bytes.data[rows.row[0].size - event.metadata.size - 1] = 9;
   append(0, &rows);
   au_rows_fini(&rows);
   ck_assert_uint_eq(store(0), 1);

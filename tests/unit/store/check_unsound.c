@@ -53,12 +53,12 @@ static void append_event(unsigned number) {
 }
 
 static void append_bytes(const void *data, size_t size) {
-  uint32_t length = (uint32_t)size;
+  au_row_extent_t extent = {.size = (uint32_t)size};
   uint8_t *copy = malloc(size);
   ck_assert_ptr_nonnull(copy);
   memcpy(copy, data, size);
   append_rows(&(au_rows_t){
-      .bytes = {.data = copy, .size = size}, .length = &length, .count = 1});
+      .bytes = {.data = copy, .size = size}, .row = &extent, .count = 1});
   free(copy);
 }
 

@@ -135,7 +135,7 @@ TEST(waiting_events_are_written_out) {
   au_waiter_t waiter = {.done = never_done};
   put_event(&rows, INT64_C(1732437866123456), "shop", "plain", 1);
   au_event_t event;
-  ck_assert_int_eq(au_row_decode(rows.bytes.data, rows.length[0], &event),
+  ck_assert_int_eq(au_row_decode(rows.bytes.data, rows.row[0].size, &event),
                    AU_OK);
   au_uuid_t dead_letter;
   static const char id[] = "01936b6e-0f5a-4d3e-8a1b-0123456789ab";
@@ -180,16 +180,17 @@ TEST(waiting_events_are_written_out) {
 }
 
 /* Byte for byte what the tool of that release said. */
-TEST(spool_of_an_older_release_is_written_out) {
+TEST_EACH(spool_of_an_older_release_is_written_out, OLD_SPOOLS) {
   static char wanted[sizeof(said)];
-  FILE *file = fopen(old_spool_path("export.ndjson"), "r");
+  FILE *file = fopen(old_spool_path(1, "export.ndjson"), "r");
   ck_assert_ptr_nonnull(file);
   size_t size = fread(wanted, 1, sizeof(wanted) - 1, file);
   wanted[size] = '\0';
   fclose(file);
-  copy_old_spool(directory);
+  copy_old_spool(_i + 1, directory);
   ck_assert_int_eq(tool_on_directory("check"), 0);
-  assert_said("17 events in 4 segments, 0 damaged ranges");
+  assert_said(_i == 0 ? "17 events in 4 segments, 0 damaged ranges"
+                      : "17 events in 3 segments, 0 damaged ranges");
   ck_assert_int_eq(tool_on_directory("export"), 0);
   ck_assert_str_eq(said, wanted);
   remove_old_spool(directory);
@@ -197,7 +198,7 @@ TEST(spool_of_an_older_release_is_written_out) {
 
 TEST(spool_of_a_newer_release_is_left_alone) {
   make_spool(1, 40, SEGMENT_BYTES);
-  overwrite(1, 8, 3, 1); /* the version, and the checksum to match */
+  overwrite(1, 8, 4, 1); /* the version, and the checksum to match */
   uint8_t header[60];
   char path[128];
   snprintf(path, sizeof(path), "%s/0000000000000001.segment", directory);
