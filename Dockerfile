@@ -35,7 +35,7 @@ RUN apt-get update -q; \
     DEBIAN_FRONTEND=noninteractive \
       apt-get install -q -y --no-install-recommends \
         ca-certificates collectd-core curl libmicrohttpd12 libmnl0 libpq5 \
-        libprotobuf-c1 libudev1 libyajl2 zlib1g; \
+        libprotobuf-c1 libudev1 libyajl2 libzstd1 zlib1g; \
     rm -rf /var/lib/apt/lists/*; \
     useradd --system --home-dir /var/lib/collectd --shell /usr/sbin/nologin \
       collectd; \

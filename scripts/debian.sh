@@ -6,12 +6,13 @@
 # them without starting or enabling any service; to be sourced by bash.
 
 packages_build='autoconf automake collectd-dev gcc libc6-dev libmicrohttpd-dev
-  libpq-dev libtool libyajl-dev make perl pkg-config check zlib1g-dev'
+  libpq-dev libtool libyajl-dev libzstd-dev make perl pkg-config check
+  zlib1g-dev'
 
 # collectd-core only suggests what its plugins need: libmicrohttpd12 and
 # libprotobuf-c1 for write_prometheus, libmnl0 for processes, libudev1 for disk.
 packages_run='collectd-core curl libmicrohttpd12 libmnl0 libpq5 libprotobuf-c1
-  libudev1 libyajl2 prometheus util-linux zlib1g'
+  libudev1 libyajl2 libzstd1 prometheus util-linux zlib1g'
 
 # "postgresql" is not listed above: ./run can use a server elsewhere.
 packages_check='clang clang-format clang-tidy cppcheck e2fsprogs git haproxy

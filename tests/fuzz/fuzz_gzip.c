@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * fuzz_gzip - any bytes as a compressed body: what comes out is never more than
- * the limit. And any bytes, compressed: they come out as they were, and are
- * refused when they are one byte more than the limit.
+ * fuzz_gzip - any bytes as a body in gzip, or in zlib's format: what comes out
+ * is never more than the limit. And any bytes, compressed: they come out as
+ * they were, and are refused when they are one byte more than the limit.
  */
 #include "base/gzip.h"
 #include "fuzz/fuzz.h"
@@ -64,14 +64,16 @@ static void check_round_trip(fuzz_input_t input) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   fuzz_input_t input = {.data = data, .size = size};
-  bool is_plain = fuzz_take_byte(&input) == 'p';
-  if (is_plain) {
+  uint8_t kind = fuzz_take_byte(&input);
+  if (kind == 'p') {
     check_round_trip(input);
     return 0;
   }
   size_t limit = fuzz_take_number(&input, 2);
   au_bytes_t plain = AU_BYTES_INIT;
-  au_status_t status = au_gzip_inflate(input.data, input.size, limit, &plain);
+  au_status_t status =
+      kind == 'z' ? au_zlib_inflate(input.data, input.size, limit, &plain)
+                  : au_gzip_inflate(input.data, input.size, limit, &plain);
   fuzz_require(status == AU_OK || status == AU_FULL || status == AU_INVALID,
                "out of memory");
   fuzz_require(status != AU_OK || plain.size <= limit,

@@ -47,8 +47,7 @@ void assert_refused(const char *json, const char *errors);
 #define NOT_EMPTY(field) "\"isNotEmpty\":\"" field " must not be empty\""
 #define UNPARSEABLE                                                            \
   "\"isParseableTimestamp\":\"timestamp must be an ISO 8601 date or "          \
-  "date-time, or a Unix epoch in seconds or milliseconds, of the years 1970 "  \
-  "to 2100\""
+  "date-time, or a Unix epoch, of the years 1970 to 2100\""
 #define CHARACTER(field)                                                       \
   "\"isStorable\":\"" field                                                    \
   " must not contain U+0000 or half a surrogate pair\""

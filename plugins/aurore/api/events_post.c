@@ -12,8 +12,8 @@
 
 #include "api/append.h"
 #include "base/clock.h"
-#include "base/gzip.h"
 #include "base/timestamp.h"
+#include "http/coding.h"
 #include "http/media_type.h"
 
 #include <inttypes.h>
@@ -26,8 +26,8 @@
 
 typedef struct post {
   /* From the header. */
-  bool is_gzip;
-  bool is_ndjson;
+  au_content_coding_t coding;
+  au_format_t format;
   bool is_minimal; /* Prefer: return=minimal */
 
   /* From the body. */
@@ -60,13 +60,27 @@ static enum MHD_Result answer_unavailable(au_request_t *request,
   return au_answer_unavailable(request, message);
 }
 
+/* The format that a type stands for; false: for none. */
+static bool find_format(const char *type, au_format_t *out_format) {
+  static const char *const ndjson[] = {
+      "application/x-ndjson",    "application/ndjson",
+      "application/jsonl",       "application/jsonlines",
+      "application/x-jsonlines", "application/stream+json"};
+  *out_format = AU_FORMAT_JSON;
+  if (au_media_type_is(type, "application/json"))
+    return true;
+  *out_format = AU_FORMAT_NDJSON;
+  for (size_t i = 0; i < sizeof(ndjson) / sizeof(ndjson[0]); i++)
+    if (au_media_type_is(type, ndjson[i]))
+      return true;
+  return false;
+}
+
 static bool check_type(au_request_t *request) {
   post_t *post = au_request_state(request);
   const char *type = au_request_header(request, MHD_HTTP_HEADER_CONTENT_TYPE);
-  post->is_ndjson =
-      type != NULL && au_media_type_is(type, "application/x-ndjson");
   if (type != NULL && au_media_type_is_utf8(type) &&
-      (post->is_ndjson || au_media_type_is(type, "application/json")))
+      find_format(type, &post->format))
     return true;
   reject(AU_REASON_INVALID, 0);
   (void)au_answer_refusal(request, AU_ERROR_UNSUPPORTED_TYPE,
@@ -80,15 +94,12 @@ static bool check_coding(au_request_t *request) {
   post_t *post = au_request_state(request);
   const char *coding =
       au_request_header(request, MHD_HTTP_HEADER_CONTENT_ENCODING);
-  if (coding == NULL || strcasecmp(coding, "identity") == 0)
-    return true;
-  post->is_gzip =
-      strcasecmp(coding, "gzip") == 0 || strcasecmp(coding, "x-gzip") == 0;
-  if (post->is_gzip)
+  post->coding = au_content_coding_read(coding);
+  if (post->coding != AU_CONTENT_UNKNOWN)
     return true;
   reject(AU_REASON_INVALID, 0);
   (void)au_answer_refusal(request, AU_ERROR_UNSUPPORTED_CODING,
-                          "Content-Encoding must be gzip or identity", NULL);
+                          "Content-Encoding must be " AU_CONTENT_CODINGS, NULL);
   return false;
 }
 
@@ -192,9 +203,8 @@ static au_status_t parse(au_request_t *request, const char *body, size_t size) {
     return AU_NOMEM;
   }
   post->accepted_us = au_clock_wall_us();
-  post->parsed = au_reader_read(
-      post->reader, post->is_ndjson ? AU_FORMAT_NDJSON : AU_FORMAT_JSON, body,
-      size, post->accepted_us);
+  post->parsed =
+      au_reader_read(post->reader, post->format, body, size, post->accepted_us);
   return AU_OK;
 }
 
@@ -203,8 +213,9 @@ static void take_body(au_request_t *request, au_status_t status,
   post_t *post = au_request_state(request);
   const au_limits_t *limits = &au_api_of(request)->options->limits;
   au_bytes_t inflated = {.account = au_request_account(request)};
-  if (status == AU_OK && post->is_gzip) {
-    status = au_gzip_inflate(data, size, limits->max_body_bytes, &inflated);
+  if (status == AU_OK && post->coding != AU_CONTENT_IDENTITY) {
+    status = au_content_inflate(post->coding, data, size,
+                                limits->max_body_bytes, &inflated);
     data = inflated.size > 0 ? (const char *)inflated.data : "";
     size = inflated.size;
   }
@@ -221,7 +232,7 @@ static enum MHD_Result answer_no_body(au_request_t *request,
     return answer_unavailable(request, AU_NO_MEMORY, 0);
   reject(AU_REASON_INVALID, 0);
   return au_answer_refusal(request, AU_ERROR_MALFORMED_CODING,
-                           "the body is not valid gzip", NULL);
+                           "the body is not what Content-Encoding says", NULL);
 }
 
 static enum MHD_Result answer_malformed(au_request_t *request) {

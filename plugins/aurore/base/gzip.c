@@ -8,6 +8,7 @@
 #define STEP ((size_t)64 << 10)
 /* zlib: 15 bits of window, and "+ 16" asks for the gzip wrapper. */
 #define GZIP_WINDOW (15 + 16)
+#define ZLIB_WINDOW 15
 /* 256 KiB of memory while it lasts. */
 #define MEMORY_LEVEL 8
 
@@ -20,7 +21,7 @@ static Bytef *input_of(const void *data) {
   return from.out;
 }
 
-/* Inflates one member; "stream" is after it on AU_OK. */
+/* Inflates one member, or stream; "stream" is after it on AU_OK. */
 static au_status_t inflate_member(z_stream *stream, size_t limit,
                                   au_bytes_t *out) {
   for (;;) {
@@ -45,24 +46,37 @@ static au_status_t inflate_member(z_stream *stream, size_t limit,
   }
 }
 
-au_status_t au_gzip_inflate(const void *data, size_t size, size_t limit,
-                            au_bytes_t *out) {
+/* Inflates all members of what is wrapped as "window" says; of zlib's format
+ * there is one. */
+static au_status_t inflate_all(int window, const void *data, size_t size,
+                               size_t limit, au_bytes_t *out) {
   z_stream stream;
   memset(&stream, 0, sizeof(stream));
   if (size > UINT32_MAX)
     return AU_FULL;
-  if (inflateInit2(&stream, GZIP_WINDOW) != Z_OK)
+  if (inflateInit2(&stream, window) != Z_OK)
     return AU_NOMEM;
   stream.next_in = input_of(data);
   stream.avail_in = (uInt)size;
   au_status_t status = size > 0 ? AU_OK : AU_INVALID;
   while (status == AU_OK && stream.avail_in > 0) {
     status = inflate_member(&stream, limit, out);
-    if (status == AU_OK && stream.avail_in > 0 && inflateReset(&stream) != Z_OK)
+    if (status == AU_OK && stream.avail_in > 0 &&
+        (window == ZLIB_WINDOW || inflateReset(&stream) != Z_OK))
       status = AU_INVALID;
   }
   inflateEnd(&stream);
   return status;
+}
+
+au_status_t au_gzip_inflate(const void *data, size_t size, size_t limit,
+                            au_bytes_t *out) {
+  return inflate_all(GZIP_WINDOW, data, size, limit, out);
+}
+
+au_status_t au_zlib_inflate(const void *data, size_t size, size_t limit,
+                            au_bytes_t *out) {
+  return inflate_all(ZLIB_WINDOW, data, size, limit, out);
 }
 
 static au_status_t deflate_all(z_stream *stream, size_t limit,

@@ -19,11 +19,14 @@
 /* 2101-01-01T00:00:00Z, the first instant that is too late. */
 #define END_US (INT64_C(4133980800) * AU_US_PER_S)
 
-/* An epoch of this many seconds or more is in milliseconds. */
+/* An epoch from these numbers on is in milliseconds, microseconds and
+ * nanoseconds. */
 #define EPOCH_MS_FROM UINT64_C(100000000000)
+#define EPOCH_US_FROM UINT64_C(100000000000000)
+#define EPOCH_NS_FROM UINT64_C(100000000000000000)
 
-/* The times that are read have no digit above this place: END_US / 1000. */
-#define PLACE_MAX 12
+/* The times that are read have no digit above this place: END_US * 1000. */
+#define PLACE_MAX 18
 
 /* Beyond any place that matters, and far from the end of int64_t. */
 #define EXPONENT_MAX INT64_C(1000000000000)
@@ -266,12 +269,15 @@ static bool take_exponent(cursor_t *cursor, int64_t *out_exponent) {
   return count > 0;
 }
 
-/* The value times 1e6, cut; false when it is too large to be a time. */
-static bool scale_to_millionths(const decimal_t *number, uint64_t *out_value) {
+/* The value without the digits below the power of ten "last", in units of that,
+ * cut; false when it is too large to be a time. The caller sees to it that it
+ * has no digit 18 places above "last". */
+static bool take_places(const decimal_t *number, int64_t last,
+                        uint64_t *out_value) {
   int64_t place = number->integer + number->exponent - 1; /* power of ten */
   uint64_t value = 0;
-  int64_t added = -1; /* the place of the last digit in "value" */
-  for (size_t i = 0; i < number->size && place >= -6; i++) {
+  int64_t added = last; /* the place of the last digit in "value" */
+  for (size_t i = 0; i < number->size && place >= last; i++) {
     char c = number->digits[i];
     if (c == '.')
       continue;
@@ -281,23 +287,26 @@ static bool scale_to_millionths(const decimal_t *number, uint64_t *out_value) {
       value = value * 10 + (uint64_t)(c - '0');
     added = place--;
   }
-  /* The digits ended before the millionths: the rest is zeros. No digit above
-   * PLACE_MAX was taken, so that neither this nor the above overflows. */
+  /* The digits ended before the last place: the rest is zeros. */
   if (value != 0)
-    for (; added > -6; added--)
+    for (; added > last; added--)
       value *= 10;
   *out_value = value;
   return true;
 }
 
 static bool parse_epoch(const decimal_t *number, int64_t *out_us) {
-  uint64_t millionths = 0;
-  if (!scale_to_millionths(number, &millionths))
+  uint64_t whole = 0;
+  uint64_t us = 0;
+  if (!take_places(number, 0, &whole))
     return false;
-  if (millionths < EPOCH_MS_FROM * (uint64_t)AU_US_PER_S)
-    *out_us = (int64_t)millionths; /* of a second */
-  else
-    *out_us = (int64_t)(millionths / 1000); /* of a millisecond */
+  int64_t last = whole < EPOCH_MS_FROM   ? -6
+                 : whole < EPOCH_US_FROM ? -3
+                 : whole < EPOCH_NS_FROM ? 0
+                                         : 3;
+  if (!take_places(number, last, &us))
+    return false;
+  *out_us = (int64_t)us;
   return au_timestamp_is_valid(*out_us);
 }
 

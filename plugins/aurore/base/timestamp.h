@@ -16,14 +16,14 @@
 bool au_timestamp_is_valid(int64_t us);
 
 /* Reads the "timestamp" of an event given as text: an ISO 8601 date or
- * date-time, or a Unix epoch in seconds or milliseconds in decimal digits (with
- * a fraction or without).
+ * date-time, or a Unix epoch in decimal digits (with a fraction or without).
  *
  * A date-time is YYYY-MM-DD, then T, t or a space, then HH:MM, HH:MM:SS or
  * HH:MM:SS with "." or "," and one to nine digits, then nothing (UTC), Z, z,
  * +HH, +HHMM or +HH:MM (or -). 24:00:00 is the next midnight, and second 60 is
- * the first of the next minute. An epoch below 1e11 is in seconds, else in
- * milliseconds. What is finer than a microsecond is cut, never rounded.
+ * the first of the next minute. An epoch below 1e11 is in seconds, below 1e14
+ * in milliseconds, below 1e17 in microseconds, else in nanoseconds. What is
+ * finer than a microsecond is cut, never rounded.
  *
  * false when it is neither, or outside the years 1970 to 2100 (UTC). */
 bool au_timestamp_parse(const char *text, size_t size, int64_t *out_us);

@@ -47,6 +47,7 @@ void au_intake_fini(au_intake_t *intake) {
 
 void au_intake_discard(au_intake_t *intake) {
   intake->is_single = false;
+  intake->is_begun = false;
   intake->total = 0;
   intake->errors_count = 0;
   intake->errors_listed = 0;
@@ -93,6 +94,7 @@ static au_intake_result_t count_event(au_intake_t *intake) {
 
 au_intake_result_t au_intake_begin_event(au_intake_t *intake) {
   au_validator_begin(&intake->event);
+  intake->is_begun = true;
   return count_event(intake);
 }
 
@@ -152,45 +154,68 @@ static size_t room_for_errors(const au_intake_t *intake) {
   return AU_ERRORS_JSON_MAX - taken;
 }
 
-/* The newest event is refused. "is_event": for what the validator has found,
- * else because it is none. */
-static au_intake_result_t refuse(au_intake_t *intake, bool is_event) {
-  size_t room = room_for_errors(intake);
-  size_t offset = intake->errors_json.size;
-  size_t omitted = 0;
-  if (room > 0 && is_event)
-    omitted =
-        au_validator_put_errors(&intake->event, room, &intake->errors_json);
-  else if (room > 0)
-    au_validator_put_not_object(&intake->errors_json);
+/* The newest event is refused, and of that so many bytes of errors are listed,
+ * the last ones, with "omitted" fields left out; 0: it is not listed. */
+static au_intake_result_t refuse(au_intake_t *intake, size_t listed,
+                                 size_t omitted) {
   if (intake->errors_json.failed || !mark_refused(intake))
     return AU_INTAKE_NOMEM;
   intake->errors_count++;
-  if (room > 0)
+  if (listed > 0)
     intake->errors[intake->errors_listed++] =
         (au_intake_error_t){.index = intake->total - 1,
-                            .offset = offset,
-                            .size = intake->errors_json.size - offset,
+                            .offset = intake->errors_json.size - listed,
+                            .size = listed,
                             .fields_omitted = omitted};
   return AU_INTAKE_DONE;
 }
 
+/* ... for what the validator has found. */
+static au_intake_result_t refuse_event(au_intake_t *intake) {
+  au_bytes_t *json = &intake->errors_json;
+  size_t room = room_for_errors(intake);
+  size_t before = json->size;
+  size_t omitted = 0;
+  if (room > 0)
+    omitted = au_validator_put_errors(&intake->event, room, json);
+  return refuse(intake, json->size - before, omitted);
+}
+
 au_intake_result_t au_intake_end_event(au_intake_t *intake) {
   au_event_t event = {.occurred_at_us = 0};
+  intake->is_begun = false;
   if (!intake->has_time && au_validator_has_time(&intake->event)) {
     intake->has_time = true;
     intake->time_us = intake->event.occurred_at_us;
   }
   au_status_t status = au_validator_finish(&intake->event, &event);
   if (status == AU_INVALID)
-    return refuse(intake, true);
+    return refuse_event(intake);
   return status == AU_OK && accept(intake, &event) ? AU_INTAKE_DONE
                                                    : AU_INTAKE_NOMEM;
 }
 
 au_intake_result_t au_intake_refuse_value(au_intake_t *intake) {
   au_intake_result_t result = count_event(intake);
-  return result == AU_INTAKE_DONE ? refuse(intake, false) : result;
+  if (result != AU_INTAKE_DONE)
+    return result;
+  size_t before = intake->errors_json.size;
+  if (room_for_errors(intake) > 0)
+    au_validator_put_not_object(&intake->errors_json);
+  return refuse(intake, intake->errors_json.size - before, 0);
+}
+
+au_intake_result_t au_intake_refuse_text(au_intake_t *intake, const char *what,
+                                         size_t byte) {
+  au_intake_result_t result =
+      intake->is_begun ? AU_INTAKE_DONE : count_event(intake);
+  intake->is_begun = false;
+  if (result != AU_INTAKE_DONE)
+    return result;
+  size_t before = intake->errors_json.size;
+  if (room_for_errors(intake) > 0)
+    au_validator_put_not_json(what, byte, &intake->errors_json);
+  return refuse(intake, intake->errors_json.size - before, 0);
 }
 
 au_intake_result_t au_intake_malformed(au_intake_t *intake, const char *what,

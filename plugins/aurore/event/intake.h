@@ -15,7 +15,8 @@
  *         intake->event (validate.h); metadata goes into its recorder
  *         (metadata.h)
  *       au_intake_end_event
- *     or, for something that is no event: au_intake_refuse_value
+ *     or, for something that is no event: au_intake_refuse_value, or
+ *       au_intake_refuse_text
  *   au_intake_end
  *
  * Under which id an event is stored, and whether it is stored once however
@@ -89,6 +90,7 @@ typedef struct au_intake {
   au_intake_error_t errors[AU_ERRORS_LISTED_MAX]; /* by rising index */
   au_bytes_t errors_json;
   size_t attempted;  /* as "total", but also after a discard */
+  bool is_begun;     /* an event, which has not ended */
   char message[256]; /* for AU_INTAKE_MALFORMED: valid UTF-8, no quotes of the
                         body */
   au_naming_t naming;
@@ -132,6 +134,13 @@ AU_MUST_CHECK au_intake_result_t au_intake_end_event(au_intake_t *intake);
 /* Something that is no event is where an event should be: it is refused like
  * one. AU_INTAKE_DONE, AU_INTAKE_TOO_MANY or AU_INTAKE_NOMEM. */
 AU_MUST_CHECK au_intake_result_t au_intake_refuse_value(au_intake_t *intake);
+
+/* Text that is to be an event is not what its grammar reads: "what" is wrong at
+ * that byte of it (static text; isJson). The event that has begun is refused,
+ * or if none has, one more. The same results. */
+AU_MUST_CHECK au_intake_result_t au_intake_refuse_text(au_intake_t *intake,
+                                                       const char *what,
+                                                       size_t byte);
 
 /* Whether the event at "index" (below "total") was refused. */
 bool au_intake_is_refused(const au_intake_t *intake, size_t index);

@@ -54,6 +54,7 @@ struct au_json_reader {
   place_t outer;             /* where "skipped" leads back to */
   size_t skipped_level;      /* brackets open in what is skipped */
   bool has_value;            /* of the body, or of the line */
+  bool has_event;            /* of the line: it is an object, and complete */
   au_intake_result_t result; /* why a callback has canceled */
 };
 
@@ -70,30 +71,38 @@ static bool is_outside(const au_json_reader_t *reader) {
   return reader->place == PLACE_TOP || reader->place == PLACE_ARRAY;
 }
 
-/* A value begins outside of every event. */
-static int admit_value(au_json_reader_t *reader) {
+/* A value begins outside of every event; "is_event": it is one, or should be.
+ */
+static int admit_value(au_json_reader_t *reader, bool is_event) {
   if (reader->place != PLACE_TOP)
     return 1;
-  /* One body, or one line, is one value. */
-  if (reader->has_value)
+  bool is_line = reader->shape == AU_JSON_LINE;
+  /* One line is one value. */
+  if (is_line && reader->has_value)
     return go_on(reader, AU_INTAKE_MALFORMED);
+  reader->intake->is_single = is_event && !is_line && !reader->has_value;
   reader->has_value = true;
   return 1;
 }
 
-/* The same, and the value is an event, or should be. */
-static int admit_event(au_json_reader_t *reader) {
-  if (reader->place == PLACE_TOP && reader->shape == AU_JSON_BODY &&
-      !reader->has_value)
-    reader->intake->is_single = true;
-  return admit_value(reader);
+/* A value that is not an object is where an event should be. Of a line it is
+ * known only at its end whether it is one value. */
+static int refuse_value(au_json_reader_t *reader) {
+  if (admit_value(reader, true) == 0)
+    return 0;
+  if (reader->shape == AU_JSON_LINE)
+    return 1;
+  return go_on(reader, au_intake_refuse_value(reader->intake));
 }
 
-/* A value that is not an object is where an event should be. */
-static int refuse_value(au_json_reader_t *reader) {
-  return admit_event(reader) != 0
-             ? go_on(reader, au_intake_refuse_value(reader->intake))
-             : 0;
+/* The same for the end of an event. */
+static int end_event(au_json_reader_t *reader) {
+  reader->place = reader->home;
+  if (reader->shape == AU_JSON_LINE) {
+    reader->has_event = true;
+    return 1;
+  }
+  return go_on(reader, au_intake_end_event(reader->intake));
 }
 
 static int skip(au_json_reader_t *reader) {
@@ -184,7 +193,7 @@ static int close_nested(au_json_reader_t *reader, char bracket) {
 static int on_start_map(void *context) {
   au_json_reader_t *reader = context;
   if (is_outside(reader)) {
-    if (admit_event(reader) == 0)
+    if (admit_value(reader, true) == 0)
       return 0;
     reader->place = PLACE_EVENT;
     return go_on(reader, au_intake_begin_event(reader->intake));
@@ -199,10 +208,8 @@ static int on_start_map(void *context) {
 
 static int on_end_map(void *context) {
   au_json_reader_t *reader = context;
-  if (reader->place == PLACE_EVENT) {
-    reader->place = reader->home;
-    return go_on(reader, au_intake_end_event(reader->intake));
-  }
+  if (reader->place == PLACE_EVENT)
+    return end_event(reader);
   if (reader->place != PLACE_METADATA || reader->metadata->level > 0)
     return close_nested(reader, '}');
   au_metadata_end(reader->metadata);
@@ -213,9 +220,9 @@ static int on_end_map(void *context) {
 static int on_start_array(void *context) {
   au_json_reader_t *reader = context;
   if (reader->place == PLACE_TOP && reader->shape == AU_JSON_BODY) {
-    int is_admitted = admit_value(reader);
+    (void)admit_value(reader, false);
     reader->home = reader->place = PLACE_ARRAY;
-    return is_admitted;
+    return 1;
   }
   if (is_outside(reader))
     return refuse_value(reader) != 0 ? skip(reader) : 0;
@@ -229,7 +236,7 @@ static int on_end_array(void *context) {
   au_json_reader_t *reader = context;
   if (reader->place != PLACE_ARRAY)
     return close_nested(reader, ']');
-  reader->place = PLACE_TOP;
+  reader->home = reader->place = PLACE_TOP;
   return 1;
 }
 
@@ -245,22 +252,32 @@ static const yajl_callbacks callbacks = {.yajl_null = on_null,
 
 /* --- bodies ---------------------------------------------------------------*/
 
-/* What it means that the parser has stopped in the piece of the body from
- * "start" on. */
+/* The text is not JSON: "what" is wrong at this byte of the body, or of the
+ * line, which begins at "start". A line is refused alone. */
+static au_intake_result_t refuse_text(au_json_reader_t *reader,
+                                      const char *what, size_t start,
+                                      size_t byte) {
+  if (reader->shape == AU_JSON_BODY)
+    return au_intake_malformed(reader->intake, what, start + byte);
+  au_json_parser_reset(reader->parser);
+  return au_intake_refuse_text(reader->intake, what, byte);
+}
+
+/* What it means that the parser has stopped in the "size" bytes of the body
+ * from "at" on; what is read begins at "start". */
 static au_intake_result_t explain(au_json_reader_t *reader,
                                   au_json_result_t json, size_t start,
-                                  size_t size) {
+                                  size_t at, size_t size) {
   if (json == AU_JSON_NOMEM)
     return AU_INTAKE_NOMEM;
   if (json == AU_JSON_CANCELED && reader->result != AU_INTAKE_MALFORMED)
     return reader->result;
   size_t offset = 0;
-  const char *what = au_json_parser_explain(
-      reader->parser, reader->body + start, size, &offset);
+  const char *what =
+      au_json_parser_explain(reader->parser, reader->body + at, size, &offset);
   if (json == AU_JSON_CANCELED)
-    what = reader->shape == AU_JSON_BODY ? "more than one JSON value"
-                                         : "more than one JSON value in a line";
-  return au_intake_malformed(reader->intake, what, start + offset);
+    what = "more than one JSON value in a line";
+  return refuse_text(reader, what, start, at - start + offset);
 }
 
 /* YAJL takes \f and \v for white space, JSON does not. Neither may be in a
@@ -274,22 +291,32 @@ static size_t find_false_space(const char *body, size_t size) {
   return feed != NULL ? before : SIZE_MAX;
 }
 
+/* A line was one value. */
+static au_intake_result_t end_line(au_json_reader_t *reader) {
+  if (reader->shape == AU_JSON_BODY)
+    return AU_INTAKE_DONE;
+  return reader->has_event ? au_intake_end_event(reader->intake)
+                           : au_intake_refuse_value(reader->intake);
+}
+
 au_intake_result_t au_json_read_value(au_json_reader_t *reader, size_t start,
                                       size_t size) {
-  reader->has_value = false;
+  reader->has_value = reader->has_event = false;
   reader->place = reader->home = PLACE_TOP;
   reader->result = AU_INTAKE_DONE;
   const char *piece = reader->body + start;
+  size_t false_space = find_false_space(piece, size);
+  if (false_space != SIZE_MAX)
+    return refuse_text(reader, "unexpected character", start, false_space);
   au_json_result_t json = au_json_parser_feed(reader->parser, piece, size);
   if (json != AU_JSON_OK)
-    return explain(reader, json, start, size);
+    return explain(reader, json, start, start, size);
   json = au_json_parser_feed(reader->parser, END, sizeof(END) - 1);
   if (json == AU_JSON_CANCELED || json == AU_JSON_NOMEM)
-    return explain(reader, json, start + size, 0);
+    return explain(reader, json, start, start + size, 0);
   if (json != AU_JSON_OK || !reader->has_value || reader->place != PLACE_TOP)
-    return au_intake_malformed(reader->intake, "unexpected end of JSON",
-                               start + size);
-  return AU_INTAKE_DONE;
+    return refuse_text(reader, "unexpected end of JSON", start, size);
+  return end_line(reader);
 }
 
 /* --- the interface --------------------------------------------------------*/
@@ -334,11 +361,7 @@ au_intake_result_t au_json_open(au_json_reader_t *reader, au_json_shape_t shape,
   /* A mark of byte order is no JSON, but editors and spreadsheets put one. */
   bool has_bom = size >= BOM_SIZE && memcmp(body, BOM, BOM_SIZE) == 0;
   *out_start = has_bom ? BOM_SIZE : 0;
-  size_t false_space = find_false_space(body, size);
-  return false_space == SIZE_MAX
-             ? AU_INTAKE_DONE
-             : au_intake_malformed(reader->intake, "unexpected character",
-                                   false_space);
+  return AU_INTAKE_DONE;
 }
 
 au_intake_result_t au_json_close(au_json_reader_t *reader,

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * Part of event/; calls base/.
  *
- * json - the grammar of JSON: one object, or an array of objects, each of which
- * is an event. YAJL (base/json_parser.h) reads the text once. Part of event/;
- * calls intake and base/.
+ * json - the grammar of JSON: objects and arrays of objects, one or several one
+ * after the other; each object is an event. YAJL (base/json_parser.h) reads the
+ * text once.
  *
  * Threads: one at a time per reader. Ownership: the reader owns its memory; the
  * intake is borrowed until destroy, a body for the call.
@@ -31,8 +31,9 @@ AU_MUST_CHECK au_intake_result_t au_json_read(au_json_reader_t *reader,
  * open the body; read values of it; close it, whatever the result. */
 
 typedef enum au_json_shape {
-  AU_JSON_BODY, /* one event, or an array of events */
-  AU_JSON_LINE  /* one event */
+  AU_JSON_BODY, /* events and arrays of events; all of it is JSON, or nothing
+                   of it may be taken */
+  AU_JSON_LINE  /* one event; what is not JSON is refused alone */
 } au_json_shape_t;
 
 /* "out_start" is where the first value begins, at the earliest. */
@@ -41,7 +42,8 @@ AU_MUST_CHECK au_intake_result_t au_json_open(au_json_reader_t *reader,
                                               const char *body, size_t size,
                                               size_t *out_start);
 
-/* Reads the one value that is in "size" bytes of the body from "start" on. */
+/* Reads the values, or of a line the one value, that are in "size" bytes of the
+ * body from "start" on. */
 AU_MUST_CHECK au_intake_result_t au_json_read_value(au_json_reader_t *reader,
                                                     size_t start, size_t size);
 

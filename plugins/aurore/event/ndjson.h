@@ -2,7 +2,8 @@
  * Part of event/; calls base/.
  *
  * ndjson - the grammar of NDJSON: one JSON object a line, each of which is an
- * event; blank lines are skipped.
+ * event; blank lines are skipped. A line that is not JSON is refused like an
+ * event that breaks a rule, and harms no other.
  */
 #ifndef AURORE_EVENT_NDJSON_H
 #define AURORE_EVENT_NDJSON_H

@@ -14,7 +14,7 @@
 #include "event/intake.h"
 
 typedef enum au_format {
-  AU_FORMAT_JSON,  /* one object, or an array of objects */
+  AU_FORMAT_JSON,  /* objects and arrays of objects, one after the other */
   AU_FORMAT_NDJSON /* one object a line; blank lines are skipped */
 } au_format_t;
 

@@ -369,8 +369,7 @@ static void put_constraint_text(const au_validator_t *validator,
   case IS_PARSEABLE:
     au_bytes_put_string(json,
                         "timestamp must be an ISO 8601 date or date-time, or a "
-                        "Unix epoch in seconds or milliseconds, of the years "
-                        "1970 to 2100");
+                        "Unix epoch, of the years 1970 to 2100");
     break;
   case IS_OBJECT:
     au_bytes_printf(json, "%s must be an object", name);
@@ -460,4 +459,12 @@ size_t au_validator_put_errors(const au_validator_t *validator, size_t most,
 void au_validator_put_not_object(au_bytes_t *json) {
   au_bytes_put_string(json, "[{\"field\":\"event\",\"constraints\":{"
                             "\"isObject\":\"event must be an object\"}}]");
+}
+
+void au_validator_put_not_json(const char *what, size_t byte,
+                               au_bytes_t *json) {
+  au_bytes_put_string(json, "[{\"field\":\"event\",\"constraints\":{"
+                            "\"isJson\":\"event must be JSON: ");
+  au_json_put_escaped(json, what, strlen(what));
+  au_bytes_printf(json, " at byte %zu\"}}]", byte);
 }

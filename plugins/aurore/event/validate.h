@@ -124,7 +124,9 @@ AU_MUST_CHECK au_status_t au_validator_finish(au_validator_t *validator,
 size_t au_validator_put_errors(const au_validator_t *validator, size_t most,
                                au_bytes_t *json);
 
-/* The same for something that is no event. */
+/* The same for something that is no event, and for text that is no JSON: "what"
+ * is wrong at that byte of it. */
 void au_validator_put_not_object(au_bytes_t *json);
+void au_validator_put_not_json(const char *what, size_t byte, au_bytes_t *json);
 
 #endif

@@ -6,6 +6,7 @@
 #include "http/coding.h"
 
 #include "base/gzip.h"
+#include "base/zstd.h"
 
 #include <string.h>
 #include <strings.h>
@@ -92,4 +93,39 @@ bool au_coding_pack(au_bytes_t *body) {
   au_bytes_fini(body);
   *body = packed;
   return true;
+}
+
+au_content_coding_t au_content_coding_read(const char *value) {
+  static const struct {
+    const char *name;
+    au_content_coding_t coding;
+  } known[] = {{"identity", AU_CONTENT_IDENTITY}, {"gzip", AU_CONTENT_GZIP},
+               {"x-gzip", AU_CONTENT_GZIP},       {"deflate", AU_CONTENT_ZLIB},
+               {"zlib", AU_CONTENT_ZLIB},         {"zstd", AU_CONTENT_ZSTD}};
+  if (value == NULL)
+    return AU_CONTENT_IDENTITY;
+  value += strspn(value, BLANKS);
+  size_t size = strlen(value);
+  while (size > 0 && strchr(BLANKS, value[size - 1]) != NULL)
+    size--;
+  for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+    if (is_name(value, size, known[i].name))
+      return known[i].coding;
+  return AU_CONTENT_UNKNOWN;
+}
+
+au_status_t au_content_inflate(au_content_coding_t coding, const char *body,
+                               size_t size, size_t limit, au_bytes_t *out) {
+  switch (coding) {
+  case AU_CONTENT_GZIP:
+    return au_gzip_inflate(body, size, limit, out);
+  case AU_CONTENT_ZLIB:
+    return au_zlib_inflate(body, size, limit, out);
+  case AU_CONTENT_ZSTD:
+    return au_zstd_inflate(body, size, limit, out);
+  case AU_CONTENT_IDENTITY:
+  case AU_CONTENT_UNKNOWN:
+  default:
+    return AU_INVALID;
+  }
 }

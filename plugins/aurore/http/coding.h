@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Part of http/; calls config/, metrics/, base/.
  *
- * coding - whether a client takes an answer in gzip, and making one.
+ * coding - how a body is compressed: whether a client takes an answer in gzip,
+ * and making one; what a request is sent in, and inflating that.
  *
  * Threads: pure; any.
  */
@@ -32,5 +33,29 @@ bool au_coding_is_gzip(const au_coding_t *coding);
 /* Puts the same in gzip in the place of a body. false: it would not be smaller,
  * or there is no memory for it; the body is as it was. */
 bool au_coding_pack(au_bytes_t *body);
+
+/* What Content-Encoding says of a request; au_content_coding_read. */
+typedef enum au_content_coding {
+  AU_CONTENT_IDENTITY, /* as it is */
+  AU_CONTENT_GZIP,
+  AU_CONTENT_ZLIB, /* "deflate", and its other name "zlib" */
+  AU_CONTENT_ZSTD,
+  AU_CONTENT_UNKNOWN
+} au_content_coding_t;
+
+/* Which ones there are, to be told. */
+#define AU_CONTENT_CODINGS "gzip, deflate, zstd or identity"
+
+/* Reads the header, NULL when there is none. Several codings, one upon the
+ * other, are unknown. */
+au_content_coding_t au_content_coding_read(const char *value);
+
+/* Appends the body to "out", inflated (not for identity or unknown). AU_OK;
+ * AU_FULL: more than "limit" bytes would come out; AU_INVALID: it is not what
+ * its coding says; AU_NOMEM, also when the account of "out" may not hold more.
+ */
+AU_MUST_CHECK au_status_t au_content_inflate(au_content_coding_t coding,
+                                             const char *body, size_t size,
+                                             size_t limit, au_bytes_t *out);
 
 #endif

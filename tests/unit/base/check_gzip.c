@@ -137,6 +137,60 @@ TEST(plain_text_is_refused) {
   expect_status("", 0, 100, AU_INVALID);
 }
 
+/* --- zlib's format --- */
+
+static size_t compress_to(unsigned char *to, const char *text) {
+  uLongf size = ROOM;
+  ck_assert_int_eq(
+      compress(to, &size, (const unsigned char *)text, strlen(text)), Z_OK);
+  return size;
+}
+
+static void expect_zlib(size_t size, size_t limit, au_status_t status,
+                        const char *text) {
+  au_bytes_t out = AU_BYTES_INIT;
+  ck_assert_int_eq(au_zlib_inflate(packed, size, limit, &out), status);
+  if (status == AU_OK) {
+    ck_assert_uint_eq(out.size, strlen(text));
+    ck_assert(out.size == 0 || memcmp(out.data, text, out.size) == 0);
+  }
+  au_bytes_fini(&out);
+}
+
+CASE("zlib", NULL, NULL);
+
+TEST(a_stream_comes_out_as_it_went_in) {
+  expect_zlib(compress_to(packed, "hello"), 100, AU_OK, "hello");
+  expect_zlib(compress_to(packed, ""), 100, AU_OK, "");
+}
+
+TEST(the_limit_of_a_stream_is_exact) {
+  size_t size = compress_to(packed, "12345");
+  expect_zlib(size, 5, AU_OK, "12345");
+  expect_zlib(size, 4, AU_FULL, NULL);
+}
+
+TEST(every_cut_of_a_stream_is_refused) {
+  size_t size = compress_to(packed, "some text, and more text");
+  for (size_t cut = 0; cut < size; cut++)
+    expect_zlib(cut, 100, AU_INVALID, NULL);
+}
+
+TEST(what_follows_a_stream_is_refused) {
+  size_t size = compress_to(packed, "text");
+  memcpy(packed + size, packed, size);
+  expect_zlib(size + 1, 100, AU_INVALID, NULL);
+  expect_zlib(size + size, 100, AU_INVALID, NULL);
+}
+
+TEST(the_one_is_not_the_other) {
+  expect_zlib(deflate_to(packed, 0, "text", 4), 100, AU_INVALID, NULL);
+  size_t size = compress_to(packed, "text");
+  expect_status(packed, size, 100, AU_INVALID);
+  memmove(packed, packed + 2, size); /* without its header: raw deflate */
+  expect_zlib(size - 6, 100, AU_INVALID, NULL);
+}
+
 /* --- to gzip --- */
 
 /* Text of "size" bytes that deflates, but not to nothing. */

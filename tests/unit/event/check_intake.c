@@ -138,97 +138,188 @@ TEST(a_line_that_is_no_object_is_refused_alone) {
   }
 }
 
+#define NOT_JSON(text)                                                         \
+  "[" FIELD("event", "\"isJson\":\"event must be JSON: " text "\"") "]"
+
+/* The first line that is not JSON, after a good one and before another; the
+ * byte is that of the line. */
+static const struct {
+  const char *line;
+  const char *message;
+} bad_lines[] = {
+    {"{", NOT_JSON("unexpected end of JSON at byte 1")},
+    {"[", NOT_JSON("unexpected end of JSON at byte 1")},
+    {"  [\r", NOT_JSON("unexpected end of JSON at byte 4")},
+    {"x", NOT_JSON("unexpected character at byte 0")},
+    {"\"a", NOT_JSON("unexpected end of JSON at byte 2")},
+    {"b\"", NOT_JSON("unexpected character at byte 0")},
+    {"{}{}", NOT_JSON("more than one JSON value in a line at byte 2")},
+    {"{} 7", NOT_JSON("more than one JSON value in a line at byte 4")},
+    {"7 {}", NOT_JSON("more than one JSON value in a line at byte 2")},
+    {"{},", NOT_JSON("unexpected character at byte 2")},
+    {"\f", NOT_JSON("unexpected character at byte 0")},
+    {"{\"a\": \v1}", NOT_JSON("unexpected character at byte 6")},
+    {"\xEF\xBB\xBF{}", NOT_JSON("unexpected character at byte 0")},
+    {"{\"timestamp\":0,\"service\":\"s\",\"message\":\"m\"} x",
+     NOT_JSON("unexpected character at byte 44")},
+    {"{\"timestamp\":0,\"service\":\"s\",\"message\":\"m\"}{}",
+     NOT_JSON("more than one JSON value in a line at byte 43")},
+    {"{\"timestamp\":0,\"service\":\"s\",\"message\":\"m\"",
+     NOT_JSON("unexpected end of JSON at byte 42")},
+};
+
+TEST_EACH(a_line_that_is_not_json_is_refused_alone, COUNT_OF(bad_lines)) {
+  for (int has_mark = 0; has_mark < 2; has_mark++) {
+    au_bytes_clear(&body, SIZE_MAX);
+    au_bytes_put_string(&body, has_mark ? "\xEF\xBB\xBF" : "");
+    au_bytes_printf(&body, "%s\n", with("\"message\":\"before\""));
+    au_bytes_printf(&body, "%s\n", bad_lines[_i].line);
+    au_bytes_put_string(&body, with("\"message\":\"after\""));
+    ck_assert_int_eq(parse_bytes(AU_FORMAT_NDJSON, body.data, body.size),
+                     AU_INTAKE_DONE);
+    ck_assert_uint_eq(intake->total, 3);
+    ck_assert_uint_eq(intake->rows.count, 2);
+    assert_slice(event_of(0).message, "before");
+    assert_slice(event_of(1).message, "after");
+    ck_assert_uint_eq(intake->errors_listed, 1);
+    ck_assert_uint_eq(intake->errors[0].index, 1);
+    ck_assert_str_eq(errors_of(0), bad_lines[_i].message);
+  }
+}
+
+/* Also where it is the first or the last one, and the only one. */
+TEST(lines_of_which_none_is_json) {
+  ck_assert_int_eq(parse_lines("\xEF\xBB\xBFx"), AU_INTAKE_DONE);
+  ck_assert_str_eq(errors_of(0), NOT_JSON("unexpected character at byte 0"));
+  ck_assert_int_eq(parse_lines("{\n}\n"), AU_INTAKE_DONE);
+  ck_assert_uint_eq(intake->total, 2);
+  ck_assert_uint_eq(intake->errors_count, 2);
+}
+
+TEST(bad_lines_count_within_the_limit_of_events) {
+  limits.max_batch_events = 2;
+  ck_assert_int_eq(parse_lines("{\nx\n"), AU_INTAKE_DONE);
+  ck_assert_int_eq(parse_lines("{\nx\n+"), AU_INTAKE_TOO_MANY);
+}
+
+/* More than can be listed: what is told stays bounded. */
+TEST(many_bad_lines) {
+  for (int i = 0; i < 5000; i++)
+    au_bytes_put_string(&body, "{\"a\"\n");
+  ck_assert_int_eq(parse_bytes(AU_FORMAT_NDJSON, body.data, body.size),
+                   AU_INTAKE_DONE);
+  ck_assert_uint_eq(intake->errors_count, 5000);
+  ck_assert_uint_eq(intake->errors_listed, AU_ERRORS_LISTED_MAX);
+}
+
+/* --- several values -------------------------------------------------------*/
+
+CASE("values", set_up_reader, tear_down_reader);
+
+TEST(values_may_follow_each_other) {
+  static const char *const between[] = {"", " ", "\n", "\r\n\t"};
+  for (size_t i = 0; i < COUNT_OF(between); i++) {
+    au_bytes_clear(&body, SIZE_MAX);
+    au_bytes_put_string(&body, with("\"message\":\"0\""));
+    au_bytes_printf(&body, "%s%s", between[i], with("\"message\":\"1\""));
+    au_bytes_printf(&body, "%s[%s,{}", between[i], with("\"message\":\"2\""));
+    au_bytes_printf(&body, "]%s[]%s", between[i], between[i]);
+    au_bytes_put_string(&body, with("\"message\":\"4\""));
+    ck_assert_int_eq(parse_body(), AU_INTAKE_DONE);
+    ck_assert(!intake->is_single);
+    ck_assert_uint_eq(intake->total, 5);
+    ck_assert_uint_eq(intake->rows.count, 4);
+    ck_assert_uint_eq(intake->errors[0].index, 3);
+    assert_slice(event_of(0).message, "0");
+    assert_slice(event_of(1).message, "1");
+    assert_slice(event_of(2).message, "2");
+    assert_slice(event_of(3).message, "4");
+  }
+}
+
+static const char *const several[] = {"{}{}", "{}[]", "[]{}", "{}1",
+                                      "1 2",  "[{}]", "[]",   "[] []"};
+
+TEST_EACH(several_values_are_a_list, COUNT_OF(several)) {
+  ck_assert_int_eq(parse(several[_i]), AU_INTAKE_DONE);
+  ck_assert(!intake->is_single);
+  ck_assert_int_eq(parse("{}"), AU_INTAKE_DONE);
+  ck_assert(intake->is_single);
+}
+
 /* --- not JSON -------------------------------------------------------------*/
 
 static const struct {
-  au_format_t format;
   const char *body;
   const char *message;
 } malformed[] = {
-    {AU_FORMAT_JSON, "", "unexpected end of JSON at byte 0"},
-    {AU_FORMAT_JSON, "  \n", "unexpected end of JSON at byte 3"},
-    {AU_FORMAT_JSON, "\xEF\xBB\xBF", "unexpected end of JSON at byte 3"},
-    {AU_FORMAT_JSON, "{", "unexpected end of JSON at byte 1"},
-    {AU_FORMAT_JSON, "{\"a\"", "unexpected end of JSON at byte 4"},
-    {AU_FORMAT_JSON, "{\"a\":", "unexpected end of JSON at byte 5"},
-    {AU_FORMAT_JSON, "{\"a\":1", "unexpected end of JSON at byte 6"},
-    {AU_FORMAT_JSON, "[{},", "unexpected end of JSON at byte 4"},
-    {AU_FORMAT_JSON, "[1", "unexpected end of JSON at byte 2"},
-    {AU_FORMAT_JSON, "\"abc", "unexpected end of JSON at byte 4"},
-    {AU_FORMAT_JSON, "\"abc\\", "unexpected end of JSON at byte 5"},
-    {AU_FORMAT_JSON, "\"abc\\u12", "unexpected end of JSON at byte 8"},
-    {AU_FORMAT_JSON, "tru", "unexpected end of JSON at byte 3"},
-    {AU_FORMAT_JSON, "-", "unexpected end of JSON at byte 1"},
-    {AU_FORMAT_JSON, "1.", "unexpected end of JSON at byte 2"},
-    {AU_FORMAT_JSON, "x", "unexpected character at byte 0"},
-    {AU_FORMAT_JSON, "\xEF\xBB\xBFx", "unexpected character at byte 3"},
-    {AU_FORMAT_JSON, "\xEF\xBB", "unexpected character at byte 0"},
-    {AU_FORMAT_JSON, "\xFE\xFF", "unexpected character at byte 0"},
-    {AU_FORMAT_JSON, "[\x01]", "unexpected character at byte 1"},
-    {AU_FORMAT_JSON, "['a']", "unexpected character at byte 1"},
-    {AU_FORMAT_JSON, "]", "unexpected character at byte 0"},
-    {AU_FORMAT_JSON, "{\"a\":}", "unexpected character at byte 5"},
-    {AU_FORMAT_JSON, "[1,]", "unexpected character at byte 3"},
-    {AU_FORMAT_JSON, "[,1]", "unexpected character at byte 1"},
-    {AU_FORMAT_JSON, "{\"a\":1,}", "expected a key in double quotes at byte 7"},
-    {AU_FORMAT_JSON, "{a:1}", "unexpected character at byte 1"},
-    {AU_FORMAT_JSON, "{1:2}", "expected a key in double quotes at byte 1"},
-    {AU_FORMAT_JSON, "{\"a\" 1}", "expected ':' at byte 5"},
-    {AU_FORMAT_JSON, "{\"a\",\"b\"}", "expected ':' at byte 4"},
-    {AU_FORMAT_JSON, "{\"a\":1 \"b\\\"c\":2}", "expected ',' or '}' at byte 7"},
-    {AU_FORMAT_JSON, "[1 true]", "expected ',' or ']' at byte 3"},
-    {AU_FORMAT_JSON, "[\"a\" -15.0e3 ]", "expected ',' or ']' at byte 5"},
-    {AU_FORMAT_JSON, "[1}", "expected ',' or ']' at byte 2"},
-    {AU_FORMAT_JSON, "[nul]", "unexpected character at byte 4"},
-    {AU_FORMAT_JSON, "[NaN]", "unexpected character at byte 1"},
-    {AU_FORMAT_JSON, "[+1]", "unexpected character at byte 1"},
-    {AU_FORMAT_JSON, "[-x]", "malformed number at byte 2"},
-    {AU_FORMAT_JSON, "[1.x]", "malformed number at byte 3"},
-    {AU_FORMAT_JSON, "[1e+]", "malformed number at byte 4"},
-    {AU_FORMAT_JSON, "[0x10]", "unexpected character at byte 2"},
-    {AU_FORMAT_JSON, "[\"a\\x\"]", "invalid escape in a string at byte 4"},
-    {AU_FORMAT_JSON, "[\"\\u12g4\"]", "invalid escape in a string at byte 6"},
-    {AU_FORMAT_JSON, "[\"\\ud8zz\"]", "invalid escape in a string at byte 6"},
-    {AU_FORMAT_JSON, "[\"a\tb\"]", "control character in a string at byte 3"},
-    {AU_FORMAT_JSON, "[1, /* no */ 2]", "unexpected character at byte 4"},
-    {AU_FORMAT_JSON, "{} x", "unexpected character at byte 3"},
-    {AU_FORMAT_JSON, "{}]", "unexpected character at byte 2"},
-    {AU_FORMAT_JSON, "{},", "unexpected character at byte 2"},
-    {AU_FORMAT_JSON, "{}{}", "more than one JSON value at byte 2"},
-    {AU_FORMAT_JSON, "{}\n{}", "more than one JSON value at byte 3"},
-    {AU_FORMAT_JSON, "[] []", "more than one JSON value at byte 3"},
-    {AU_FORMAT_JSON, "[]{}", "more than one JSON value at byte 2"},
-    {AU_FORMAT_JSON, "1 \"a\\\"b\"", "more than one JSON value at byte 2"},
-    {AU_FORMAT_JSON, "nullnull", "more than one JSON value at byte 0"},
-    {AU_FORMAT_JSON, "1 2", "more than one JSON value at byte 3"},
-    {AU_FORMAT_JSON, "{}\f", "unexpected character at byte 2"},
-    {AU_FORMAT_JSON, "[\v\f1]", "unexpected character at byte 1"},
-    {AU_FORMAT_JSON, "[1\f\v]", "unexpected character at byte 2"},
-    {AU_FORMAT_JSON, "{\"a\":\"\"1}", "expected ',' or '}' at byte 7"},
-    {AU_FORMAT_JSON, "{\"a\": \"\" 1}", "expected ',' or '}' at byte 9"},
-    {AU_FORMAT_JSON, "{\"a\":1\"\"}", "expected ',' or '}' at byte 6"},
-    {AU_FORMAT_JSON, "{\"a\":1:2}", "expected ',' or '}' at byte 6"},
-    {AU_FORMAT_JSON, "{\"a\":[1] 25}", "expected ',' or '}' at byte 9"},
-    {AU_FORMAT_NDJSON, "{}\n{", "unexpected end of JSON at byte 4"},
-    {AU_FORMAT_NDJSON, "{}\n{\n}\n", "unexpected end of JSON at byte 4"},
-    {AU_FORMAT_NDJSON, "{}\r\n[\r\n", "unexpected end of JSON at byte 6"},
-    {AU_FORMAT_NDJSON, "\xEF\xBB\xBF{}\nx", "unexpected character at byte 6"},
-    {AU_FORMAT_NDJSON, "{}\n\"a\nb\"\n", "unexpected end of JSON at byte 5"},
-    {AU_FORMAT_NDJSON, "{}\n{}{}\n",
-     "more than one JSON value in a line at byte 5"},
-    {AU_FORMAT_NDJSON, "{} 7\n",
-     "more than one JSON value in a line at byte 4"},
-    {AU_FORMAT_NDJSON, "{}\n{},\n{}", "unexpected character at byte 5"},
-    {AU_FORMAT_NDJSON, "{}\n\f\n", "unexpected character at byte 3"},
-    {AU_FORMAT_NDJSON, "{}\n\xEF\xBB\xBF{}\n",
-     "unexpected character at byte 3"},
+    {"", "unexpected end of JSON at byte 0"},
+    {"  \n", "unexpected end of JSON at byte 3"},
+    {"\xEF\xBB\xBF", "unexpected end of JSON at byte 3"},
+    {"{", "unexpected end of JSON at byte 1"},
+    {"{\"a\"", "unexpected end of JSON at byte 4"},
+    {"{\"a\":", "unexpected end of JSON at byte 5"},
+    {"{\"a\":1", "unexpected end of JSON at byte 6"},
+    {"[{},", "unexpected end of JSON at byte 4"},
+    {"[1", "unexpected end of JSON at byte 2"},
+    {"\"abc", "unexpected end of JSON at byte 4"},
+    {"\"abc\\", "unexpected end of JSON at byte 5"},
+    {"\"abc\\u12", "unexpected end of JSON at byte 8"},
+    {"tru", "unexpected end of JSON at byte 3"},
+    {"-", "unexpected end of JSON at byte 1"},
+    {"1.", "unexpected end of JSON at byte 2"},
+    {"x", "unexpected character at byte 0"},
+    {"\xEF\xBB\xBFx", "unexpected character at byte 3"},
+    {"\xEF\xBB", "unexpected character at byte 0"},
+    {"\xFE\xFF", "unexpected character at byte 0"},
+    {"[\x01]", "unexpected character at byte 1"},
+    {"['a']", "unexpected character at byte 1"},
+    {"]", "unexpected character at byte 0"},
+    {"{\"a\":}", "unexpected character at byte 5"},
+    {"[1,]", "unexpected character at byte 3"},
+    {"[,1]", "unexpected character at byte 1"},
+    {"{\"a\":1,}", "expected a key in double quotes at byte 7"},
+    {"{a:1}", "unexpected character at byte 1"},
+    {"{1:2}", "expected a key in double quotes at byte 1"},
+    {"{\"a\" 1}", "expected ':' at byte 5"},
+    {"{\"a\",\"b\"}", "expected ':' at byte 4"},
+    {"{\"a\":1 \"b\\\"c\":2}", "expected ',' or '}' at byte 7"},
+    {"[1 true]", "expected ',' or ']' at byte 3"},
+    {"[\"a\" -15.0e3 ]", "expected ',' or ']' at byte 5"},
+    {"[1}", "expected ',' or ']' at byte 2"},
+    {"[nul]", "unexpected character at byte 4"},
+    {"[NaN]", "unexpected character at byte 1"},
+    {"[+1]", "unexpected character at byte 1"},
+    {"[-x]", "malformed number at byte 2"},
+    {"[1.x]", "malformed number at byte 3"},
+    {"[1e+]", "malformed number at byte 4"},
+    {"[0x10]", "unexpected character at byte 2"},
+    {"[\"a\\x\"]", "invalid escape in a string at byte 4"},
+    {"[\"\\u12g4\"]", "invalid escape in a string at byte 6"},
+    {"[\"\\ud8zz\"]", "invalid escape in a string at byte 6"},
+    {"[\"a\tb\"]", "control character in a string at byte 3"},
+    {"[1, /* no */ 2]", "unexpected character at byte 4"},
+    {"{} x", "unexpected character at byte 3"},
+    {"{}\n{", "unexpected end of JSON at byte 4"},
+    {"[]{]", "expected a key in double quotes at byte 3"},
+    {"1 2 +3", "unexpected character at byte 4"},
+    {"{}]", "unexpected character at byte 2"},
+    {"{},", "unexpected character at byte 2"},
+    {"{}\f", "unexpected character at byte 2"},
+    {"[\v\f1]", "unexpected character at byte 1"},
+    {"[1\f\v]", "unexpected character at byte 2"},
+    {"{\"a\":\"\"1}", "expected ',' or '}' at byte 7"},
+    {"{\"a\": \"\" 1}", "expected ',' or '}' at byte 9"},
+    {"{\"a\":1\"\"}", "expected ',' or '}' at byte 6"},
+    {"{\"a\":1:2}", "expected ',' or '}' at byte 6"},
+    {"{\"a\":[1] 25}", "expected ',' or '}' at byte 9"},
 };
 
 CASE("malformed", set_up_reader, tear_down_reader);
 
 TEST_EACH(malformed_bodies_are_refused, COUNT_OF(malformed)) {
   const char *text = malformed[_i].body;
-  ck_assert_int_eq(parse_bytes(malformed[_i].format, text, strlen(text)),
+  ck_assert_int_eq(parse_bytes(AU_FORMAT_JSON, text, strlen(text)),
                    AU_INTAKE_MALFORMED);
   ck_assert_str_eq(intake->message, malformed[_i].message);
   /* And it is as good as new. */

@@ -119,4 +119,44 @@ TEST(what_would_not_be_smaller_stays) {
   ck_assert(!au_coding_pack(&body));
 }
 
+CASE("content", NULL, NULL);
+
+static const struct {
+  const char *value;
+  au_content_coding_t coding;
+} contents[] = {
+    {NULL, AU_CONTENT_IDENTITY},       {"identity", AU_CONTENT_IDENTITY},
+    {"gzip", AU_CONTENT_GZIP},         {"X-GZip", AU_CONTENT_GZIP},
+    {" gzip\t", AU_CONTENT_GZIP},      {"deflate", AU_CONTENT_ZLIB},
+    {"Deflate ", AU_CONTENT_ZLIB},     {"zlib", AU_CONTENT_ZLIB},
+    {"ZSTD", AU_CONTENT_ZSTD},         {"", AU_CONTENT_UNKNOWN},
+    {"br", AU_CONTENT_UNKNOWN},        {"snappy", AU_CONTENT_UNKNOWN},
+    {"lz4", AU_CONTENT_UNKNOWN},       {"gzip, gzip", AU_CONTENT_UNKNOWN},
+    {"gzip,zstd", AU_CONTENT_UNKNOWN}, {"zstandard", AU_CONTENT_UNKNOWN},
+};
+
+TEST_EACH(what_a_request_is_sent_in, sizeof(contents) / sizeof(contents[0])) {
+  ck_assert_int_eq(au_content_coding_read(contents[_i].value),
+                   contents[_i].coding);
+}
+
+TEST(a_body_is_inflated_as_its_coding_says) {
+  static const char zlib[] = "\x78\x9c\x4b\x04\x00\x00\x62\x00\x62";
+  static const char zstd[] = "\x28\xb5\x2f\xfd\x00\x58\x09\x00\x00\x61";
+  au_bytes_t out = AU_BYTES_INIT;
+  ck_assert_int_eq(
+      au_content_inflate(AU_CONTENT_ZLIB, zlib, sizeof(zlib) - 1, 9, &out),
+      AU_OK);
+  ck_assert_int_eq(
+      au_content_inflate(AU_CONTENT_ZSTD, zstd, sizeof(zstd) - 1, 9, &out),
+      AU_OK);
+  ck_assert_str_eq(au_bytes_text(&out), "aa");
+  ck_assert_int_eq(
+      au_content_inflate(AU_CONTENT_GZIP, zstd, sizeof(zstd) - 1, 9, &out),
+      AU_INVALID);
+  ck_assert_int_eq(au_content_inflate(AU_CONTENT_UNKNOWN, "a", 1, 9, &out),
+                   AU_INVALID);
+  au_bytes_fini(&out);
+}
+
 int main(void) { return run_tests("coding"); }
