@@ -83,8 +83,10 @@ TEST(an_empty_frame_is_an_empty_body) {
 /* RFC 8878, 3.1.2: data of somebody else, which is passed over. */
 TEST(a_skippable_frame_is_passed_over) {
   add_text("one ");
-  memcpy(packed + packed_size, "\x53\x2A\x4D\x18\x03\0\0\0abc", 11);
-  packed_size += 11;
+  static const unsigned char frame[] = {0x53, 0x2A, 0x4D, 0x18, 3,  0,
+                                        0,    0,    'a',  'b',  'c'};
+  memcpy(packed + packed_size, frame, sizeof(frame));
+  packed_size += sizeof(frame);
   add_text("two");
   expect_text(100, "one two");
 }
@@ -222,8 +224,9 @@ TEST(what_follows_is_refused) {
 }
 
 TEST(plain_text_is_refused) {
-  memcpy(packed, "{\"a\":1}", 7);
-  packed_size = 7;
+  static const char text[] = "{\"a\":1}";
+  memcpy(packed, text, sizeof(text));
+  packed_size = sizeof(text) - 1;
   expect_status(100, AU_INVALID);
 }
 

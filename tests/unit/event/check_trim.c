@@ -296,23 +296,28 @@ TEST(an_object_without_a_member_vanishes) {
   }
 }
 
+/* Members on three levels, as many as fit. */
+static void put_some(void) {
+  (void)put("a", "1");
+  if (au_trim_open(&trim, "o", 1)) {
+    (void)put("b", "0123456789");
+    (void)put("truncated", "0123456789");
+    if (au_trim_open(&trim, "p", 1)) {
+      (void)put("c", "0123456789");
+      au_trim_close(&trim);
+    }
+    au_trim_close(&trim);
+  }
+  (void)put("d", "4");
+}
+
 TEST(an_object_loses_members_and_stays_whole) {
   for (size_t max = 2; max < 120; max++) {
     limits.metadata_max_bytes = max;
     bool has_mark = false;
     do {
       au_trim_begin(&trim, has_mark);
-      (void)put("a", "1");
-      if (au_trim_open(&trim, "o", 1)) {
-        (void)put("b", "0123456789");
-        (void)put("truncated", "0123456789");
-        if (au_trim_open(&trim, "p", 1)) {
-          (void)put("c", "0123456789");
-          au_trim_close(&trim);
-        }
-        au_trim_close(&trim);
-      }
-      (void)put("d", "4");
+      put_some();
       ck_assert(!has_mark || trim.is_short);
       has_mark = !has_mark;
     } while (!au_trim_end(&trim));
