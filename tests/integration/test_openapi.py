@@ -489,9 +489,16 @@ RANGE = {
 JSON = {"Content-Type": "application/json"}
 NDJSON = {"Content-Type": "application/x-ndjson"}
 MINIMAL = {"Prefer": "return=minimal"}
+WAIT = {"Prefer": "wait=30"}
 BAD = event("")
 NO_ID = {"id": NOBODY}
 
+case("acceptEvents", 201, "usual", json=event(), headers=WAIT)
+case("acceptEvents", 201, "usual", json=[event(), event()], headers=WAIT)
+case(
+    "acceptEvents", 201, "usual", json=[event()],
+    headers={"Prefer": "return=minimal, wait=30"},
+)
 case("acceptEvents", 202, "usual", json=event())
 case("acceptEvents", 202, "usual", json=event(), headers=MINIMAL)
 case("acceptEvents", 202, "usual", json=[event(), event()])

@@ -20,6 +20,11 @@ struct au_buffer {
   au_waiter_t *pending; /* a stack, linked by "next"; "bytes": its events */
   unsigned pending_count;
   bool release;
+  au_status_t watch_answer;
+  au_watches_t watches;
+  unsigned watched;
+  au_status_t stored; /* what they are told */
+  bool stores;
   bool stop;
   uint64_t taken;
   uint64_t calls;
@@ -33,10 +38,25 @@ struct au_buffer {
 
 static au_buffer_t fake;
 
+/* Tells all that watch. Holds the lock. */
+static void tell_stored(void) {
+  au_watch_t *taken = au_watches_take_all(&fake.watches);
+  fake.watched = 0;
+  au_status_t status = fake.stored;
+  pthread_cond_broadcast(&fake.changed);
+  pthread_mutex_unlock(&fake.lock);
+  au_watches_complete(taken, status);
+  pthread_mutex_lock(&fake.lock);
+}
+
 static void *teller_main(void *argument) {
   (void)argument;
   pthread_mutex_lock(&fake.lock);
   while (!fake.stop) {
+    if (fake.stores && fake.watched > 0) {
+      tell_stored();
+      continue;
+    }
     if (fake.pending == NULL || !fake.release) {
       pthread_cond_wait(&fake.changed, &fake.lock);
       continue;
@@ -61,6 +81,7 @@ au_buffer_t *fake_buffer_open(void) {
   fake = (au_buffer_t){.answer = FAKE_OK,
                        .tell = AU_OK,
                        .retry_after_s = 7,
+                       .watch_answer = AU_PENDING,
                        .usage = {.capacity = 1000, .max_bytes = 1 << 20}};
   pthread_mutex_init(&fake.lock, NULL);
   ck_assert_int_eq(au_thread_condition(&fake.changed), 0);
@@ -72,6 +93,7 @@ au_buffer_t *fake_buffer_open(void) {
 void fake_buffer_close(void) {
   pthread_mutex_lock(&fake.lock);
   ck_assert_ptr_null(fake.pending);
+  ck_assert_uint_eq(fake.watched, 0);
   fake.stop = true;
   pthread_cond_broadcast(&fake.changed);
   pthread_mutex_unlock(&fake.lock);
@@ -207,6 +229,55 @@ au_status_t au_buffer_append(au_buffer_t *buffer, const au_rows_t *rows,
   if (answer == FAKE_BEFORE)
     waiter->done(waiter, tell);
   return status;
+}
+
+void fake_buffer_answer_watch(au_status_t status) {
+  LOCKED(fake.watch_answer = status);
+}
+
+void fake_buffer_wait_watched(unsigned count) {
+  pthread_mutex_lock(&fake.lock);
+  while (fake.watched < count)
+    pthread_cond_wait(&fake.changed, &fake.lock);
+  pthread_mutex_unlock(&fake.lock);
+}
+
+unsigned fake_buffer_watched(void) {
+  unsigned count = 0;
+  LOCKED(count = fake.watched);
+  return count;
+}
+
+void fake_buffer_store(au_status_t status, bool from_now_on) {
+  pthread_mutex_lock(&fake.lock);
+  fake.stored = status;
+  fake.stores = true;
+  pthread_cond_broadcast(&fake.changed);
+  while (!from_now_on && fake.watched > 0)
+    pthread_cond_wait(&fake.changed, &fake.lock);
+  fake.stores = from_now_on;
+  pthread_mutex_unlock(&fake.lock);
+}
+
+au_status_t au_buffer_watch(const au_waiter_t *appended, au_watch_t *watch) {
+  ck_assert(appended->done != NULL);
+  pthread_mutex_lock(&fake.lock);
+  au_status_t status = fake.watch_answer;
+  if (status == AU_PENDING) {
+    au_watches_add(&fake.watches, watch);
+    fake.watched++;
+    pthread_cond_broadcast(&fake.changed);
+  }
+  pthread_mutex_unlock(&fake.lock);
+  return status;
+}
+
+bool au_buffer_unwatch(au_watch_t *watch) {
+  pthread_mutex_lock(&fake.lock);
+  bool was_listed = au_watches_remove(&fake.watches, watch);
+  fake.watched -= was_listed ? 1 : 0;
+  pthread_mutex_unlock(&fake.lock);
+  return was_listed;
 }
 
 bool au_buffer_is_full(const au_buffer_t *buffer) {

@@ -41,6 +41,15 @@ unsigned fake_buffer_pending(void);
 /* Tells all that is pending, from the thread that tells; returns at once. */
 void fake_buffer_release(void);
 
+/* What a watch is answered at once; AU_PENDING at first: it is held. */
+void fake_buffer_answer_watch(au_status_t status);
+/* Waits until so many watches are held. */
+void fake_buffer_wait_watched(unsigned count);
+unsigned fake_buffer_watched(void);
+/* Completes, from the thread that tells, all watches that are held, and with
+ * "from_now_on" all that come. */
+void fake_buffer_store(au_status_t status, bool from_now_on);
+
 /* Events taken (AU_OK, or told AU_OK), and calls of append. */
 uint64_t fake_buffer_taken(void);
 uint64_t fake_buffer_calls(void);

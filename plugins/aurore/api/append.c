@@ -5,6 +5,7 @@
 #include "api/routes.h"
 #include "base/clock.h"
 
+#include <stddef.h>
 #include <stdio.h>
 
 /* That a row has around it in the spool. */
@@ -13,6 +14,10 @@
 /* A spool that cannot be written is found to work again by a request that tries
  * it: so often one does. */
 #define TRIAL_NS (100 * AU_NS_PER_MS)
+
+/* Of the connections, so many may wait for the database: a client that waits
+ * keeps its connection from others for as long as the database is away. */
+#define WATCHING_PART 4
 
 static bool is_trial_due(au_api_t *api) {
   int64_t now_ns = au_clock_monotonic_ns();
@@ -48,6 +53,56 @@ enum MHD_Result au_request_append(au_request_t *request, au_append_t *append,
   return status == AU_PENDING ? au_request_wait(request, AU_WAIT_MOMENT, resume)
                               : resume(request, status);
 }
+
+/* --- until they are stored ----------------------------------------------- */
+
+static bool take_place(au_api_t *api, unsigned connections) {
+  unsigned before = atomic_fetch_add(&api->watching, 1);
+  if (before < connections / WATCHING_PART)
+    return true;
+  atomic_fetch_sub(&api->watching, 1);
+  return false;
+}
+
+static void give_place(au_request_t *request) {
+  atomic_fetch_sub(&au_api_of(request)->watching, 1);
+}
+
+static au_append_t *append_of(au_watch_t *watch) {
+  return (au_append_t *)((char *)watch - offsetof(au_append_t, watch));
+}
+
+static void complete_watch(au_watch_t *watch, au_status_t status) {
+  au_request_t *request = append_of(watch)->request;
+  give_place(request); /* which may be gone after the next line */
+  au_request_complete(request, status);
+}
+
+static bool withdraw(au_request_t *request, void *context) {
+  au_append_t *append = context;
+  if (!au_buffer_unwatch(&append->watch))
+    return false;
+  give_place(request);
+  return true;
+}
+
+enum MHD_Result au_request_await_stored(au_request_t *request,
+                                        au_append_t *append, int64_t until_ns,
+                                        au_resume_t resume) {
+  unsigned connections = au_http_connections_max(au_request_server(request));
+  if (!take_place(au_api_of(request), connections))
+    return resume(request, AU_FULL);
+  append->watch = (au_watch_t){.done = complete_watch};
+  au_request_expect(request);
+  au_status_t status = au_buffer_watch(&append->waiter, &append->watch);
+  if (status == AU_PENDING)
+    return au_request_wait_until(request, until_ns, withdraw, append, resume);
+  give_place(request);
+  return resume(request, status);
+}
+
+/* --- refusals --------------------------------------------------------------
+ */
 
 static enum MHD_Result answer_full(au_request_t *request) {
   unsigned seconds = au_buffer_retry_after_s(au_api_of(request)->buffer);

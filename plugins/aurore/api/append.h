@@ -22,6 +22,7 @@ AU_MUST_CHECK au_status_t au_append_check(struct au_api *api);
 /* Part of the route's state while the request waits. */
 typedef struct au_append {
   au_waiter_t waiter;
+  au_watch_t watch;
   au_request_t *request;
 } au_append_t;
 
@@ -30,6 +31,14 @@ typedef struct au_append {
  * waiter. */
 enum MHD_Result au_request_append(au_request_t *request, au_append_t *append,
                                   const au_rows_t *rows, au_resume_t resume);
+
+/* Once they have been appended: calls "resume" with AU_OK when they are stored,
+ * or with another status when "until_ns" (of the monotonic clock) comes before,
+ * the process stops, or a quarter of MaxConnections wait so already. In any
+ * case they will be stored. */
+enum MHD_Result au_request_await_stored(au_request_t *request,
+                                        au_append_t *append, int64_t until_ns,
+                                        au_resume_t resume);
 
 /* 429 or 503: the buffer did not take the request's "events", for the reason
  * "status" (not AU_OK). */

@@ -15,20 +15,32 @@
 #include "base/timestamp.h"
 #include "http/coding.h"
 #include "http/media_type.h"
+#include "http/preference.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 /* The answer to one event fits. */
 #define ACCEPTED_SIZE 128
+/* The longest wait for the database that a client can ask for. */
+#define WAIT_MAX_S 30
+
+/* What the client would like (header Prefer). */
+typedef struct preferences {
+  bool has_return;
+  bool has_wait;
+  bool is_minimal; /* return=minimal */
+  unsigned wait_s; /* wait=N: until the events are stored; 0: not */
+} preferences_t;
 
 typedef struct post {
   /* From the header. */
   au_content_coding_t coding;
   au_format_t format;
-  bool is_minimal; /* Prefer: return=minimal */
+  preferences_t prefers;
 
   /* From the body. */
   au_status_t body;    /* AU_OK: "parsed" is valid; else see answer_no_body */
@@ -37,6 +49,7 @@ typedef struct post {
   int64_t accepted_us; /* queued_at */
 
   /* What the reader found; it is given back before a wait. */
+  int64_t received_ns;
   uint64_t events;     /* that were appended */
   uint64_t refused;    /* that were not */
   au_bytes_t accepted; /* the answer, if they are stored */
@@ -112,30 +125,31 @@ static bool check_length(au_request_t *request) {
   return false;
 }
 
-/* One of the preferences of RFC 7240, separated by commas. */
-static bool prefers_minimal(const char *value) {
-  static const char name[] = "return=";
-  for (; *value != '\0'; value += strcspn(value, ",")) {
-    value += strspn(value, ", \t");
-    if (strncasecmp(value, name, sizeof(name) - 1) != 0)
-      continue;
-    const char *is = value + sizeof(name) - 1;
-    is += *is == '"';
-    size_t size = strcspn(is, "\",; \t");
-    if (size == strlen("minimal") && strncasecmp(is, "minimal", size) == 0)
-      return true;
-  }
-  return false;
+/* Whole seconds within the bounds; 0: it is something else. */
+static unsigned seconds_of(const char *text) {
+  size_t size = strspn(text, "0123456789");
+  unsigned long seconds =
+      size > 0 && text[size] == '\0' && size < 10 ? strtoul(text, NULL, 10) : 0;
+  return seconds <= WAIT_MAX_S ? (unsigned)seconds : 0;
 }
 
-/* There may be several of these headers. */
+/* There may be several of these headers; of a preference the first one counts.
+ */
 static enum MHD_Result take_preference(void *cls, enum MHD_ValueKind kind,
                                        const char *name, const char *value) {
   (void)kind;
-  post_t *post = cls;
-  if (value != NULL && strcasecmp(name, "Prefer") == 0 &&
-      prefers_minimal(value))
-    post->is_minimal = true;
+  preferences_t *preferences = cls;
+  char text[AU_PREFERENCE_SIZE];
+  if (value == NULL || strcasecmp(name, "Prefer") != 0)
+    return MHD_YES;
+  if (!preferences->has_return && au_preference_find(value, "return", text)) {
+    preferences->has_return = true;
+    preferences->is_minimal = strcasecmp(text, "minimal") == 0;
+  }
+  if (!preferences->has_wait && au_preference_find(value, "wait", text)) {
+    preferences->has_wait = true;
+    preferences->wait_s = seconds_of(text);
+  }
   return MHD_YES;
 }
 
@@ -167,6 +181,7 @@ static bool check_buffer(au_request_t *request) {
 }
 
 static bool begin(au_request_t *request) {
+  post_t *post = au_request_state(request);
   if (au_http_is_quiescing(au_request_server(request))) {
     (void)answer_unavailable(request, "shutting down", 0);
     return false;
@@ -175,7 +190,7 @@ static bool begin(au_request_t *request) {
     return false;
   (void)MHD_get_connection_values(au_request_connection(request),
                                   MHD_HEADER_KIND, take_preference,
-                                  au_request_state(request));
+                                  &post->prefers);
   if (check_type(request) && check_coding(request) && check_length(request) &&
       check_buffer(request))
     return true;
@@ -331,7 +346,7 @@ static void put_accepted(au_request_t *request) {
   post_t *post = au_request_state(request);
   const au_intake_t *intake = &post->reader->intake;
   bool is_partial = intake->errors_count > 0;
-  bool has_ids = !post->is_minimal;
+  bool has_ids = !post->prefers.is_minimal;
   au_bytes_t *body = &post->accepted;
   body->account = au_request_account(request);
   au_bytes_reserve(body, ACCEPTED_SIZE);
@@ -357,23 +372,58 @@ static void put_accepted(au_request_t *request) {
   au_bytes_put_string(body, "\"}");
 }
 
+static const char *const *applied_preferences(const post_t *post,
+                                              bool is_stored) {
+  static const char name[] = "Preference-Applied";
+  static const char *const minimal[] = {name, "return=minimal", NULL};
+  static const char *const wait[] = {name, "wait", NULL};
+  static const char *const both[] = {name, "return=minimal, wait", NULL};
+  if (is_stored)
+    return post->prefers.is_minimal ? both : wait;
+  return post->prefers.is_minimal ? minimal : NULL;
+}
+
 static enum MHD_Result answer_accepted(au_request_t *request) {
   post_t *post = au_request_state(request);
-  static const char *const minimal[] = {"Preference-Applied", "return=minimal",
-                                        NULL};
   if (post->refused > 0)
     reject(AU_REASON_INVALID, post->refused);
   return au_answer(
       request, post->refused > 0 ? MHD_HTTP_MULTI_STATUS : MHD_HTTP_ACCEPTED,
-      AU_JSON_TYPE, &post->accepted, post->is_minimal ? minimal : NULL);
+      AU_JSON_TYPE, &post->accepted, applied_preferences(post, false));
+}
+
+/* The answer says "accepted", which is the longer word. */
+static void say_stored(au_bytes_t *body) {
+  static const char from[] = "{\"status\":\"accepted\"";
+  static const char to[] = "{\"status\":\"stored\"";
+  size_t shorter = sizeof(from) - sizeof(to);
+  memcpy(body->data, to, sizeof(to) - 1);
+  memmove(body->data + sizeof(to) - 1, body->data + sizeof(from) - 1,
+          body->size - (sizeof(from) - 1));
+  body->size -= shorter;
+}
+
+static enum MHD_Result answer_waited(au_request_t *request,
+                                     au_status_t status) {
+  post_t *post = au_request_state(request);
+  if (status != AU_OK)
+    return answer_accepted(request);
+  say_stored(&post->accepted);
+  return au_answer(request, MHD_HTTP_CREATED, AU_JSON_TYPE, &post->accepted,
+                   applied_preferences(post, true));
 }
 
 static enum MHD_Result answer_appended(au_request_t *request,
                                        au_status_t status) {
-  const post_t *post = au_request_state(request);
-  return status == AU_OK
-             ? answer_accepted(request)
-             : au_answer_not_appended(request, status, post->events);
+  post_t *post = au_request_state(request);
+  if (status != AU_OK)
+    return au_answer_not_appended(request, status, post->events);
+  /* Whose answer is not simply "stored" is not kept waiting for it. */
+  if (post->prefers.wait_s == 0 || post->refused > 0)
+    return answer_accepted(request);
+  return au_request_await_stored(
+      request, &post->append,
+      post->received_ns + post->prefers.wait_s * AU_NS_PER_S, answer_waited);
 }
 
 static enum MHD_Result append(au_request_t *request) {
@@ -392,7 +442,8 @@ static enum MHD_Result append(au_request_t *request) {
 }
 
 static enum MHD_Result run(au_request_t *request) {
-  const post_t *post = au_request_state(request);
+  post_t *post = au_request_state(request);
+  post->received_ns = au_clock_monotonic_ns();
   /* Every event counts that has been read, and a request at least as one:
    * whoever sends nonsense is held to the limits, too. */
   uint64_t events = post->body == AU_OK ? post->reader->intake.attempted : 0;

@@ -31,7 +31,8 @@ typedef struct au_api {
   _Atomic(au_query_pool_t *) query; /* NULL: none (yet) */
   _Atomic(au_breaker_t *) breaker;  /* the writers'; the same */
   au_reader_pool_t readers;
-  _Atomic int64_t trial_ns; /* when a spool in trouble was tried last */
+  _Atomic int64_t trial_ns;  /* when a spool in trouble was tried last */
+  _Atomic unsigned watching; /* requests that wait for the database */
 } au_api_t;
 
 /* All is borrowed until fini. "history" is NULL where no history is asked for.

@@ -170,6 +170,11 @@ static int idle_ms(au_loop_t *loop) {
   unsigned long long most_ms = INT_MAX;
   if (loop->connections.first != NULL || loop->lingering > 0)
     most_ms = (unsigned long long)au_clock_poll_ms(loop->connections.period_ns);
+  /* There is a connection then, and so a period. */
+  int64_t left_ns =
+      loop->timed != NULL ? loop->timed->until_ns - loop->now_ns : INT64_MAX;
+  if (left_ns < loop->connections.period_ns)
+    most_ms = (unsigned long long)au_clock_poll_ms(left_ns);
   return (int)(ms < most_ms ? ms : most_ms);
 }
 
@@ -223,6 +228,7 @@ static void run_once(au_loop_t *loop) {
   loop->now_ns = au_clock_monotonic_ns();
   drain_lingering(loop);
   au_connections_check(&loop->connections, loop->now_ns);
+  au_request_end_waits(loop);
   (void)MHD_run(loop->daemon);
   give_back(loop);
   atomic_fetch_add_explicit(&loop->runs, 1, memory_order_relaxed);

@@ -56,8 +56,10 @@ typedef struct au_loop {
   _Atomic uint64_t runs; /* of libmicrohttpd */
 
   /* The thread's own. */
-  int64_t now_ns;        /* when libmicrohttpd was run last */
-  unsigned waiting;      /* requests that are checked at each run */
+  int64_t now_ns;      /* when libmicrohttpd was run last */
+  unsigned waiting;    /* requests that are checked at each run */
+  au_request_t *timed; /* those that wait until a time, the nearest first */
+  au_request_t *timed_last;
   bool has_worked;       /* more than checking those, in this run */
   unsigned fruitless;    /* runs in a row that did nothing that shows */
   unsigned false_alarms; /* of which its descriptor was the reason */
@@ -165,6 +167,11 @@ struct au_request {
   int64_t waits_ns;    /* since when */
   au_status_t outcome; /* valid once pending is AU_PENDING_COMPLETED */
   au_resume_t resume;
+  au_withdraw_t withdraw; /* not NULL: it is in loop->timed */
+  void *withdraw_context;
+  int64_t until_ns;
+  au_request_t *next_timed;
+  au_request_t *previous_timed;
 
   alignas(max_align_t) unsigned char state[]; /* the route's */
 };
@@ -216,6 +223,10 @@ enum MHD_Result au_direct_refusal(au_request_t *request, au_error_code_t code,
 /* http/wait.c: libmicrohttpd asks again for a request that waits in its loop.
  */
 enum MHD_Result au_request_check(au_request_t *request);
+/* Ends the waits whose time has come. */
+void au_request_end_waits(au_loop_t *loop);
+/* A request that was suspended goes on. */
+enum MHD_Result au_request_resume(au_request_t *request);
 /* The connection is gone, and "done" was called: frees the request, or lets
  * the completing thread do it when it is still to be completed. */
 void au_request_release(au_request_t *request);

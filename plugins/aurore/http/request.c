@@ -367,7 +367,7 @@ enum MHD_Result au_http_handle(void *cls, struct MHD_Connection *connection,
   if (size > 0)
     return au_body_take(request, upload_data, size) ? MHD_YES : MHD_NO;
   if (atomic_load(&request->pending) == AU_PENDING_COMPLETED)
-    return request->resume(request, request->outcome);
+    return au_request_resume(request);
   return finish_request(request, &head);
 }
 

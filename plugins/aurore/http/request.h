@@ -159,6 +159,14 @@ void au_request_expect(au_request_t *request);
  * "resume" is not called. */
 enum MHD_Result au_request_wait(au_request_t *request, au_wait_t how,
                                 au_resume_t resume);
+/* As AU_WAIT_LONG, until "until_ns" of the monotonic clock at most: then
+ * "withdraw" is called on the request thread. true: nobody else completes the
+ * request any more, and it is completed with AU_UNAVAILABLE; false: somebody
+ * is about to. */
+typedef bool (*au_withdraw_t)(au_request_t *request, void *context);
+enum MHD_Result au_request_wait_until(au_request_t *request, int64_t until_ns,
+                                      au_withdraw_t withdraw, void *context,
+                                      au_resume_t resume);
 /* From any thread, once after au_request_expect, unless there was no wait. The
  * caller may not use the request or its state any more. */
 void au_request_complete(au_request_t *request, au_status_t status);

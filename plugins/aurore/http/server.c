@@ -35,6 +35,10 @@ bool au_http_is_quiescing(const au_http_t *http) {
   return atomic_load(&http->quiescing);
 }
 
+unsigned au_http_connections_max(const au_http_t *http) {
+  return http->connections_max;
+}
+
 double au_http_uptime_s(const au_http_t *http) {
   return (double)(au_clock_monotonic_ns() - http->started_ns) /
          (double)AU_NS_PER_S;

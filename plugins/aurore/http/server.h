@@ -54,6 +54,9 @@ unsigned au_http_unbound(const au_http_t *http);
 void au_http_sample(const au_http_t *http);
 
 bool au_http_is_quiescing(const au_http_t *http);
+
+/* Open connections of all listeners together, at most. */
+unsigned au_http_connections_max(const au_http_t *http);
 double au_http_uptime_s(const au_http_t *http);
 
 /* Bytes of BodyMemory that are held now. */

@@ -13,6 +13,10 @@
  * that comes second sends the answer. After its exchange the completing thread
  * does not touch the request any more, unless the connection has ended
  * meanwhile: then it frees it. The loop outlives the completing threads.
+ *
+ * A wait that has an end is in a list of its loop, in the order of their ends,
+ * which are few different spans from now: so that neither a thread nor a look
+ * at each is needed to find those that are over.
  */
 #include "http/private.h"
 
@@ -79,6 +83,56 @@ enum MHD_Result au_request_wait(au_request_t *request, au_wait_t how,
   return how == AU_WAIT_MOMENT ? enter_loop(request) : suspend(request);
 }
 
+/* --- waits that have an end --------------------------------------------- */
+
+static void add_timed(au_request_t *request) {
+  au_loop_t *loop = request->loop;
+  au_request_t *before = loop->timed_last;
+  while (before != NULL && before->until_ns > request->until_ns)
+    before = before->previous_timed;
+  au_request_t *after = before != NULL ? before->next_timed : loop->timed;
+  request->previous_timed = before;
+  request->next_timed = after;
+  *(before != NULL ? &before->next_timed : &loop->timed) = request;
+  *(after != NULL ? &after->previous_timed : &loop->timed_last) = request;
+}
+
+static void remove_timed(au_request_t *request) {
+  if (request->withdraw == NULL)
+    return;
+  au_loop_t *loop = request->loop;
+  au_request_t *before = request->previous_timed;
+  au_request_t *after = request->next_timed;
+  *(before != NULL ? &before->next_timed : &loop->timed) = after;
+  *(after != NULL ? &after->previous_timed : &loop->timed_last) = before;
+  request->withdraw = NULL;
+}
+
+enum MHD_Result au_request_wait_until(au_request_t *request, int64_t until_ns,
+                                      au_withdraw_t withdraw, void *context,
+                                      au_resume_t resume) {
+  request->withdraw = withdraw;
+  request->withdraw_context = context;
+  request->until_ns = until_ns;
+  add_timed(request);
+  return au_request_wait(request, AU_WAIT_LONG, resume);
+}
+
+void au_request_end_waits(au_loop_t *loop) {
+  while (loop->timed != NULL && loop->timed->until_ns <= loop->now_ns) {
+    au_request_t *request = loop->timed;
+    au_withdraw_t withdraw = request->withdraw;
+    remove_timed(request);
+    if (withdraw(request, request->withdraw_context))
+      au_request_complete(request, AU_UNAVAILABLE);
+  }
+}
+
+enum MHD_Result au_request_resume(au_request_t *request) {
+  remove_timed(request);
+  return request->resume(request, request->outcome);
+}
+
 enum MHD_Result au_request_check(au_request_t *request) {
   au_loop_t *loop = request->loop;
   bool completed = atomic_load(&request->pending) == AU_PENDING_COMPLETED;
@@ -93,6 +147,7 @@ enum MHD_Result au_request_check(au_request_t *request) {
 void au_request_release(au_request_t *request) {
   bool was_waiting = request->is_waiting;
   leave_loop(request);
+  remove_timed(request);
   if (was_waiting &&
       atomic_exchange(&request->pending, AU_PENDING_GONE) == AU_PENDING_IN_LOOP)
     return; /* the completing thread frees it */

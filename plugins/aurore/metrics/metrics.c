@@ -37,8 +37,8 @@ static const char *const route_name[] = {"events_post", "events_get", "metrics",
                                          "health",      "dlq",        "other"};
 /* "other" must be the last. */
 static const char *const status_name[] = {
-    "200", "202", "204", "207", "400", "401", "403", "404", "405",  "408",
-    "409", "413", "415", "429", "431", "500", "501", "503", "other"};
+    "200", "201", "202", "204", "207", "400", "401", "403", "404", "405",
+    "408", "409", "413", "415", "429", "431", "500", "501", "503", "other"};
 
 /* Why a connection was refused. */
 static const char *const crowded_name[] = {"limit", "address"};

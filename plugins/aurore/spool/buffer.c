@@ -151,6 +151,8 @@ au_status_t au_buffer_open(const au_buffer_config_t *config,
 
 void au_buffer_close_intake(au_buffer_t *buffer) {
   for (unsigned i = 0; i < buffer->lanes; i++)
+    au_lane_end_watches(buffer->lane[i]);
+  for (unsigned i = 0; i < buffer->lanes; i++)
     au_spool_close_intake(au_lane_spool(buffer->lane[i]));
 }
 
@@ -192,18 +194,18 @@ static const char *lane_trouble(au_lane_t *lane) {
 /* The next lane in turn, but not one that cannot take events now. When there is
  * no other, a lane that cannot be written is tried all the same (this is how it
  * is found to work again); NULL when all are fenced. */
-static au_spool_t *choose_lane(au_buffer_t *buffer) {
+static au_lane_t *choose_lane(au_buffer_t *buffer) {
   unsigned turn =
       atomic_fetch_add_explicit(&buffer->turn, 1, memory_order_relaxed);
   au_lane_t *last = NULL;
   for (unsigned i = 0; i < buffer->request_lanes; i++) {
     au_lane_t *lane = buffer->lane[(turn + i) % buffer->request_lanes];
     if (lane_trouble(lane) == NULL)
-      return au_lane_spool(lane);
+      return lane;
     if (!au_lane_is_fenced(lane))
       last = lane;
   }
-  return last != NULL ? au_lane_spool(last) : NULL;
+  return last;
 }
 
 au_status_t au_buffer_append(au_buffer_t *buffer, const au_rows_t *rows,
@@ -219,15 +221,27 @@ au_status_t au_buffer_append(au_buffer_t *buffer, const au_rows_t *rows,
     return AU_FULL;
   }
   size_t count = rows->count; /* a pending request may be gone on return */
-  au_spool_t *spool = choose_lane(buffer);
+  au_lane_t *lane = choose_lane(buffer);
+  waiter->lane = lane;
   au_status_t status =
-      spool != NULL ? au_spool_append(spool, rows, waiter) : AU_IO;
+      lane != NULL ? au_spool_append(au_lane_spool(lane), rows, waiter) : AU_IO;
   if (status != AU_OK && status != AU_PENDING)
     au_usage_give_back(&buffer->usage, count, bytes);
   else
     atomic_store_explicit(&buffer->enqueued_ns, au_clock_monotonic_ns(),
                           memory_order_relaxed);
   return status;
+}
+
+au_status_t au_buffer_watch(const au_waiter_t *appended, au_watch_t *watch) {
+  watch->lane = appended->lane;
+  watch->first_seq = appended->end_seq - appended->count;
+  watch->end_seq = appended->end_seq;
+  return au_lane_watch(appended->lane, watch);
+}
+
+bool au_buffer_unwatch(au_watch_t *watch) {
+  return au_lane_unwatch(watch->lane, watch);
 }
 
 static double since_s(int64_t ns, int64_t now_ns) {

@@ -52,8 +52,8 @@ AU_MUST_CHECK au_status_t au_buffer_open(const au_buffer_config_t *config,
 /* Descriptors that it may have open at a time. */
 unsigned au_buffer_descriptors(const au_buffer_t *buffer);
 
-/* From now on append returns AU_CLOSED; what waits stays readable. Returns
- * after every AU_PENDING append has been completed. */
+/* From now on append and watch return AU_CLOSED; what waits stays readable.
+ * Returns after every AU_PENDING append and watch has been completed. */
 void au_buffer_close_intake(au_buffer_t *buffer);
 
 /* Closes every lane and frees. No thread may use the buffer any more. */
@@ -69,6 +69,18 @@ void au_buffer_destroy(au_buffer_t *buffer);
 AU_MUST_CHECK au_status_t au_buffer_append(au_buffer_t *buffer,
                                            const au_rows_t *rows,
                                            au_waiter_t *waiter);
+
+/* Watches the rows of an append that has succeeded until they are stored, and
+ * asks the writer not to wait for more before it stores them.
+ *  AU_OK       they are stored
+ *  AU_PENDING  watch->done (spool/watch.h) is called exactly once, from another
+ *              thread, maybe before this call returns
+ *  AU_CLOSED   au_buffer_close_intake was called
+ * "watch" is borrowed until it is done, or au_buffer_unwatch says true; false:
+ * it is done already, or about to be. */
+AU_MUST_CHECK au_status_t au_buffer_watch(const au_waiter_t *appended,
+                                          au_watch_t *watch);
+bool au_buffer_unwatch(au_watch_t *watch);
 
 void au_buffer_usage(au_buffer_t *buffer, au_buffer_usage_t *out);
 

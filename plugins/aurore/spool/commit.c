@@ -100,10 +100,14 @@ au_status_t au_spool_write_group(au_spool_t *spool, au_group_t *group) {
   return AU_OK;
 }
 
-static void complete_waiters(au_waiter_t *waiter, au_status_t status) {
+/* "seq" is the number of the first one's first row. */
+static void complete_waiters(au_waiter_t *waiter, uint64_t seq,
+                             au_status_t status) {
   while (waiter != NULL) {
     /* The waiter's memory is its owner's again once it is done. */
     au_waiter_t *next = waiter->next;
+    seq += waiter->count;
+    waiter->end_seq = seq;
     waiter->done(waiter, status);
     waiter = next;
   }
@@ -137,11 +141,12 @@ static void commit_pending(au_spool_t *spool) {
   pthread_mutex_unlock(&spool->lock);
 
   pthread_mutex_lock(&spool->write_lock);
+  uint64_t seq = spool->durable_seq;
   au_status_t status = au_spool_write_group(spool, &group);
   pthread_mutex_unlock(&spool->write_lock);
   if (status != AU_OK)
     release_refused(spool, &group);
-  complete_waiters(group.first, status);
+  complete_waiters(group.first, seq, status);
   /* Big enough for the next group of the same size, but no hoard. */
   au_bytes_clear(&group.frames, (size_t)4 << 20);
 

@@ -30,6 +30,8 @@ struct au_lane {
   uint64_t flush_seq; /* events before it are due */
   _Atomic bool stop;  /* also read without the lock */
   int64_t oldest_ns;  /* monotonic accept time of the oldest event; 0: none */
+  au_watches_t watches;
+  bool has_ended_watches;
 };
 
 uint64_t au_lane_waiting(au_lane_t *lane) {
@@ -52,10 +54,25 @@ static void on_durable(void *context) {
   pthread_mutex_unlock(&lane->lock);
 }
 
+/* The rows from "from" to before "to" are lost. */
+static void give_up_watches(au_lane_t *lane, uint64_t from, uint64_t to) {
+  if (from >= to)
+    return;
+  pthread_mutex_lock(&lane->lock);
+  au_watch_t *taken = au_watches_take_within(&lane->watches, from, to);
+  pthread_mutex_unlock(&lane->lock);
+  au_watches_complete(taken, AU_IO);
+}
+
 au_status_t au_lane_take(au_lane_t *lane, size_t max_rows, size_t max_bytes,
                          au_slab_t *slab) {
-  return au_spool_read(lane->spool, au_spool_begin(lane->spool), max_rows,
-                       max_bytes, slab);
+  au_status_t status = au_spool_read(lane->spool, au_spool_begin(lane->spool),
+                                     max_rows, max_bytes, slab);
+  if (status != AU_OK)
+    return status;
+  give_up_watches(lane, slab->begin.seq, slab->first_seq);
+  give_up_watches(lane, slab->first_seq + slab->count, slab->end.seq);
+  return AU_OK;
 }
 
 /* Microseconds since it was accepted; 0 for a time that cannot be: a clock was
@@ -185,7 +202,47 @@ void au_lane_commit(au_lane_t *lane, au_position_t to) {
     return;
   au_spool_trim(lane->spool, to);
   atomic_store(&lane->drained_ns, au_clock_monotonic_ns());
+  pthread_mutex_lock(&lane->lock);
+  au_watch_t *taken = au_watches_take_before(&lane->watches, to.seq);
+  pthread_mutex_unlock(&lane->lock);
+  au_watches_complete(taken, AU_OK);
   update_oldest(lane);
+}
+
+/* The lane's begin is what says that rows are stored. It is moved before the
+ * list is looked at, so that no watch is added too late. */
+static au_status_t add_watch_locked(au_lane_t *lane, au_watch_t *watch) {
+  if (watch->end_seq <= au_spool_begin(lane->spool).seq)
+    return AU_OK;
+  if (lane->has_ended_watches)
+    return AU_CLOSED;
+  au_watches_add(&lane->watches, watch);
+  if (lane->flush_seq < watch->end_seq)
+    lane->flush_seq = watch->end_seq;
+  pthread_cond_signal(&lane->due);
+  return AU_PENDING;
+}
+
+au_status_t au_lane_watch(au_lane_t *lane, au_watch_t *watch) {
+  pthread_mutex_lock(&lane->lock);
+  au_status_t status = add_watch_locked(lane, watch);
+  pthread_mutex_unlock(&lane->lock);
+  return status;
+}
+
+bool au_lane_unwatch(au_lane_t *lane, au_watch_t *watch) {
+  pthread_mutex_lock(&lane->lock);
+  bool was_listed = au_watches_remove(&lane->watches, watch);
+  pthread_mutex_unlock(&lane->lock);
+  return was_listed;
+}
+
+void au_lane_end_watches(au_lane_t *lane) {
+  pthread_mutex_lock(&lane->lock);
+  lane->has_ended_watches = true;
+  au_watch_t *taken = au_watches_take_all(&lane->watches);
+  pthread_mutex_unlock(&lane->lock);
+  au_watches_complete(taken, AU_CLOSED);
 }
 
 void au_lane_flush(au_lane_t *lane) {

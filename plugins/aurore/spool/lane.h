@@ -14,6 +14,7 @@
 #define AURORE_SPOOL_LANE_H
 
 #include "spool/spool.h"
+#include "spool/watch.h"
 
 #define AU_LANES_MAX 16
 
@@ -53,13 +54,20 @@ typedef enum au_wake {
 au_wake_t au_lane_wait(au_lane_t *lane, size_t batch_size,
                        int64_t drain_interval_ns, int64_t deadline_ns);
 
-/* Reads the oldest waiting events into the slab, as au_spool_read. */
+/* Reads the oldest waiting events into the slab, as au_spool_read. Watches of
+ * rows that cannot be read are completed with AU_IO. */
 AU_MUST_CHECK au_status_t au_lane_take(au_lane_t *lane, size_t max_rows,
                                        size_t max_bytes, au_slab_t *slab);
 
 /* The events before "to" are in the database (or its dead letters, or could
  * not be read and were reported). */
 void au_lane_commit(au_lane_t *lane, au_position_t to);
+
+/* See au_buffer_watch; "watch" says which rows. */
+AU_MUST_CHECK au_status_t au_lane_watch(au_lane_t *lane, au_watch_t *watch);
+bool au_lane_unwatch(au_lane_t *lane, au_watch_t *watch);
+/* Completes all watches with AU_CLOSED, and refuses others from now on. */
+void au_lane_end_watches(au_lane_t *lane);
 
 /* Sleeps until "deadline_ns"; earlier when au_lane_stop is called. true: it was
  * called, now or before. */

@@ -150,6 +150,7 @@ static au_status_t append_later(au_spool_t *spool, const au_rows_t *rows,
     if (status == AU_OK) {
       waiter->next = NULL;
       waiter->bytes = group->frames.size - before;
+      waiter->count = rows->count;
       if (group->last != NULL)
         group->last->next = waiter;
       else
@@ -168,7 +169,8 @@ static au_status_t append_later(au_spool_t *spool, const au_rows_t *rows,
   return status;
 }
 
-static au_status_t append_now(au_spool_t *spool, const au_rows_t *rows) {
+static au_status_t append_now(au_spool_t *spool, const au_rows_t *rows,
+                              au_waiter_t *waiter) {
   pthread_mutex_lock(&spool->write_lock);
   pthread_mutex_lock(&spool->lock);
   bool closed = spool->closed;
@@ -181,6 +183,8 @@ static au_status_t append_now(au_spool_t *spool, const au_rows_t *rows) {
     status = put_rows(group, rows);
     if (status == AU_OK)
       status = au_spool_write_group(spool, group);
+    waiter->count = rows->count;
+    waiter->end_seq = spool->durable_seq; /* which write_lock keeps */
   }
   pthread_mutex_unlock(&spool->write_lock);
   return status;
@@ -192,7 +196,7 @@ au_status_t au_spool_append(au_spool_t *spool, const au_rows_t *rows,
     return AU_OK;
   return spool->durability == AU_DURABILITY_COMMIT
              ? append_later(spool, rows, waiter)
-             : append_now(spool, rows);
+             : append_now(spool, rows, waiter);
 }
 
 au_position_t au_spool_begin(au_spool_t *spool) {

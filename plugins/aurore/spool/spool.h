@@ -53,6 +53,10 @@ typedef struct au_waiter {
   void (*done)(struct au_waiter *waiter, au_status_t status);
   struct au_waiter *next; /* private to the spool while pending */
   uint64_t bytes;         /* private to the spool: of its frames */
+  /* Where the rows are, once the append has succeeded. */
+  struct au_lane *lane; /* au_buffer_append sets it */
+  uint64_t count;
+  uint64_t end_seq; /* the number after the last one's */
 } au_waiter_t;
 
 /* The room in use, summed over the spools that share a bound. The caller of

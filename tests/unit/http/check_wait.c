@@ -255,6 +255,246 @@ TEST(stop_does_not_wait_for_clients) {
   client_close(half);
 }
 
+/* --- requests that wait until their events are stored -------------------- */
+
+CASE("stored", setup, NULL);
+
+static void send_waiting(client_t *client, const char *prefer,
+                         const char *body) {
+  char headers[256];
+  snprintf(headers, sizeof(headers), JSON_TYPE "Prefer: %s\r\n", prefer);
+  send_request(client, "POST", "/events", headers, body, strlen(body));
+}
+
+static void expect_stored(reply_t reply, const char *part) {
+  const char *applied = header_of(&reply, "Preference-Applied");
+  ck_assert_ptr_nonnull(applied);
+  ck_assert_ptr_nonnull(strstr(applied, "wait"));
+  ck_assert_int_eq(strncmp(reply.body, "{\"status\":\"stored\",", 19), 0);
+  check_common(&reply);
+  expect_part(reply, 201, part);
+}
+
+static void expect_not_waited(reply_t reply, int status) {
+  ck_assert_ptr_null(header_of(&reply, "Preference-Applied"));
+  expect_part(reply, status,
+              status == 202 ? "\"status\":\"accepted\"" : "\"status\"");
+}
+
+static void post_waiting(const char *prefer, const char *body, int status) {
+  client_t *client = client_connect(&server);
+  send_waiting(client, prefer, body);
+  reply_t reply = read_reply(client);
+  if (status == 201)
+    expect_stored(reply, "queued_at");
+  else
+    expect_not_waited(reply, status);
+  client_close(client);
+}
+
+TEST(the_answer_comes_when_they_are_stored) {
+  server_start(&server);
+  client_t *client = client_connect(&server);
+  for (int i = 0; i < 3; i++) {
+    send_waiting(client, "wait=30", EVENT);
+    fake_buffer_wait_watched(1);
+    fake_buffer_store(AU_OK, false);
+    expect_stored(read_reply(client), "\"event_id\":");
+    send_waiting(client, "wait=1, return=minimal", "[" EVENT "," EVENT "]");
+    fake_buffer_wait_watched(1);
+    fake_buffer_store(AU_OK, false);
+    reply_t reply = read_reply(client);
+    ck_assert_str_eq(header_of(&reply, "Preference-Applied"),
+                     "return=minimal, wait");
+    ck_assert_ptr_null(strstr(reply.body, "event_id"));
+    expect_stored(reply, "\"accepted\":2,\"rejected\":0");
+  }
+  client_close(client);
+  server_stop(&server);
+  ck_assert_uint_eq(answered("201"), 6);
+}
+
+TEST(what_is_stored_already_is_answered_at_once) {
+  server_start(&server);
+  fake_buffer_answer_watch(AU_OK);
+  fake_buffer_answer(FAKE_RACE);
+  for (int i = 0; i < 20; i++)
+    post_waiting("wait=30", EVENT, 201);
+  server_stop(&server);
+}
+
+TEST(who_did_not_ask_does_not_wait) {
+  static const char *const prefers[] = {
+      "wait",          "wait=0",        "wait=31", "wait=-1",
+      "wait=1.5",      "wait=x",        "wait=",   "wait=99999999999999999999",
+      "respond-async", "wait=0, wait=5"};
+  server_start(&server);
+  for (size_t i = 0; i < sizeof(prefers) / sizeof(prefers[0]); i++)
+    post_waiting(prefers[i], EVENT, 202);
+  server_stop(&server);
+}
+
+TEST(where_some_are_refused_nothing_waits) {
+  server_start(&server);
+  post_waiting("wait=30", "[" EVENT "," BAD_EVENT "]", 207);
+  post_waiting("wait=30", "[" BAD_EVENT "]", 400);
+  fake_buffer_answer(FAKE_FULL);
+  post_waiting("wait=30", EVENT, 429);
+  server_stop(&server);
+}
+
+/* The database does not answer in time. RequestTimeout is shorter still, and
+ * has no say. */
+TEST(a_wait_ends_when_its_time_is_over) {
+  set_number(&server, "RequestTimeout", 1);
+  server_start(&server);
+  client_t *slow = client_connect(&server);
+  client_t *quick = client_connect(&server);
+  int64_t start_ns = au_clock_monotonic_ns();
+  send_waiting(slow, "wait=3", EVENT);
+  send_waiting(quick, "wait=1", EVENT);
+  expect_not_waited(read_reply(quick), 202);
+  ck_assert_int_ge(au_clock_monotonic_ns() - start_ns, AU_NS_PER_S);
+  expect_not_waited(read_reply(slow), 202);
+  ck_assert_int_ge(au_clock_monotonic_ns() - start_ns, 3 * AU_NS_PER_S);
+  ck_assert_uint_eq(fake_buffer_watched(), 0);
+  /* and the connection goes on */
+  send_waiting(slow, "wait=30", EVENT);
+  fake_buffer_wait_watched(1);
+  fake_buffer_store(AU_OK, false);
+  expect_stored(read_reply(slow), "event_id");
+  client_close(slow);
+  client_close(quick);
+  server_stop(&server);
+}
+
+TEST(rows_that_are_lost_are_not_said_to_be_stored) {
+  static const au_status_t why[] = {AU_IO, AU_CLOSED};
+  server_start(&server);
+  client_t *client = client_connect(&server);
+  for (size_t i = 0; i < 2; i++) {
+    send_waiting(client, "wait=30", EVENT);
+    fake_buffer_wait_watched(1);
+    fake_buffer_store(why[i], false);
+    expect_not_waited(read_reply(client), 202);
+  }
+  fake_buffer_answer_watch(AU_CLOSED);
+  send_waiting(client, "wait=30", EVENT);
+  expect_not_waited(read_reply(client), 202);
+  client_close(client);
+  server_stop(&server);
+}
+
+/* Their connections are taken from others for so long. */
+TEST(a_quarter_of_the_connections_wait) {
+  set_number(&server, "MaxConnections", 16);
+  server_start(&server);
+  client_t *client[4];
+  for (int round = 0; round < 3; round++) {
+    for (int i = 0; i < 4; i++) {
+      client[i] = client_connect(&server);
+      send_waiting(client[i], "wait=30", EVENT);
+      fake_buffer_wait_watched((unsigned)i + 1);
+    }
+    post_waiting("wait=30", EVENT, 202);
+    /* a place is free again, however the wait has ended */
+    fake_buffer_store(round == 1 ? AU_CLOSED : AU_OK, false);
+    for (int i = 0; i < 4; i++) {
+      expect_part(read_reply(client[i]), round == 1 ? 202 : 201, "queued_at");
+      client_close(client[i]);
+    }
+  }
+  server_stop(&server);
+}
+
+TEST(with_three_connections_nobody_waits) {
+  set_number(&server, "MaxConnections", 3);
+  server_start(&server);
+  post_waiting("wait=30", EVENT, 202);
+  server_stop(&server);
+}
+
+static void *wait_many(void *argument) {
+  (void)argument;
+  client_t *client = client_connect(&server);
+  for (int i = 0; i < 200; i++) {
+    send_waiting(client, "wait=30", EVENT);
+    expect_stored(read_reply(client), "event_id");
+  }
+  client_close(client);
+  return NULL;
+}
+
+TEST(stored_at_any_moment_every_request_is_answered_once) {
+  set_number(&server, "Threads", 2);
+  server_start(&server);
+  fake_buffer_answer(FAKE_RACE);
+  fake_buffer_store(AU_OK, true);
+  pthread_t thread[8];
+  for (int i = 0; i < 8; i++)
+    ck_assert_int_eq(pthread_create(&thread[i], NULL, wait_many, NULL), 0);
+  for (int i = 0; i < 8; i++)
+    pthread_join(thread[i], NULL);
+  server_stop(&server);
+  ck_assert_uint_eq(answered("201"), 1600);
+}
+
+/* The time of some is over while the others are stored. */
+TEST(an_end_and_the_storing_at_the_same_moment) {
+  server_start(&server);
+  client_t *client[40];
+  for (int i = 0; i < 40; i++) {
+    client[i] = client_connect(&server);
+    send_waiting(client[i], "wait=1", EVENT);
+  }
+  fake_buffer_wait_watched(40);
+  while (fake_buffer_watched() == 40)
+    sched_yield(); /* until the first one's time is over */
+  fake_buffer_store(AU_OK, true);
+  for (int i = 0; i < 40; i++) {
+    reply_t reply = read_reply(client[i]);
+    expect_part(reply, reply.status == 201 ? 201 : 202, "event_id");
+    client_close(client[i]);
+  }
+  server_stop(&server);
+  ck_assert_uint_eq(answered("201") + answered("202"), 40);
+}
+
+TEST(a_client_that_goes_away_while_it_waits_for_the_database) {
+  server_start(&server);
+  for (int i = 0; i < 20; i++) {
+    client_t *client = client_connect(&server);
+    send_waiting(client, i % 2 == 0 ? "wait=30" : "wait=1", EVENT);
+    fake_buffer_wait_watched(1);
+    client_close(client);
+    if (i % 4 == 1)
+      while (fake_buffer_watched() > 0)
+        pause_ms(10); /* its time is over */
+    fake_buffer_store(AU_OK, false);
+  }
+  fake_buffer_answer_watch(AU_OK);
+  post_waiting("wait=30", EVENT, 201);
+  server_stop(&server);
+}
+
+TEST(a_stop_answers_those_that_wait) {
+  server_start(&server);
+  client_t *client[MANY];
+  for (int i = 0; i < MANY; i++) {
+    client[i] = client_connect(&server);
+    send_waiting(client[i], "wait=30", EVENT);
+  }
+  fake_buffer_wait_watched(MANY);
+  au_http_quiesce(server.http);
+  fake_buffer_store(AU_CLOSED, false);
+  server_stop(&server);
+  for (int i = 0; i < MANY; i++) {
+    expect_not_waited(read_reply(client[i]), 202);
+    ck_assert(is_closed(client[i]));
+    client_close(client[i]);
+  }
+}
+
 /* --- one connection, many requests --------------------------------------- */
 
 CASE("connection", setup, NULL);

@@ -65,7 +65,7 @@ static const promised_t contract[] = {
     {"process_cpu_usage_percent", AU_GAUGE, {NULL, NULL}, "process", 1},
     {"process_memory_usage_bytes", AU_GAUGE, {NULL, NULL}, "process", 1},
     {"http_request_duration_ms", AU_HISTOGRAM, {"route", NULL}, "http", 6},
-    {"http_request_total", AU_COUNTER, {"route", "status"}, "http", 6 * 19},
+    {"http_request_total", AU_COUNTER, {"route", "status"}, "http", 6 * 20},
     {"certificate_expiry_seconds", AU_GAUGE, {NULL, NULL}, "http", 1},
     {"config_reload_failures_total", AU_COUNTER, {"file", NULL}, "http", 4},
     {"http_connections", AU_GAUGE, {NULL, NULL}, "http", 1},
