@@ -119,8 +119,10 @@ enum MHD_Result au_request_wait_until(au_request_t *request, int64_t until_ns,
 }
 
 void au_request_end_waits(au_loop_t *loop) {
-  while (loop->timed != NULL && loop->timed->until_ns <= loop->now_ns) {
-    au_request_t *request = loop->timed;
+  au_request_t *next;
+  for (au_request_t *request = loop->timed;
+       request != NULL && request->until_ns <= loop->now_ns; request = next) {
+    next = request->next_timed;
     au_withdraw_t withdraw = request->withdraw;
     remove_timed(request);
     if (withdraw(request, request->withdraw_context))
