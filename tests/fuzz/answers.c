@@ -23,6 +23,10 @@ static au_status_t answer(const char *sql, const au_piece_t *pieces,
   if (fuzz_answer.status != AU_OK && fuzz_answer.sqlstate != NULL)
     snprintf(error->sqlstate, sizeof(error->sqlstate), "%s",
              fuzz_answer.sqlstate);
+  error->culprit.line = fuzz_answer.line;
+  if (fuzz_answer.column != NULL)
+    snprintf(error->culprit.column, sizeof(error->culprit.column), "%s",
+             fuzz_answer.column);
   return fuzz_answer.status;
 }
 

@@ -11,11 +11,14 @@
 #define FUZZ_COLUMNS_MAX 16
 
 /* The next answer. Of AU_OK it is "rows" equal rows of these texts (borrowed;
- * NULL: SQL's NULL); of others the error has the fault and the state. */
+ * NULL: SQL's NULL); of others the error has the fault, the state and the
+ * place. */
 typedef struct fuzz_answer {
   au_status_t status;
   au_fault_t fault;
   const char *sqlstate;
+  uint64_t line;      /* of a COPY */
+  const char *column; /* that is named, or NULL */
   size_t rows;
   const char *text[FUZZ_COLUMNS_MAX];
 } fuzz_answer_t;

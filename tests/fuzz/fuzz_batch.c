@@ -7,7 +7,7 @@
  */
 #include "fuzz/answers.h"
 #include "fuzz/fuzz.h"
-#include "store/batch.h"
+#include "store/blame.h"
 
 #include <endian.h>
 #include <stdlib.h>
@@ -76,7 +76,9 @@ static void on_statement(const char *sql, const au_piece_t *pieces,
   if ((byte & 1) == 0)
     return;
   fuzz_answer.fault = faults[byte >> 1 & 3];
-  fuzz_answer.sqlstate = "22000";
+  fuzz_answer.sqlstate = (byte & 16) != 0 ? "AU002" : "22000";
+  fuzz_answer.line = byte >> 5;
+  fuzz_answer.column = (byte & 32) != 0 ? "message" : NULL;
   fuzz_answer.status = (byte & 8) != 0 ? AU_UNAVAILABLE : AU_INVALID;
 }
 
@@ -130,8 +132,24 @@ static size_t append_rows(fuzz_input_t *input) {
   return rows;
 }
 
+/* What is tried changes nothing. */
+static void find_fault(au_batch_t *batch, au_blame_t *blame,
+                       const au_claim_t *claim, au_database_error_t *error) {
+  uint64_t before = au_batch_position(batch).seq;
+  au_blame_step_t step = au_blame_refused(blame, batch, NULL, error);
+  for (int asked = 0; step == AU_BLAME_ASK; asked++) {
+    fuzz_require(asked < 100, "there is no end of witnesses");
+    if (au_blame_ask(blame, batch, lane, NULL, claim, &step, error) != AU_OK) {
+      au_blame_interrupt(blame);
+      break;
+    }
+  }
+  fuzz_require(au_batch_position(batch).seq == before, "rows are gone");
+}
+
 /* As the writer does, but without its patience. */
-static void store(au_batch_t *batch, au_claim_t *claim) {
+static void store(au_batch_t *batch, au_blame_t *blame, au_claim_t *claim) {
+  au_blame_begin(blame);
   for (int tries = 0; !au_batch_is_done(batch); tries++) {
     if (tries > 200)
       answers.size = 0; /* from now on all is well */
@@ -144,8 +162,10 @@ static void store(au_batch_t *batch, au_claim_t *claim) {
     fuzz_require(status != AU_OK || copied + letters == after - before,
                  "a row is dealt with twice, or never");
     fuzz_require(status == AU_OK || after == before, "rows are gone");
+    if (status == AU_OK)
+      au_blame_stored(blame, batch);
     if (status == AU_INVALID && error.fault == AU_FAULT_ROW)
-      (void)au_batch_blame_row(batch, &error);
+      find_fault(batch, blame, claim, &error);
     if (status == AU_UNAVAILABLE && fuzz_take_byte(&answers) % 2 == 0)
       au_batch_settle(batch, before + copied + letters);
     au_lane_commit(lane, au_batch_position(batch));
@@ -154,6 +174,7 @@ static void store(au_batch_t *batch, au_claim_t *claim) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   static au_batch_t batch;
+  static au_blame_t blame;
   fuzz_input_t input = {.data = data, .size = size};
   fuzz_be_quiet();
   fuzz_on_statement = on_statement;
@@ -168,7 +189,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                  "rows cannot be read");
     size_t taken = batch.slab.count;
     fuzz_require(taken > 0, "rows are gone");
-    store(&batch, &claim);
+    store(&batch, &blame, &claim);
     rows -= taken;
   }
   fuzz_require(au_lane_waiting(lane) == 0, "rows are left");

@@ -36,7 +36,8 @@ struct au_breaker {
   uint64_t generation; /* number of changes of state */
   unsigned failures;
   unsigned successes;
-  bool probing; /* the probe is on its way */
+  bool probing;  /* the probe is on its way */
+  unsigned owed; /* users with something that was not taken */
   int64_t open_until_ns;
   uint64_t random; /* of the jitter */
   int64_t last_failure_us;
@@ -192,6 +193,36 @@ void au_breaker_failure(au_breaker_t *breaker, au_permit_t permit,
       open_locked(breaker, now_ns);
   }
   unlock_and_deliver(breaker);
+}
+
+void au_breaker_refused(au_breaker_t *breaker, au_permit_t permit,
+                        int64_t wall_us, const au_database_error_t *error) {
+  pthread_mutex_lock(&breaker->lock);
+  breaker->last_failure_us = wall_us;
+  breaker->last_error = *error;
+  if (permit.generation == breaker->generation) {
+    breaker->probing = false;
+    if (permit.probe)
+      probe_succeeded_locked(breaker);
+  }
+  unlock_and_deliver(breaker);
+}
+
+void au_breaker_owe(au_breaker_t *breaker, bool *reported, bool owes) {
+  pthread_mutex_lock(&breaker->lock);
+  if (owes && !*reported)
+    breaker->owed++;
+  else if (!owes && *reported)
+    breaker->owed--;
+  *reported = owes;
+  pthread_mutex_unlock(&breaker->lock);
+}
+
+bool au_breaker_is_owed(au_breaker_t *breaker) {
+  pthread_mutex_lock(&breaker->lock);
+  bool is_owed = breaker->owed > 0;
+  pthread_mutex_unlock(&breaker->lock);
+  return is_owed;
 }
 
 void au_breaker_cancel(au_breaker_t *breaker, au_permit_t permit) {

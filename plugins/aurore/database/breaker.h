@@ -81,8 +81,7 @@ AU_MUST_CHECK bool au_breaker_allow(au_breaker_t *breaker, int64_t now_ns,
  * for those who would rather be refused at once than wait for their turn. */
 bool au_breaker_may_allow(au_breaker_t *breaker, int64_t now_ns);
 
-/* The attempt reached the database; a statement that the database refused
- * because of its data is a success, too. */
+/* The attempt did what it was made for. */
 void au_breaker_success(au_breaker_t *breaker, au_permit_t permit);
 
 /* The attempt failed because of the database. "wall_us" is the time of day, and
@@ -92,8 +91,21 @@ void au_breaker_failure(au_breaker_t *breaker, au_permit_t permit,
                         int64_t now_ns, int64_t wall_us,
                         const au_database_error_t *error);
 
-/* The attempt was not made, or ended without a result (a stop). */
+/* The database has answered and taken nothing, which is no fault of its own;
+ * "error" is kept as by au_breaker_failure. A probe has succeeded: the database
+ * is there. */
+void au_breaker_refused(au_breaker_t *breaker, au_permit_t permit,
+                        int64_t wall_us, const au_database_error_t *error);
+
+/* The attempt was not made, or shows neither (a stop, one step of several). */
 void au_breaker_cancel(au_breaker_t *breaker, au_permit_t permit);
+
+/* One of those that use the breaker has something that the database would not
+ * take ("owes"), or has no more: while one has, it is what must be tried, and
+ * an attempt of less (a claim) shows nothing. "*reported" is what it last
+ * said; false at first, and at its end. */
+void au_breaker_owe(au_breaker_t *breaker, bool *reported, bool owes);
+bool au_breaker_is_owed(au_breaker_t *breaker);
 
 typedef struct au_breaker_snapshot {
   au_breaker_state_t state;

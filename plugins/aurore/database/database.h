@@ -46,12 +46,14 @@ typedef struct au_database_config {
   const char *application_name; /* "collectd aurore writer 0"; copied */
 } au_database_config_t;
 
-/* Whose fault an error is; decided by SQLSTATE alone. */
+/* Whose fault an error may be, as far as its SQLSTATE tells. */
 typedef enum au_fault {
   AU_FAULT_NONE,
-  AU_FAULT_ROW,       /* classes 22, 23, 54, and 08P01 from a connection that
-                         is still good: one of the rows */
-  AU_FAULT_DATABASE,  /* everything else, and no SQLSTATE at all */
+  AU_FAULT_ROW,       /* everything else, and 08P01 from a connection that is
+                         still good: of a row or of the schema, which only a
+                         comparison of rows can tell */
+  AU_FAULT_DATABASE,  /* the database's own: classes 08, 25, 26, 40, 53, 55, 57,
+                         58, and no SQLSTATE at all; never a row's */
   AU_FAULT_PARTITION, /* 23514 that names a table and no constraint: no
                          partition takes the row */
   AU_FAULT_FENCED     /* AU_SQLSTATE_FENCED: aurore.claim or .advance refused */
@@ -59,6 +61,17 @@ typedef enum au_fault {
 
 #define AU_SQLSTATE_FENCED "AU001"
 #define AU_DATABASE_MESSAGE_SIZE 512
+#define AU_DATABASE_NAME_SIZE 64
+
+/* What an error names beside its message; each is "" when it is not named. */
+typedef struct au_database_culprit {
+  char schema[AU_DATABASE_NAME_SIZE];
+  char table[AU_DATABASE_NAME_SIZE];
+  char column[AU_DATABASE_NAME_SIZE];
+  char constraint[AU_DATABASE_NAME_SIZE]; /* or index */
+  uint64_t line; /* of the COPY into aurore.event, from 1; 0: none. A hint: what
+                    the server's context says may be wrong */
+} au_database_culprit_t;
 
 typedef struct au_database_error {
   au_fault_t fault;
@@ -66,6 +79,7 @@ typedef struct au_database_error {
   char sqlstate[6]; /* "" when there is none: the connection itself failed */
   char message[AU_DATABASE_MESSAGE_SIZE]; /* one line of UTF-8, without
                                              password, SQL or row data */
+  au_database_culprit_t culprit;
 } au_database_error_t;
 
 /* Fills in an error without a SQLSTATE: the database's fault. */

@@ -182,6 +182,21 @@ void au_database_error_connect(au_database_error_t *error, const PGconn *conn,
     put_text(&line, "the connection was lost");
 }
 
+/* Never a row's: the connection, the transaction's state, a statement that is
+ * gone, a conflict, no room, not ready, somebody's intervention, the system. */
+static bool is_of_database(const char *sqlstate) {
+  static const char classes[][3] = {"08", "25", "26", "40",
+                                    "53", "55", "57", "58"};
+  /* "Protocol violation" is also what COPY says of a field that is too short.
+   * It counts only when the connection outlives it, see assess(). */
+  if (strcmp(sqlstate, "08P01") == 0)
+    return false;
+  for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++)
+    if (strncmp(sqlstate, classes[i], 2) == 0)
+      return true;
+  return false;
+}
+
 static au_fault_t fault_of(const char *sqlstate, const PGresult *result) {
   if (strcmp(sqlstate, AU_SQLSTATE_FENCED) == 0)
     return AU_FAULT_FENCED;
@@ -191,14 +206,53 @@ static au_fault_t fault_of(const char *sqlstate, const PGresult *result) {
       PQresultErrorField(result, PG_DIAG_TABLE_NAME) != NULL &&
       PQresultErrorField(result, PG_DIAG_CONSTRAINT_NAME) == NULL)
     return AU_FAULT_PARTITION;
-  if (strncmp(sqlstate, "22", 2) == 0 || strncmp(sqlstate, "23", 2) == 0 ||
-      strncmp(sqlstate, "54", 2) == 0)
-    return AU_FAULT_ROW;
-  /* "Protocol violation" is also what COPY says of a field that is too short.
-   * It counts only when the connection outlives it, see assess(). */
-  if (strcmp(sqlstate, "08P01") == 0)
-    return AU_FAULT_ROW;
-  return AU_FAULT_DATABASE;
+  return is_of_database(sqlstate) ? AU_FAULT_DATABASE : AU_FAULT_ROW;
+}
+
+static void take_name(char name[AU_DATABASE_NAME_SIZE], const char *text,
+                      size_t size) {
+  if (size < AU_DATABASE_NAME_SIZE) {
+    memcpy(name, text, size);
+    name[size] = '\0';
+  }
+}
+
+static void take_field(char name[AU_DATABASE_NAME_SIZE], const PGresult *result,
+                       int field) {
+  const char *text = PQresultErrorField(result, field);
+  if (text != NULL)
+    take_name(name, text, strlen(text));
+}
+
+/* "COPY event, line 3, column message", in the server's language: our COPY is
+ * the outermost of what the context lists, so its last line. */
+static void take_place(au_database_culprit_t *culprit, const char *context) {
+  static const char begin[] = "COPY event, ";
+  const char *last = strrchr(context, '\n');
+  last = last != NULL ? last + 1 : context;
+  if (strncmp(last, begin, sizeof(begin) - 1) != 0)
+    return;
+  const char *digits = last + strcspn(last, "0123456789");
+  uint64_t line = 0;
+  for (; isdigit((unsigned char)*digits) && line < UINT32_MAX; digits++)
+    line = line * 10 + (uint64_t)(*digits - '0');
+  culprit->line = line;
+  /* ", column message" */
+  const char *name =
+      strncmp(digits, ", ", 2) == 0 ? strchr(digits + 2, ' ') : NULL;
+  if (name != NULL && culprit->column[0] == '\0')
+    take_name(culprit->column, name + 1, strlen(name + 1));
+}
+
+static void take_culprit(au_database_culprit_t *culprit,
+                         const PGresult *result) {
+  take_field(culprit->schema, result, PG_DIAG_SCHEMA_NAME);
+  take_field(culprit->table, result, PG_DIAG_TABLE_NAME);
+  take_field(culprit->column, result, PG_DIAG_COLUMN_NAME);
+  take_field(culprit->constraint, result, PG_DIAG_CONSTRAINT_NAME);
+  const char *context = PQresultErrorField(result, PG_DIAG_CONTEXT);
+  if (context != NULL)
+    take_place(culprit, context);
 }
 
 static void put_name(line_t *line, const PGresult *result, int field,
@@ -228,6 +282,7 @@ void au_database_error_result(au_database_error_t *error,
   }
   memcpy(error->sqlstate, sqlstate, sizeof(error->sqlstate));
   error->fault = fault_of(sqlstate, result);
+  take_culprit(&error->culprit, result);
   if (primary == NULL)
     primary = "no message";
   put_text(&line, primary);

@@ -21,6 +21,7 @@ struct au_lane {
   au_slab_t peek;    /* the writer's */
   _Atomic int64_t drained_ns;
   _Atomic bool fenced;
+  _Atomic int64_t refused_ns; /* 0: it is not */
 
   pthread_mutex_t lock; /* protects: all below */
   pthread_cond_t due;
@@ -276,3 +277,16 @@ void au_lane_set_fenced(au_lane_t *lane, bool is_fenced) {
 }
 
 bool au_lane_is_fenced(au_lane_t *lane) { return lane->fenced; }
+
+void au_lane_set_refused(au_lane_t *lane, int64_t since_ns) {
+  atomic_store(&lane->refused_ns, since_ns);
+}
+
+bool au_lane_is_refused(const au_lane_t *lane) {
+  return atomic_load(&lane->refused_ns) != 0;
+}
+
+bool au_lane_is_blocked(const au_lane_t *lane, int64_t now_ns) {
+  int64_t since_ns = atomic_load(&lane->refused_ns);
+  return since_ns != 0 && now_ns - since_ns > AU_LANE_BLOCKED_NS;
+}

@@ -80,6 +80,14 @@ bool au_lane_is_stopping(au_lane_t *lane);
 void au_lane_set_fenced(au_lane_t *lane, bool is_fenced);
 bool au_lane_is_fenced(au_lane_t *lane);
 
+/* The database answers, and refuses the lane's next batch as a whole: since
+ * "since_ns" (monotonic; 0: it does not). A lane is blocked when that has
+ * lasted for AU_LANE_BLOCKED_NS. */
+#define AU_LANE_BLOCKED_NS (60 * AU_NS_PER_S)
+void au_lane_set_refused(au_lane_t *lane, int64_t since_ns);
+bool au_lane_is_refused(const au_lane_t *lane);
+bool au_lane_is_blocked(const au_lane_t *lane, int64_t now_ns);
+
 /* Makes every event that waits now due at once. */
 void au_lane_flush(au_lane_t *lane);
 

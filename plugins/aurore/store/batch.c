@@ -14,6 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The SQLSTATE by which a transaction that was only to be tried is undone. */
+#define TAKEN "AU002"
+
 void au_batch_fini(au_batch_t *batch) {
   au_slab_fini(&batch->slab);
   au_tally_fini(&batch->tally);
@@ -30,6 +33,20 @@ static void set_limit(au_batch_t *batch, size_t limit) {
   batch->hi = batch->done + (limit < left ? limit : left);
 }
 
+/* The number of marks of rows before "row". */
+static size_t marks_before(const au_batch_t *batch, size_t row) {
+  size_t low = 0;
+  size_t high = batch->dead_count;
+  while (low < high) {
+    size_t middle = low + (high - low) / 2;
+    if (batch->dead[middle].row < row)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low;
+}
+
 /* false: out of memory. */
 static bool mark_dead(au_batch_t *batch, size_t row, const char *sqlstate,
                       const char *reason) {
@@ -38,7 +55,10 @@ static bool mark_dead(au_batch_t *batch, size_t row, const char *sqlstate,
   if (more == NULL)
     return false;
   batch->dead = more;
-  au_batch_dead_t *dead = &batch->dead[batch->dead_count++];
+  size_t at = marks_before(batch, row);
+  au_batch_dead_t *dead = &batch->dead[at];
+  memmove(dead + 1, dead, (batch->dead_count - at) * sizeof(*dead));
+  batch->dead_count++;
   au_refusal_t *refusal = &dead->refusal;
   dead->row = row;
   snprintf(refusal->sqlstate, sizeof(refusal->sqlstate), "%s", sqlstate);
@@ -104,18 +124,13 @@ static bool is_reprocess_next(const au_batch_t *batch) {
 
 /* The mark of a row, or NULL. */
 static const au_batch_dead_t *find_dead(const au_batch_t *batch, size_t row) {
-  for (size_t i = 0; i < batch->dead_count; i++)
-    if (batch->dead[i].row == row)
-      return &batch->dead[i];
-  return NULL;
+  size_t at = marks_before(batch, row);
+  return at < batch->dead_count && batch->dead[at].row == row ? &batch->dead[at]
+                                                              : NULL;
 }
 
 static size_t dead_in_range(const au_batch_t *batch) {
-  size_t count = 0;
-  for (size_t i = 0; i < batch->dead_count; i++)
-    if (batch->dead[i].row >= batch->done && batch->dead[i].row < batch->hi)
-      count++;
-  return count;
+  return marks_before(batch, batch->hi) - marks_before(batch, batch->done);
 }
 
 static bool add_piece(au_batch_t *batch, size_t *count, const void *data,
@@ -191,15 +206,20 @@ static void put_dead_letter(au_batch_t *batch, const au_batch_dead_t *dead,
                          &row, &dead->refusal);
 }
 
-/* From the place that is done to the one after the range; the numbers of
- * damaged rows before the slab's first are passed with it. */
+/* From the place that is done to "end"; the numbers of damaged rows before the
+ * slab's first are passed with it. */
 static void put_advance(au_batch_t *batch, const au_claim_t *claim,
-                        const char *spool_id) {
+                        const char *spool_id, uint64_t end) {
   au_bytes_printf(&batch->sql,
                   "SELECT aurore.advance('%s',%u::smallint,%" PRIu32 ",%" PRIu64
                   ",%" PRIu64 ");",
                   spool_id, claim->lane, claim->epoch,
-                  au_batch_position(batch).seq, range_end(batch).seq);
+                  au_batch_position(batch).seq, end);
+}
+
+static void put_copy(au_batch_t *batch) {
+  au_bytes_put_string(&batch->sql, "COPY aurore.event (" AU_ROW_COLUMNS
+                                   ") FROM STDIN (FORMAT binary);");
 }
 
 /* An event that is put back is alone in its range: whether it was stored is
@@ -208,7 +228,7 @@ static void make_reprocess_sql(au_batch_t *batch, const au_claim_t *claim,
                                const char *spool_id) {
   const au_row_t row = au_slab_row(&batch->slab, batch->done);
   batch->hi = batch->done + 1;
-  put_advance(batch, claim, spool_id);
+  put_advance(batch, claim, spool_id, range_end(batch).seq);
   const au_batch_dead_t *dead = find_dead(batch, batch->done);
   if (dead == NULL)
     au_dead_letter_put_store(&batch->sql, claim, &row);
@@ -229,16 +249,15 @@ static au_status_t make_sql(au_batch_t *batch, const au_claim_t *claim,
   }
   if (batch->slab.count > 0 && make_pieces(batch, &pieces) != AU_OK)
     return AU_NOMEM;
-  put_advance(batch, claim, spool_id);
+  put_advance(batch, claim, spool_id, range_end(batch).seq);
   if (batch->hi - batch->done > dead_in_range(batch)) {
     *out_pieces = pieces;
-    au_bytes_put_string(&batch->sql, "COPY aurore.event (" AU_ROW_COLUMNS
-                                     ") FROM STDIN (FORMAT binary);");
+    put_copy(batch);
     put_counters(batch, spool_id, claim->lane);
   }
-  for (size_t i = 0; i < batch->dead_count; i++)
-    if (batch->dead[i].row >= batch->done && batch->dead[i].row < batch->hi)
-      put_dead_letter(batch, &batch->dead[i], claim);
+  size_t end = marks_before(batch, batch->hi);
+  for (size_t i = marks_before(batch, batch->done); i < end; i++)
+    put_dead_letter(batch, &batch->dead[i], claim);
   return au_bytes_text(&batch->sql) != NULL ? AU_OK : AU_NOMEM;
 }
 
@@ -271,6 +290,7 @@ static void finish_range(au_batch_t *batch, size_t dead) {
     return;
   }
   size_t rows = batch->hi - batch->done;
+  batch->stored = rows - dead;
   au_metrics_count(AU_M_BATCHES_PROCESSED, 0, 1);
   au_metrics_count(AU_M_EVENTS_PROCESSED, 0, rows - dead);
   au_metrics_count(AU_M_DEAD_LETTERS, 0, dead);
@@ -336,17 +356,69 @@ void au_batch_skip(au_batch_t *batch, uint64_t next_seq) {
   set_limit(batch, batch->slab.count);
 }
 
-bool au_batch_blame_row(au_batch_t *batch, const au_database_error_t *error) {
-  size_t rows = batch->hi - batch->done;
-  if (rows <= dead_in_range(batch))
+size_t au_batch_unmarked(const au_batch_t *batch) {
+  return batch->hi - batch->done - dead_in_range(batch);
+}
+
+bool au_batch_is_marked(const au_batch_t *batch, size_t row) {
+  return find_dead(batch, row) != NULL;
+}
+
+bool au_batch_find_line(const au_batch_t *batch, uint64_t line,
+                        size_t *out_row) {
+  if (line == 0 || line > au_batch_unmarked(batch))
     return false;
-  if (rows > 1) {
-    set_limit(batch, rows / 2);
-    return true;
+  size_t mark = marks_before(batch, batch->done);
+  for (size_t row = batch->done;; row++) {
+    if (mark < batch->dead_count && batch->dead[mark].row == row) {
+      mark++;
+    } else if (--line == 0) {
+      *out_row = row;
+      return true;
+    }
   }
-  if (!mark_dead(batch, batch->done, error->sqlstate, error->message))
-    return false;
-  /* Its neighbours go into the same transaction. */
-  set_limit(batch, 2);
-  return true;
+}
+
+void au_batch_limit(au_batch_t *batch, size_t rows) { set_limit(batch, rows); }
+
+bool au_batch_set_aside(au_batch_t *batch, size_t row,
+                        const au_database_error_t *error) {
+  return mark_dead(batch, row, error->sqlstate, error->message);
+}
+
+/* Everything that COMMIT would check is checked now; then it is undone. */
+static void put_undo(au_bytes_t *sql) {
+  au_bytes_put_string(sql, "SET CONSTRAINTS ALL IMMEDIATE;"
+                           "DO $$BEGIN RAISE EXCEPTION USING ERRCODE='" TAKEN
+                           "', MESSAGE='aurore: this event can be stored, "
+                           "which was only tried'; END$$;");
+}
+
+au_status_t au_batch_try(au_batch_t *batch, const au_slab_t *slab, size_t row,
+                         au_database_t *database, const au_claim_t *claim,
+                         au_database_error_t *error) {
+  char spool_id[AU_UUID_TEXT_SIZE];
+  au_uuid_format(&claim->spool_id, spool_id);
+  const au_row_t parts = au_slab_row(slab, row);
+  const au_slab_row_t *at = &slab->row[row];
+  const au_piece_t pieces[] = {
+      {.data = AU_COPY_HEADER, .size = AU_COPY_HEADER_SIZE},
+      {.data = slab->bytes.data + at->start, .size = at[1].start - at->start},
+      {.data = AU_COPY_TRAILER, .size = AU_COPY_TRAILER_SIZE}};
+  au_tally_clear(&batch->tally);
+  au_status_t status = au_tally_add(
+      &batch->tally, au_row_ingested_at_us(&parts), au_row_service(&parts));
+  au_bytes_clear(&batch->sql, (size_t)1 << 20);
+  put_advance(batch, claim, spool_id, slab->first_seq + row + 1);
+  put_copy(batch);
+  put_counters(batch, spool_id, claim->lane);
+  put_undo(&batch->sql);
+  const char *sql = au_database_text(&batch->sql, error);
+  if (status != AU_OK || sql == NULL) {
+    au_database_error_set(error, "out of memory");
+    return AU_NOMEM;
+  }
+  status = au_database_copy(database, sql, pieces, 3, error);
+  return status == AU_INVALID && strcmp(error->sqlstate, TAKEN) == 0 ? AU_OK
+                                                                     : status;
 }

@@ -5,9 +5,9 @@
  *
  * One attempt is one simple-query string, so one implicit transaction and no
  * extra round trips: advance the lane's watermark by compare-and-swap, COPY the
- * rows, add the dead letters, add to the counters. When the database blames a
- * row the range is halved until the row is alone; that row is marked, and
- * the next attempt stores it as a dead letter together with its neighbours.
+ * rows, add the dead letters, add to the counters. When the database refuses
+ * it, blame.h finds the row: that row is marked, and the next attempt stores it
+ * as a dead letter together with its neighbours.
  *
  * An event that is put back from the dead letters (event/row.h) has a
  * transaction of its own: its dead letter decides in it whether it is stored
@@ -37,12 +37,13 @@ typedef struct au_batch_dead {
 
 typedef struct au_batch {
   au_slab_t slab;
-  size_t done;  /* rows stored, or set aside */
-  size_t hi;    /* the next transaction stores [done, hi) */
-  size_t limit; /* the rows that a range may have, since the last blame;
-                   an event that is put back may end it earlier */
-  bool is_gap;  /* no row could be read: only the watermark moves */
-  au_batch_dead_t *dead; /* in no order; rows before "done" are gone */
+  size_t done;   /* rows stored, or set aside */
+  size_t hi;     /* the next transaction stores [done, hi) */
+  size_t limit;  /* the rows that a range may have; an event that is put back
+                    may end it earlier */
+  size_t stored; /* rows of the last range that are in the table now */
+  bool is_gap;   /* no row could be read: only the watermark moves */
+  au_batch_dead_t *dead; /* sorted by row; rows before "done" are gone */
   size_t dead_count;
   size_t dead_capacity;
   int64_t taken_ns; /* monotonic */
@@ -84,10 +85,33 @@ void au_batch_settle(au_batch_t *batch, uint64_t next_seq);
  * trimmed less far than the database had come): they are done, not counted. */
 void au_batch_skip(au_batch_t *batch, uint64_t next_seq);
 
-/* A row of the next range is at fault: halves the range, or marks the row when
- * it is alone. false when no row is left to blame: it is not a row's fault
- * after all. AU_NOMEM is treated as "not yet": false, too. */
-AU_MUST_CHECK bool au_batch_blame_row(au_batch_t *batch,
+/* --- for who looks for a bad row ------------------------------------------ */
+
+/* Rows of the next range that are not marked. */
+size_t au_batch_unmarked(const au_batch_t *batch);
+
+bool au_batch_is_marked(const au_batch_t *batch, size_t row);
+
+/* The n-th row (from 1) of the next range that is not marked: what a COPY calls
+ * its line n. false: there is none. */
+AU_MUST_CHECK bool au_batch_find_line(const au_batch_t *batch, uint64_t line,
+                                      size_t *out_row);
+
+/* The next ranges have at most "rows" rows (at least 1); a range that is stored
+ * doubles it. */
+void au_batch_limit(au_batch_t *batch, size_t rows);
+
+/* Marks a row that is not done and not marked. false: out of memory. */
+AU_MUST_CHECK bool au_batch_set_aside(au_batch_t *batch, size_t row,
                                       const au_database_error_t *error);
+
+/* Whether the database would take this row now, alone: all that au_batch_store
+ * does for it, in a transaction that is rolled back. "slab" is the batch's or
+ * one read behind it; the row must be sound and of an event. AU_OK: it would;
+ * else as au_batch_store, and "error" says why not. */
+AU_MUST_CHECK au_status_t au_batch_try(au_batch_t *batch, const au_slab_t *slab,
+                                       size_t row, au_database_t *database,
+                                       const au_claim_t *claim,
+                                       au_database_error_t *error);
 
 #endif

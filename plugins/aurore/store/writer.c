@@ -10,6 +10,7 @@
 #include "event/row.h"
 #include "metrics/metrics.h"
 #include "store/batch.h"
+#include "store/blame.h"
 #include "store/claim.h"
 
 #include <inttypes.h>
@@ -48,10 +49,14 @@ struct au_writer {
   /* The thread's own. */
   au_database_t *database;
   au_batch_t batch;
+  au_blame_t blame; /* of the batch */
   au_claim_t claim;
   au_backoff_t backoff;
   bool claimed;    /* since the last doubt */
   bool lacks_slot; /* as was reported */
+  bool owes;       /* the same: a batch that the database would not take */
+  bool has_moved; /* its place was not what we thought, since the last commit */
+  bool told_refused; /* a notification says that no event is taken */
   trouble_t trouble;
 
   _Atomic bool connected;
@@ -93,19 +98,24 @@ static bool may_try(au_writer_t *writer, au_permit_t *permit) {
   return false;
 }
 
-/* Logs trouble when it begins, and again when its cause is another one: an
- * outage may end in a role that is not let in any more. Causes that take turns
- * do not fill the log. */
-static void log_trouble(au_writer_t *writer, const char *what,
-                        const au_database_error_t *error) {
-  trouble_t *trouble = &writer->trouble;
+/* Whether trouble is to be logged: when it begins, and again when its cause is
+ * another one: an outage may end in a role that is not let in any more. Causes
+ * that take turns do not fill the log. */
+static bool is_news(trouble_t *trouble, const au_database_error_t *error) {
   int64_t now_ns = au_clock_monotonic_ns();
   if (trouble->is_on && (strcmp(trouble->cause, error->message) == 0 ||
                          now_ns - trouble->logged_ns < CAUSE_NS))
-    return;
+    return false;
   trouble->is_on = true;
   trouble->logged_ns = now_ns;
   memcpy(trouble->cause, error->message, sizeof(trouble->cause));
+  return true;
+}
+
+static void log_trouble(au_writer_t *writer, const char *what,
+                        const au_database_error_t *error) {
+  if (!is_news(&writer->trouble, error))
+    return;
   bool has_code = error->sqlstate[0] != '\0';
   au_log(AU_LOG_WARNING,
          "could not %s: %s%s%s%s; %" PRIu64
@@ -119,6 +129,9 @@ static void log_trouble(au_writer_t *writer, const char *what,
 static void back_off(au_writer_t *writer, au_permit_t permit, const char *what,
                      const au_database_error_t *error) {
   set_connected(writer, au_database_is_connected(writer->database));
+  au_blame_interrupt(&writer->blame);
+  if (!au_database_is_connected(writer->database))
+    au_lane_set_refused(writer->lane, 0); /* it answers no more */
   if (is_aborted(writer)) {
     au_breaker_cancel(writer->breaker, permit);
     return;
@@ -136,14 +149,48 @@ static void back_off(au_writer_t *writer, au_permit_t permit, const char *what,
     wait_or_abort(writer, au_backoff_next(&writer->backoff));
 }
 
-static void recovered(au_writer_t *writer, au_permit_t permit) {
+/* The schema's fault: no row is to blame, and other lanes may fare better. Says
+ * so, and waits. */
+static void back_off_refused(au_writer_t *writer, au_permit_t permit,
+                             const au_database_error_t *error) {
+  unsigned lane = writer->claim.lane;
+  if (is_aborted(writer)) {
+    au_breaker_cancel(writer->breaker, permit);
+    return;
+  }
+  au_breaker_refused(writer->breaker, permit, au_clock_wall_us(), error);
+  if (is_news(&writer->trouble, error))
+    au_log(AU_LOG_ERROR,
+           "lane %u: the database refuses every event: %s (SQLSTATE %s); that "
+           "is taken for a fault of the schema, nothing is set aside; %" PRIu64
+           " events wait, trying again; see \"AuroreLaneBlocked\" in "
+           "docs/runbook.md",
+           lane, error->message, error->sqlstate,
+           au_lane_waiting(writer->lane));
+  if (!au_lane_is_refused(writer->lane))
+    au_lane_set_refused(writer->lane, au_clock_monotonic_ns());
+  if (!writer->told_refused)
+    au_notify(AU_SEVERITY_FAILURE, "lane_refused",
+              "lane %u: the database refuses every event: %s (SQLSTATE %s)",
+              lane, error->message, error->sqlstate);
+  writer->told_refused = true;
+  writer->claimed = false; /* the schema may be gone, or be another one now */
+  wait_or_abort(writer, au_backoff_next(&writer->backoff));
+}
+
+/* The database has done what it was asked for; "stored": events were committed.
+ * While a lane has some that were not taken, less than that shows nothing. */
+static void recovered(au_writer_t *writer, au_permit_t permit, bool stored) {
+  if (!stored && au_breaker_is_owed(writer->breaker)) {
+    au_breaker_cancel(writer->breaker, permit);
+    return;
+  }
   au_breaker_success(writer->breaker, permit);
   au_backoff_reset(&writer->backoff);
-  if (!writer->trouble.is_on)
-    return;
+  if (writer->trouble.is_on)
+    au_log(AU_LOG_NOTICE, "lane %u: the database %s", writer->claim.lane,
+           writer->told_refused ? "takes events again" : "is reachable again");
   writer->trouble.is_on = false;
-  au_log(AU_LOG_NOTICE, "lane %u: the database is reachable again",
-         writer->claim.lane);
 }
 
 static void fence(au_writer_t *writer, const au_database_error_t *error) {
@@ -210,7 +257,7 @@ static bool make_ready(au_writer_t *writer) {
     /* Whether it can store, too, is what the batch that has failed will show:
      * a full disk, say, does not prevent a claim. */
     if (au_batch_is_done(&writer->batch))
-      recovered(writer, permit);
+      recovered(writer, permit, false);
     else
       au_breaker_cancel(writer->breaker, permit);
     if (writer->reached != NULL)
@@ -218,7 +265,7 @@ static bool make_ready(au_writer_t *writer) {
     return true;
   }
   if (error.fault == AU_FAULT_FENCED) {
-    recovered(writer, permit); /* the database works, and has spoken */
+    recovered(writer, permit, false); /* the database works, and has spoken */
     fence(writer, &error);
   } else {
     back_off(writer, permit, what, &error);
@@ -242,33 +289,58 @@ static bool make_partitions(au_writer_t *writer, au_database_error_t *error) {
   return true;
 }
 
-/* An attempt failed. Returns true when it may be tried again at once. */
-static bool handle_failure(au_writer_t *writer, au_permit_t permit,
-                           au_database_error_t *error, bool *partitions_made) {
-  if (error->fault == AU_FAULT_ROW &&
-      au_batch_blame_row(&writer->batch, error)) {
-    au_metrics_count_failure(error->sqlstate);
-    au_breaker_success(writer->breaker, permit);
-    return true;
-  }
-  if (error->fault == AU_FAULT_PARTITION && !*partitions_made &&
-      make_partitions(writer, error)) {
-    *partitions_made = true;
-    au_breaker_success(writer->breaker, permit);
-    return true;
-  }
-  if (error->fault == AU_FAULT_FENCED) {
-    /* The lane's place is not what we thought; the claim will find out. */
-    au_metrics_count_failure(error->sqlstate);
-    au_breaker_success(writer->breaker, permit);
-    writer->claimed = false;
-    return false;
-  }
-  /* Begin again from the schema on: it may be gone, or another database may
-   * answer at this address now. */
+/* The next step of finding out whose fault a refusal is. */
+static void take_step(au_writer_t *writer, au_permit_t permit,
+                      au_blame_step_t step) {
+  if (step == AU_BLAME_WAIT)
+    back_off_refused(writer, permit, &writer->blame.cause);
+  else
+    au_breaker_cancel(writer->breaker, permit);
+}
+
+/* The lane's place is not what we thought; the claim will find out. When that
+ * did not help the last time, something else moves it: not at full speed. */
+static void claim_again(au_writer_t *writer, au_permit_t permit,
+                        const au_database_error_t *error) {
+  au_metrics_count_failure(error->sqlstate);
+  au_breaker_cancel(writer->breaker, permit);
+  au_blame_interrupt(&writer->blame);
   writer->claimed = false;
-  back_off(writer, permit, "store a batch", error);
-  return false;
+  if (writer->has_moved)
+    wait_or_abort(writer, au_backoff_next(&writer->backoff));
+  writer->has_moved = true;
+}
+
+/* An attempt failed. */
+static void handle_failure(au_writer_t *writer, au_permit_t permit,
+                           au_database_error_t *error, bool *partitions_made) {
+  if (error->fault == AU_FAULT_PARTITION && !*partitions_made) {
+    *partitions_made = true;
+    if (make_partitions(writer, error)) {
+      au_breaker_cancel(writer->breaker, permit);
+      return;
+    }
+    if (error->fault == AU_FAULT_ROW) { /* somebody has forbidden it */
+      au_metrics_count_failure(error->sqlstate);
+      *partitions_made = false;
+      back_off_refused(writer, permit, error);
+      return;
+    }
+  }
+  if (error->fault == AU_FAULT_ROW || error->fault == AU_FAULT_PARTITION) {
+    au_metrics_count_failure(error->sqlstate);
+    take_step(writer, permit,
+              au_blame_refused(&writer->blame, &writer->batch, writer->database,
+                               error));
+  } else if (error->fault == AU_FAULT_FENCED) {
+    claim_again(writer, permit, error);
+  } else {
+    /* Begin again from the schema on: it may be gone, or another database may
+     * answer at this address now. */
+    writer->claimed = false;
+    au_breaker_owe(writer->breaker, &writer->owes, true);
+    back_off(writer, permit, "store a batch", error);
+  }
 }
 
 static au_status_t store_batch(au_writer_t *writer,
@@ -283,22 +355,48 @@ static au_status_t store_batch(au_writer_t *writer,
   return status;
 }
 
+/* The lane's events are taken again. */
+static void end_told_refusal(au_writer_t *writer) {
+  au_lane_set_refused(writer->lane, 0);
+  if (!writer->told_refused)
+    return;
+  writer->told_refused = false;
+  au_notify(AU_SEVERITY_OKAY, "lane_refused",
+            "lane %u: the database takes events again", writer->claim.lane);
+}
+
+static void committed(au_writer_t *writer, au_permit_t permit) {
+  au_blame_stored(&writer->blame, &writer->batch);
+  au_breaker_owe(writer->breaker, &writer->owes, false);
+  recovered(writer, permit, true);
+  end_told_refusal(writer);
+  writer->has_moved = false;
+  au_lane_commit(writer->lane, au_batch_position(&writer->batch));
+  writer->claim.next_seq = au_batch_position(&writer->batch).seq;
+}
+
 /* Stores the batch that was taken, as far as it goes without doubt. */
 static void store(au_writer_t *writer) {
   bool partitions_made = false;
-  while (!au_batch_is_done(&writer->batch) && !is_aborted(writer)) {
+  while (!au_batch_is_done(&writer->batch) && !is_aborted(writer) &&
+         writer->claimed) {
     au_permit_t permit;
     if (!may_try(writer, &permit))
       continue;
     au_database_error_t error;
-    if (store_batch(writer, &error) == AU_OK) {
-      recovered(writer, permit);
+    if (writer->blame.is_asking) {
+      au_blame_step_t step;
+      if (au_blame_ask(&writer->blame, &writer->batch, writer->lane,
+                       writer->database, &writer->claim, &step,
+                       &error) == AU_OK)
+        take_step(writer, permit, step);
+      else
+        handle_failure(writer, permit, &error, &partitions_made);
+    } else if (store_batch(writer, &error) == AU_OK) {
+      committed(writer, permit);
       partitions_made = false;
-      au_lane_commit(writer->lane, au_batch_position(&writer->batch));
-      writer->claim.next_seq = au_batch_position(&writer->batch).seq;
-    } else if (!handle_failure(writer, permit, &error, &partitions_made) &&
-               !writer->claimed) {
-      return;
+    } else {
+      handle_failure(writer, permit, &error, &partitions_made);
     }
   }
 }
@@ -315,6 +413,7 @@ static void take_and_store(au_writer_t *writer) {
       wait_or_abort(writer, AU_NS_PER_S);
       return;
     }
+    au_blame_begin(&writer->blame);
     au_batch_skip(&writer->batch, writer->claim.next_seq);
     if (writer->batch.slab.end.seq == writer->batch.slab.begin.seq)
       wait_or_abort(writer, IDLE_NS); /* woken too early; should not happen */
@@ -334,7 +433,8 @@ static bool may_end(au_writer_t *writer) {
  * database is back, the claim is made again: each one is a probe. */
 static bool is_trusted(au_writer_t *writer) {
   if (!au_batch_is_done(&writer->batch) ||
-      au_breaker_snapshot(writer->breaker).state != AU_BREAKER_HALF_OPEN)
+      au_breaker_snapshot(writer->breaker).state != AU_BREAKER_HALF_OPEN ||
+      au_breaker_is_owed(writer->breaker))
     return true;
   writer->claimed = false;
   return false;
@@ -358,6 +458,7 @@ static void *writer_main(void *argument) {
   }
   set_connected(writer, false);
   au_slots_report(writer->slots, &writer->lacks_slot, false);
+  au_breaker_owe(writer->breaker, &writer->owes, false);
   au_database_disconnect(writer->database);
   pthread_mutex_lock(&writer->lock);
   writer->has_ended = true;
@@ -424,6 +525,7 @@ void au_writer_destroy(au_writer_t *writer) {
     return;
   au_database_destroy(writer->database);
   au_batch_fini(&writer->batch);
+  au_blame_fini(&writer->blame);
   pthread_cond_destroy(&writer->ended);
   pthread_mutex_destroy(&writer->lock);
   free(writer);

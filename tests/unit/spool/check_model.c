@@ -13,6 +13,7 @@
 #include "spool/buffer.h"
 #include "spool/segment.h"
 #include "store/batch.h"
+#include "support/judge.h"
 #include "support/log_capture.h"
 #include "support/rows.h"
 #include "support/suite.h"
@@ -337,6 +338,7 @@ TEST_EACH(buffer_does_what_the_model_does, 8) {
  */
 
 static au_batch_t batch;
+static au_blame_t blame;
 static au_claim_t claim;
 static au_database_error_t error;
 
@@ -357,6 +359,7 @@ static void store_in_doubt(void) {
     batch.hi = hi;
   }
   claim_lane();
+  au_blame_interrupt(&blame);
   au_batch_settle(&batch, claim.next_seq);
 }
 
@@ -364,6 +367,7 @@ static void store_once(void) {
   au_lane_t *lane = au_buffer_lane(buffer, 0);
   if (au_batch_is_done(&batch)) {
     ck_assert_int_eq(au_batch_take(&batch, lane, 1 + roll(50), 20000), AU_OK);
+    au_blame_begin(&blame);
     au_batch_skip(&batch, claim.next_seq);
   }
   if (au_batch_is_done(&batch)) {
@@ -374,9 +378,10 @@ static void store_once(void) {
     store_in_doubt();
   } else if (au_batch_store(&batch, database, &claim, &error) == AU_OK) {
     claim.next_seq = au_batch_position(&batch).seq;
+    au_blame_stored(&blame, &batch);
   } else {
     ck_assert_int_eq(error.fault, AU_FAULT_ROW);
-    ck_assert(au_batch_blame_row(&batch, &error));
+    ck_assert(judge(&blame, &batch, lane, database, &claim, &error, NULL));
   }
   if (roll(4) > 0)
     au_lane_commit(lane, au_batch_position(&batch));
@@ -385,6 +390,7 @@ static void store_once(void) {
 /* The place of the database may be ahead of the spool's now. */
 static void restart(void) {
   au_batch_fini(&batch);
+  au_blame_fini(&blame);
   au_buffer_close_intake(buffer);
   au_buffer_destroy(buffer);
   ck_assert(open_buffer(1));
@@ -450,6 +456,7 @@ TEST_EACH(database_holds_what_the_model_holds, 4) {
   ck_assert_int_eq(number("SELECT sum(n) FROM aurore.event_count"), stored);
   ck_assert_int_eq(number("SELECT next_seq FROM aurore.lane"), accepted + 1);
   au_batch_fini(&batch);
+  au_blame_fini(&blame);
   au_buffer_destroy(buffer);
   remove_directory(directory);
   tear_down_database();

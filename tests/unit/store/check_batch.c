@@ -7,6 +7,7 @@
 #include "metrics/metrics.h"
 #include "spool/buffer.h"
 #include "store/batch.h"
+#include "support/judge.h"
 #include "support/own_database.h"
 #include "support/rows.h"
 
@@ -15,6 +16,7 @@
 static au_buffer_t *buffer;
 static au_lane_t *lane;
 static au_batch_t batch;
+static au_blame_t blame;
 static au_claim_t claim;
 static au_database_error_t error;
 
@@ -39,6 +41,7 @@ static void setup(void) {
 
 static void teardown(void) {
   au_batch_fini(&batch);
+  au_blame_fini(&blame);
   au_buffer_destroy(buffer);
   tear_down_database();
 }
@@ -55,6 +58,7 @@ static void append(unsigned from, unsigned count, const char *text) {
 
 static void take(size_t rows) {
   must(au_batch_take(&batch, lane, rows, 1 << 20));
+  au_blame_begin(&blame);
 }
 
 /* Stores the batch to its end as the writer does; returns the transactions. */
@@ -64,12 +68,13 @@ static unsigned store(void) {
     au_status_t status = au_batch_store(&batch, database, &claim, &error);
     if (status == AU_OK) {
       transactions++;
+      au_blame_stored(&blame, &batch);
       au_lane_commit(lane, au_batch_position(&batch));
       continue;
     }
     ck_assert_msg(error.fault == AU_FAULT_ROW, "%s %s", error.sqlstate,
                   error.message);
-    ck_assert(au_batch_blame_row(&batch, &error));
+    ck_assert(judge(&blame, &batch, lane, database, &claim, &error, NULL));
   }
   return transactions;
 }
@@ -131,9 +136,8 @@ TEST(bad_rows_are_set_aside_alone) {
 }
 
 TEST(all_rows_bad_are_all_set_aside) {
-  do_sql(
-      database,
-      "ALTER TABLE aurore.event ADD CONSTRAINT none CHECK (false) NOT VALID");
+  do_sql(database, "ALTER TABLE aurore.event ADD CONSTRAINT none "
+                   "CHECK (message = 'none') NOT VALID");
   append(0, 50, "any");
   take(5000);
   store();
@@ -147,16 +151,15 @@ TEST(fault_without_a_row_to_blame_is_the_databases) {
   do_sql(database,
          "ALTER TABLE aurore.dead_letter ADD CONSTRAINT none CHECK (false) NOT "
          "VALID");
-  do_sql(
-      database,
-      "ALTER TABLE aurore.event ADD CONSTRAINT none CHECK (false) NOT VALID");
+  do_sql(database, "ALTER TABLE aurore.event ADD CONSTRAINT none "
+                   "CHECK (message = 'none') NOT VALID");
   append(0, 1, "any");
   take(10);
   ck_assert_int_ne(au_batch_store(&batch, database, &claim, &error), AU_OK);
-  ck_assert(au_batch_blame_row(&batch, &error));
+  ck_assert(judge(&blame, &batch, lane, database, &claim, &error, NULL));
   ck_assert_int_ne(au_batch_store(&batch, database, &claim, &error), AU_OK);
   ck_assert_int_eq(error.fault, AU_FAULT_ROW);
-  ck_assert(!au_batch_blame_row(&batch, &error));
+  ck_assert(!judge(&blame, &batch, lane, database, &claim, &error, NULL));
   ck_assert_uint_eq(au_lane_waiting(lane), 1);
   do_sql(database, "ALTER TABLE aurore.dead_letter DROP CONSTRAINT none");
   ck_assert_uint_eq(store(), 1);
@@ -376,7 +379,7 @@ TEST_EACH(long_reason_is_cut_between_characters, 3) {
   for (int i = 0; i < 100; i++)
     strcat(text, "\xE2\x82\xAC");
   snprintf(error.message, sizeof(error.message), "%s", text);
-  ck_assert(au_batch_blame_row(&batch, &error));
+  ck_assert(au_batch_set_aside(&batch, 0, &error));
   size_t length = strlen(batch.dead[0].refusal.reason);
   ck_assert_uint_le(length, sizeof(batch.dead[0].refusal.reason) - 1);
   ck_assert_uint_ge(length, sizeof(batch.dead[0].refusal.reason) - 4);

@@ -14,6 +14,7 @@
 #include "spool/buffer.h"
 #include "store/batch.h"
 #include "store/writer.h"
+#include "support/judge.h"
 #include "support/log_capture.h"
 #include "support/rows.h"
 #include "support/suite.h"
@@ -170,19 +171,24 @@ static void claim_lane(au_database_t *with, au_claim_t *claim) {
 
 /* As the writer does: what fails is tried again, after any doubt from the claim
  * on. */
-static void store_all(au_database_t *with, au_batch_t *batch) {
+static void store_all(au_database_t *with, au_batch_t *batch,
+                      au_blame_t *blame) {
   au_claim_t claim = {.spool_id = au_spool_id(au_lane_spool(lane))};
   claim_lane(with, &claim);
   while (PRODUCT(au_batch_take(batch, lane, 100, 1 << 20)) != AU_OK) {
   }
+  au_blame_begin(blame);
   au_batch_skip(batch, claim.next_seq);
   for (int tries = 0; !au_batch_is_done(batch); tries++) {
     ck_assert_int_lt(tries, 200);
     au_status_t status = PRODUCT(au_batch_store(batch, with, &claim, &error));
+    if (status == AU_OK)
+      au_blame_stored(blame, batch);
     if (status != AU_OK && error.fault == AU_FAULT_ROW &&
-        PRODUCT(au_batch_blame_row(batch, &error)))
+        PRODUCT(judge(blame, batch, lane, with, &claim, &error, NULL)))
       continue;
     if (status != AU_OK) {
+      au_blame_interrupt(blame);
       while (PRODUCT(au_database_connect(with, &error)) != AU_OK) {
       }
       claim_lane(with, &claim);
@@ -201,10 +207,12 @@ TEST_EACH(batch_outlives_any_failed_allocation, 2) {
     append_to_lane(12);
     au_database_t *with = open_client(own_conninfo);
     au_batch_t batch = {.done = 0};
+    au_blame_t blame = {.end = 0};
     fail_memory(n, 1 + _i * 2);
     while (au_lane_waiting(lane) > 0) /* a batch may be shorter than it could */
-      store_all(with, &batch);
+      store_all(with, &batch, &blame);
     failed = memory_failed();
+    au_blame_fini(&blame);
     au_batch_fini(&batch);
     au_database_destroy(with);
     ck_assert_uint_eq(au_lane_waiting(lane), 0);

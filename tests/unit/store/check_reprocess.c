@@ -8,6 +8,7 @@
 #include "metrics/metrics.h"
 #include "spool/buffer.h"
 #include "store/batch.h"
+#include "support/judge.h"
 #include "support/own_database.h"
 #include "support/rows.h"
 #include "support/suite.h"
@@ -17,6 +18,7 @@
 static au_buffer_t *buffer;
 static au_claim_t claim[LANES];
 static au_batch_t batch[LANES];
+static au_blame_t blame[LANES];
 static au_database_error_t error;
 
 /* Two lanes, so two spools, on one database. */
@@ -38,8 +40,10 @@ static void start(void) {
 }
 
 static void stop(void) {
-  for (unsigned i = 0; i < LANES; i++)
+  for (unsigned i = 0; i < LANES; i++) {
     au_batch_fini(&batch[i]);
+    au_blame_fini(&blame[i]);
+  }
   au_buffer_destroy(buffer);
   tear_down_database();
 }
@@ -75,6 +79,7 @@ static void take(unsigned lane) {
   au_status_t status =
       au_batch_take(&batch[lane], au_buffer_lane(buffer, lane), 10000, 8 << 20);
   ck_assert_int_eq(status, AU_OK);
+  au_blame_begin(&blame[lane]);
 }
 
 /* All that waits in the lane, as the writer does; returns the transactions. */
@@ -84,11 +89,13 @@ static unsigned store(unsigned lane) {
   while (!au_batch_is_done(&batch[lane])) {
     if (au_batch_store(&batch[lane], database, &claim[lane], &error) == AU_OK) {
       transactions++;
+      au_blame_stored(&blame[lane], &batch[lane]);
       continue;
     }
     ck_assert_msg(error.fault == AU_FAULT_ROW, "%s %s", error.sqlstate,
                   error.message);
-    ck_assert(au_batch_blame_row(&batch[lane], &error));
+    ck_assert(judge(&blame[lane], &batch[lane], au_buffer_lane(buffer, lane),
+                    database, &claim[lane], &error, NULL));
   }
   au_lane_commit(au_buffer_lane(buffer, lane), au_batch_position(&batch[lane]));
   return transactions;

@@ -378,7 +378,8 @@ TEST(partition_that_cannot_be_made_is_waited_for) {
          "CREATE EVENT TRIGGER refuse ON ddl_command_start "
          "WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION public.refuse()");
   append_at(au_clock_wall_us() - 40 * INT64_C(86400) * 1000000, 0, 2, "event");
-  watch_log_for("could not store a batch");
+  watch_log_for("the database refuses every event: no tables today (SQLSTATE "
+                "P0001)");
   start_writer();
   await_log_match();
   while (au_breaker_snapshot(breaker).last_failure_us == 0)
