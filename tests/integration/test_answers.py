@@ -175,6 +175,7 @@ KINDS = [
     ("TOO_MANY_EVENTS", lambda api: post(api, [event()] * 5)),
     ("BUFFER_SATURATED", lambda api: post(api, [event()] * 4)),
     ("DEAD_LETTER_NOT_FOUND", lambda api: request(api, "GET", "/dlq/x", "read")),
+    ("EVENT_NOT_FOUND", lambda api: request(api, "GET", "/events/x", "read")),
     ("DEAD_LETTER_UNREADABLE", reprocess_unreadable),
     ("ALREADY_REPROCESSED", reprocess_again),
     ("RATE_LIMITED", limited),

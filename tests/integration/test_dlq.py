@@ -714,7 +714,8 @@ def test_no_room_for_it(programs, database):
 
 
 def test_deleted_while_its_event_waits(programs, database):
-    """Nobody sees it any more; its event was promised, and is stored once."""
+    """It is refused as long as nobody knows what becomes of the event. Then nobody
+    sees it any more; its event was promised, and is stored once."""
     api = programs.collectd(database, writer={"DrainInterval": 3600}).start()
     refuse(database)
     ids = api.accept([event("poison 1"), event("poison 2")])
@@ -723,6 +724,16 @@ def test_deleted_while_its_event_waits(programs, database):
     first, second = api.get("/dlq").json()["events"]
     for letter in (first, second):
         assert patch(api, letter["id"]).status_code == 200
+        answer = delete(api, letter["id"])
+        assert answer.status_code == 409
+        assert answer.json()["errorCode"] == "ALREADY_REPROCESSED"
+        assert api.get(f"/dlq/{letter['id']}").status_code == 200
+        # After so long it is lost, or stuck.
+        database.execute(
+            "UPDATE aurore.dead_letter SET reprocessed_at = now() - '11 min'::interval"
+            " WHERE id = %s",
+            (letter["id"],),
+        )
         assert delete(api, letter["id"]).status_code == 204
         assert delete(api, letter["id"]).status_code == 404
         assert patch(api, letter["id"]).status_code == 404
@@ -742,6 +753,26 @@ def test_deleted_while_its_event_waits(programs, database):
     assert letter["reprocessed"] is False
     assert database.dead_letters() == 1
     check_figures(api, 4, 1)
+
+
+def test_one_that_fails_again_cannot_be_deleted_before(programs, database):
+    """Deleted is deleted: it does not come back."""
+    api = programs.collectd(database, writer={"DrainInterval": 3600}).start()
+    refuse(database)
+    api.accept(event("poison"))
+    api.command("FLUSH")
+    wait_until(lambda: database.dead_letters() == 1, 30, "nothing is set aside")
+    [letter] = api.get("/dlq").json()["events"]
+    assert patch(api, letter["id"]).status_code == 200
+    assert delete(api, letter["id"]).status_code == 409
+    api.command("FLUSH")
+    wait_until(
+        lambda: delete(api, letter["id"]).status_code == 204, 30, "it stays busy"
+    )
+    assert api.get(f"/dlq/{letter['id']}").status_code == 404
+    figures = api.rest()
+    assert figures.get("dead_letters_total") == 2
+    assert database.dead_letters() == 0
 
 
 def test_tokens(programs, database, base):

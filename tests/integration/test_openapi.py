@@ -244,7 +244,8 @@ def has_member(schema, pointer):
         if member is None:
             return False
         schema = resolve(member)
-    return schema == DOCUMENT["components"]["schemas"]["Uuid"]
+    schemas = DOCUMENT["components"]["schemas"]
+    return schema in (schemas["Uuid"], schemas["Cursor"])
 
 
 def test_the_version_is_that_of_the_program():
@@ -449,6 +450,27 @@ def dead_letter(api):
     return {"id": letters[0]["id"]}
 
 
+def stored_event(api):
+    page = api.get("/events", params={**RANGE, "pageSize": 1}).json()
+    return {"id": page["items"][0]["id"]}
+
+
+def event_set_aside(api):
+    letters = api.get("/dlq?service=auth-service&reprocessed=false").json()["events"]
+    return {"id": letters[0]["eventId"]}
+
+
+def under_way(api):
+    """One whose event waits in a buffer."""
+    made = dead_letter(api)
+    api.database.execute(
+        "UPDATE aurore.dead_letter SET reprocessed = true, reprocessed_at = now()"
+        " WHERE id = %s",
+        (made["id"],),
+    )
+    return made
+
+
 def reprocessed(api):
     made = dead_letter(api)
     api.database.execute(
@@ -535,6 +557,18 @@ case("listEvents", 400, "usual", query={**RANGE, "sortOrder": "up", "from": "x"}
 case("listEvents", 503, "away", query=RANGE)
 case("listEvents", 503, "stopping", query=RANGE)
 
+case("listEvents", 200, "usual", query={**RANGE, "total": "false"})
+case("listEvents", 200, "usual", query={**RANGE, "pageSize": 1, "total": "false"})
+case("listEvents", 400, "usual", query={**RANGE, "cursor": "x", "total": "x"})
+
+case("getEvent", 200, "usual", path=stored_event)
+case("getEvent", 200, "usual", path=event_set_aside)
+case("getEvent", 400, "usual", path=NO_ID, query={"service": "auth-service"})
+case("getEvent", 404, "usual", path=NO_ID)
+case("getEvent", 404, "usual", path={"id": "nonsense"})
+case("getEvent", 404, "usual", path=NO_ID, query=RANGE)
+case("getEvent", 503, "away", path=NO_ID)
+
 case("getMetrics", 200, "usual")
 case("getMetrics", 200, "away")
 case("getPrometheusMetrics", 200, "usual")
@@ -580,6 +614,7 @@ case("reprocessDeadLetter", 429, "stalled", path=dead_letter)
 case("reprocessDeadLetter", 503, "away", path=NO_ID)
 case("deleteDeadLetter", 204, "usual", path=dead_letter)
 case("deleteDeadLetter", 404, "usual", path=NO_ID)
+case("deleteDeadLetter", 409, "usual", path=under_way)
 case("deleteDeadLetter", 503, "away", path=NO_ID)
 
 case("getDocument", 200, "usual")
@@ -650,7 +685,7 @@ def common_answer(name):
     return DOCUMENT["components"]["responses"][name]
 
 
-@pytest.mark.parametrize("path", ["/nope", "/events/1", "/dlq/1/2", "/health/x", "/"])
+@pytest.mark.parametrize("path", ["/nope", "/events/1/2", "/dlq/1/2", "/health/x", "/"])
 def test_there_is_no_such_path(usual, path):
     answer = usual.get(f"{path}?secret=1")
     assert answer.status_code == 404
@@ -729,6 +764,7 @@ def examples(operation):
             one["example"] if "example" in one else resolve(one["schema"])["default"]
         )
         for one in query_parameters(operation)
+        if one["name"] != "cursor"  # of an answer
     }
 
 
@@ -746,10 +782,12 @@ def required(operation):
 def test_parameters(usual, operation):
     """All that are documented are known, and no others; none twice."""
     def status(query):
-        return send(usual, operation, {"query": query}).status_code
+        request = {"query": query, "path": {"id": identifier}}
+        return send(usual, operation, request).status_code
 
-    assert status(examples(operation)) == 200
-    assert status(required(operation)) == 200
+    identifier = stored_event(usual)["id"]
+    assert status(examples(operation)) in (200, 404)
+    assert status(required(operation)) in (200, 404)
     assert status({**required(operation), "unknown": 1}) == 400
     for name, value in examples(operation).items():
         assert status({**required(operation), name: [value, value]}) == 400, name

@@ -8,6 +8,7 @@ queries that collectd sends, as the server itself logs them.
 
 import json
 import os
+import uuid
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -88,11 +89,16 @@ def plan_of(api, **parameters):
     answer = api.get("/events", params=asked, timeout=600)
     assert answer.status_code == 200, answer.text
     log = api.server.process.log()[seen:]
-    marks = f"service = '{asked['service']}'"
-    plans = [part for part in log.split("plan:\n")[1:] if marks in part]
-    assert len(plans) == 1, log
-    plan, _ = json.JSONDecoder().raw_decode(plans[0].strip())
-    return answer.json(), plan["Plan"]
+    (plan,) = plans_in(log, f"service = '{asked['service']}'")
+    return answer.json(), plan
+
+
+def plans_in(log, mark):
+    """Of the statements that have this text, in their order."""
+    plans = [part for part in log.split("plan:\n")[1:] if mark in part]
+    return [
+        json.JSONDecoder().raw_decode(plan.strip())[0]["Plan"] for plan in plans
+    ]
 
 
 def nodes(plan):
@@ -202,3 +208,91 @@ def test_another_order_of_all_days(full):
         " WHERE service = 'service 3' AND occurred_at BETWEEN %s AND %s",
         (FIRST, LAST),
     )
+
+
+# --- without a total, and by cursor -------------------------------------------------
+
+
+@pytest.mark.parametrize("order", ["DESC", "ASC"])
+def test_a_page_by_cursor_costs_the_same_wherever_it_is(full, order):
+    """It begins in the index where the page before has ended."""
+    size = 500
+    asked = {"pageSize": size, "sortOrder": order, "total": "false"}
+    body, plan = plan_of(full, **asked)
+    seen = 0
+    for _ in range(8):
+        found = scans(plan)
+        assert {scan["Node Type"] for scan in found} == {"Index Scan"}
+        assert not any(n["Node Type"] in ("Sort", "Aggregate") for n in nodes(plan))
+        # The page, one that says that there are more, and one of each partition.
+        assert fetched(plan) <= size + 1 + len(found)
+        assert len(body["items"]) == size
+        seen += size
+        body, plan = plan_of(full, cursor=body["nextCursor"], **asked)
+    far = full.database.value(
+        "SELECT count(*) FROM aurore.event WHERE service = 'service 3'"
+        f" AND occurred_at {'>' if order == 'DESC' else '<'} %s",
+        (body["items"][0]["timestamp"],),
+    )
+    assert far >= seen * 0.9
+
+
+# --- one by its id -------------------------------------------------------------------
+
+
+def version_7(moment):
+    """An id that was made at that time."""
+    ms = int(moment.timestamp() * 1000)
+    return str(uuid.UUID(int=ms << 80 | 7 << 76 | 2 << 62 | 12345))
+
+
+def plans_of_one(api, identifier, **parameters):
+    seen = len(api.server.process.log())
+    answer = api.get(f"/events/{identifier}", params=parameters, timeout=600)
+    return answer, plans_in(api.server.process.log()[seen:], identifier)
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_one_by_its_id_costs_a_moment(full, is_there):
+    """Rows of the seconds around its id are read, of one partition."""
+    noon = FIRST + timedelta(days=DAYS // 3 + is_there, hours=12)
+    moment = full.database.value(
+        "SELECT min(ingested_at) FROM aurore.event WHERE ingested_at BETWEEN %s AND %s",
+        (noon, noon + timedelta(hours=1)),
+    )
+    identifier = version_7(moment)
+    if is_there:
+        full.database.execute(
+            "UPDATE aurore.event SET event_id = %s WHERE ingested_at = %s",
+            (identifier, moment),
+        )
+    answer, plans = plans_of_one(full, identifier)
+    assert answer.status_code == (200 if is_there else 404)
+    for plan in plans:
+        found = scans(plan)
+        assert len({scan["Relation Name"] for scan in found}) <= 1
+        if ROWS // DAYS > 100_000:
+            assert {"Seq Scan"}.isdisjoint(scan["Node Type"] for scan in found)
+        read = sum(scan["Actual Rows"] + scan.get("Rows Removed by Filter", 0)
+                   + scan.get("Rows Removed by Index Recheck", 0) for scan in found)
+        # A range of the BRIN is 128 pages; a small partition is read whole.
+        assert read <= max(40_000, 3 * ROWS // DAYS // 100), plan
+
+
+def test_one_at_a_place_is_read_from_the_index(full):
+    row = full.database.rows(
+        "SELECT event_id::text, occurred_at FROM aurore.event"
+        " WHERE service = 'service 3' LIMIT 1"
+    )[0]
+    answer, plans = plans_of_one(
+        full, row[0], service="service 3", **{
+            "from": (row[1] - timedelta(hours=1)).isoformat(),
+            "to": (row[1] + timedelta(hours=1)).isoformat(),
+        },
+    )  # fmt: skip
+    assert answer.status_code == 200
+    (plan,) = plans
+    assert {scan["Node Type"] for scan in scans(plan)} <= {"Index Scan"}
+    # The index has the id, too: no other row is read.
+    assert fetched(plan) == 1
+    assert sum(n.get("Rows Removed by Filter", 0) for n in nodes(plan)) == 0

@@ -39,6 +39,23 @@ def store(api, events):
     return ids
 
 
+def all_by_cursor(api, service, size, **parameters):
+    """All pages but the first by the cursor of the one before."""
+    page = page_of(api, service, pageSize=size, total="false", **parameters)
+    assert page["page"] == 1
+    items = page["items"]
+    while "nextCursor" in page:
+        assert len(page["items"]) == size
+        page = page_of(
+            api, service, pageSize=size, total="false",
+            cursor=page["nextCursor"], **parameters,
+        )  # fmt: skip
+        assert "page" not in page and "total" not in page
+        assert page["items"]
+        items += page["items"]
+    return items
+
+
 def all_pages(api, service, size, **parameters):
     items = []
     number = 1
@@ -485,3 +502,87 @@ def test_an_answer_is_json_of_the_strict_kind(api):
     answer = ask(api, "strict")
     answer.content.decode("utf-8")
     json.loads(answer.content, strict=True)
+
+
+# --- without a total, and by cursor -------------------------------------------------
+
+
+def test_without_a_total(api):
+    store(api, [event(f"{i}", "totals") for i in range(3)])
+    whole = page_of(api, "totals", pageSize=2, total="true")
+    assert whole.pop("total") == 3
+    assert page_of(api, "totals", pageSize=2, total="false") == whole
+    assert list(whole)[-2:] == ["items", "nextCursor"]
+    page = page_of(api, "nobody", total="false")
+    assert page == {
+        "page": 1, "pageSize": 100, "sortField": "timestamp", "sortOrder": "DESC",
+        "items": [],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("order", ["ASC", "DESC"])
+@pytest.mark.parametrize("size", [1, 3, 4, 24, 25, 26])
+def test_pages_by_cursor_fit_together(api, order, size):
+    """Also where many events have the same time: each is on one page."""
+    service = f"cursor {order} {size}"
+    times = [f"2026-03-14T12:00:0{i // 9}.{i % 3:06d}Z" for i in range(25)]
+    ids = store(api, [event(f"{i}", service, timestamp=t) for i, t in enumerate(times)])
+    by_cursor = all_by_cursor(api, service, size, sortOrder=order)
+    assert sorted(item["id"] for item in by_cursor) == sorted(ids)
+    by_page, total = all_pages(api, service, size, sortOrder=order)
+    assert by_cursor == by_page and total == 25
+
+
+def test_what_comes_meanwhile_moves_no_page(api):
+    store(api, [event(f"{i}", "moving", timestamp=f"2026-03-14T12:00:0{i}Z") for i in range(4)])
+    first = page_of(api, "moving", pageSize=2)
+    assert [item["message"] for item in first["items"]] == ["3", "2"]
+    store(api, event("new", "moving", timestamp="2026-03-14T12:00:09Z"))
+    second = page_of(api, "moving", pageSize=2, cursor=first["nextCursor"])
+    assert [item["message"] for item in second["items"]] == ["1", "0"]
+    assert second["total"] == 5 and "nextCursor" not in second
+
+
+def test_a_last_page_has_no_cursor(api):
+    store(api, [event(f"{i}", "ends") for i in range(4)])
+    assert "nextCursor" in page_of(api, "ends", pageSize=3)
+    assert "nextCursor" not in page_of(api, "ends", pageSize=4)
+    assert "nextCursor" not in page_of(api, "ends", pageSize=2, page=2)
+    assert "nextCursor" not in page_of(api, "ends", pageSize=1, sortField="message")
+
+
+GOOD = "d1773500966535897.0b2f8c5e-3f0a-4c39-9d3e-5a1f0c6b7d21"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"cursor": ""},
+        {"cursor": "x"},
+        {"cursor": GOOD[1:]},
+        {"cursor": GOOD, "sortOrder": "ASC"},
+        {"cursor": "a" + GOOD[1:]},
+        {"cursor": GOOD, "page": 1},
+        {"cursor": GOOD, "sortField": "message"},
+        {"cursor": GOOD[:-1]},
+        {"cursor": GOOD + "0"},
+        {"cursor": "d-1." + GOOD.split(".")[1]},
+        {"cursor": "d" + "9" * 30 + "." + GOOD.split(".")[1]},
+        {"cursor": "d1'--." + GOOD.split(".")[1]},
+        {"cursor": [GOOD, GOOD]},
+    ],
+)
+def test_cursors_that_are_none(api, asked):
+    assert page_of(api, "cursors", cursor=GOOD)["items"] == []
+    answer = ask(api, "cursors", **asked)
+    assert answer.status_code == 400
+    (error,) = answer.json()["errors"]
+    assert error["field"] == "cursor" and set(error["constraints"]) == {"isCursor"}
+
+
+@pytest.mark.parametrize("total", ["", "TRUE", "0", "no"])
+def test_totals_that_are_none(api, total):
+    answer = ask(api, "totals", total=total)
+    assert answer.status_code == 400
+    (error,) = answer.json()["errors"]
+    assert error["field"] == "total" and set(error["constraints"]) == {"isBoolean"}

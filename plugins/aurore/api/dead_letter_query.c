@@ -34,6 +34,7 @@
   "d.retry_count, (extract(epoch FROM d.last_attempt_at) * 1000000)::bigint, " \
   "d.reprocessed, (extract(epoch FROM d.created_at) * 1000000)::bigint"
 #define COLUMNS_COUNT 9
+#define WORD_SIZE 16
 
 static au_status_t out_of_memory(au_database_error_t *error) {
   *error = (au_database_error_t){.fault = AU_FAULT_DATABASE,
@@ -298,6 +299,39 @@ au_status_t au_dead_letter_show(const au_query_job_t *job,
 
 void au_dead_letter_fini(au_dead_letter_t *letter) {
   au_bytes_fini(&letter->tuple);
+  au_bytes_fini(&letter->reason);
+}
+
+au_status_t au_dead_letter_of_event(const au_query_job_t *job,
+                                    au_database_t *database,
+                                    const au_uuid_t *event_id,
+                                    au_dead_letter_t *letter,
+                                    au_database_error_t *error) {
+  au_bytes_t sql = AU_BYTES_INIT;
+  au_bytes_put_string(&sql,
+                      "SELECT d.event, d.format, d.id, d.reprocessed, "
+                      "d.stored_at IS NOT NULL, d.failure_reason"
+                      " FROM aurore.dead_letter AS d WHERE d.event_id = ");
+  au_database_put_uuid(&sql, event_id);
+  au_bytes_put_string(&sql, " ORDER BY d.created_at DESC LIMIT 1");
+  au_result_t result = {.pg = NULL};
+  au_status_t status = ask(job, database, &sql, &result, error);
+  if (status != AU_OK)
+    return status;
+  letter->is_found = au_result_rows(&result) > 0;
+  if (letter->is_found) {
+    const char *id = au_result_text(&result, 0, 2);
+    (void)au_uuid_parse(id, strlen(id), &letter->id);
+    letter->is_reprocessed = is_true(au_result_text(&result, 0, 3));
+    letter->is_stored = is_true(au_result_text(&result, 0, 4));
+    au_json_put_text(&letter->reason, au_result_text(&result, 0, 5));
+    letter->is_decoded =
+        decode(au_result_text(&result, 0, 0), au_result_text(&result, 0, 1),
+               &letter->tuple, &letter->event);
+  }
+  au_result_fini(&result);
+  return letter->tuple.failed || letter->reason.failed ? out_of_memory(error)
+                                                       : AU_OK;
 }
 
 au_status_t au_dead_letter_read(const au_query_job_t *job,
@@ -333,16 +367,17 @@ au_status_t au_dead_letter_read(const au_query_job_t *job,
   return letter->tuple.failed ? out_of_memory(error) : AU_OK;
 }
 
-/* A statement that returns one boolean. */
-static au_status_t ask_boolean(const au_query_job_t *job,
-                               au_database_t *database, au_bytes_t *sql,
-                               bool *out_value, au_database_error_t *error) {
+/* A statement that returns one short text; "" when it returns none. */
+static au_status_t ask_word(const au_query_job_t *job, au_database_t *database,
+                            au_bytes_t *sql, char out_word[WORD_SIZE],
+                            au_database_error_t *error) {
   au_result_t result = {.pg = NULL};
   au_status_t status = ask(job, database, sql, &result, error);
   if (status != AU_OK)
     return status;
-  *out_value =
-      au_result_rows(&result) > 0 && is_true(au_result_text(&result, 0, 0));
+  const char *word =
+      au_result_rows(&result) > 0 ? au_result_text(&result, 0, 0) : NULL;
+  snprintf(out_word, WORD_SIZE, "%s", word != NULL ? word : "");
   au_result_fini(&result);
   return AU_OK;
 }
@@ -356,16 +391,24 @@ au_status_t au_dead_letter_mark(const au_query_job_t *job,
   au_bytes_put_string(&sql, "SELECT aurore.mark_dead_letter(");
   au_database_put_uuid(&sql, &letter->id);
   au_bytes_printf(&sql, ",%d)", letter->retry_count);
-  return ask_boolean(job, database, &sql, out_is_found, error);
+  char word[WORD_SIZE] = "";
+  au_status_t status = ask_word(job, database, &sql, word, error);
+  *out_is_found = is_true(word);
+  return status;
 }
 
 au_status_t au_dead_letter_delete(const au_query_job_t *job,
                                   au_database_t *database, const au_uuid_t *id,
-                                  bool *out_is_found,
+                                  au_dead_letter_deletion_t *out_deletion,
                                   au_database_error_t *error) {
   au_bytes_t sql = AU_BYTES_INIT;
-  au_bytes_put_string(&sql, "SELECT aurore.delete_dead_letter(");
+  au_bytes_put_string(&sql, "SELECT aurore.remove_dead_letter(");
   au_database_put_uuid(&sql, id);
   au_bytes_put_u8(&sql, ')');
-  return ask_boolean(job, database, &sql, out_is_found, error);
+  char word[WORD_SIZE] = "";
+  au_status_t status = ask_word(job, database, &sql, word, error);
+  *out_deletion = strcmp(word, "deleted") == 0 ? AU_DEAD_LETTER_DELETED
+                  : strcmp(word, "busy") == 0  ? AU_DEAD_LETTER_BUSY
+                                               : AU_DEAD_LETTER_NONE;
+  return status;
 }

@@ -59,6 +59,8 @@ typedef struct au_dead_letter {
   au_event_t event;    /* points into "tuple" */
   au_bytes_t tuple;
   int retry_count;
+  bool is_stored;    /* of_event: its event is in the table */
+  au_bytes_t reason; /* of_event: why it was refused, as a JSON string */
 } au_dead_letter_t;
 
 /* Reads the one with letter->id; free with fini. One that was put back and is
@@ -71,6 +73,14 @@ AU_MUST_CHECK au_status_t au_dead_letter_read(const au_query_job_t *job,
                                               au_database_error_t *error);
 void au_dead_letter_fini(au_dead_letter_t *letter);
 
+/* The newest one of the event with this id. "is_reprocessed" is whether it was
+ * put back, however long ago. */
+AU_MUST_CHECK au_status_t au_dead_letter_of_event(const au_query_job_t *job,
+                                                  au_database_t *database,
+                                                  const au_uuid_t *event_id,
+                                                  au_dead_letter_t *letter,
+                                                  au_database_error_t *error);
+
 /* Its event has been put into the buffer. "out_is_found" false: the dead letter
  * was deleted meanwhile, and its event with it, unless it was stored by then.
  */
@@ -80,10 +90,14 @@ AU_MUST_CHECK au_status_t au_dead_letter_mark(const au_query_job_t *job,
                                               bool *out_is_found,
                                               au_database_error_t *error);
 
-AU_MUST_CHECK au_status_t au_dead_letter_delete(const au_query_job_t *job,
-                                                au_database_t *database,
-                                                const au_uuid_t *id,
-                                                bool *out_is_found,
-                                                au_database_error_t *error);
+typedef enum au_dead_letter_deletion {
+  AU_DEAD_LETTER_NONE,
+  AU_DEAD_LETTER_DELETED,
+  AU_DEAD_LETTER_BUSY /* its event waits in a buffer: it may come back */
+} au_dead_letter_deletion_t;
+
+AU_MUST_CHECK au_status_t au_dead_letter_delete(
+    const au_query_job_t *job, au_database_t *database, const au_uuid_t *id,
+    au_dead_letter_deletion_t *out_deletion, au_database_error_t *error);
 
 #endif

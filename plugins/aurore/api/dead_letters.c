@@ -31,13 +31,17 @@ typedef struct question {
   au_bytes_t json;
   au_rows_t rows;
   bool is_found;
+  au_dead_letter_deletion_t deletion;
   au_append_t append;
   struct question *next; /* of those that are being put back */
 } question_t;
 
-/* The dead letters that requests of this process are putting back. Two requests
- * for the same one would both find it waiting, and make two rows of its event;
- * only one would be stored, but both would be answered 200. */
+/* The dead letters that requests of this process are putting back or deleting.
+ * Two requests for the same one would both find it waiting, and make two rows
+ * of its event; only one would be stored, but both would be answered 200. And
+ * one that is deleted while its event is on its way to the buffer would come
+ * back.
+ */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* protects: busy */
 static question_t *busy;
 
@@ -128,10 +132,15 @@ static enum MHD_Result ask_for_json(au_request_t *request,
   return au_request_ask(request, ask);
 }
 
+/* For what changes it: only one request at a time has it. */
 static enum MHD_Result ask_about_one(au_request_t *request,
                                      const au_ask_t *ask) {
-  return question_about_one(request) != NULL ? au_request_ask(request, ask)
-                                             : answer_not_found(request);
+  question_t *question = question_about_one(request);
+  if (question == NULL)
+    return answer_not_found(request);
+  if (!reserve(question))
+    return answer_reprocessed(request);
+  return au_request_ask(request, ask);
 }
 
 /* --- GET /dlq ---------------------------------------------------------- */
@@ -226,7 +235,7 @@ static au_status_t run_delete(void *state, const au_query_job_t *job,
                               au_database_error_t *error) {
   question_t *question = state;
   return au_dead_letter_delete(job, database, &question->letter.id,
-                               &question->is_found, error);
+                               &question->deletion, error);
 }
 
 static enum MHD_Result answer_deleted(au_request_t *request,
@@ -234,7 +243,10 @@ static enum MHD_Result answer_deleted(au_request_t *request,
   const question_t *question = au_request_state(request);
   if (status != AU_OK)
     return au_answer_no_database(request, status);
-  if (!question->is_found)
+  if (question->deletion == AU_DEAD_LETTER_BUSY)
+    return answer_about(request, AU_ERROR_ALREADY_REPROCESSED,
+                        "Dead letter event is being reprocessed");
+  if (question->deletion == AU_DEAD_LETTER_NONE)
     return answer_not_found(request);
   au_bytes_t nothing = AU_BYTES_INIT;
   return au_answer(request, MHD_HTTP_NO_CONTENT, NULL, &nothing, NULL);
@@ -317,12 +329,7 @@ static enum MHD_Result ask_reprocess(au_request_t *request) {
   static const au_ask_t ask = {.run = run_read,
                                .answer = answer_read,
                                .operation = AU_OPERATION_DEAD_LETTER};
-  question_t *question = question_about_one(request);
-  if (question == NULL)
-    return answer_not_found(request);
-  if (!reserve(question))
-    return answer_reprocessed(request);
-  return au_request_ask(request, &ask);
+  return ask_about_one(request, &ask);
 }
 
 /* --- the handlers ------------------------------------------------------ */

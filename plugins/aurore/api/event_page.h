@@ -4,6 +4,10 @@
  * event_page - one page of events, as GET /events asks for it: from its
  * parameters to the query, and from the rows to the answer.
  *
+ * A page by number costs the rows before it, too; a page by cursor begins in
+ * the index where the last one ended, so that it costs the same however far it
+ * is. The total is nearly all of the cost of a page, and may be left out.
+ *
  * The answer is built as the rows come, and the connection is free again as
  * soon as the last one is there: a client that reads slowly holds memory, never
  * a connection to the database. The memory is charged to the account that the
@@ -27,8 +31,16 @@ typedef enum au_page_parameter {
   AU_PAGE_SIZE,
   AU_PAGE_SORT_FIELD,
   AU_PAGE_SORT_ORDER,
+  AU_PAGE_TOTAL,
+  AU_PAGE_CURSOR,
   AU_PAGE_PARAMETERS
 } au_page_parameter_t;
+
+/* Where a page ends, when it is sorted by time. */
+typedef struct au_page_place {
+  int64_t occurred_us;
+  au_uuid_t id;
+} au_page_place_t;
 
 typedef struct au_page {
   const char *service; /* borrowed from the parameters until au_page_make_sql */
@@ -38,16 +50,22 @@ typedef struct au_page {
   unsigned size;
   size_t sort_field;
   bool ascending;
+  bool is_without_total;
+  bool has_cursor; /* in the place of "number" */
+  au_page_place_t cursor;
 
   au_bytes_t sql;
   au_bytes_t body; /* the answer */
   size_t rows;
+  au_page_place_t last; /* of the row that was taken last */
+  bool has_more;
 } au_page_t;
 
 /* The known parameters, to be sorted into. */
 void au_page_parameters(au_parameter_t known[AU_PAGE_PARAMETERS]);
 
-/* Reads the parameters; what is wrong is in "refusals". */
+/* Reads the parameters; what is wrong is in "refusals". A cursor is what an
+ * answer had as "nextCursor", for the same service and order. */
 void au_page_read(au_page_t *page,
                   const au_parameter_t known[AU_PAGE_PARAMETERS],
                   unsigned max_days, au_refusals_t *refusals);

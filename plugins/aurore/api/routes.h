@@ -68,6 +68,7 @@ extern const au_handler_t au_route_document_yaml;
 /* events_get.c, events_post.c */
 extern const au_handler_t au_route_events_get;
 extern const au_handler_t au_route_events_post;
+extern const au_handler_t au_route_events_show;
 /* health.c, health_business.c, health_database.c */
 extern const au_handler_t au_route_health_buffer;
 extern const au_handler_t au_route_health_business;

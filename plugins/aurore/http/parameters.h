@@ -17,9 +17,9 @@
 #include <stdint.h>
 
 /* At most this many unknown parameters are listed, with this many bytes of
- * their names; those of a route, of which none has more than eight, always are.
+ * their names; those of a route, of which none has more than nine, always are.
  * So a refusal has at most 20 fields, and less than 64 KiB. */
-#define AU_PARAMETERS_UNKNOWN_MAX 12
+#define AU_PARAMETERS_UNKNOWN_MAX 11
 #define AU_PARAMETERS_NAME_MAX 64
 
 /* One that a route knows. Before it is sorted, "name" is set and the rest is
