@@ -5,6 +5,7 @@
  * is not refused is within its bounds and makes a statement.
  */
 #include "api/event_page.h"
+#include "base/timestamp.h"
 #include "fuzz/fuzz.h"
 #include "http/private.h"
 
@@ -45,6 +46,10 @@ static void check_page(au_page_t *page) {
                    page->number <= 10000 && page->size >= 1 &&
                    page->size <= 1000,
                "a page is out of its bounds");
+  fuzz_require(!page->has_cursor ||
+                   (au_timestamp_is_valid(page->cursor.occurred_us) &&
+                    page->sort_field == 0 && page->number == 1),
+               "a cursor is out of its bounds");
   au_page_make_sql(page);
   fuzz_require(!page->sql.failed, "a page makes no statement");
   au_page_fini(page);

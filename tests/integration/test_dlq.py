@@ -203,7 +203,8 @@ def test_the_metrics(shown):
 @pytest.mark.parametrize(
     "method, path, allowed",
     [
-        ("POST", "/dlq", "GET, HEAD, OPTIONS"),
+        ("POST", "/dlq", "GET, HEAD, DELETE, OPTIONS"),
+        ("GET", "/dlq/reprocess", "POST, OPTIONS"),
         ("DELETE", "/dlq/statistics", "GET, HEAD, OPTIONS"),
         ("PATCH", f"/dlq/{NOBODY}", "GET, HEAD, DELETE, OPTIONS"),
         ("GET", f"/dlq/{NOBODY}/reprocess", "PATCH, OPTIONS"),
@@ -790,11 +791,14 @@ def test_tokens(programs, database, base):
         ("GET", f"/dlq/{NOBODY}", {"read": 404, "admin": 404}),
         ("PATCH", f"/dlq/{NOBODY}/reprocess", {"admin": 404}),
         ("DELETE", f"/dlq/{NOBODY}", {"admin": 404}),
+        ("DELETE", "/dlq?service=nobody", {"admin": 200}),
+        ("POST", "/dlq/reprocess", {"admin": 200}),
     ]
     wait_until(database.has_schema, 30, "there is no schema")
     for method, path, statuses in wanted:
         for scope in ("ingest", "read", "admin", None):
             headers = {"Authorization": f"Bearer {scope}"} if scope else {}
+            headers["Content-Type"] = "application/json"
             answer = api.session.request(
                 method, api.url(path), headers=headers, timeout=30
             )

@@ -43,15 +43,22 @@ static void complete(au_waiter_t *waiter, au_status_t status) {
 enum MHD_Result au_request_append(au_request_t *request, au_append_t *append,
                                   const au_rows_t *rows, au_resume_t resume) {
   /* The buffer has a copy of them until they are on disk. */
-  if (!au_account_charge(au_request_account(request),
-                         rows->bytes.size + rows->count * FRAME_BYTES))
+  uint64_t held = rows->bytes.size + rows->count * FRAME_BYTES;
+  append->held = 0;
+  if (!au_account_charge(au_request_account(request), held))
     return resume(request, AU_NOMEM);
-  *append = (au_append_t){.waiter = {.done = complete}, .request = request};
+  *append = (au_append_t){
+      .waiter = {.done = complete}, .request = request, .held = held};
   au_request_expect(request);
   au_status_t status =
       au_buffer_append(au_api_of(request)->buffer, rows, &append->waiter);
   return status == AU_PENDING ? au_request_wait(request, AU_WAIT_MOMENT, resume)
                               : resume(request, status);
+}
+
+void au_append_release(au_request_t *request, au_append_t *append) {
+  au_account_release(au_request_account(request), append->held);
+  append->held = 0;
 }
 
 /* --- until they are stored ----------------------------------------------- */

@@ -24,6 +24,7 @@ typedef struct au_append {
   au_waiter_t waiter;
   au_watch_t watch;
   au_request_t *request;
+  uint64_t held; /* charged to the request */
 } au_append_t;
 
 /* Appends the rows (copies them) and calls "resume" when that is decided, at
@@ -31,6 +32,10 @@ typedef struct au_append {
  * waiter. */
 enum MHD_Result au_request_append(au_request_t *request, au_append_t *append,
                                   const au_rows_t *rows, au_resume_t resume);
+
+/* That was decided: gives back what the rows were charged for, before the end
+ * of a request that appends more of them. */
+void au_append_release(au_request_t *request, au_append_t *append);
 
 /* Once they have been appended: calls "resume" with AU_OK when they are stored,
  * or with another status when "until_ns" (of the monotonic clock) comes before,

@@ -21,9 +21,6 @@
 
 /* Services that the statistics name. */
 #define SERVICES_MAX 1000
-/* How long an event that was put back may wait before it may be put back once
- * more. */
-#define WAITS_AT_MOST "interval '10 minutes'"
 /* A tuple that this program made is no larger than a request's body; what is
  * larger than this is none that the spool should take. */
 #define TUPLE_MAX ((size_t)64 << 20)
@@ -146,7 +143,10 @@ static bool decode(const char *bytea, const char *format, au_bytes_t *tuple,
          au_row_decode(tuple->data, tuple->size, out_event) == AU_OK;
 }
 
-static bool is_sound(const au_bytes_t *tuple) {
+bool au_dead_letter_decode(const char *bytea, const char *format,
+                           au_bytes_t *tuple, au_event_t *out_event) {
+  if (!decode(bytea, format, tuple, out_event))
+    return false;
   const au_row_t row = au_row_split(AU_ROW_EVENT, tuple->data, tuple->size);
   return au_row_is_sound(&row);
 }
@@ -339,12 +339,12 @@ au_status_t au_dead_letter_read(const au_query_job_t *job,
                                 au_dead_letter_t *letter,
                                 au_database_error_t *error) {
   au_bytes_t sql = AU_BYTES_INIT;
-  au_bytes_put_string(&sql,
-                      "SELECT d.event, d.format, d.retry_count, d.reprocessed"
-                      " AND (d.stored_at IS NOT NULL"
-                      " OR d.reprocessed_at > now() - " WAITS_AT_MOST ")"
-                      " FROM aurore.dead_letter AS d"
-                      " WHERE d.deleted_at IS NULL AND d.id = ");
+  au_bytes_put_string(
+      &sql, "SELECT d.event, d.format, d.retry_count, d.reprocessed"
+            " AND (d.stored_at IS NOT NULL"
+            " OR d.reprocessed_at > now() - " AU_DEAD_LETTER_WAITS_AT_MOST ")"
+            " FROM aurore.dead_letter AS d"
+            " WHERE d.deleted_at IS NULL AND d.id = ");
   au_database_put_uuid(&sql, &letter->id);
   /* Where it could not be stored, it is refused before it is put back: a role
    * without the right to update, a database that is read-only. */
@@ -358,10 +358,9 @@ au_status_t au_dead_letter_read(const au_query_job_t *job,
   if (letter->is_found) {
     letter->retry_count = (int)number_of(&result, 0, 2);
     letter->is_reprocessed = is_true(au_result_text(&result, 0, 3));
-    letter->is_decoded =
-        decode(au_result_text(&result, 0, 0), au_result_text(&result, 0, 1),
-               &letter->tuple, &letter->event) &&
-        is_sound(&letter->tuple);
+    letter->is_decoded = au_dead_letter_decode(au_result_text(&result, 0, 0),
+                                               au_result_text(&result, 0, 1),
+                                               &letter->tuple, &letter->event);
   }
   au_result_fini(&result);
   return letter->tuple.failed ? out_of_memory(error) : AU_OK;

@@ -15,12 +15,22 @@
 
 #include "base/bytes.h"
 #include "database/query_pool.h"
+#include "http/parameters.h"
 
 typedef enum au_dead_letter_state {
   AU_DEAD_LETTER_ANY,
   AU_DEAD_LETTER_PENDING,
   AU_DEAD_LETTER_REPROCESSED
 } au_dead_letter_state_t;
+
+/* The parameter "reprocessed"; of dead_letters.c. */
+au_dead_letter_state_t
+au_dead_letter_state_read(const au_parameter_t *parameter,
+                          au_refusals_t *refusals);
+
+/* How long an event that was put back may wait before it may be put back once
+ * more. */
+#define AU_DEAD_LETTER_WAITS_AT_MOST "interval '10 minutes'"
 
 typedef struct au_dead_letter_filter {
   const char *service; /* NULL: any; borrowed */
@@ -72,6 +82,12 @@ AU_MUST_CHECK au_status_t au_dead_letter_read(const au_query_job_t *job,
                                               au_dead_letter_t *letter,
                                               au_database_error_t *error);
 void au_dead_letter_fini(au_dead_letter_t *letter);
+
+/* The event of one, whoever wrote it, from the columns "event" and "format", in
+ * the memory of "tuple"; false: it cannot be decoded, or would not make a sound
+ * row. */
+bool au_dead_letter_decode(const char *bytea, const char *format,
+                           au_bytes_t *tuple, au_event_t *out_event);
 
 /* The newest one of the event with this id. "is_reprocessed" is whether it was
  * put back, however long ago. */

@@ -13,10 +13,10 @@
 #include "api/append.h"
 #include "api/ask.h"
 #include "api/dead_letter_query.h"
+#include "api/letter_claim.h"
 #include "base/clock.h"
 #include "http/answer.h"
 
-#include <pthread.h>
 #include <string.h>
 
 #define LIMIT_MAX 1000
@@ -33,50 +33,13 @@ typedef struct question {
   bool is_found;
   au_dead_letter_deletion_t deletion;
   au_append_t append;
-  struct question *next; /* of those that are being put back */
+  au_letter_claim_t claim; /* of its id */
+  au_uuid_t claimed;
 } question_t;
-
-/* The dead letters that requests of this process are putting back or deleting.
- * Two requests for the same one would both find it waiting, and make two rows
- * of its event; only one would be stored, but both would be answered 200. And
- * one that is deleted while its event is on its way to the buffer would come
- * back.
- */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* protects: busy */
-static question_t *busy;
-
-static bool is_same(const au_uuid_t *left, const au_uuid_t *right) {
-  return memcmp(left, right, sizeof(*left)) == 0;
-}
-
-/* false: another request has it. */
-static bool reserve(question_t *question) {
-  pthread_mutex_lock(&lock);
-  const question_t *other = busy;
-  while (other != NULL && !is_same(&other->letter.id, &question->letter.id))
-    other = other->next;
-  if (other == NULL) {
-    question->next = busy;
-    busy = question;
-  }
-  pthread_mutex_unlock(&lock);
-  return other == NULL;
-}
-
-/* Does nothing when it was not reserved. */
-static void release(question_t *question) {
-  pthread_mutex_lock(&lock);
-  question_t **at = &busy;
-  while (*at != NULL && *at != question)
-    at = &(*at)->next;
-  if (*at != NULL)
-    *at = question->next;
-  pthread_mutex_unlock(&lock);
-}
 
 static void question_done(au_request_t *request) {
   question_t *question = au_request_state(request);
-  release(question);
+  au_letter_claim_clear(&question->claim);
   au_dead_letter_fini(&question->letter);
   au_rows_fini(&question->rows);
   au_bytes_fini(&question->json);
@@ -138,7 +101,9 @@ static enum MHD_Result ask_about_one(au_request_t *request,
   question_t *question = question_about_one(request);
   if (question == NULL)
     return answer_not_found(request);
-  if (!reserve(question))
+  question->claim =
+      (au_letter_claim_t){.id = &question->claimed, .capacity = 1};
+  if (!au_letter_claim_add(&question->claim, &question->letter.id))
     return answer_reprocessed(request);
   return au_request_ask(request, ask);
 }
@@ -158,12 +123,22 @@ static enum MHD_Result answer_asked(au_request_t *request, au_status_t status) {
                          : au_answer_no_database(request, status);
 }
 
+au_dead_letter_state_t
+au_dead_letter_state_read(const au_parameter_t *parameter,
+                          au_refusals_t *refusals) {
+  static const char *const booleans[] = {"false", "true", NULL};
+  size_t which = au_parameter_choice(parameter, booleans, AU_CASE_EXACT,
+                                     "isBoolean", refusals);
+  if (parameter->value == NULL)
+    return AU_DEAD_LETTER_ANY;
+  return which == 1 ? AU_DEAD_LETTER_REPROCESSED : AU_DEAD_LETTER_PENDING;
+}
+
 static enum MHD_Result ask_list(au_request_t *request) {
   static const au_ask_t ask = {.run = run_list,
                                .answer = answer_asked,
                                .body = body_of,
                                .operation = AU_OPERATION_DEAD_LETTER};
-  static const char *const booleans[] = {"false", "true", NULL};
   au_parameter_t known[] = {{.name = "service"},
                             {.name = "reprocessed"},
                             {.name = "limit"},
@@ -173,11 +148,7 @@ static enum MHD_Result ask_list(au_request_t *request) {
   question_t *question = au_request_state(request);
   au_dead_letter_filter_t *filter = &question->filter;
   filter->service = au_parameter_text(&known[0], AU_OPTIONAL, &refusals);
-  size_t is_reprocessed = au_parameter_choice(
-      &known[1], booleans, AU_CASE_EXACT, "isBoolean", &refusals);
-  if (known[1].value != NULL)
-    filter->state = is_reprocessed == 1 ? AU_DEAD_LETTER_REPROCESSED
-                                        : AU_DEAD_LETTER_PENDING;
+  filter->state = au_dead_letter_state_read(&known[1], &refusals);
   filter->limit =
       au_parameter_integer(&known[2], 1, LIMIT_MAX, LIMIT_DEFAULT, &refusals);
   filter->offset = au_parameter_integer(&known[3], 0, OFFSET_MAX, 0, &refusals);

@@ -62,6 +62,9 @@ extern const au_handler_t au_route_dlq_list;
 extern const au_handler_t au_route_dlq_reprocess;
 extern const au_handler_t au_route_dlq_show;
 extern const au_handler_t au_route_dlq_statistics;
+/* dead_letters_bulk.c */
+extern const au_handler_t au_route_dlq_delete_many;
+extern const au_handler_t au_route_dlq_reprocess_many;
 /* document.c */
 extern const au_handler_t au_route_document_json;
 extern const au_handler_t au_route_document_yaml;

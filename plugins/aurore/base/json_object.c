@@ -15,6 +15,7 @@
 typedef struct shape {
   size_t depth;   /* with the array */
   size_t objects; /* that began in the array */
+  bool has_begun; /* the array: it is the only one */
 } shape_t;
 
 static int open_object(void *context) {
@@ -27,7 +28,10 @@ static int open_object(void *context) {
 /* In the array there are no arrays, only around it. */
 static int open_array(void *context) {
   shape_t *shape = context;
-  return shape->depth++ != 1;
+  bool is_allowed = shape->depth == 0 ? !shape->has_begun : shape->depth > 1;
+  shape->has_begun = true;
+  shape->depth++;
+  return is_allowed;
 }
 
 /* Once the array has ended nothing may follow. */

@@ -19,7 +19,7 @@ static const char *const others[] = {
     /* What follows is never finished, and may end as an object does. */
     "{}\"a", "{\"a\":1}\":1}", "{} tru", "{} 12", "{}[",
     /* Out of the object, and into another. */
-    "{}]", "{}],[{}", "{}][{}", "{\"a\":\"\xFF\"}"};
+    "{}]", "{}] [", "{}],[{}", "{}][{}", "{\"a\":\"\xFF\"}"};
 
 CASE("json_object", NULL, NULL);
 
