@@ -113,7 +113,9 @@ static au_status_t open_buffer(char *error, size_t error_size) {
       .directory =
           options->spool_directory[0] != '\0' ? options->spool_directory : NULL,
       .durability = options->durability,
-      .sync_interval_s = options->sync_interval_s};
+      .sync_interval_s = options->sync_interval_s,
+      .keep_s = options->keep_stored_s,
+      .keep_bytes = options->keep_stored_bytes};
   au_buffer_t *buffer = NULL;
   au_status_t status = au_buffer_open(&config, &buffer, error, error_size);
   if (status != AU_OK)

@@ -57,6 +57,8 @@ typedef struct au_options {
   size_t allow_origins;               /* 0: no CORS */
   char *history_file;
   double history_interval_s;
+  double keep_stored_s;       /* 0: nothing is kept */
+  uint64_t keep_stored_bytes; /* the same */
   uint64_t history_max_bytes;
   /* event_writer */
   char *conninfo;

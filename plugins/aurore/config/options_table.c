@@ -254,6 +254,27 @@ const au_option_t au_option_table[] = {
             "with \"*\". It is no access control: what is not a browser "
             "does not ask, so use tokens as well."),
 
+    NUMBER("KeepStored", BUFFER, SECONDS, keep_stored_s, "600", "0", "604800",
+           "Seconds for which events stay in the spool after they have been "
+           "stored, so that they can be stored again if the database falls "
+           "back to an earlier time: a standby that was behind is promoted, a "
+           "backup is restored. 0: not at all.",
+           .group = "If the database falls back",
+           .details =
+               "Each event is stored once all the same. What the database has "
+               "lost and the spool no longer holds is logged, notified, and "
+               "counted in events_lost_total. Without a SpoolDirectory nothing "
+               "is kept."),
+    NUMBER("KeepStoredBytes", BUFFER, BYTES, keep_stored_bytes, "256MiB", "0",
+           "1TiB",
+           "Maximum size of the stored events that are kept, in all lanes "
+           "together; the oldest go first.",
+           .details =
+               "They are kept in whole segments of the spool, which become "
+               "smaller so that each lane has at least four. They never take "
+               "room from waiting events, and go first when the disk is full: "
+               "they count neither in Capacity nor in MaxBytes."),
+
     OTHER("HistoryFile", BUFFER, TEXT, history_file, "",
           "File to which the snapshots of the buffer's metrics are appended, "
           "one line of JSON each, so that they survive a restart. If it is "

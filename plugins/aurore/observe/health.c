@@ -86,6 +86,8 @@ static au_health_t sample_buffer(au_buffer_t *buffer, double drop_rate) {
   au_metrics_set(AU_M_BUFFER_UTILIZATION, usage.utilization_percent);
   au_metrics_set(AU_M_BUFFER_BYTES, (double)usage.bytes);
   au_metrics_set(AU_M_BUFFER_OLDEST_AGE, usage.oldest_age_s);
+  au_metrics_set(AU_M_SPOOL_KEPT, (double)usage.kept_bytes);
+  au_metrics_set(AU_M_LANES_FENCED, (double)usage.lanes_fenced);
   au_health_t health = assess(usage.utilization_percent, drop_rate);
   au_metrics_set(AU_M_BUFFER_HEALTH, health);
   return health;

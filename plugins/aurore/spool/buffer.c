@@ -55,13 +55,18 @@ unsigned au_buffer_descriptors(const au_buffer_t *buffer) {
          (buffer->is_memory ? MEMORY_SEGMENTS : 0);
 }
 
-static uint64_t segment_bytes(const au_buffer_config_t *config) {
+static uint64_t segment_bytes(const au_buffer_config_t *config,
+                              unsigned lanes) {
   if (config->directory == NULL) {
     uint64_t size = config->max_bytes / MEMORY_SEGMENTS;
     return size > MEMORY_SEGMENT_MIN ? size : MEMORY_SEGMENT_MIN;
   }
   /* A small bound should not take 64 MiB of disk twice. */
   uint64_t size = config->max_bytes / 4;
+  /* Whole segments are kept: some of each lane should fit. */
+  uint64_t kept = config->keep_bytes / lanes / 4;
+  if (config->keep_s > 0 && config->keep_bytes > 0 && size > kept)
+    size = kept;
   if (size > FILE_SEGMENT_MAX)
     return FILE_SEGMENT_MAX;
   return size > FILE_SEGMENT_MIN ? size : FILE_SEGMENT_MIN;
@@ -77,12 +82,14 @@ static bool lane_directory(const au_buffer_config_t *config, unsigned index,
 
 static au_status_t open_lane(au_buffer_t *buffer,
                              const au_buffer_config_t *config, unsigned index,
-                             char *error, size_t error_size) {
+                             unsigned lanes, char *error, size_t error_size) {
   char path[4096];
   au_spool_config_t spool = {.io = config->io,
-                             .segment_bytes = segment_bytes(config),
+                             .segment_bytes = segment_bytes(config, lanes),
                              .durability = config->durability,
                              .sync_interval_s = config->sync_interval_s,
+                             .keep_s = config->keep_s,
+                             .keep_bytes = config->keep_bytes / lanes,
                              .usage = &buffer->usage};
   if (config->directory != NULL) {
     lane_directory(config, index, path, sizeof(path));
@@ -122,7 +129,7 @@ static au_status_t open_lanes(au_buffer_t *buffer,
     lanes++;
   au_status_t status = AU_OK;
   for (unsigned i = 0; i < lanes && status == AU_OK; i++)
-    status = open_lane(buffer, config, i, error, error_size);
+    status = open_lane(buffer, config, i, lanes, error, error_size);
   return status;
 }
 
@@ -256,6 +263,8 @@ void au_buffer_usage(au_buffer_t *buffer, au_buffer_usage_t *out) {
   out->bytes = atomic_load_explicit(&buffer->usage.bytes, memory_order_relaxed);
   out->capacity = buffer->capacity;
   out->max_bytes = buffer->max_bytes;
+  out->kept_bytes = 0;
+  out->lanes_fenced = 0;
   double by_events = 100.0 * (double)out->events / (double)out->capacity;
   double by_bytes = 100.0 * (double)out->bytes / (double)out->max_bytes;
   out->utilization_percent = by_events > by_bytes ? by_events : by_bytes;
@@ -268,6 +277,8 @@ void au_buffer_usage(au_buffer_t *buffer, au_buffer_usage_t *out) {
     int64_t age_ns = au_lane_oldest_age_ns(buffer->lane[i]);
     if (age_ns > oldest_ns)
       oldest_ns = age_ns;
+    out->kept_bytes += au_spool_kept_bytes(au_lane_spool(buffer->lane[i]));
+    out->lanes_fenced += au_lane_is_fenced(buffer->lane[i]) ? 1 : 0;
   }
   out->oldest_age_s = (double)oldest_ns / (double)AU_NS_PER_S;
   out->since_drain_s = since_s(drained_ns, now_ns);

@@ -30,6 +30,10 @@ typedef struct au_buffer_config {
   const char *directory; /* NULL: memory; made when missing */
   au_durability_t durability;
   double sync_interval_s;
+  /* How long stored events are kept, and how many bytes of all lanes; either 0,
+   * or no directory: none. */
+  double keep_s;
+  uint64_t keep_bytes;
 } au_buffer_config_t;
 
 typedef struct au_buffer_usage {
@@ -41,6 +45,8 @@ typedef struct au_buffer_usage {
   double oldest_age_s;        /* 0 when nothing waits */
   double since_enqueue_s;     /* since events were last accepted; -1: never */
   double since_drain_s;       /* since events were last committed; -1: never */
+  uint64_t kept_bytes;        /* of stored events that are kept */
+  unsigned lanes_fenced;      /* lanes that take no events: see lane.h */
 } au_buffer_usage_t;
 
 /* Opens every lane (recovers what a directory holds). On error the reason is

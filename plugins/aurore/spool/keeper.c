@@ -7,6 +7,7 @@
 #include "base/thread.h"
 #include "metrics/metrics.h"
 #include "spool/segments.h"
+#include "spool/tidy.h"
 #include "spool/trouble.h"
 
 #include <errno.h>
@@ -16,71 +17,6 @@
 /* How often the state is written while it changes, and how often a spool
  * in trouble is tried again. */
 #define PERIOD_NS AU_NS_PER_S
-
-static void delete_segments(au_spool_t *spool, au_segment_t *segment) {
-  while (segment != NULL) {
-    au_segment_t *next = segment->next;
-    char name[AU_SEGMENT_NAME_SIZE];
-    au_segment_name(segment->number, name);
-    int status = segment->unreadable
-                     ? au_segment_set_aside(&spool->store, segment->number)
-                     : spool->store.io->unlinkat(spool->store.directory, name);
-    if (status != 0 && errno != ENOENT)
-      au_log(AU_LOG_WARNING,
-             "could not delete segment \"%s\" of the spool: %s; trying again "
-             "at the next start",
-             name, strerror(errno));
-    au_segment_close(&spool->store, segment);
-    segment = next;
-  }
-  if (spool->store.io->fsync(spool->store.directory) != 0)
-    au_log(AU_LOG_WARNING, "could not sync the spool directory: %s",
-           strerror(errno));
-}
-
-static void log_state_change(au_spool_t *spool, bool failed, int error) {
-  if (!au_log_changed(&spool->state_failed, failed))
-    return;
-  if (failed)
-    au_log(AU_LOG_WARNING,
-           "could not write the spool state: %s; trying again, and keeping "
-           "segments that are no longer needed",
-           strerror(error));
-  else
-    au_log(AU_LOG_NOTICE, "the spool state can be written again");
-}
-
-bool au_spool_tidy(au_spool_t *spool) {
-  pthread_mutex_lock(&spool->lock);
-  au_segment_t *trimmed = spool->trimmed;
-  spool->trimmed = NULL;
-  spool->state.begin = spool->begin;
-  bool dirty = spool->state_dirty;
-  spool->state_dirty = false;
-  au_spool_state_t state = spool->state;
-  pthread_mutex_unlock(&spool->lock);
-  if (!dirty && trimmed == NULL)
-    return true;
-  /* The order matters: a segment may only go once the state that does not need
-   * it is durable. */
-  au_status_t status =
-      au_spool_state_save(spool->store.io, spool->store.directory, &state);
-  int error = errno;
-  if (status == AU_OK && trimmed != NULL)
-    delete_segments(spool, trimmed);
-  pthread_mutex_lock(&spool->lock);
-  spool->state.generation = state.generation;
-  if (status != AU_OK) {
-    spool->state_dirty = true;
-    au_segment_t **end = &spool->trimmed;
-    while (*end != NULL)
-      end = &(*end)->next;
-    *end = trimmed;
-  }
-  pthread_mutex_unlock(&spool->lock);
-  log_state_change(spool, status != AU_OK, error);
-  return status == AU_OK;
-}
 
 /* Makes the next segment while the active one still has room; in trouble, also
  * to see whether the disk works again. false: it could not. */

@@ -2,8 +2,8 @@
  * Part of spool/; calls config/, metrics/, event/, base/.
  *
  * keeper - the thread that keeps a spool directory in order, so that neither
- * requests nor the writer wait for it: segments made ahead, trimmed ones
- * deleted, the state written, the sync of durability "interval", and, while the
+ * requests nor the writer wait for it: segments made ahead, stored ones deleted
+ * when their time is over, the state written, the sync of durability "interval", and, while the
  * spool cannot be written, the attempts to write it again.
  */
 #ifndef AURORE_SPOOL_KEEPER_H
@@ -15,9 +15,5 @@
 au_status_t au_spool_start_keeper(au_spool_t *spool);
 /* Ends it, after a last sync of what was not synced yet. */
 void au_spool_stop_keeper(au_spool_t *spool);
-
-/* Deletes what was trimmed and writes the state, now. From the keeper, or when
- * there is none. false: the state could not be written; it is due again. */
-bool au_spool_tidy(au_spool_t *spool);
 
 #endif

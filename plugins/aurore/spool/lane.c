@@ -246,6 +246,12 @@ void au_lane_end_watches(au_lane_t *lane) {
   au_watches_complete(taken, AU_CLOSED);
 }
 
+uint64_t au_lane_rewind(au_lane_t *lane, uint64_t seq) {
+  uint64_t begin = au_spool_rewind(lane->spool, seq);
+  update_oldest(lane);
+  return begin;
+}
+
 void au_lane_flush(au_lane_t *lane) {
   pthread_mutex_lock(&lane->lock);
   lane->flush_seq = au_spool_durable_seq(lane->spool);

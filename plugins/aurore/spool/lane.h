@@ -69,6 +69,10 @@ bool au_lane_unwatch(au_lane_t *lane, au_watch_t *watch);
 /* Completes all watches with AU_CLOSED, and refuses others from now on. */
 void au_lane_end_watches(au_lane_t *lane);
 
+/* The database has fallen back: the events from "seq" on wait again, as far as
+ * they are kept; as au_spool_rewind. From the writer's thread. */
+uint64_t au_lane_rewind(au_lane_t *lane, uint64_t seq);
+
 /* Sleeps until "deadline_ns"; earlier when au_lane_stop is called. true: it was
  * called, now or before. */
 bool au_lane_sleep(au_lane_t *lane, int64_t deadline_ns);

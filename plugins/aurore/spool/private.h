@@ -4,11 +4,12 @@
  * private - the spool as its own files see it. They call each other in one
  * direction:
  *
- *   spool → recover, read, commit, keeper → segments, trouble
+ *   spool → recover, read, commit, keeper → segments → tidy, trouble
  *
- * Lock order: write_lock, then lock. Only whoever holds write_lock writes to
- * the active segment: the committer with durability "commit", else whoever
- * appends. Nothing that waits for the disk is done under "lock".
+ * Lock order: write_lock, tidy_lock, lock. Only whoever holds write_lock writes
+ * to the active segment: the committer with durability "commit", else whoever
+ * appends. Only whoever holds tidy_lock writes the state and deletes segments.
+ * Nothing that waits for the disk is done under "lock".
  */
 #ifndef AURORE_SPOOL_PRIVATE_H
 #define AURORE_SPOOL_PRIVATE_H
@@ -33,6 +34,10 @@ struct au_spool {
   au_durability_t durability;
   int64_t sync_interval_ns;
   uint64_t segment_bytes;
+  int64_t keep_ns;     /* for which stored segments are kept; 0: they are not */
+  uint64_t keep_bytes; /* at most so much of them */
+  /* No row before it is kept, whatever the files hold. Its offset is unused. */
+  au_position_t floor;
   au_usage_t *usage;
   void (*on_durable)(void *context);
   void *context;
@@ -44,6 +49,9 @@ struct au_spool {
   uint64_t write_offset;      /* in the active segment */
   bool active_failed;         /* a write or sync failed: never written again */
   au_group_t writing;         /* of append itself; memory is used again */
+
+  pthread_mutex_t tidy_lock;
+  uint64_t disk_full_seen; /* under tidy_lock: of usage->disk_full */
 
   pthread_mutex_t lock;  /* protects: all below */
   pthread_cond_t work;   /* the committer: a group forms, or stop */
@@ -59,13 +67,16 @@ struct au_spool {
   uint64_t durable_seq; /* the next number to be given */
   uint64_t bytes;       /* between begin and the end, footers too */
   au_position_t begin;
-  au_segment_t *oldest;   /* list of the segments that may hold rows */
+  /* List of the segments that may hold rows; those before that of "begin" are
+   * kept for a database that falls back. */
+  au_segment_t *oldest;
   au_segment_t *newest;   /* == active once there is one */
   au_segment_t *prepared; /* made ahead, not in the list yet */
   au_segment_t *trimmed;  /* to be deleted by the keeper */
   bool want_prepared;
   _Atomic bool prepare_failed; /* logged */
   _Atomic bool state_failed;   /* logged */
+  _Atomic bool let_go;         /* of what was kept, on a full disk: logged */
   bool synced_dirty; /* durability "interval": written since the last sync */
   au_spool_state_t state;
   bool state_dirty;

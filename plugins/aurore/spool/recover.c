@@ -16,6 +16,7 @@
 #include "spool/recover.h"
 
 #include "spool/segments.h"
+#include "spool/tidy.h"
 
 #include "base/array.h"
 #include "base/log.h"
@@ -109,14 +110,44 @@ static void delete_segment(const au_spool_t *spool, uint64_t number) {
   spool->store.io->unlinkat(spool->store.directory, name);
 }
 
+/* Whether all rows of the segment were stored when the state was written. */
+static bool is_stored(const au_spool_t *spool, uint64_t number) {
+  return number < spool->state.begin.segment;
+}
+
+/* Of what is kept nobody waits for an event: what cannot be read is left out. */
+static au_status_t open_kept(au_spool_t *spool, uint64_t number) {
+  au_segment_t *segment = NULL;
+  if (spool->keep_ns > 0 && number >= spool->state.kept.segment) {
+    segment = au_segment_open(&spool->store, number);
+    if (segment == NULL && errno != EILSEQ && errno != EIO)
+      return errno == ENOMEM ? AU_NOMEM : AU_IO;
+    if (segment == NULL)
+      au_log(AU_LOG_WARNING,
+             "could not read segment %016" PRIx64
+             " of the spool, which is stored and was kept; deleting it",
+             number);
+  }
+  if (segment == NULL) { /* let go of, and left over by a crash */
+    delete_segment(spool, number);
+    return AU_OK;
+  }
+  spool->store.io->close(segment->fd);
+  segment->fd = -1;
+  au_spool_link_segment(spool, segment);
+  return AU_OK;
+}
+
 /* Opens every segment that may still be needed. */
 static au_status_t open_segments(au_spool_t *spool, const numbers_t *numbers) {
   bool tail_lost = false;
   for (size_t i = 0; i < numbers->count; i++) {
     uint64_t number = numbers->number[i];
     spool->next_number = number + 1;
-    if (number < spool->state.begin.segment) {
-      delete_segment(spool, number); /* trimmed, and left over by a crash */
+    if (is_stored(spool, number)) {
+      au_status_t status = open_kept(spool, number);
+      if (status != AU_OK)
+        return status;
       continue;
     }
     au_segment_t *segment = au_segment_open(&spool->store, number);
@@ -145,6 +176,7 @@ typedef struct tail {
   uint64_t start;    /* its bytes */
   uint64_t end;
   bool lost; /* something after it cannot be read */
+  bool torn; /* something after it is not zero */
 } tail_t;
 
 static au_status_t scan(au_spool_t *spool, au_segment_t *segment, int fd,
@@ -154,6 +186,7 @@ static au_status_t scan(au_spool_t *spool, au_segment_t *segment, int fd,
   uint64_t group_seq = 0; /* of the first row since the last footer; 0: none */
   uint64_t next_seq = 0;  /* expected while the group is whole */
   bool whole = true;
+  bool torn = false; /* since the last complete group */
   au_frame_t frame;
   au_cursor_init(&spool->cursor, spool->store.io, fd, segment->salt,
                  AU_SEGMENT_HEADER_SIZE, segment->size);
@@ -164,6 +197,7 @@ static au_status_t scan(au_spool_t *spool, au_segment_t *segment, int fd,
       return errno == ENOMEM ? AU_NOMEM : AU_IO;
     if (result != AU_CURSOR_FRAME) {
       whole = false;
+      torn |= result == AU_CURSOR_DAMAGE;
       result = au_cursor_resync(&spool->cursor);
       if (result == AU_CURSOR_ERROR)
         return errno == ENOMEM ? AU_NOMEM : AU_IO;
@@ -179,15 +213,19 @@ static au_status_t scan(au_spool_t *spool, au_segment_t *segment, int fd,
       next_seq = frame.seq + 1;
       continue;
     }
-    if (whole && frame.first_seq == group_seq && frame.seq == next_seq)
+    torn = true;
+    if (whole && frame.first_seq == group_seq && frame.seq == next_seq) {
       *out_tail = (tail_t){
           .next_seq = frame.seq, .start = start, .end = spool->cursor.offset};
+      torn = false;
+    }
     start = spool->cursor.offset;
     group_seq = 0;
     whole = true;
   }
   segment->unreadable |= spool->cursor.unreadable > 0;
   out_tail->lost = spool->cursor.unreadable_end > out_tail->end;
+  out_tail->torn = torn || group_seq != 0 || out_tail->lost;
   return AU_OK;
 }
 
@@ -224,6 +262,10 @@ static au_status_t settle_tail(au_spool_t *spool, au_segment_t *segment,
   au_status_t status = scan(spool, segment, fd, out_tail);
   if (status == AU_OK)
     status = write_again(io, fd, out_tail->start, out_tail->end);
+  /* What was allocated and not used would count in what is kept. */
+  if (status == AU_OK && spool->keep_ns > 0 && out_tail->next_seq != 0 &&
+      !out_tail->torn && io->ftruncate(fd, (off_t)out_tail->end) == 0)
+    segment->size = out_tail->end;
   if (status == AU_OK && io->fdatasync(fd) != 0)
     status = AU_IO;
   au_io_close(io, fd);
@@ -255,8 +297,10 @@ static au_status_t find_end(au_spool_t *spool) {
         before = s;
       else
         tail = s;
-    if (tail == NULL)
+    if (tail == NULL || is_stored(spool, tail->number)) {
+      spool->newest = tail;
       return AU_OK;
+    }
     tail_t found = {.next_seq = 0};
     au_status_t status = AU_OK;
     if (tail->first_seq != 0)
@@ -289,7 +333,8 @@ static au_status_t find_end(au_spool_t *spool) {
 static void find_begin(au_spool_t *spool) {
   au_spool_state_t *state = &spool->state;
   const au_segment_t *first = spool->oldest;
-  while (first != NULL && first->first_seq == 0)
+  while (first != NULL &&
+         (first->first_seq == 0 || is_stored(spool, first->number)))
     first = first->next;
   if (state->generation > 0)
     spool->begin = state->begin;
@@ -369,7 +414,9 @@ static au_status_t read_directory(au_spool_t *spool) {
   spool->state.id = spool->store.id;
   if (memcmp(&spool->state.name, &nil, sizeof(nil)) == 0)
     spool->state.name = spool->store.id;
+  spool->floor = spool->state.kept;
   spool->state.begin = spool->begin;
+  spool->state.kept = au_spool_kept_locked(spool);
   au_spool_state_add_owner(&spool->state, spool->durable_seq);
   return au_spool_state_save(spool->store.io, spool->store.directory,
                              &spool->state);

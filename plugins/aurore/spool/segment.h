@@ -38,6 +38,7 @@ typedef struct au_segment {
   uint64_t size;      /* bytes allocated */
   int fd;             /* -1: not open (memory files are always open) */
   bool unreadable;    /* some of it cannot be read: kept aside, not deleted */
+  int64_t stored_ns;  /* since when all its rows are stored; 0: not all are */
 } au_segment_t;
 
 /* Makes a segment of "size" bytes, open for writing. On error errno is set,

@@ -3,6 +3,7 @@
 #include "spool/segments.h"
 
 #include "base/log.h"
+#include "spool/tidy.h"
 
 #include <errno.h>
 #include <string.h>
@@ -46,6 +47,8 @@ au_segment_t *au_spool_make_segment(au_spool_t *spool, uint64_t need,
   uint64_t number = *out_number = spool->next_number++;
   pthread_mutex_unlock(&spool->lock);
   au_segment_t *segment = au_segment_create(&spool->store, number, size);
+  if (segment == NULL && errno == ENOSPC && au_spool_let_go(spool))
+    segment = au_segment_create(&spool->store, number, size);
   if (segment == NULL && errno == ENOSPC && size > SMALL_SEGMENT_BYTES &&
       need + AU_SEGMENT_HEADER_SIZE <= SMALL_SEGMENT_BYTES)
     segment = au_segment_create(&spool->store, number, SMALL_SEGMENT_BYTES);
@@ -113,42 +116,6 @@ au_status_t au_spool_rotate(au_spool_t *spool, uint64_t need) {
   spool->active_failed = false;
   spool->write_offset = AU_SEGMENT_HEADER_SIZE;
   return AU_OK;
-}
-
-uint64_t au_spool_distance_locked(const au_spool_t *spool, au_position_t from,
-                                  au_position_t to) {
-  uint64_t bytes = 0;
-  for (const au_segment_t *s = spool->oldest; s != NULL; s = s->next) {
-    if (s->number < from.segment || s->number > to.segment)
-      continue;
-    uint64_t start = s->number == from.segment ? from.offset : 0;
-    uint64_t end = s->number == to.segment ? to.offset : s->end;
-    if (start < AU_SEGMENT_HEADER_SIZE)
-      start = AU_SEGMENT_HEADER_SIZE;
-    if (end > start)
-      bytes += end - start;
-  }
-  return bytes;
-}
-
-au_segment_t *au_spool_drop_trimmed_locked(au_spool_t *spool) {
-  au_segment_t *dropped = NULL;
-  while (spool->oldest != NULL && spool->oldest != spool->newest &&
-         spool->oldest->number < spool->begin.segment) {
-    au_segment_t *segment = spool->oldest;
-    spool->oldest = segment->next;
-    segment->next = dropped;
-    dropped = segment;
-  }
-  if (spool->store.directory < 0 || dropped == NULL)
-    return dropped;
-  au_segment_t *last = dropped;
-  while (last->next != NULL)
-    last = last->next;
-  last->next = spool->trimmed;
-  spool->trimmed = dropped;
-  pthread_cond_signal(&spool->upkeep);
-  return NULL;
 }
 
 void au_spool_close_segments(const au_spool_t *spool, au_segment_t *segment) {

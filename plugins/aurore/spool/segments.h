@@ -2,16 +2,17 @@
  * Part of spool/; calls config/, metrics/, event/, base/.
  *
  * segments - the segments of one spool, from the oldest to the active one: the
- * next one is made, the active one is left, what was trimmed is dropped.
+ * next one is made, the active one is left. How they go: tidy.h.
  */
 #ifndef AURORE_SPOOL_SEGMENTS_H
 #define AURORE_SPOOL_SEGMENTS_H
 
 #include "spool/private.h"
 
-/* Makes a file for "need" bytes of frames or more, with the next number; a
- * small one on a disk that has no room for a whole one. NULL: see errno. The
- * caller owns it. Any thread, with no lock held. */
+/* Makes a file for "need" bytes of frames or more, with the next number. On a
+ * disk that has no room for it what is kept goes first, and then it is a small
+ * one. NULL: see errno. The caller owns it. Any thread, with write_lock or no
+ * lock held. */
 au_segment_t *au_spool_make_segment(au_spool_t *spool, uint64_t need,
                                     uint64_t *out_number);
 
@@ -21,15 +22,6 @@ void au_spool_link_segment(au_spool_t *spool, au_segment_t *segment);
 /* Makes the next segment the active one, with room for at least "need" bytes of
  * frames. Holds write_lock. AU_IO, AU_NOMEM (errno): the active one stays. */
 au_status_t au_spool_rotate(au_spool_t *spool, uint64_t need);
-
-/* The bytes of frames from one place to a later one. Holds lock. */
-uint64_t au_spool_distance_locked(const au_spool_t *spool, au_position_t from,
-                                  au_position_t to);
-
-/* Takes the segments older than the begin off the list. Holds lock. Returns
- * those that the caller must close once it has let go of the lock (NULL: none);
- * files are left to the keeper, which deletes them. */
-au_segment_t *au_spool_drop_trimmed_locked(au_spool_t *spool);
 
 /* Closes and frees a list of segments; their files stay. */
 void au_spool_close_segments(const au_spool_t *spool, au_segment_t *segment);

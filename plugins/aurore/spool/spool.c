@@ -4,10 +4,12 @@
 
 #include "base/clock.h"
 #include "base/thread.h"
+#include "metrics/metrics.h"
 #include "spool/commit.h"
 #include "spool/keeper.h"
 #include "spool/recover.h"
 #include "spool/segments.h"
+#include "spool/tidy.h"
 #include "spool/trouble.h"
 
 #include <errno.h>
@@ -31,7 +33,12 @@ static au_spool_t *spool_new(const au_spool_config_t *config) {
   if (spool->segment_bytes == 0)
     spool->segment_bytes =
         config->directory == NULL ? MEMORY_SEGMENT_BYTES : FILE_SEGMENT_BYTES;
+  if (config->directory != NULL && config->keep_bytes > 0) {
+    spool->keep_ns = au_clock_seconds_ns(config->keep_s);
+    spool->keep_bytes = config->keep_bytes;
+  }
   spool->usage = config->usage;
+  spool->disk_full_seen = atomic_load(&spool->usage->disk_full);
   spool->on_durable = config->on_durable;
   spool->context = config->context;
   spool->lock_fd = -1;
@@ -40,6 +47,7 @@ static au_spool_t *spool_new(const au_spool_config_t *config) {
   spool->durable_seq = 1;
   spool->begin.seq = 1;
   pthread_mutex_init(&spool->write_lock, NULL);
+  pthread_mutex_init(&spool->tidy_lock, NULL);
   pthread_mutex_init(&spool->lock, NULL);
   if (au_thread_condition(&spool->work) != 0 ||
       au_thread_condition(&spool->upkeep) != 0 ||
@@ -111,6 +119,7 @@ void au_spool_close(au_spool_t *spool) {
   pthread_cond_destroy(&spool->upkeep);
   pthread_cond_destroy(&spool->idle);
   pthread_mutex_destroy(&spool->lock);
+  pthread_mutex_destroy(&spool->tidy_lock);
   pthread_mutex_destroy(&spool->write_lock);
   free(spool);
 }
@@ -228,11 +237,7 @@ uint32_t au_spool_owners(au_spool_t *spool, au_uuid_t owner[AU_OWNERS_MAX],
 
 void au_spool_confirm_owner(au_spool_t *spool) {
   pthread_mutex_lock(&spool->lock);
-  if (spool->state.owners > 1 || spool->state.tail_lost) {
-    uint32_t newest = spool->state.owners - 1;
-    spool->state.owner[0] = spool->state.owner[newest];
-    spool->state.owner_seq[0] = spool->state.owner_seq[newest];
-    spool->state.owners = 1;
+  if (au_spool_state_confirm_owner(&spool->state) || spool->state.tail_lost) {
     spool->state.tail_lost = false;
     spool->state_dirty = true;
     pthread_cond_signal(&spool->upkeep);
@@ -254,8 +259,64 @@ void au_spool_trim(au_spool_t *spool, au_position_t to) {
     spool->begin = to;
     spool->state_dirty = true;
   }
-  au_segment_t *dropped = au_spool_drop_trimmed_locked(spool);
+  au_segment_t *dropped = au_spool_drop_stored_locked(spool, false);
   pthread_mutex_unlock(&spool->lock);
   au_usage_give_back(spool->usage, events, bytes);
   au_spool_close_segments(spool, dropped);
+}
+
+uint64_t au_spool_kept_seq(au_spool_t *spool) {
+  pthread_mutex_lock(&spool->lock);
+  uint64_t seq = au_spool_kept_locked(spool).seq;
+  pthread_mutex_unlock(&spool->lock);
+  return seq;
+}
+
+uint64_t au_spool_kept_bytes(au_spool_t *spool) {
+  pthread_mutex_lock(&spool->lock);
+  uint64_t bytes = au_spool_distance_locked(spool, au_spool_kept_locked(spool),
+                                            spool->begin);
+  pthread_mutex_unlock(&spool->lock);
+  return bytes;
+}
+
+/* The place of a row that is kept. What was written again in a later segment is
+ * read there. */
+static au_position_t find_kept_locked(const au_spool_t *spool, uint64_t seq) {
+  au_position_t place = au_spool_kept_locked(spool);
+  place.seq = seq > place.seq ? seq : place.seq;
+  for (const au_segment_t *s = spool->oldest;
+       s != NULL && s->number <= spool->begin.segment; s = s->next)
+    if (s->number > place.segment && s->first_seq != 0 &&
+        s->first_seq <= place.seq)
+      place.segment = s->number;
+  return place;
+}
+
+uint64_t au_spool_rewind(au_spool_t *spool, uint64_t seq) {
+  pthread_mutex_lock(&spool->lock);
+  au_position_t to = find_kept_locked(spool, seq);
+  if (to.seq < spool->begin.seq) {
+    uint64_t events = spool->begin.seq - to.seq;
+    uint64_t bytes = au_spool_distance_locked(spool, to, spool->begin);
+    /* Before anybody can store them, as in publish_group. */
+    au_metrics_count(AU_M_EVENTS_REPLAYED, 0, events);
+    atomic_fetch_add_explicit(&spool->usage->events, events,
+                              memory_order_relaxed);
+    atomic_fetch_add_explicit(&spool->usage->bytes, bytes,
+                              memory_order_relaxed);
+    spool->bytes += bytes;
+    spool->begin = to;
+    for (au_segment_t *s = spool->oldest; s != NULL; s = s->next)
+      if (s->number >= to.segment)
+        s->stored_ns = 0;
+    spool->state_dirty = true;
+  }
+  uint64_t begin = spool->begin.seq;
+  pthread_mutex_unlock(&spool->lock);
+  /* At once: a process that dies now must not take them for kept ones again,
+   * which may go. When it fails the keeper does it. */
+  if (spool->recovered)
+    (void)au_spool_tidy(spool);
+  return begin;
 }

@@ -16,10 +16,15 @@
  * and row) is mixed with the segment's random salt, so that bytes of an older
  * file in the same blocks never pass for new ones.
  *
- *   trimmed          durable            written
- *      v                v                  v
- *   ===|~~~~~~~~~~~~~~~~|------------------|
- *   gone  readable        being synced
+ *         kept     trimmed          durable            written
+ *          v          v                v                  v
+ *   =======|~~~~~~~~~~|~~~~~~~~~~~~~~~~|------------------|
+ *    gone    stored      waiting         being synced
+ *
+ * Rows that are stored stay for a while, in whole segments, so that they can be
+ * stored again when the database falls back to an earlier time. They take room
+ * from nobody: they count in no bound but their own, and go first when the disk
+ * is full.
  *
  * Without a directory the segments are memory files (memfd_create): the same
  * code, never synced, gone with the process.
@@ -66,6 +71,9 @@ typedef struct au_waiter {
 typedef struct au_usage {
   _Atomic uint64_t events;
   _Atomic uint64_t bytes;
+  /* Not a bound: how often a segment could not be made for want of disk; the
+   * spools let go of what they keep when it changes. */
+  _Atomic uint64_t disk_full;
 } au_usage_t;
 
 static inline void au_usage_give_back(au_usage_t *usage, uint64_t events,
@@ -81,6 +89,10 @@ typedef struct au_spool_config {
   uint64_t segment_bytes; /* 0: 64 MiB in a directory, 8 MiB in memory */
   au_durability_t durability;
   double sync_interval_s;
+  /* Stored segments are kept for so long, and at most so many bytes of them.
+   * Either 0, or no directory: none is. */
+  double keep_s;
+  uint64_t keep_bytes;
   au_usage_t *usage; /* borrowed until close */
   /* Called when durable rows have been added, by whoever wrote them, with the
    * spool's write_lock held: may not append. May be NULL. */
@@ -155,19 +167,30 @@ AU_MUST_CHECK au_status_t au_spool_read(au_spool_t *spool, au_position_t from,
                                         size_t max_rows, size_t max_bytes,
                                         au_slab_t *slab);
 
-/* The rows before "to" are safely stored elsewhere: forgets them, and deletes
- * the segments that hold nothing else. */
+/* The rows before "to" are safely stored elsewhere: forgets them, but for what
+ * is kept. */
 void au_spool_trim(au_spool_t *spool, au_position_t to);
 
+/* The oldest row that is kept (the begin's number: none), and the bytes of
+ * those that are. Any thread. */
+uint64_t au_spool_kept_seq(au_spool_t *spool);
+uint64_t au_spool_kept_bytes(au_spool_t *spool);
+
+/* The rows from "seq" on are not stored after all: they wait again, as far as
+ * they are kept; the begin is then the oldest that is. Counts them as replayed,
+ * and in the usage. Returns the number of the oldest row that waits now. From
+ * the thread that reads and trims. */
+uint64_t au_spool_rewind(au_spool_t *spool, uint64_t seq);
+
 /* The tokens of this opening and of those before it that the database may
- * still hold, the newest (this one's) last; see spool/state.h. "end_seq" (may
- * be NULL): no number from there on can be stored if the database holds that
- * token. */
+ * hold, now or when it has fallen back, the newest (this one's) last; see
+ * spool/state.h. "end_seq" (may be NULL): no number from there on can be stored
+ * if the database holds that token. */
 uint32_t au_spool_owners(au_spool_t *spool, au_uuid_t owner[AU_OWNERS_MAX],
                          uint64_t end_seq[AU_OWNERS_MAX]);
 
 /* The database holds this opening's token, and agrees about what was stored:
- * forgets the older tokens. */
+ * the older tokens are of earlier times. */
 void au_spool_confirm_owner(au_spool_t *spool);
 
 /* Whether rows at the end that the database has may be missing here: after a

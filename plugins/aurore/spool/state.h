@@ -2,7 +2,7 @@
  * Part of spool/; calls config/, metrics/, event/, base/.
  *
  * state - the small file beside the segments: the spool's name, its
- * owners, and a hint of how far it has been trimmed.
+ * owners, hints of how far it has been trimmed, and of what is kept of that.
  *
  * Two slots are written in turn, each with a generation and a checksum, so that
  * a write that was cut leaves the other. The trim is a hint only: the segments
@@ -11,8 +11,10 @@
  * Owners: each opening of the spool makes a new random token. The database
  * remembers the token of the last owner it was given. A copy of a spool, or one
  * restored from a backup, does not hold the token that the original has given
- * the database since, and is refused by it. Tokens are kept until the database
- * is known to have one, since any of them may be the one it has.
+ * the database since, and is refused by it. All tokens since the one that the
+ * database has confirmed are kept, since any of them may be the one it has; and
+ * as many older ones as there is room for: a database that holds one of them is
+ * this spool's, as it was at an earlier time (restored, or a standby).
  *
  * Rows at the end that damage has taken are not known to be missing, and their
  * numbers are given again; the database may have stored some of them. That this
@@ -22,6 +24,11 @@
  * database holds the token of one opening, no number that a later opening has
  * given can be stored: a later place in the database says that the files
  * are older than the database, however far they have come since.
+ *
+ * A slot is followed by what later releases have added; a release before them
+ * reads and writes the slot alone. What it leaves behind it does not belong to
+ * its slot, and counts as absent: then nothing is kept, and any of the tokens
+ * may be the one that the database has.
  *
  * Threads: one at a time.
  */
@@ -49,8 +56,14 @@ typedef struct au_spool_state {
   au_uuid_t name;      /* what the database knows the spool by; see renew */
   uint64_t generation; /* of the newest slot; 0: there is no state yet */
   au_position_t begin;
+  /* The oldest stored row that is kept; "begin": none. Its offset is not
+   * kept. */
+  au_position_t kept;
   bool tail_lost;  /* damage may have taken rows that the database has */
-  uint32_t owners; /* tokens in use, the newest last */
+  uint32_t owners; /* tokens, the newest last */
+  /* Before this one they are of earlier times: the database is known to have
+   * had a later one. */
+  uint32_t confirmed;
   au_uuid_t owner[AU_OWNERS_MAX];
   uint64_t owner_seq[AU_OWNERS_MAX]; /* the first number given since then */
 } au_spool_state_t;
@@ -78,8 +91,13 @@ AU_MUST_CHECK au_status_t au_spool_state_settle(const au_io_t *io,
 AU_MUST_CHECK au_status_t au_spool_state_renew(const au_io_t *io, int directory,
                                                au_spool_state_t *state);
 
-/* Adds the token of an opening that will give numbers from "next_seq" on; when
- * all places are taken the newest stays in use. */
+/* Adds the token of an opening that will give numbers from "next_seq" on. When
+ * all places are taken the oldest token of earlier times goes; if there is
+ * none, the newest stays in use. */
 void au_spool_state_add_owner(au_spool_state_t *state, uint64_t next_seq);
+
+/* The database has the newest token: those before it are of earlier times.
+ * false: that was known. */
+bool au_spool_state_confirm_owner(au_spool_state_t *state);
 
 #endif
