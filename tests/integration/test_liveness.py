@@ -43,6 +43,10 @@ MOVES = {
     "events_throughput_per_second": {"stored": ()},
     "spool_sync_time_ms": {"stored": ()},
     "spool_damaged_total": {"damaged": ()},
+    "spool_kept_bytes": {"stored": ()},
+    "events_replayed_total": {"fallen_back": ()},
+    "events_lost_total": {"fallen_back": ()},
+    "lanes_fenced": {"fenced": ()},
     "batches_processed_total": {"stored": ()},
     "events_processed_total": {"stored": ()},
     "batch_processing_time_ms": {"stored": ()},
@@ -169,6 +173,34 @@ def poisoned(world):
     yield
 
 
+def fallen_back(world):
+    """The database is as it was before the first event, and before what would
+    have been one more."""
+    world.api.rest()
+    world.database.execute("DELETE FROM aurore.event")
+    world.database.execute("UPDATE aurore.lane SET next_seq = 0")
+    end_writers(world)
+    yield
+    world.api.rest()
+
+
+def fenced(world):
+    """Another copy of the spool has been there, and goes away again."""
+    owner = "SELECT owner FROM aurore.lane"
+    before = world.database.value(owner)
+    world.database.execute("UPDATE aurore.lane SET owner = gen_random_uuid()")
+    end_writers(world)
+    yield
+    world.database.execute("UPDATE aurore.lane SET owner = %s", (before,))
+
+
+def end_writers(world):
+    world.database.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE application_name LIKE 'collectd aurore writer%'"
+    )
+
+
 def connected(world):
     connections = [
         socket.create_connection(("127.0.0.1", world.api.port)) for _ in range(30)
@@ -257,6 +289,7 @@ STEPS = [
     miswritten,
     asked,
     poisoned,
+    fallen_back,
     connected,
     crowded,
     held,
@@ -265,6 +298,7 @@ STEPS = [
     damaged,
     hurried,
     unwritable,
+    fenced,
 ]
 
 

@@ -21,6 +21,7 @@ GAUGES = [
     ("buffer_bytes", "buffer"),
     ("buffer_oldest_age_seconds", "buffer"),
     ("buffer_health_status", "buffer"),
+    ("spool_kept_bytes", "spool"),
     ("events_drop_rate_percent", "events"),
     ("events_throughput_per_second", "events"),
     ("dead_letters_pending", "batch"),
@@ -32,6 +33,7 @@ GAUGES = [
     ("circuit_breaker_state", "database"),
     ("db_connection_pool_active", "database"),
     ("db_connection_pool_idle", "database"),
+    ("lanes_fenced", "health"),
     ("process_cpu_usage_percent", "process"),
     ("process_memory_usage_bytes", "process"),
     ("http_connections", "http"),
@@ -43,6 +45,8 @@ COUNTERS = [
     ("batches_processed_total", "batch"),
     ("events_processed_total", "batch"),
     ("dead_letters_total", "batch"),
+    ("events_replayed_total", "events"),
+    ("events_lost_total", "events"),
     ("business_events_total", "business"),
 ]
 HISTOGRAMS = [

@@ -99,6 +99,15 @@ au_status_t au_batch_take(au_batch_t *batch, au_lane_t *lane, size_t max_rows,
   return status;
 }
 
+void au_batch_forget(au_batch_t *batch) {
+  batch->slab.count = 0;
+  batch->slab.end = batch->slab.begin = (au_position_t){.seq = 0};
+  batch->done = 0;
+  batch->dead_count = 0;
+  batch->is_gap = false;
+  set_limit(batch, 0);
+}
+
 bool au_batch_is_done(const au_batch_t *batch) {
   return batch->done >= batch->slab.count && !batch->is_gap;
 }

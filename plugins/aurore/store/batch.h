@@ -85,6 +85,10 @@ void au_batch_settle(au_batch_t *batch, uint64_t next_seq);
  * trimmed less far than the database had come): they are done, not counted. */
 void au_batch_skip(au_batch_t *batch, uint64_t next_seq);
 
+/* The database has fallen back: forgets what was taken; the lane has it again.
+ */
+void au_batch_forget(au_batch_t *batch);
+
 /* --- for who looks for a bad row ------------------------------------------ */
 
 /* Rows of the next range that are not marked. */

@@ -23,6 +23,10 @@ typedef struct au_claim {
   unsigned lane;
   uint32_t epoch;    /* of the last claim */
   uint64_t next_seq; /* the first number that was not stored, as of then */
+  uint64_t timeline; /* of the server; 0: it does not say */
+  /* The database had lost them, and so had the spool; this has been told. */
+  uint64_t lost_from;
+  uint64_t lost_to;
 } au_claim_t;
 
 /* Claims the lane; "claim" names it and is filled in. When the database and the
@@ -32,10 +36,13 @@ typedef struct au_claim {
  *    is, which is said in the log;
  *  - the database is ahead of any other spool: AU_FENCED, the spool was
  * restored from a backup;
- *  - the database knows another owner: AU_FENCED, the spool is a copy, or was
- *    restored;
- *  - the database is behind what the spool has let go: it has forgotten events
- *    that it had confirmed, which is said in the log; the lane goes on. */
+ *  - the database knows an owner that this spool never was: AU_FENCED, the
+ *    spool is a copy, or was restored;
+ *  - the database is behind the spool: it has fallen back to an earlier time,
+ *    and so does the lane, as far as events are kept (au_lane_rewind): they are
+ *    stored again. Those that are not kept any more are lost. Both are logged,
+ *    notified and counted; the lane goes on. Whoever holds events of the lane
+ *    must take them again when claim->next_seq is lower than theirs. */
 AU_MUST_CHECK au_status_t au_claim_make(au_claim_t *claim,
                                         au_database_t *database,
                                         au_lane_t *lane,

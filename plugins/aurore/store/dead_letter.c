@@ -17,6 +17,12 @@ static void put_text(au_bytes_t *sql, au_slice_t text) {
     au_database_put_bytea(sql, text.data, text.size);
 }
 
+/* The place of a row. */
+static void put_place(au_bytes_t *sql, const au_claim_t *claim, uint64_t seq) {
+  au_database_put_uuid(sql, &claim->spool_id);
+  au_bytes_printf(sql, ",%u::smallint,%" PRIu64, claim->lane, seq);
+}
+
 void au_dead_letter_put_new(au_bytes_t *sql, const au_claim_t *claim,
                             uint64_t seq, const au_row_t *row,
                             const au_refusal_t *refusal) {
@@ -24,9 +30,14 @@ void au_dead_letter_put_new(au_bytes_t *sql, const au_claim_t *claim,
   au_slice_t service = {.data = "", .size = 0};
   if (au_row_is_sound(row))
     service = au_row_service(row);
-  au_bytes_put_string(sql, "INSERT INTO aurore.dead_letter (event_id, service, "
-                           "event, failure_reason, sql_state, retry_count, "
-                           "last_attempt_at, spool_id, lane, seq) VALUES (");
+  au_bytes_put_string(sql, "INSERT INTO aurore.dead_letter (id, event_id, "
+                           "service, event, failure_reason, sql_state, "
+                           "retry_count, last_attempt_at, spool_id, lane, seq) "
+                           "VALUES (aurore.dead_letter_id(");
+  put_place(sql, claim, seq);
+  au_bytes_put_u8(sql, ',');
+  au_database_put_uuid(sql, &id);
+  au_bytes_put_string(sql, "),");
   au_database_put_uuid(sql, &id);
   au_bytes_put_u8(sql, ',');
   au_database_put_literal(sql, service.data, service.size);
@@ -34,8 +45,10 @@ void au_dead_letter_put_new(au_bytes_t *sql, const au_claim_t *claim,
   au_bytes_put_u8(sql, ',');
   au_database_put_literal(sql, refusal->reason, strlen(refusal->reason));
   au_bytes_printf(sql, ",'%s',1,now(),", refusal->sqlstate);
-  au_database_put_uuid(sql, &claim->spool_id);
-  au_bytes_printf(sql, ",%u,%" PRIu64 ");", claim->lane, seq);
+  put_place(sql, claim, seq);
+  /* It is there already when somebody has put back a part of the database; a
+   * dead letter must never stop the lane. */
+  au_bytes_put_string(sql, ") ON CONFLICT DO NOTHING;");
 }
 
 void au_dead_letter_put_refused(au_bytes_t *sql, const au_row_t *row,

@@ -17,6 +17,12 @@
  *      ^                          |
  *      '------refused again-------'
  *
+ * All of this holds when the database falls back to an earlier time, since it is
+ * then a true picture of that time, as the lanes are that go back with it: a
+ * dead letter that is missing there has its row in a lane that is stored again,
+ * and where its event was put back, that row finds a dead letter or none as it
+ * would have then.
+ *
  * Threads: pure.
  */
 #ifndef AURORE_STORE_DEAD_LETTER_H
@@ -39,7 +45,9 @@ extern const au_refusal_t au_refusal_unsound;
  * number "seq" of the claimed lane. They never fail but by memory, which is the
  * failure of "sql".
  *
- * For the row of an event: a new dead letter. */
+ * For the row of an event: a new dead letter; its id follows from the row, so
+ * that it is the same one when it is refused again after the database has
+ * fallen back. */
 void au_dead_letter_put_new(au_bytes_t *sql, const au_claim_t *claim,
                             uint64_t seq, const au_row_t *row,
                             const au_refusal_t *refusal);

@@ -239,6 +239,17 @@ static au_status_t reach_database(au_writer_t *writer, const char **out_what,
   return au_claim_make(&writer->claim, writer->database, writer->lane, error);
 }
 
+/* What the claim says of the batch that was under way. */
+static void settle(au_writer_t *writer) {
+  if (writer->claim.next_seq < au_batch_position(&writer->batch).seq) {
+    /* The database has fallen back to before it, and the lane with it. */
+    au_batch_forget(&writer->batch);
+    return;
+  }
+  au_batch_settle(&writer->batch, writer->claim.next_seq);
+  au_lane_commit(writer->lane, au_batch_position(&writer->batch));
+}
+
 /* Connected, schema right, lane ours. Otherwise waits, and says false. */
 static bool make_ready(au_writer_t *writer) {
   if (writer->claimed && au_database_is_connected(writer->database))
@@ -251,8 +262,7 @@ static bool make_ready(au_writer_t *writer) {
   const char *what;
   if (reach_database(writer, &what, &error) == AU_OK) {
     unfence(writer);
-    au_batch_settle(&writer->batch, writer->claim.next_seq);
-    au_lane_commit(writer->lane, au_batch_position(&writer->batch));
+    settle(writer);
     writer->claimed = true;
     /* Whether it can store, too, is what the batch that has failed will show:
      * a full disk, say, does not prevent a claim. */

@@ -153,14 +153,15 @@ TEST_EACH(numbers_that_are_none_are_no_claim, 7) {
                                        "SELECT '1x'::text, '1', '1'",
                                        "SELECT '9223372036854775808', '1', '1'",
                                        "SELECT '1', '4294967296', '1'"};
-  do_sql(database, "DROP FUNCTION aurore.claim");
+  do_sql(database, "DROP FUNCTION aurore.claim_lane");
   do_sqlf(database,
-          "CREATE FUNCTION aurore.claim(p_spool uuid, p_lane smallint, "
+          "CREATE FUNCTION aurore.claim_lane(p_spool uuid, p_lane smallint, "
           "p_owners uuid[], p_ends bigint[], p_oldest bigint, p_may_fall_back "
           "boolean, p_host text) RETURNS TABLE (next_seq %s, epoch %s, "
-          "found_seq %s) LANGUAGE sql AS $$%s$$",
+          "found_seq %s, is_new boolean, timeline bigint) LANGUAGE sql AS "
+          "$$%s, false, %d::bigint$$",
           _i < 3 ? "bigint" : "text", _i < 3 ? "integer" : "text",
-          _i < 3 ? "bigint" : "text", bodies[_i]);
+          _i < 3 ? "bigint" : "text", bodies[_i], _i == 1 ? -1 : 1);
   const au_claim_t before = claim;
   ck_assert_int_eq(au_claim_make(&claim, database, lane, &error), AU_INVALID);
   ck_assert_int_eq(error.fault, AU_FAULT_DATABASE);
