@@ -18,8 +18,10 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/timestamp.h"
+#include "metrics/metrics.h"
 #include "observe/health.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <unistd.h>
 
@@ -125,6 +127,15 @@ static void put_last_error(au_bytes_t *json, au_api_t *api) {
   au_bytes_put_u8(json, '}');
 }
 
+/* What became of events that the database had confirmed and has lost since it
+ * fell back to an earlier time. */
+static void put_fallen_back(au_bytes_t *json) {
+  au_bytes_printf(
+      json, ",\"fallenBack\":{\"replayed\":%" PRIu64 ",\"lost\":%" PRIu64 "}",
+      au_metrics_counter(AU_M_EVENTS_REPLAYED, 0),
+      au_metrics_counter(AU_M_EVENTS_LOST, 0));
+}
+
 /* Without the end of the object. */
 static void put_database(au_bytes_t *json, au_api_t *api, const probe_t *probe,
                          au_health_t health) {
@@ -223,6 +234,7 @@ static au_health_t put_parts(au_bytes_t *json, au_request_t *request,
   au_bytes_put_string(json, ",\"database\":");
   put_database(json, api, probe, database);
   put_last_error(json, api);
+  put_fallen_back(json);
   au_bytes_put_u8(json, '}');
   au_bytes_put_string(json, ",\"buffer\":");
   au_put_buffer_health(json, request);

@@ -3,8 +3,9 @@
  *
  * keeper - the thread that keeps a spool directory in order, so that neither
  * requests nor the writer wait for it: segments made ahead, stored ones deleted
- * when their time is over, the state written, the sync of durability "interval", and, while the
- * spool cannot be written, the attempts to write it again.
+ * when their time is over, the state written, the sync of durability
+ * "interval", and, while the spool cannot be written, the attempts to write it
+ * again.
  */
 #ifndef AURORE_SPOOL_KEEPER_H
 #define AURORE_SPOOL_KEEPER_H

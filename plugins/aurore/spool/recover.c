@@ -115,7 +115,8 @@ static bool is_stored(const au_spool_t *spool, uint64_t number) {
   return number < spool->state.begin.segment;
 }
 
-/* Of what is kept nobody waits for an event: what cannot be read is left out. */
+/* Of what is kept nobody waits for an event: what cannot be read is left out.
+ */
 static au_status_t open_kept(au_spool_t *spool, uint64_t number) {
   au_segment_t *segment = NULL;
   if (spool->keep_ns > 0 && number >= spool->state.kept.segment) {

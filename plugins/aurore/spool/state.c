@@ -64,7 +64,8 @@ static bool is_possible(const au_spool_state_t *state) {
 }
 
 static uint32_t addition_crc(const page_t *page) {
-  return au_crc32c(le32toh(page->slot.crc), &page->addition, offsetof(addition_t, crc));
+  return au_crc32c(le32toh(page->slot.crc), &page->addition,
+                   offsetof(addition_t, crc));
 }
 
 /* After the slot has been read. */

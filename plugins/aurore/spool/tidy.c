@@ -35,9 +35,8 @@ au_position_t au_spool_kept_locked(const au_spool_t *spool) {
     uint64_t seq =
         s->first_seq > spool->floor.seq ? s->first_seq : spool->floor.seq;
     if (seq < spool->begin.seq)
-      return (au_position_t){.seq = seq,
-                             .segment = s->number,
-                             .offset = AU_SEGMENT_HEADER_SIZE};
+      return (au_position_t){
+          .seq = seq, .segment = s->number, .offset = AU_SEGMENT_HEADER_SIZE};
   }
   return spool->begin;
 }

@@ -17,8 +17,8 @@
  *      ^                          |
  *      '------refused again-------'
  *
- * All of this holds when the database falls back to an earlier time, since it is
- * then a true picture of that time, as the lanes are that go back with it: a
+ * All of this holds when the database falls back to an earlier time, since it
+ * is then a true picture of that time, as the lanes are that go back with it: a
  * dead letter that is missing there has its row in a lane that is stored again,
  * and where its event was put back, that row finds a dead letter or none as it
  * would have then.

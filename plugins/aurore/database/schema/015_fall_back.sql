@@ -107,5 +107,5 @@ AS $$
   SELECT overlay(overlay(left(encode(sha256(convert_to(
            format('aurore dead letter %s %s %s %s', p_spool, p_lane, p_seq,
                   p_event), 'UTF8')), 'hex'), 32)
-         PLACING '8' FROM 13) PLACING '8' FROM 17)::uuid
+         PLACING '4' FROM 13) PLACING '8' FROM 17)::uuid
 $$;
