@@ -8,6 +8,7 @@
 #include "metrics/metrics.h"
 #include "spool/buffer.h"
 #include "store/batch.h"
+#include "support/judge.h"
 #include "support/log_capture.h"
 #include "support/own_database.h"
 #include "support/rows.h"
@@ -23,6 +24,7 @@ static char directory[64];
 static au_buffer_t *buffer;
 static au_claim_t claim;
 static au_batch_t batch;
+static au_blame_t blame;
 static au_database_error_t error;
 static au_buffer_config_t config;
 
@@ -76,6 +78,7 @@ static int remove_file(const char *path, const struct stat *info, int type,
 }
 
 static void stop(void) {
+  au_blame_fini(&blame);
   au_batch_fini(&batch);
   au_buffer_destroy(buffer);
   nftw(directory, remove_file, 8, FTW_DEPTH | FTW_PHYS);
@@ -96,12 +99,15 @@ static void store(void) {
   while (au_lane_waiting(lane()) > 0) {
     ck_assert_int_eq(au_batch_take(&batch, lane(), 7, 8 << 20), AU_OK);
     au_batch_skip(&batch, claim.next_seq);
+    au_blame_begin(&blame);
     while (!au_batch_is_done(&batch)) {
-      if (au_batch_store(&batch, database, &claim, &error) == AU_OK)
+      if (au_batch_store(&batch, database, &claim, &error) == AU_OK) {
+        au_blame_stored(&blame, &batch);
         continue;
+      }
       ck_assert_msg(error.fault == AU_FAULT_ROW, "%s %s", error.sqlstate,
                     error.message);
-      ck_assert(au_batch_blame_row(&batch, &error));
+      ck_assert(judge(&blame, &batch, lane(), database, &claim, &error, NULL));
     }
     claim.next_seq = au_batch_position(&batch).seq;
     au_lane_commit(lane(), au_batch_position(&batch));
