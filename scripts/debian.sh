@@ -5,7 +5,8 @@
 # debian.sh - which Debian 12 packages are needed for what, and how to install
 # them without starting or enabling any service; to be sourced by bash.
 
-packages_build='autoconf automake collectd-dev gcc libc6-dev libmicrohttpd-dev
+packages_build='autoconf automake collectd-dev gcc libc6-dev
+  libcurl4-gnutls-dev libmicrohttpd-dev
   libpq-dev libtool libyajl-dev libzstd-dev make perl pkg-config check
   zlib1g-dev'
 

@@ -216,7 +216,7 @@ static const char pod_tail[] =
     "\n"
     "=head1 SEE ALSO\n"
     "\n"
-    "aurore-spool(1), collectd(1), collectd.conf(5), psql(1)\n";
+    "aurorectl(1), collectd(1), collectd.conf(5), psql(1)\n";
 
 static void print_pod_option(const au_option_info_t *info) {
   char text[512];

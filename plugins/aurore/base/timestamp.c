@@ -347,7 +347,8 @@ static char *put_digits(char *to, int value, int count) {
   return to + count;
 }
 
-void au_timestamp_format(int64_t us, char text[AU_TIMESTAMP_TEXT_SIZE]) {
+/* With "digits" digits of the second's fraction, of six; the rest is cut. */
+static void format(int64_t us, int digits, char *text) {
   if (us < FIRST_DAY * AU_US_PER_DAY)
     us = FIRST_DAY * AU_US_PER_DAY;
   if (us >= (LAST_DAY + 1) * AU_US_PER_DAY)
@@ -362,7 +363,10 @@ void au_timestamp_format(int64_t us, char text[AU_TIMESTAMP_TEXT_SIZE]) {
   int month = 0;
   int day = 0;
   date_of_days(days, &year, &month, &day);
-  int ms = (int)(rest_us / 1000);
+  int seconds = (int)(rest_us / AU_US_PER_S);
+  int fraction = (int)(rest_us % AU_US_PER_S);
+  for (int i = digits; i < 6; i++)
+    fraction /= 10;
   const struct {
     int value;
     int digits;
@@ -370,13 +374,21 @@ void au_timestamp_format(int64_t us, char text[AU_TIMESTAMP_TEXT_SIZE]) {
   } part[] = {{year, 4, '-'},
               {month, 2, '-'},
               {day, 2, 'T'},
-              {ms / 3600000, 2, ':'},
-              {ms / 60000 % 60, 2, ':'},
-              {ms / 1000 % 60, 2, '.'},
-              {ms % 1000, 3, 'Z'}};
+              {seconds / 3600, 2, ':'},
+              {seconds / 60 % 60, 2, ':'},
+              {seconds % 60, 2, '.'},
+              {fraction, digits, 'Z'}};
   for (size_t i = 0; i < sizeof(part) / sizeof(part[0]); i++) {
     text = put_digits(text, part[i].value, part[i].digits);
     *text++ = part[i].after;
   }
   *text = '\0';
+}
+
+void au_timestamp_format(int64_t us, char text[AU_TIMESTAMP_TEXT_SIZE]) {
+  format(us, 3, text);
+}
+
+void au_timestamp_format_us(int64_t us, char text[AU_TIMESTAMP_US_TEXT_SIZE]) {
+  format(us, 6, text);
 }

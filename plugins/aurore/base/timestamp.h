@@ -38,4 +38,11 @@ bool au_timestamp_parse_number(const char *text, size_t size, int64_t *out_us);
  * time outside them is written as the nearest one inside. */
 void au_timestamp_format(int64_t us, char text[AU_TIMESTAMP_TEXT_SIZE]);
 
+#define AU_TIMESTAMP_US_TEXT_SIZE                                              \
+  28 /* "2026-11-24T08:24:26.123456Z", a NUL                                   \
+      */
+
+/* The same to the microsecond. */
+void au_timestamp_format_us(int64_t us, char text[AU_TIMESTAMP_US_TEXT_SIZE]);
+
 #endif

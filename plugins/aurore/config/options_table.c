@@ -114,7 +114,7 @@ const au_option_t au_option_table[] = {
           .details = "Without a spool, a shutdown stores what waits, for at "
                      "most ShutdownTimeout seconds; what cannot be stored by "
                      "then is lost, which is logged, and collectd exits with "
-                     "status 1. aurore-spool(1) inspects a spool."),
+                     "status 1. aurorectl(1) inspects a spool."),
     OTHER("Durability", BUFFER, DURABILITY, durability, "commit",
           "When a request is answered with 202: \"commit\", after its events "
           "have been written to disk with fdatasync; \"interval\", at once, "

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * aurore-spool - inspects a spool directory: verifies it, shows what it holds,
- * writes its events out. It only reads, and so may be run on a spool in use;
+ * spool - inspects a spool directory: verifies it, shows what it holds, writes
+ * its events out. It only reads, and so may be run on a spool in use;
  * only "renew" writes, and refuses that.
  */
+#include "tools/ctl.h"
+
 #include "base/json.h"
 #include "base/timestamp.h"
 #include "event/row.h"
@@ -27,10 +29,10 @@
 enum { EXIT_GOOD = 0, EXIT_DAMAGED = 1, EXIT_TROUBLE = 2 };
 
 static const char usage_text[] =
-    "Usage: aurore-spool check  DIRECTORY\n"
-    "       aurore-spool stat   DIRECTORY\n"
-    "       aurore-spool export [--from SEQ] [--to SEQ] [--all] DIRECTORY\n"
-    "       aurore-spool renew  DIRECTORY\n"
+    "Usage: aurorectl spool check  DIRECTORY\n"
+    "       aurorectl spool stat   DIRECTORY\n"
+    "       aurorectl spool export [--from SEQ] [--to SEQ] [--all] DIRECTORY\n"
+    "       aurorectl spool renew  DIRECTORY\n"
     "\n"
     "DIRECTORY is a SpoolDirectory, or one lane-NN in it.\n"
     "  check   verify every frame; exit status 0: good, 1: damaged\n"
@@ -68,7 +70,7 @@ typedef struct findings {
 } findings_t;
 
 static int fail(const char *what, const char *name) {
-  fprintf(stderr, "aurore-spool: could not %s \"%s\": %s\n", what, name,
+  fprintf(stderr, "aurorectl: could not %s \"%s\": %s\n", what, name,
           errno == EPROTO ? "a newer release wrote it" : strerror(errno));
   return EXIT_TROUBLE;
 }
@@ -140,8 +142,8 @@ static void damage(const lane_t *lane, const au_segment_t *segment,
                    uint64_t from, uint64_t to, findings_t *findings) {
   findings->damaged++;
   fprintf(stderr,
-          "aurore-spool: %s: segment %016" PRIx64 ": bytes %" PRIu64
-          " to %" PRIu64 " are damaged\n",
+          "aurorectl: %s: segment %016" PRIx64 ": bytes %" PRIu64 " to %" PRIu64
+          " are damaged\n",
           lane->path, segment->number, from, to);
 }
 
@@ -243,7 +245,7 @@ static int walk(lane_t *lane, bool all, findings_t *findings,
     if (segment == NULL) {
       findings->damaged++;
       fprintf(stderr,
-              "aurore-spool: %s: segment %016" PRIx64 " has a damaged header\n",
+              "aurorectl: %s: segment %016" PRIx64 " has a damaged header\n",
               lane->path, lane->number[i]);
       continue;
     }
@@ -253,8 +255,7 @@ static int walk(lane_t *lane, bool all, findings_t *findings,
     if (next_seq != 0 && segment->first_seq > next_seq) {
       findings->damaged++;
       fprintf(stderr,
-              "aurore-spool: %s: events %" PRIu64 " to %" PRIu64
-              " are missing\n",
+              "aurorectl: %s: events %" PRIu64 " to %" PRIu64 " are missing\n",
               lane->path, next_seq, segment->first_seq - 1);
     }
     au_segment_close(&lane->store, segment);
@@ -311,8 +312,8 @@ static void put_uuid(au_bytes_t *json, const char *name, const au_uuid_t *id) {
 }
 
 static void put_time(au_bytes_t *json, const char *name, int64_t us) {
-  char text[AU_TIMESTAMP_TEXT_SIZE];
-  au_timestamp_format(us, text);
+  char text[AU_TIMESTAMP_US_TEXT_SIZE];
+  au_timestamp_format_us(us, text);
   put_member(json, name, text, strlen(text));
 }
 
@@ -346,7 +347,7 @@ static int print_row(const au_frame_t *frame, const void *context) {
   if (bytes.failed) {
     status = fail("print", "an event");
   } else if (au_row_decode(row.tuple, row.size, &event) != AU_OK) {
-    fprintf(stderr, "aurore-spool: event %" PRIu64 " cannot be decoded\n",
+    fprintf(stderr, "aurorectl: event %" PRIu64 " cannot be decoded\n",
             frame->seq);
     status = EXIT_DAMAGED;
   } else {
@@ -379,7 +380,7 @@ static int renew_lane(lane_t *lane, const request_t *request) {
   if (lock < 0)
     return fail("lock", lane->path);
   if (flock(lock, LOCK_EX | LOCK_NB) != 0) {
-    fprintf(stderr, "aurore-spool: \"%s\" is in use; stop collectd first\n",
+    fprintf(stderr, "aurorectl: \"%s\" is in use; stop collectd first\n",
             lane->path);
     close(lock);
     return EXIT_TROUBLE;
@@ -390,7 +391,7 @@ static int renew_lane(lane_t *lane, const request_t *request) {
       AU_OK) {
     status = fail("read the state of", lane->path);
   } else if (lane->state.generation == 0) {
-    fprintf(stderr, "aurore-spool: \"%s\" holds no spool\n", lane->path);
+    fprintf(stderr, "aurorectl: \"%s\" holds no spool\n", lane->path);
     status = EXIT_TROUBLE;
   } else if (au_spool_state_renew(&au_io_system, lane->store.directory,
                                   &lane->state) != AU_OK) {
@@ -449,7 +450,7 @@ static int bad_usage(void) {
   return EXIT_TROUBLE;
 }
 
-int main(int argc, char **argv) {
+int ctl_spool(int argc, char **argv) {
   static const struct {
     const char *name;
     command_t command;

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * ctl - what the commands of aurorectl share. A command is a file; it is handed
+ * its arguments, the first of which is its own name, and returns an exit
+ * status. The program has one thread.
+ */
+#ifndef AURORECTL_CTL_H
+#define AURORECTL_CTL_H
+
+#include "base/status.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Exit statuses; those of "spool" are in tools/spool.c. */
+enum {
+  CTL_GOOD = 0,
+  CTL_SOME = 1,    /* some events, or dead letters, were refused */
+  CTL_USAGE = 2,   /* the command line, or a file that cannot be used */
+  CTL_LATER = 3,   /* the server could not be reached, or gave up: try again */
+  CTL_REFUSED = 4, /* the server does not want to talk: token, address */
+};
+
+int ctl_dlq(int argc, char **argv);
+int ctl_send(int argc, char **argv);
+int ctl_spool(int argc, char **argv);
+int ctl_token(int argc, char **argv);
+
+/* A line on standard error, after the name of the program. */
+void ctl_say(const char *format, ...) AU_PRINTF(1, 2);
+
+/* Numbers of the command line; false: it is none, or out of range. */
+bool ctl_read_seconds(const char *text, double min, double max, double *out);
+/* "64KiB", "1MiB", or bytes. */
+bool ctl_read_size(const char *text, uint64_t min, uint64_t max, uint64_t *out);
+
+#endif
