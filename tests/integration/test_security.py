@@ -3,6 +3,7 @@
 make a token, and each balancer in front of a collectd."""
 
 import json
+import os
 import re
 import subprocess
 import threading
@@ -41,14 +42,23 @@ def test_it_can_be_found():
 # --- tokens -------------------------------------------------------------------------
 
 
-def make_token(path, scope):
+def make_token(path, scope, kind="sh"):
     """As the document says; the token."""
-    lines = fronts.block("sh")
+    lines = fronts.block(kind)
     assert lines.count("/etc/collectd/aurore.tokens") == 1
     lines = lines.replace("/etc/collectd/aurore.tokens", str(path))
-    lines = lines.replace('"ingest ', f'"{scope} ')
+    lines = lines.replace('"ingest ', f'"{scope} ').replace(" ingest\n", f" {scope}\n")
+    programs = build.plugin_directory().parent
     made = subprocess.run(
-        ["sh", "-eu", "-c", lines], capture_output=True, text=True, check=True
+        ["sh", "-eu", "-c", lines],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={
+            **os.environ,
+            **build.sanitizer_environment(path.parent),
+            "PATH": f"{programs}:{os.environ['PATH']}",
+        },
     )
     return made.stdout.strip()
 
@@ -67,9 +77,10 @@ ALLOWED = {
 }
 
 
-def test_tokens_made_as_it_says(programs, database, base):
-    path = base / "security.tokens"
-    tokens = {scope: make_token(path, scope) for scope in ALLOWED}
+@pytest.mark.parametrize("kind", ["sh", "console"], ids=["openssl", "aurorectl"])
+def test_tokens_made_as_it_says(programs, database, base, kind):
+    path = base / f"security.tokens.{kind}"
+    tokens = {scope: make_token(path, scope, kind) for scope in ALLOWED}
     assert path.stat().st_mode & 0o077 == 0
     assert not any(token in path.read_text() for token in tokens.values())
     api = programs.collectd(database, {"TokenFile": path}).start()
