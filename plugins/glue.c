@@ -128,7 +128,7 @@ static au_status_t set_option(au_options_t *options, const oconfig_item_t *item,
   if (status != AU_OK)
     return status;
   const oconfig_value_t *given = &item->values[0];
-  au_value_t value = {.type = AU_VALUE_STRING};
+  au_given_t value = {.type = AU_VALUE_STRING};
   if (given->type == OCONFIG_TYPE_NUMBER) {
     value.type = AU_VALUE_NUMBER;
     value.number = given->value.number;

@@ -31,7 +31,7 @@ static void check_values(const char *text) {
                "an address has no port");
 }
 
-static void set_option(const au_option_info_t *info, const au_value_t *value) {
+static void set_option(const au_option_info_t *info, const au_given_t *value) {
   static au_options_t options;
   char error[512] = "";
   fuzz_require(au_options_init(&options) == AU_OK, "out of memory");
@@ -51,7 +51,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     count++;
   fuzz_require(au_option_info(fuzz_take_below(&input, count), &info),
                "there are no options");
-  au_value_t value = {.type = (au_value_type_t)fuzz_take_below(&input, 3)};
+  au_given_t value = {.type = (au_given_type_t)fuzz_take_below(&input, 3)};
   char *text = fuzz_text(input);
   check_values(text);
   value.string = text;

@@ -42,7 +42,7 @@ static void remove_socket(void) { unlink(address.sun_path); }
 
 static void set(const char *name, const char *value) {
   char error[256] = "";
-  const au_value_t text = {.type = AU_VALUE_STRING, .string = value};
+  const au_given_t text = {.type = AU_VALUE_STRING, .string = value};
   fuzz_require(au_options_set(&options, AU_SIDE_BUFFER, name, &text, error,
                               sizeof(error)) == AU_OK,
                error);

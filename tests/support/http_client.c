@@ -3,7 +3,7 @@
 
 #include <strings.h>
 
-static void set_value(server_t *server, const char *name, au_value_t value) {
+static void set_value(server_t *server, const char *name, au_given_t value) {
   char error[512] = "";
   /* A test may change what the set-up has set. */
   memset(server->options.is_set, 0, sizeof(server->options.is_set));
@@ -14,12 +14,12 @@ static void set_value(server_t *server, const char *name, au_value_t value) {
 
 void set_option(server_t *server, const char *name, const char *text) {
   set_value(server, name,
-            (au_value_t){.type = AU_VALUE_STRING, .string = text});
+            (au_given_t){.type = AU_VALUE_STRING, .string = text});
 }
 
 void set_number(server_t *server, const char *name, double number) {
   set_value(server, name,
-            (au_value_t){.type = AU_VALUE_NUMBER, .number = number});
+            (au_given_t){.type = AU_VALUE_NUMBER, .number = number});
 }
 
 void server_prepare(server_t *server) {

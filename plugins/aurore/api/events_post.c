@@ -14,7 +14,6 @@
 #include "base/clock.h"
 #include "base/timestamp.h"
 #include "http/coding.h"
-#include "http/media_type.h"
 #include "http/preference.h"
 
 #include <inttypes.h>
@@ -27,6 +26,8 @@
 #define ACCEPTED_SIZE 128
 /* The longest wait for the database that a client can ask for. */
 #define WAIT_MAX_S 30
+/* Preference-Applied, X-Rejected, and the end. */
+#define HEADERS_MAX 5
 
 /* What the client would like (header Prefer). */
 typedef struct preferences {
@@ -39,6 +40,7 @@ typedef struct preferences {
 typedef struct post {
   /* From the header. */
   au_content_coding_t coding;
+  au_posting_t *posting; /* borrowed; NULL: its query is refused */
   au_format_t format;
   preferences_t prefers;
 
@@ -73,27 +75,29 @@ static enum MHD_Result answer_unavailable(au_request_t *request,
   return au_answer_unavailable(request, message);
 }
 
-/* The format that a type stands for; false: for none. */
-static bool find_format(const char *type, au_format_t *out_format) {
-  static const char *const ndjson[] = {
-      "application/x-ndjson",    "application/ndjson",
-      "application/jsonl",       "application/jsonlines",
-      "application/x-jsonlines", "application/stream+json"};
-  *out_format = AU_FORMAT_JSON;
-  if (au_media_type_is(type, "application/json"))
+/* How the request wants to be read, and answered. */
+static bool check_query(au_request_t *request) {
+  post_t *post = au_request_state(request);
+  au_refusals_t refusals = {.count = 0};
+  post->posting =
+      au_postings_take(&au_api_of(request)->postings, request, &refusals);
+  if (post->posting != NULL) {
+    au_refusals_fini(&refusals);
     return true;
-  *out_format = AU_FORMAT_NDJSON;
-  for (size_t i = 0; i < sizeof(ndjson) / sizeof(ndjson[0]); i++)
-    if (au_media_type_is(type, ndjson[i]))
-      return true;
+  }
+  if (refusals.count == 0) {
+    au_refusals_fini(&refusals);
+    (void)answer_unavailable(request, AU_NO_MEMORY, 0);
+    return false;
+  }
+  reject(AU_REASON_INVALID, 0);
+  (void)au_answer_refused(request, &refusals);
   return false;
 }
 
 static bool check_type(au_request_t *request) {
   post_t *post = au_request_state(request);
-  const char *type = au_request_header(request, MHD_HTTP_HEADER_CONTENT_TYPE);
-  if (type != NULL && au_media_type_is_utf8(type) &&
-      find_format(type, &post->format))
+  if (au_posting_find_format(post->posting, request, &post->format))
     return true;
   reject(AU_REASON_INVALID, 0);
   (void)au_answer_refusal(request, AU_ERROR_UNSUPPORTED_TYPE,
@@ -191,8 +195,8 @@ static bool begin(au_request_t *request) {
   (void)MHD_get_connection_values(au_request_connection(request),
                                   MHD_HEADER_KIND, take_preference,
                                   &post->prefers);
-  if (check_type(request) && check_coding(request) && check_length(request) &&
-      check_buffer(request))
+  if (check_query(request) && check_type(request) && check_coding(request) &&
+      check_length(request) && check_buffer(request))
     return true;
   (void)au_request_limit(request, 1); /* it counts as an event */
   return false;
@@ -218,6 +222,7 @@ static au_status_t parse(au_request_t *request, const char *body, size_t size) {
     return AU_NOMEM;
   }
   post->accepted_us = au_clock_wall_us();
+  au_reader_shape(post->reader, &post->posting->shape);
   post->parsed =
       au_reader_read(post->reader, post->format, body, size, post->accepted_us);
   return AU_OK;
@@ -383,13 +388,38 @@ static const char *const *applied_preferences(const post_t *post,
   return post->prefers.is_minimal ? minimal : NULL;
 }
 
+/* Answers with "status", or with the one that the client takes for success;
+ * then it learns from a header that some were refused. "applied" are headers.
+ */
+static enum MHD_Result answer_taken(au_request_t *request, unsigned status,
+                                    const char *const *applied) {
+  post_t *post = au_request_state(request);
+  unsigned wanted = post->posting->accepted_status;
+  char rejected[24];
+  snprintf(rejected, sizeof(rejected), "%" PRIu64, post->refused);
+  const char *headers[HEADERS_MAX] = {NULL};
+  size_t count = 0;
+  for (; applied != NULL && applied[count] != NULL; count++)
+    headers[count] = applied[count];
+  if (wanted == 0)
+    return au_answer(request, status, AU_JSON_TYPE, &post->accepted, headers);
+  if (post->refused > 0) {
+    headers[count++] = "X-Rejected";
+    headers[count] = rejected;
+  }
+  if (wanted != MHD_HTTP_NO_CONTENT)
+    return au_answer(request, wanted, AU_JSON_TYPE, &post->accepted, headers);
+  au_bytes_clear(&post->accepted, 0);
+  return au_answer(request, wanted, NULL, &post->accepted, headers);
+}
+
 static enum MHD_Result answer_accepted(au_request_t *request) {
   post_t *post = au_request_state(request);
   if (post->refused > 0)
     reject(AU_REASON_INVALID, post->refused);
-  return au_answer(
+  return answer_taken(
       request, post->refused > 0 ? MHD_HTTP_MULTI_STATUS : MHD_HTTP_ACCEPTED,
-      AU_JSON_TYPE, &post->accepted, applied_preferences(post, false));
+      applied_preferences(post, false));
 }
 
 /* The answer says "accepted", which is the longer word. */
@@ -409,8 +439,8 @@ static enum MHD_Result answer_waited(au_request_t *request,
   if (status != AU_OK)
     return answer_accepted(request);
   say_stored(&post->accepted);
-  return au_answer(request, MHD_HTTP_CREATED, AU_JSON_TYPE, &post->accepted,
-                   applied_preferences(post, true));
+  return answer_taken(request, MHD_HTTP_CREATED,
+                      applied_preferences(post, true));
 }
 
 static enum MHD_Result answer_appended(au_request_t *request,
@@ -463,6 +493,7 @@ static enum MHD_Result run(au_request_t *request) {
 static void done(au_request_t *request) {
   post_t *post = au_request_state(request);
   give_back_reader(request);
+  au_postings_give_back(&au_api_of(request)->postings, post->posting);
   au_bytes_fini(&post->accepted);
 }
 

@@ -14,9 +14,6 @@ const au_route_t au_routes[] = {
     {"/events/:id",
      {[AU_METHOD_GET] = {&au_route_events_show, AU_SCOPE_READ,
                          AU_ROUTE_EVENTS_GET}}},
-    {"/v1/logs",
-     {[AU_METHOD_POST] = {&au_route_otlp_logs, AU_SCOPE_INGEST,
-                          AU_ROUTE_OTLP_LOGS}}},
     {"/live",
      {[AU_METHOD_GET] = {&au_route_live, AU_SCOPE_NONE, AU_ROUTE_HEALTH}}},
     {"/ready",
@@ -73,9 +70,13 @@ void au_api_init(au_api_t *api, const au_options_t *options,
                  au_buffer_t *buffer, au_history_t *history) {
   *api = (au_api_t){.options = options, .buffer = buffer, .history = history};
   au_reader_pool_init(&api->readers, &options->limits);
+  au_postings_init(&api->postings, options);
 }
 
-void au_api_fini(au_api_t *api) { au_reader_pool_fini(&api->readers); }
+void au_api_fini(au_api_t *api) {
+  au_reader_pool_fini(&api->readers);
+  au_postings_fini(&api->postings);
+}
 
 void au_api_set_database(au_api_t *api, au_query_pool_t *query,
                          au_breaker_t *breaker) {

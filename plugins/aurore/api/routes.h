@@ -13,6 +13,7 @@
 #ifndef AURORE_API_ROUTES_H
 #define AURORE_API_ROUTES_H
 
+#include "api/posting.h"
 #include "api/reader_pool.h"
 #include "config/options.h"
 #include "database/breaker.h"
@@ -31,6 +32,7 @@ typedef struct au_api {
   _Atomic(au_query_pool_t *) query; /* NULL: none (yet) */
   _Atomic(au_breaker_t *) breaker;  /* the writers'; the same */
   au_reader_pool_t readers;
+  au_postings_t postings;
   _Atomic int64_t trial_ns;  /* when a spool in trouble was tried last */
   _Atomic unsigned watching; /* requests that wait for the database */
 } au_api_t;
@@ -72,8 +74,6 @@ extern const au_handler_t au_route_document_yaml;
 extern const au_handler_t au_route_events_get;
 extern const au_handler_t au_route_events_post;
 extern const au_handler_t au_route_events_show;
-/* otlp_logs.c */
-extern const au_handler_t au_route_otlp_logs;
 /* health.c, health_business.c, health_database.c */
 extern const au_handler_t au_route_health_buffer;
 extern const au_handler_t au_route_health_business;

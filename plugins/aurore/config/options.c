@@ -33,7 +33,7 @@ static void *member_of(au_options_t *options, const au_option_t *option) {
 
 /* --- messages --------------------------------------------------------------*/
 
-static void describe(const au_value_t *value, char *text, size_t size) {
+static void describe(const au_given_t *value, char *text, size_t size) {
   if (value->type == AU_VALUE_NUMBER)
     (void)snprintf(text, size, "%.15g", value->number);
   else if (value->type == AU_VALUE_BOOLEAN)
@@ -44,7 +44,7 @@ static void describe(const au_value_t *value, char *text, size_t size) {
     (void)snprintf(text, size, "\"%s\"", value->string);
 }
 
-static au_status_t refuse(const au_option_t *option, const au_value_t *value,
+static au_status_t refuse(const au_option_t *option, const au_given_t *value,
                           char *error, size_t error_size) {
   char given[SHOWN_MAX + 32];
   describe(value, given, sizeof(given));
@@ -163,14 +163,24 @@ static void store_whole(void *member, size_t width, double number) {
     memcpy(member, &whole, sizeof(whole));
 }
 
+/* A status of HTTP that means success, or none. */
+static bool is_status(double number) {
+  static const double statuses[] = {0, 200, 201, 202, 204};
+  for (size_t i = 0; i < sizeof(statuses) / sizeof(statuses[0]); i++)
+    if (number == statuses[i])
+      return true;
+  return false;
+}
+
 static bool set_number(void *member, const au_option_t *option,
-                       const au_value_t *value) {
+                       const au_given_t *value) {
   double number = value->number;
   if (value->type == AU_VALUE_BOOLEAN ||
       (value->type == AU_VALUE_STRING &&
        !read_number(option, value->string, &number)))
     return false;
-  if (!in_range(option, number))
+  if (!in_range(option, number) ||
+      (option->kind == AU_OPTION_STATUS && !is_status(number)))
     return false;
   if (option->kind == AU_OPTION_SECONDS || option->kind == AU_OPTION_RATE) {
     memcpy(member, &number, sizeof(number));
@@ -182,7 +192,7 @@ static bool set_number(void *member, const au_option_t *option,
   return true;
 }
 
-static bool set_boolean(bool *member, const au_value_t *value) {
+static bool set_boolean(bool *member, const au_given_t *value) {
   if (value->type == AU_VALUE_BOOLEAN) {
     *member = value->boolean;
     return true;
@@ -279,12 +289,10 @@ static au_status_t set_string(au_options_t *options, const au_option_t *option,
 }
 
 static au_status_t set_option(au_options_t *options, const au_option_t *option,
-                              const au_value_t *value) {
+                              const au_given_t *value) {
   void *member = member_of(options, option);
   if (member == &options->body_memory)
     options->body_memory_set = true;
-  if (member == &options->limits.otlp_max_body_bytes)
-    options->otlp_max_body_bytes_set = true;
   if (option->min != NULL) /* it has a range: a number */
     return set_number(member, option, value) ? AU_OK : AU_INVALID;
   if (option->kind == AU_OPTION_BOOLEAN)
@@ -297,7 +305,7 @@ static au_status_t set_option(au_options_t *options, const au_option_t *option,
 /* Whether a text was set before to something else. */
 static bool is_contradicted(const au_options_t *options,
                             const au_option_t *option,
-                            const au_value_t *value) {
+                            const au_given_t *value) {
   if ((option->kind != AU_OPTION_TEXT && option->kind != AU_OPTION_FILE) ||
       value->type != AU_VALUE_STRING ||
       !options->is_set[option - au_option_table])
@@ -309,7 +317,7 @@ static bool is_contradicted(const au_options_t *options,
 
 static au_status_t refuse_second(const au_options_t *options,
                                  const au_option_t *option,
-                                 const au_value_t *value, char *error,
+                                 const au_given_t *value, char *error,
                                  size_t error_size) {
   const char *const *before =
       (const void *)((const char *)options + option->offset);
@@ -332,7 +340,7 @@ static au_status_t refuse_second(const au_options_t *options,
 }
 
 au_status_t au_options_set(au_options_t *options, au_side_t side,
-                           const char *name, const au_value_t *value,
+                           const char *name, const au_given_t *value,
                            char *error, size_t error_size) {
   const au_option_t *option = find(side, name);
   if (option == NULL)
@@ -361,7 +369,7 @@ au_status_t au_options_init(au_options_t *options) {
   memset(options, 0, sizeof(*options));
   for (size_t i = 0; i < au_option_count; i++) {
     const au_option_t *option = &au_option_table[i];
-    const au_value_t value = {.type = AU_VALUE_STRING,
+    const au_given_t value = {.type = AU_VALUE_STRING,
                               .string = option->info.default_text};
     /* Other addresses would be added to the default one. */
     if (option->kind == AU_OPTION_LISTEN)
@@ -372,7 +380,6 @@ au_status_t au_options_init(au_options_t *options) {
   }
   options->durability_set = false;
   options->body_memory_set = false;
-  options->otlp_max_body_bytes_set = false;
   return AU_OK;
 }
 
@@ -430,28 +437,19 @@ static au_status_t needs(const char *option, const char *needed, char *error,
   return AU_INVALID;
 }
 
-/* One request may have three quarters of it. A limit that was not given is
- * lowered to that rather than the reason for which nothing starts. */
+/* One request may have three quarters of it. */
 static au_status_t finish_body_memory(au_options_t *options, char *error,
                                       size_t error_size) {
-  au_limits_t *limits = &options->limits;
-  uint64_t otlp = limits->otlp_max_body_bytes;
-  uint64_t body = limits->max_body_bytes > otlp ? limits->max_body_bytes : otlp;
+  uint64_t body = options->limits.max_body_bytes;
   if (!options->body_memory_set && options->body_memory < 4 * body)
     options->body_memory = 4 * body;
-  uint64_t most = options->body_memory / 4 * 3;
-  if (otlp > most && !options->otlp_max_body_bytes_set)
-    limits->otlp_max_body_bytes = most;
-  bool is_otlp = limits->otlp_max_body_bytes > most;
-  if (limits->max_body_bytes <= most && !is_otlp)
+  if (options->body_memory / 4 * 3 >= body)
     return AU_OK;
   (void)snprintf(error, error_size,
                  "option \"BodyMemory\" of the plugin event_buffer is %" PRIu64
-                 " bytes, too few for one body of \"%s\", %" PRIu64
+                 " bytes, too few for one body of \"MaxBodyBytes\", %" PRIu64
                  " bytes, which may take three quarters of them",
-                 options->body_memory,
-                 is_otlp ? "OtlpMaxBodyBytes" : "MaxBodyBytes",
-                 is_otlp ? otlp : (uint64_t)limits->max_body_bytes);
+                 options->body_memory, body);
   return AU_INVALID;
 }
 

@@ -46,7 +46,6 @@ typedef struct au_options {
   au_limits_t limits;
   uint64_t body_memory;
   bool body_memory_set;
-  bool otlp_max_body_bytes_set;
   double rate_limit;
   double rate_limit_per_address;
   char *token_file;
@@ -56,6 +55,8 @@ typedef struct au_options {
   char *allow_origin[AU_ORIGINS_MAX]; /* "scheme://host[:port]" as a browser
                                          writes it, or "*" */
   size_t allow_origins;               /* 0: no CORS */
+  bool is_lenient;
+  unsigned accepted_status; /* 0: by what was accepted */
   char *history_file;
   double history_interval_s;
   double keep_stored_s;       /* 0: nothing is kept */
@@ -90,18 +91,18 @@ typedef struct au_options {
 } au_options_t;
 
 /* A value as the configuration file writes it. */
-typedef enum au_value_type {
+typedef enum au_given_type {
   AU_VALUE_STRING,
   AU_VALUE_NUMBER,
   AU_VALUE_BOOLEAN
-} au_value_type_t;
+} au_given_type_t;
 
-typedef struct au_value {
-  au_value_type_t type;
+typedef struct au_given {
+  au_given_type_t type;
   const char *string; /* borrowed */
   double number;
   bool boolean;
-} au_value_t;
+} au_given_t;
 
 /* Fills in every default. AU_NOMEM: fini is still needed. */
 AU_MUST_CHECK au_status_t au_options_init(au_options_t *options);
@@ -117,7 +118,7 @@ void au_options_fini(au_options_t *options);
  * twice counts once. */
 AU_MUST_CHECK au_status_t au_options_set(au_options_t *options, au_side_t side,
                                          const char *name,
-                                         const au_value_t *value, char *error,
+                                         const au_given_t *value, char *error,
                                          size_t error_size);
 
 /* Checks what only the whole can show (TLSKey without TLSCertificate,

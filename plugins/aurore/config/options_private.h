@@ -17,6 +17,7 @@ typedef enum au_option_kind {
   AU_OPTION_BYTES,
   AU_OPTION_SECONDS,
   AU_OPTION_RATE,
+  AU_OPTION_STATUS, /* but not every number of it */
   /* The others. */
   AU_OPTION_BOOLEAN,
   AU_OPTION_TEXT,

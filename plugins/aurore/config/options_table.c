@@ -39,6 +39,7 @@
 #define TYPE_BYTES "a size in bytes, or with KiB, MiB, GiB or TiB"
 #define TYPE_SECONDS "a number of seconds"
 #define TYPE_RATE "a number"
+#define TYPE_STATUS "a status of HTTP"
 #define TYPE_BOOLEAN "a boolean"
 #define TYPE_TEXT "a string"
 #define TYPE_FILE "a file name"
@@ -47,6 +48,7 @@
 #define TYPE_LISTEN "an address"
 #define TYPE_ORIGIN "an origin"
 
+#define RANGE_STATUS "0, 200, 201, 202 or 204"
 #define RANGE_BOOLEAN "true or false"
 #define RANGE_TEXT "at most 4096 bytes"
 #define RANGE_FILE "at most 4096 bytes"
@@ -176,28 +178,12 @@ const au_option_t au_option_table[] = {
            "0", "100",
            "Maximum number of nested levels of objects and arrays in an "
            "event's metadata, below the topmost."),
-    NUMBER(
-        "OtlpMaxBodyBytes", BUFFER, BYTES, limits.otlp_max_body_bytes, "16MiB",
-        "1KiB", "64MiB",
-        "Maximum size of a body of OpenTelemetry logs (POST /v1/logs), after "
-        "decompression.",
-        .details = "It is larger than MaxBodyBytes, since exporters throw a "
-                   "batch away that is refused with 413. If it is not "
-                   "given, it is at most three quarters of BodyMemory. The "
-                   "events of one "
-                   "such request take at most 32 MiB: what is more loses "
-                   "resource and scope, then attributes from the end."),
-    NUMBER("OtlpMaxRecords", BUFFER, WHOLE, limits.otlp_max_records, "50000",
-           "1", "100000",
-           "Maximum number of log records in one request of OpenTelemetry "
-           "logs."),
     NUMBER("BodyMemory", BUFFER, BYTES, body_memory, "96MiB", "4MiB", "1TiB",
            "Maximum size of bodies, of the events that are being made from "
            "them, and of answers until they have been sent, of all "
            "connections together.",
            .details =
-               "If it is not given, it is at least four times the larger of "
-               "MaxBodyBytes and OtlpMaxBodyBytes. "
+               "If it is not given, it is at least four times MaxBodyBytes. "
                "One request may take three quarters of it, and pages of stored "
                "events together a half; 8 MiB (at most a quarter) are only for "
                "requests that need no more than 64 KiB. What does not fit is "
@@ -290,6 +276,24 @@ const au_option_t au_option_table[] = {
                "smaller so that each lane has at least four. They never take "
                "room from waiting events, and go first when the disk is full: "
                "they count neither in Capacity nor in MaxBytes."),
+    OTHER("Lenient", BUFFER, BOOLEAN, is_lenient, "false",
+          "Whether whatever is a JSON object becomes an event: what is unknown "
+          "goes into its metadata, what is missing is made up, what is too "
+          "long is cut. The parameter \"lenient\" of a request says otherwise.",
+          .group = "Shapes of others",
+          .details =
+              "Fields that have other names are named by parameters of the "
+              "request: timestamp_field, service_field, message_field, "
+              "id_field and events_field; see the document at /openapi.yaml."),
+    {OPTION("AcceptedStatus", BUFFER, STATUS, accepted_status, "0",
+            RANGE_STATUS,
+            "Status of the answer whenever events were accepted, for senders "
+            "that take no other for success, or that repeat what is answered "
+            "with 207 for ever; 0: 202, and 207 when some events are refused. "
+            "The parameter \"accepted_status\" of a request says otherwise.",
+            .details = "The header X-Rejected then tells how many events were "
+                       "refused. With 204 the answer has no body."),
+     .min = "0", .max = "204"},
 
     OTHER("HistoryFile", BUFFER, TEXT, history_file, "",
           "File to which the snapshots of the buffer's metrics are appended, "

@@ -65,7 +65,6 @@ void au_intake_begin(au_intake_t *intake, int64_t now_us) {
   intake->naming.by = AU_NAMED_BY_NOTHING;
   intake->has_time = false;
   intake->now_us = now_us;
-  intake->max_events = intake->limits->max_batch_events;
 }
 
 void au_intake_name(au_intake_t *intake, const au_naming_t *naming) {
@@ -87,7 +86,7 @@ void au_intake_end(au_intake_t *intake) {
 
 /* Counts an event, or what is in the place of one. */
 static au_intake_result_t count_event(au_intake_t *intake) {
-  if (intake->total == intake->max_events)
+  if (intake->total == intake->limits->max_batch_events)
     return AU_INTAKE_TOO_MANY;
   intake->attempted = ++intake->total;
   return AU_INTAKE_DONE;
@@ -203,6 +202,16 @@ au_intake_result_t au_intake_refuse_value(au_intake_t *intake) {
   size_t before = intake->errors_json.size;
   if (room_for_errors(intake) > 0)
     au_validator_put_not_object(&intake->errors_json);
+  return refuse(intake, intake->errors_json.size - before, 0);
+}
+
+au_intake_result_t au_intake_refuse_no_events(au_intake_t *intake) {
+  au_intake_result_t result = count_event(intake);
+  if (result != AU_INTAKE_DONE)
+    return result;
+  size_t before = intake->errors_json.size;
+  if (room_for_errors(intake) > 0)
+    au_validator_put_no_events(&intake->errors_json);
   return refuse(intake, intake->errors_json.size - before, 0);
 }
 

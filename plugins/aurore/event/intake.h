@@ -44,7 +44,7 @@
 typedef enum au_intake_result {
   AU_INTAKE_DONE,
   AU_INTAKE_MALFORMED, /* not what the grammar reads; see "message" */
-  AU_INTAKE_TOO_MANY,  /* more than "max_events" */
+  AU_INTAKE_TOO_MANY,  /* more than max_batch_events */
   AU_INTAKE_NOMEM
 } au_intake_result_t;
 
@@ -99,7 +99,6 @@ typedef struct au_intake {
   /* For whoever pushes. */
   au_validator_t event;
   int64_t now_us;        /* the accept time of each event */
-  size_t max_events;     /* of the request; max_batch_events after begin */
   au_account_t *account; /* NULL: none */
 } au_intake_t;
 
@@ -135,6 +134,11 @@ AU_MUST_CHECK au_intake_result_t au_intake_end_event(au_intake_t *intake);
 /* Something that is no event is where an event should be: it is refused like
  * one. AU_INTAKE_DONE, AU_INTAKE_TOO_MANY or AU_INTAKE_NOMEM. */
 AU_MUST_CHECK au_intake_result_t au_intake_refuse_value(au_intake_t *intake);
+
+/* The same for an object that should have events within it, and has no array
+ * where they should be (isArray). */
+AU_MUST_CHECK au_intake_result_t
+au_intake_refuse_no_events(au_intake_t *intake);
 
 /* Text that is to be an event is not what its grammar reads: "what" is wrong at
  * that byte of it (static text; isJson). The event that has begun is refused,

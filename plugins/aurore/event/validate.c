@@ -138,6 +138,12 @@ void au_validator_key(au_validator_t *validator, const char *name,
     note_unknown(validator, name, size);
 }
 
+void au_validator_unknown(au_validator_t *validator, const char *name,
+                          size_t size) {
+  validator->field = AU_FIELD_UNKNOWN;
+  note_unknown(validator, name, size);
+}
+
 static void validate_text(au_validator_t *validator, au_valid_text_t *to,
                           size_t max_length, const char *text, size_t size,
                           au_text_kind_t kind) {
@@ -459,6 +465,11 @@ size_t au_validator_put_errors(const au_validator_t *validator, size_t most,
 void au_validator_put_not_object(au_bytes_t *json) {
   au_bytes_put_string(json, "[{\"field\":\"event\",\"constraints\":{"
                             "\"isObject\":\"event must be an object\"}}]");
+}
+
+void au_validator_put_no_events(au_bytes_t *json) {
+  au_bytes_put_string(json, "[{\"field\":\"events\",\"constraints\":{"
+                            "\"isArray\":\"events must be an array\"}}]");
 }
 
 void au_validator_put_not_json(const char *what, size_t byte,

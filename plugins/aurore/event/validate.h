@@ -78,6 +78,9 @@ void au_validator_begin(au_validator_t *validator);
 /* The next value is that of this field, or of the field of this name. */
 void au_validator_field(au_validator_t *validator, au_field_t field);
 void au_validator_key(au_validator_t *validator, const char *name, size_t size);
+/* ... of a field that may not be there, whatever its name. */
+void au_validator_unknown(au_validator_t *validator, const char *name,
+                          size_t size);
 
 /* The value of the field. A number is as JSON writes it. */
 void au_validator_string(au_validator_t *validator, const char *text,
@@ -124,9 +127,10 @@ AU_MUST_CHECK au_status_t au_validator_finish(au_validator_t *validator,
 size_t au_validator_put_errors(const au_validator_t *validator, size_t most,
                                au_bytes_t *json);
 
-/* The same for something that is no event, and for text that is no JSON: "what"
- * is wrong at that byte of it. */
+/* The same for something that is no event, for an object without an array of
+ * events, and for text that is no JSON: "what" is wrong at that byte of it. */
 void au_validator_put_not_object(au_bytes_t *json);
+void au_validator_put_no_events(au_bytes_t *json);
 void au_validator_put_not_json(const char *what, size_t byte, au_bytes_t *json);
 
 #endif

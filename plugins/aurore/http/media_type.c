@@ -21,6 +21,16 @@ bool au_media_type_is(const char *value, const char *type) {
   return *value == '\0' || *value == ';';
 }
 
+bool au_media_type_has_suffix(const char *value, const char *suffix) {
+  size_t size = strcspn(value, ";");
+  while (size > 0 && strchr(BLANKS, value[size - 1]) != NULL)
+    size--;
+  size_t length = strlen(suffix);
+  return size > length &&
+         strncasecmp(value + size - length, suffix, length) == 0 &&
+         memchr(value, ',', size) == NULL;
+}
+
 /* The end of the parameter that begins here: a ';' outside of quotes, or the
  * end of the value. */
 static const char *end_of_parameter(const char *text) {

@@ -14,6 +14,9 @@
 /* "type" in lower case: "application/json". */
 bool au_media_type_is(const char *value, const char *type);
 
+/* Whether the type ends with the suffix, in lower case: "+json". */
+bool au_media_type_has_suffix(const char *value, const char *suffix);
+
 /* Whether the text is UTF-8: no charset is named, or utf-8 (also utf8, and
  * us-ascii, which is a part of it) each time that one is. */
 bool au_media_type_is_utf8(const char *value);

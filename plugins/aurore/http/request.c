@@ -194,6 +194,14 @@ static void answer_not_allowed(au_request_t *request, const au_route_t *entry) {
                           "Method Not Allowed", headers);
 }
 
+/* Whether something else is in the path where an id should be: to a method that
+ * the route does not have, that is no path that there is ("/events/upload"). */
+static bool has_no_id(const au_request_t *request) {
+  au_uuid_t id;
+  const char *text = request->parameter;
+  return *text != '\0' && !au_uuid_parse(text, strlen(text), &id);
+}
+
 static bool has_body(const au_request_t *request) {
   return request->is_chunked || (request->content_length != AU_LENGTH_UNKNOWN &&
                                  request->content_length > 0);
@@ -280,7 +288,7 @@ static enum MHD_Result judge_header(au_request_t *request,
   bool is_options = strcmp(method, MHD_HTTP_METHOD_OPTIONS) == 0;
   if (is_options && (route != NULL || strcmp(framing->path, "*") == 0))
     (void)au_cors_answer_options(request, route);
-  else if (route == NULL)
+  else if (route == NULL || (request->method == NULL && has_no_id(request)))
     answer_not_found(request, framing->path, method);
   else if (request->method == NULL)
     answer_not_allowed(request, route);
@@ -299,15 +307,6 @@ static enum MHD_Result judge_header(au_request_t *request,
   return goes_on || request->is_answered ? MHD_YES : MHD_NO;
 }
 
-/* How it is refused, whatever the method. */
-static const au_refusal_t *refusal_of(const au_route_t *route) {
-  for (int i = 0; route != NULL && i < AU_METHOD_COUNT; i++)
-    if (route->method[i].handler != NULL &&
-        route->method[i].handler->refusal != NULL)
-      return route->method[i].handler->refusal;
-  return NULL;
-}
-
 static enum MHD_Result
 begin_request(au_loop_t *loop, const au_framing_head_t *head, void **con_cls) {
   const au_http_config_t *config = &loop->listener->http->config;
@@ -318,10 +317,12 @@ begin_request(au_loop_t *loop, const au_framing_head_t *head, void **con_cls) {
   au_framing_t framing;
   const au_framing_fault_t *fault =
       au_framing_read(head, &known->target, &framing);
-  const au_route_t *route = au_route_find(config->routes, config->routes_count,
-                                          framing.path, parameter);
+  const au_route_t *route =
+      fault == NULL ? au_route_find(config->routes, config->routes_count,
+                                    framing.path, parameter)
+                    : NULL;
   au_method_t kind = au_route_method_of(head->method);
-  bool is_allowed = fault == NULL && route != NULL && kind != AU_METHOD_OTHER &&
+  bool is_allowed = route != NULL && kind != AU_METHOD_OTHER &&
                     route->method[kind].handler != NULL;
   au_request_t *request = request_new(loop, head->connection,
                                       is_allowed ? &route->method[kind] : NULL,
@@ -329,7 +330,6 @@ begin_request(au_loop_t *loop, const au_framing_head_t *head, void **con_cls) {
   *con_cls = request;
   if (request == NULL)
     return MHD_NO;
-  request->refusal = refusal_of(route);
   request->wants_to_stay =
       fault == NULL && wants_to_stay(request, head->version);
   return fault != NULL ? refuse_framing(request, fault, head->method)

@@ -63,7 +63,7 @@ static void check_is_allowed(au_side_t side, const char *name,
                              const char *text) {
   au_options_t options;
   char error[1024];
-  const au_value_t value = {.type = AU_VALUE_STRING, .string = text};
+  const au_given_t value = {.type = AU_VALUE_STRING, .string = text};
   ck_assert_int_eq(au_options_init(&options), AU_OK);
   ck_assert_int_eq(
       au_options_set(&options, side, name, &value, error, sizeof(error)),

@@ -28,17 +28,17 @@ static void teardown(void) { au_options_fini(&options); }
 
 static au_status_t set_string(au_side_t side, const char *name,
                               const char *text) {
-  const au_value_t value = {.type = AU_VALUE_STRING, .string = text};
+  const au_given_t value = {.type = AU_VALUE_STRING, .string = text};
   return au_options_set(&options, side, name, &value, error, sizeof(error));
 }
 
 static au_status_t set_number(au_side_t side, const char *name, double number) {
-  const au_value_t value = {.type = AU_VALUE_NUMBER, .number = number};
+  const au_given_t value = {.type = AU_VALUE_NUMBER, .number = number};
   return au_options_set(&options, side, name, &value, error, sizeof(error));
 }
 
 static au_status_t set_boolean(au_side_t side, const char *name, bool boolean) {
-  const au_value_t value = {.type = AU_VALUE_BOOLEAN, .boolean = boolean};
+  const au_given_t value = {.type = AU_VALUE_BOOLEAN, .boolean = boolean};
   return au_options_set(&options, side, name, &value, error, sizeof(error));
 }
 
@@ -97,10 +97,6 @@ static const number_option_t numbers[] = {
      10000, 0},
     {"MetadataMaxDepth", BUFFER, SIZE, AT(limits.metadata_max_depth), 5, 0, 100,
      0},
-    {"OtlpMaxBodyBytes", BUFFER, SIZE, AT(limits.otlp_max_body_bytes), 16 * MIB,
-     1024, 64 * MIB, 1},
-    {"OtlpMaxRecords", BUFFER, SIZE, AT(limits.otlp_max_records), 50000, 1,
-     100000, 0},
     {"BodyMemory", BUFFER, SIZE, AT(body_memory), 96 << 20, 4 << 20,
      1099511627776, 0},
     {"RateLimit", BUFFER, FRACTION, AT(rate_limit), 0, 0, 1e9, 0},
@@ -329,6 +325,25 @@ TEST(booleans) {
   ck_assert_int_eq(set_number(WRITER, "Notifications", 1), AU_INVALID);
 }
 
+TEST(accepted_statuses) {
+  static const unsigned good[] = {200, 201, 202, 204, 0};
+  static const unsigned bad[] = {1, 199, 203, 205, 100};
+  ck_assert_uint_eq(options.accepted_status, 0);
+  ck_assert(!options.is_lenient);
+  for (int i = 0; i < COUNT_OF(good); i++) {
+    ck_assert_int_eq(set_number(BUFFER, "AcceptedStatus", good[i]), AU_OK);
+    ck_assert_uint_eq(options.accepted_status, good[i]);
+    ck_assert_int_eq(set_number(BUFFER, "AcceptedStatus", bad[i]), AU_INVALID);
+    check_says("(0, 200, 201, 202 or 204)");
+    ck_assert_uint_eq(options.accepted_status, good[i]);
+  }
+  ck_assert_int_eq(set_number(BUFFER, "AcceptedStatus", 200.5), AU_INVALID);
+  ck_assert_int_eq(set_string(BUFFER, "AcceptedStatus", "204"), AU_OK);
+  ck_assert_int_eq(set_boolean(BUFFER, "AcceptedStatus", true), AU_INVALID);
+  ck_assert_int_eq(set_boolean(BUFFER, "Lenient", true), AU_OK);
+  ck_assert(options.is_lenient);
+}
+
 TEST(durabilities) {
   ck_assert_int_eq(set_string(BUFFER, "Durability", "interval"), AU_OK);
   ck_assert_int_eq(options.durability, AU_DURABILITY_INTERVAL);
@@ -443,7 +458,8 @@ TEST(the_table_is_the_contract) {
   static const char *const others[] = {
       "Listen",         "SpoolDirectory", "Durability",    "TokenFile",
       "TLSCertificate", "TLSKey",         "TLSClientCA",   "HistoryFile",
-      "AllowOrigin",    "ConnInfo",       "RetentionTime", "Notifications"};
+      "AllowOrigin",    "ConnInfo",       "RetentionTime", "Notifications",
+      "Lenient",        "AcceptedStatus"};
   au_option_info_t info;
   size_t count = 0;
   for (; au_option_info(count, &info); count++) {

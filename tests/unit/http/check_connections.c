@@ -55,7 +55,7 @@ static const au_route_t routes[] = {
 
 static void option(const char *name, double number) {
   char error[512] = "";
-  const au_value_t value = {.type = AU_VALUE_NUMBER, .number = number};
+  const au_given_t value = {.type = AU_VALUE_NUMBER, .number = number};
   ck_assert_msg(au_options_set(&options, AU_SIDE_BUFFER, name, &value, error,
                                sizeof(error)) == AU_OK,
                 "%s", error);
@@ -63,7 +63,7 @@ static void option(const char *name, double number) {
 
 static void option_text(const char *name, const char *text) {
   char error[512] = "";
-  const au_value_t value = {.type = AU_VALUE_STRING, .string = text};
+  const au_given_t value = {.type = AU_VALUE_STRING, .string = text};
   ck_assert_msg(au_options_set(&options, AU_SIDE_BUFFER, name, &value, error,
                                sizeof(error)) == AU_OK,
                 "%s", error);

@@ -62,8 +62,9 @@ TEST(a_nul_in_a_path_does_not_end_it) {
 
 TEST(a_trailing_slash_is_accepted) {
   expect(GET("/live/"), 200, "{\"message\":\"SERVER_IS_NOT_SHUTTING_DOWN\"}");
-  expect_part(exchange(&server, "POST", "/events/?a=b", JSON_TYPE, EVENT), 202,
-              "accepted");
+  expect_part(
+      exchange(&server, "POST", "/events/?lenient=false", JSON_TYPE, EVENT),
+      202, "accepted");
   expect_part(GET("/live//"), 404, "Cannot GET /live//");
 }
 
@@ -202,7 +203,7 @@ TEST(content_types) {
       {"", 415},
       {JSON_TYPE "Content-Encoding: identity\r\n", 202},
       {JSON_TYPE "Content-Encoding: br\r\n", 415},
-      {JSON_TYPE "Content-Encoding: deflate\r\n", 415},
+      {JSON_TYPE "Content-Encoding: compress\r\n", 415},
       {JSON_TYPE "Content-Encoding: gzip, gzip\r\n", 415},
   };
   for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -495,9 +496,9 @@ TEST(a_gzip_body_is_read) {
                      strlen("[" EVENT "," EVENT "]"));
   expect_part(post_gzip(packed, size, "gzip"), 202, "\"accepted\":2,");
   expect_part(post_gzip(packed, size, "X-GZIP"), 202, "\"accepted\":2,");
-  expect_part(post_gzip(packed, size - 1, "gzip"), 400, "gzip");
-  expect_part(post_gzip(EVENT, strlen(EVENT), "gzip"), 400, "gzip");
-  expect_part(post_gzip("", 0, "gzip"), 400, "gzip");
+  expect_part(post_gzip(packed, size - 1, "gzip"), 400, "Content-Encoding");
+  expect_part(post_gzip(EVENT, strlen(EVENT), "gzip"), 400, "Content-Encoding");
+  expect_part(post_gzip("", 0, "gzip"), 400, "Content-Encoding");
 }
 
 TEST(the_limit_holds_for_the_inflated_body) {

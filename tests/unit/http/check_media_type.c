@@ -58,4 +58,24 @@ TEST_EACH(a_type_and_its_charset, sizeof(cases) / sizeof(cases[0])) {
                 "the charset of %s", cases[_i].value);
 }
 
+static const struct {
+  const char *value;
+  bool is_json;
+} suffixes[] = {
+    {"application/reports+json", true},
+    {" application/X+JSON ; charset=utf-8", true},
+    {"a+json", true},
+    {"application/json", false},
+    {"+json", false},
+    {"application/x+jsonl", false},
+    {"application/x+json,y+json", false},
+    {"text/plain;x=+json", false},
+    {"", false},
+};
+
+TEST_EACH(a_suffix, sizeof(suffixes) / sizeof(suffixes[0])) {
+  ck_assert_int_eq(au_media_type_has_suffix(suffixes[_i].value, "+json"),
+                   suffixes[_i].is_json);
+}
+
 int main(void) { return run_tests("media_type"); }
