@@ -59,7 +59,7 @@ FILES = ["certificate", "key", "client_ca", "tokens"]
 REASONS = ["invalid", "too_large", "rate_limited", "unauthorized", "unavailable"]
 REFUSALS = ["limit", "address"]
 OPERATIONS = ["store", "query", "business", "dead_letter", "retention", "migrate"]
-ROUTES = ["events_post", "events_get", "metrics", "health", "dlq", "other"]
+ROUTES = ["events_post", "events_get", "otlp_logs", "metrics", "health", "dlq", "other"]
 BOUNDS = [
     "0.1", "0.25", "0.5", "1", "2.5", "5", "10", "25", "50", "100", "250", "500",
     "1000", "2500", "5000", "10000", "+Inf",

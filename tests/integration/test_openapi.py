@@ -108,7 +108,9 @@ def check_answer(answer, response, what):
         return
     kind, _, charset = answer.headers["Content-Type"].partition(";")
     assert kind in response["content"], (what, kind)
-    assert "charset=utf-8" in charset
+    # Of OTLP it is the request's, to the letter.
+    otlp = {"application/x-protobuf"} & set(response["content"])
+    assert charset == "" if otlp else "charset=utf-8" in charset
     schema = response["content"][kind]["schema"]
     value = answer.json() if kind == "application/json" else answer.text
     check_schema(value, schema, what)
@@ -206,7 +208,8 @@ def test_alternatives_differ_by_what_they_require():
 
 def test_every_operation_has_an_answer_for_the_rest():
     for operation in OPERATIONS.values():
-        assert operation.default == {"$ref": "#/components/responses/Refusal"}
+        kind = "OtlpRefusal" if operation.path == "/v1/logs" else "Refusal"
+        assert operation.default == {"$ref": f"#/components/responses/{kind}"}
 
 
 def test_links():
@@ -509,6 +512,12 @@ RANGE = {
 }
 JSON = {"Content-Type": "application/json"}
 NDJSON = {"Content-Type": "application/x-ndjson"}
+PROTOBUF = {"Content-Type": "application/x-protobuf"}
+LOGS = {"resourceLogs": [{"scopeLogs": [{"logRecords": [{"severityText": "INFO"}]}]}]}
+# 50,001 empty records, of two bytes each, in one ScopeLogs.
+TOO_MANY_RECORDS = (
+    b"\n\xa6\x8d\x06\x12\xa2\x8d\x06" + b"\x12\x00" * 50001
+)
 MINIMAL = {"Prefer": "return=minimal"}
 WAIT = {"Prefer": "wait=30"}
 BAD = event("")
@@ -556,6 +565,26 @@ case("acceptEvents", 415, "usual", data="x", headers={**JSON, "Content-Encoding"
 case("acceptEvents", 429, "away", json=event())
 case("acceptEvents", 429, "guarded", json=one_too_many, headers=bearer("ingest"))
 case("acceptEvents", 503, "stopping", json=event())
+
+case("exportLogs", 200, "usual", json={})
+case("exportLogs", 200, "usual", json=LOGS)
+case("exportLogs", 200, "usual", data=b"", headers=PROTOBUF)
+case("exportLogs", 200, "usual", data=b"\n\x04\x12\x02\x12\x00", headers=PROTOBUF)
+case("exportLogs", 400, "usual", data="{", headers=JSON)
+case("exportLogs", 400, "usual", data="{", headers=PROTOBUF)
+case("exportLogs", 400, "usual", json={}, query={"lenient": "true"})
+case("exportLogs", 400, "usual", data="x", headers={**JSON, "Content-Encoding": "gzip"})
+case("exportLogs", 401, "guarded", json={})
+case("exportLogs", 401, "guarded", data=b"", headers=PROTOBUF)
+case("exportLogs", 403, "guarded", json={}, headers=bearer("read"))
+case("exportLogs", 413, "usual", data="x" * 16777217, headers=PROTOBUF)
+case("exportLogs", 413, "usual", data=TOO_MANY_RECORDS, headers=PROTOBUF)
+case("exportLogs", 415, "usual", data="x", headers={"Content-Type": "text/plain"})
+case("exportLogs", 415, "usual", data="x", headers={**PROTOBUF, "Content-Encoding": "br"})
+case("exportLogs", 429, "away", json=LOGS)
+case("exportLogs", 429, "away", data=b"", headers=PROTOBUF)
+case("exportLogs", 503, "stopping", json=LOGS)
+case("exportLogs", 503, "stopping", data=b"", headers=PROTOBUF)
 
 case("listEvents", 200, "usual", query=RANGE)
 case("listEvents", 200, "usual", query={**RANGE, "pageSize": 2, "sortOrder": "asc"})
@@ -734,7 +763,8 @@ def test_methods_that_a_path_does_not_have(usual, path):
             method, usual.url(path.format(id=NOBODY)), timeout=30
         )
         assert answer.status_code == 405, method
-        check_answer(answer, common_answer("NoSuchMethod"), (path, method))
+        kind = "OtlpRefusal" if path == "/v1/logs" else "NoSuchMethod"
+        check_answer(answer, common_answer(kind), (path, method))
         assert set(answer.headers["Allow"].split(", ")) == allowed
     answer = usual.session.options(usual.url(path.format(id=NOBODY)), timeout=30)
     assert answer.status_code == 204
@@ -756,7 +786,8 @@ def test_the_answer_for_the_rest(usual, path):
         url = usual.url(path.format(id=NOBODY))
         answer = usual.session.request(url=url, timeout=30, **asked)
         assert answer.status_code == status
-        check_answer(answer, common_answer("Refusal"), (path, status))
+        kind = "OtlpRefusal" if path == "/v1/logs" else "Refusal"
+        check_answer(answer, common_answer(kind), (path, status))
 
 
 def test_a_correlation_id_is_made(usual):
@@ -810,6 +841,8 @@ def test_parameters(usual, operation):
         if operation.id == "acceptEvents":
             within = query.get("events_field") == "logs"
             request["json"] = {"logs": [event()]} if within else event()
+        elif operation.body is not None:
+            request["json"] = {}
         return send(usual, operation, request).status_code
 
     identifier = stored_event(usual)["id"]

@@ -11,6 +11,7 @@ from harness.build import TOP
 
 SCHEMA_VERSION = 42  # of Grafana 12 and 13
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
+EVENTS = {"type": "grafana-postgresql-datasource", "uid": "${events}"}
 GRAFANA = {"type": "grafana", "uid": "-- Grafana --"}
 
 TITLES = [
@@ -153,17 +154,21 @@ def _check_whole(board, wrong):
     ids = [panel["id"] for panel in board["panels"]]
     if len(ids) != len(set(ids)):
         wrong("dashboard: two panels have the same id")
-    if "${runbook}" not in str(board["links"]):
-        wrong("dashboard: no link to the runbook")
+    if "${runbook}" not in str(board["links"]) or not _leads_to_others(board):
+        wrong("dashboard: no link to the runbook, or to the other dashboard")
+    if board["editable"]:
+        wrong("dashboard: what is provisioned cannot be saved")
 
 
 def _check_provisioning(wrong):
     place = TOP / "grafana/provisioning"
-    (source,) = yaml.safe_load(
+    source, events = yaml.safe_load(
         (place / "datasources/aurore.yml").read_text()
     )["datasources"]
     if not source.get("uid") or source["type"] != "prometheus":
         wrong("grafana/provisioning: the data source needs a stable uid")
+    if not events.get("uid") or events["type"] != EVENTS["type"]:
+        wrong("grafana/provisioning: that of the events needs a stable uid")
     scrape = yaml.safe_load(queries.CONFIG.read_text())["global"]["scrape_interval"]
     if source["jsonData"]["timeInterval"] != scrape:
         wrong(f"grafana/provisioning: timeInterval is not {scrape}")
@@ -172,6 +177,31 @@ def _check_provisioning(wrong):
     )["providers"]
     if not provider["options"]["path"] or not provider["folderUid"]:
         wrong("grafana/provisioning: the provider needs a path and a folderUid")
+
+
+def _leads_to_others(board):
+    return any(
+        link["type"] == "dashboards" and link["tags"] == ["aurore"]
+        for link in board["links"]
+    )
+
+
+def check_events(board, wrong):
+    """The dashboard of the events; its queries are run by
+    tests/integration/test_events_dashboard.py."""
+    if board["schemaVersion"] != SCHEMA_VERSION or board["id"] is not None:
+        wrong(f"{board['title']}: schemaVersion is not {SCHEMA_VERSION}, or an id")
+    if board["editable"]:
+        wrong(f"{board['title']}: what is provisioned cannot be saved")
+    _check_places(board, wrong)
+    for panel in queries.panels(board):
+        if not panel.get("description") or not panel.get("targets"):
+            wrong(f"{board['title']}: {panel['title']}: no description, or no query")
+        for part in [panel] + panel.get("targets", []):
+            if part.get("datasource") != EVENTS:
+                wrong(f"{board['title']}: {panel['title']}: another data source")
+    if not _leads_to_others(board):
+        wrong(f"{board['title']}: no links to the other dashboard")
 
 
 def check_dashboard(board, alerts, wrong):

@@ -74,6 +74,8 @@ extern const au_handler_t au_route_document_yaml;
 extern const au_handler_t au_route_events_get;
 extern const au_handler_t au_route_events_post;
 extern const au_handler_t au_route_events_show;
+/* otlp_logs.c */
+extern const au_handler_t au_route_otlp_logs;
 /* health.c, health_business.c, health_database.c */
 extern const au_handler_t au_route_health_buffer;
 extern const au_handler_t au_route_health_business;

@@ -293,6 +293,8 @@ static au_status_t set_option(au_options_t *options, const au_option_t *option,
   void *member = member_of(options, option);
   if (member == &options->body_memory)
     options->body_memory_set = true;
+  if (member == &options->limits.otlp_max_body_bytes)
+    options->otlp_max_body_bytes_set = true;
   if (option->min != NULL) /* it has a range: a number */
     return set_number(member, option, value) ? AU_OK : AU_INVALID;
   if (option->kind == AU_OPTION_BOOLEAN)
@@ -380,6 +382,7 @@ au_status_t au_options_init(au_options_t *options) {
   }
   options->durability_set = false;
   options->body_memory_set = false;
+  options->otlp_max_body_bytes_set = false;
   return AU_OK;
 }
 
@@ -437,19 +440,28 @@ static au_status_t needs(const char *option, const char *needed, char *error,
   return AU_INVALID;
 }
 
-/* One request may have three quarters of it. */
+/* One request may have three quarters of it. A limit that was not given is
+ * lowered to that rather than the reason for which nothing starts. */
 static au_status_t finish_body_memory(au_options_t *options, char *error,
                                       size_t error_size) {
-  uint64_t body = options->limits.max_body_bytes;
+  au_limits_t *limits = &options->limits;
+  uint64_t otlp = limits->otlp_max_body_bytes;
+  uint64_t body = limits->max_body_bytes > otlp ? limits->max_body_bytes : otlp;
   if (!options->body_memory_set && options->body_memory < 4 * body)
     options->body_memory = 4 * body;
-  if (options->body_memory / 4 * 3 >= body)
+  uint64_t most = options->body_memory / 4 * 3;
+  if (otlp > most && !options->otlp_max_body_bytes_set)
+    limits->otlp_max_body_bytes = most;
+  bool is_otlp = limits->otlp_max_body_bytes > most;
+  if (limits->max_body_bytes <= most && !is_otlp)
     return AU_OK;
   (void)snprintf(error, error_size,
                  "option \"BodyMemory\" of the plugin event_buffer is %" PRIu64
-                 " bytes, too few for one body of \"MaxBodyBytes\", %" PRIu64
+                 " bytes, too few for one body of \"%s\", %" PRIu64
                  " bytes, which may take three quarters of them",
-                 options->body_memory, body);
+                 options->body_memory,
+                 is_otlp ? "OtlpMaxBodyBytes" : "MaxBodyBytes",
+                 is_otlp ? otlp : (uint64_t)limits->max_body_bytes);
   return AU_INVALID;
 }
 

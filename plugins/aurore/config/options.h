@@ -46,6 +46,7 @@ typedef struct au_options {
   au_limits_t limits;
   uint64_t body_memory;
   bool body_memory_set;
+  bool otlp_max_body_bytes_set;
   double rate_limit;
   double rate_limit_per_address;
   char *token_file;

@@ -178,12 +178,28 @@ const au_option_t au_option_table[] = {
            "0", "100",
            "Maximum number of nested levels of objects and arrays in an "
            "event's metadata, below the topmost."),
+    NUMBER(
+        "OtlpMaxBodyBytes", BUFFER, BYTES, limits.otlp_max_body_bytes, "16MiB",
+        "1KiB", "64MiB",
+        "Maximum size of a body of OpenTelemetry logs (POST /v1/logs), after "
+        "decompression.",
+        .details = "It is larger than MaxBodyBytes, since exporters throw a "
+                   "batch away that is refused with 413. If it is not "
+                   "given, it is at most three quarters of BodyMemory. The "
+                   "events of one "
+                   "such request take at most 32 MiB: what is more loses "
+                   "resource and scope, then attributes from the end."),
+    NUMBER("OtlpMaxRecords", BUFFER, WHOLE, limits.otlp_max_records, "50000",
+           "1", "100000",
+           "Maximum number of log records in one request of OpenTelemetry "
+           "logs."),
     NUMBER("BodyMemory", BUFFER, BYTES, body_memory, "96MiB", "4MiB", "1TiB",
            "Maximum size of bodies, of the events that are being made from "
            "them, and of answers until they have been sent, of all "
            "connections together.",
            .details =
-               "If it is not given, it is at least four times MaxBodyBytes. "
+               "If it is not given, it is at least four times the larger of "
+               "MaxBodyBytes and OtlpMaxBodyBytes. "
                "One request may take three quarters of it, and pages of stored "
                "events together a half; 8 MiB (at most a quarter) are only for "
                "requests that need no more than 64 KiB. What does not fit is "

@@ -20,6 +20,9 @@ typedef struct au_limits {
   size_t metadata_max_bytes; /* as compact JSON */
   size_t metadata_max_keys;  /* in all levels together */
   size_t metadata_max_depth; /* levels of objects and arrays below the top */
+  /* Of OpenTelemetry's logs, in the place of the first two. */
+  size_t otlp_max_body_bytes;
+  size_t otlp_max_records;
 } au_limits_t;
 
 /* Text that is not NUL-terminated; borrowed from whoever made it. */

@@ -65,6 +65,7 @@ void au_intake_begin(au_intake_t *intake, int64_t now_us) {
   intake->naming.by = AU_NAMED_BY_NOTHING;
   intake->has_time = false;
   intake->now_us = now_us;
+  intake->max_events = intake->limits->max_batch_events;
 }
 
 void au_intake_name(au_intake_t *intake, const au_naming_t *naming) {
@@ -86,7 +87,7 @@ void au_intake_end(au_intake_t *intake) {
 
 /* Counts an event, or what is in the place of one. */
 static au_intake_result_t count_event(au_intake_t *intake) {
-  if (intake->total == intake->limits->max_batch_events)
+  if (intake->total == intake->max_events)
     return AU_INTAKE_TOO_MANY;
   intake->attempted = ++intake->total;
   return AU_INTAKE_DONE;

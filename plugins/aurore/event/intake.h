@@ -44,7 +44,7 @@
 typedef enum au_intake_result {
   AU_INTAKE_DONE,
   AU_INTAKE_MALFORMED, /* not what the grammar reads; see "message" */
-  AU_INTAKE_TOO_MANY,  /* more than max_batch_events */
+  AU_INTAKE_TOO_MANY,  /* more than "max_events" */
   AU_INTAKE_NOMEM
 } au_intake_result_t;
 
@@ -99,6 +99,7 @@ typedef struct au_intake {
   /* For whoever pushes. */
   au_validator_t event;
   int64_t now_us;        /* the accept time of each event */
+  size_t max_events;     /* of the request; max_batch_events after begin */
   au_account_t *account; /* NULL: none */
 } au_intake_t;
 

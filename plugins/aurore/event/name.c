@@ -56,3 +56,22 @@ bool au_name_of_text(const char *word, au_slice_t whose, au_slice_t text,
   *out_id = au_uuid_v8(digest.byte);
   return true;
 }
+
+static bool is_nil(au_slice_t text) {
+  static const char *const forms[] = {"00000000-0000-0000-0000-000000000000",
+                                      "00000000000000000000000000000000"};
+  for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++)
+    if (text.size == strlen(forms[i]) &&
+        memcmp(text.data, forms[i], text.size) == 0)
+      return true;
+  return false;
+}
+
+au_status_t au_name_of_field(au_slice_t service, au_slice_t text,
+                             au_uuid_t *out_id) {
+  if (text.size == 0 || is_nil(text))
+    return AU_INVALID;
+  if (au_uuid_parse_id(text.data, text.size, out_id))
+    return AU_OK;
+  return au_name_of_text("id", service, text, out_id) ? AU_OK : AU_NOMEM;
+}

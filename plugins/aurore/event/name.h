@@ -53,4 +53,10 @@ au_uuid_t au_name_number(const au_uuid_t *name, uint32_t number);
 AU_MUST_CHECK bool au_name_of_text(const char *word, au_slice_t whose,
                                    au_slice_t text, au_uuid_t *out_id);
 
+/* The id that an event of this service (as it is stored) bears in a field for
+ * ids: a UUID as it is, other text by au_name_of_text. AU_INVALID: it bears
+ * none; the text is empty, or the nil UUID. AU_NOMEM. */
+AU_MUST_CHECK au_status_t au_name_of_field(au_slice_t service, au_slice_t text,
+                                           au_uuid_t *out_id);
+
 #endif

@@ -17,16 +17,22 @@
 typedef enum au_format {
   AU_FORMAT_JSON,   /* objects and arrays of objects, one after the other */
   AU_FORMAT_NDJSON, /* one object a line; blank lines are skipped */
-  AU_FORMAT_GUESS   /* one or the other, for lenient shapes */
+  AU_FORMAT_GUESS,  /* one or the other, for lenient shapes */
+  AU_FORMAT_OTLP,   /* OpenTelemetry's logs, in Protocol Buffers */
+  AU_FORMAT_OTLP_JSON
 } au_format_t;
 
 typedef struct au_reader {
   au_intake_t intake;          /* the results of the last read */
-  struct au_json_reader *json; /* private */
-  au_shaped_t shaped;          /* private */
-  const au_shape_t *shape;     /* of the next read, private; NULL: our own */
-  au_naming_t naming;          /* the same */
-  au_account_t account;        /* of all memory that the reader holds */
+  struct au_json_reader *json; /* private; so are the next three */
+  struct au_otlp_reader *otlp;
+  struct au_otlp_json *otlp_json;
+  au_shaped_t shaped;
+  /* Of the next read, private. */
+  const au_shape_t *shape; /* NULL: our own */
+  au_slice_t service;
+  au_naming_t naming;
+  au_account_t account; /* of all memory that the reader holds */
 } au_reader_t;
 
 /* "limits" is borrowed until fini. AU_NOMEM: nothing is held. The reader must
@@ -41,6 +47,9 @@ void au_reader_clear(au_reader_t *reader);
 /* What the request that is read next goes by; without this, nothing. */
 void au_reader_name(au_reader_t *reader, const au_naming_t *naming);
 
+/* The service of events without one, of formats that refuse none for that, in
+ * the request that is read next (borrowed until then). */
+void au_reader_service(au_reader_t *reader, au_slice_t service);
 /* The shape of the events that are read next (borrowed until then); without
  * this, our own. */
 void au_reader_shape(au_reader_t *reader, const au_shape_t *shape);

@@ -93,13 +93,15 @@ static uint8_t *write_bytes(uint8_t *to, const void *data, size_t size) {
   return to + size;
 }
 
-/* The bytes that the event takes as a tuple, or 0 when that is more than a
- * length of the format can say. */
+size_t au_row_size(const au_event_t *event) {
+  size_t size =
+      FIXED_SIZE + 4 + event->service.size + 4 + event->message.size + 4;
+  return event->metadata.data != NULL ? size + 1 + event->metadata.size : size;
+}
+
+/* The same, or 0 when that is more than a length of the format can say. */
 static uint32_t tuple_size(const au_event_t *event) {
-  uint64_t size = FIXED_SIZE + 4 + (uint64_t)event->service.size + 4 +
-                  event->message.size + 4;
-  if (event->metadata.data != NULL)
-    size += 1 + (uint64_t)event->metadata.size;
+  uint64_t size = au_row_size(event);
   return size <= INT32_MAX ? (uint32_t)size : 0;
 }
 

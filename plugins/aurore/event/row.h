@@ -100,6 +100,9 @@ void au_rows_fini(au_rows_t *rows);
 /* Empties it; keeps memory up to a bound for the next request. */
 void au_rows_clear(au_rows_t *rows);
 
+/* The bytes that the event takes as a tuple. */
+size_t au_row_size(const au_event_t *event);
+
 /* Encodes the event and appends it. AU_NOMEM: nothing was appended.
  * AU_INVALID: nothing either; the tuple would be longer than 2 GiB. */
 AU_MUST_CHECK au_status_t au_rows_append(au_rows_t *rows,

@@ -170,8 +170,7 @@ static ptrdiff_t measure_escape(const char *at, const char *end,
   return ESCAPE_SIZE;
 }
 
-/* The first lone surrogate from "at" on, or NULL. */
-static const char *find_lone(const char *at, const char *end) {
+const char *au_storable_find_surrogate(const char *at, const char *end) {
   while (at < end) {
     at = memchr(at, '\\', (size_t)(end - at));
     if (at == NULL)
@@ -189,13 +188,14 @@ bool au_storable_mark_surrogates(const char *json, size_t size,
                                  au_bytes_t *out_copy) {
   out_copy->size = 0;
   const char *end = json + size;
-  const char *lone = size > 0 ? find_lone(json, end) : NULL;
+  const char *lone = size > 0 ? au_storable_find_surrogate(json, end) : NULL;
   if (lone == NULL)
     return true;
   au_bytes_put(out_copy, json, size);
   if (out_copy->failed)
     return false;
-  for (; lone != NULL; lone = find_lone(lone + ESCAPE_SIZE, end))
+  for (; lone != NULL;
+       lone = au_storable_find_surrogate(lone + ESCAPE_SIZE, end))
     memcpy(out_copy->data + (lone - json), nul_escape, ESCAPE_SIZE);
   return true;
 }

@@ -46,6 +46,11 @@ void au_storable_put_escaped(au_bytes_t *json, const char *text, size_t size);
 /* Validates a number as it is written in valid JSON. */
 au_unstorable_t au_storable_number(const char *text, size_t size);
 
+/* The first \uXXXX in JSON text from "at" on that is half a surrogate pair, or
+ * NULL. Its six bytes may be replaced by \u0000, see below. "at" is not within
+ * an escape. */
+const char *au_storable_find_surrogate(const char *at, const char *end);
+
 /* JSON text may spell half a surrogate pair (\ud800), which is no character and
  * which decoders replace by one thing or another. When "json" spells one, this
  * fills "out_copy" (cleared first) with the same text, of the same size, with

@@ -7,8 +7,10 @@
 #include "base/block.h"
 #include "base/clock.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* A larger body is packed by the thread that makes it, or not at all: this one
  * takes the request thread about as long as parsing a request of the same size.
@@ -102,12 +104,39 @@ static void add_keep_alive(const au_request_t *request,
 static const char *const retry_later[] = {MHD_HTTP_HEADER_RETRY_AFTER,
                                           AU_RETRY_AFTER_S, NULL};
 
-/* The place of an answer for which there is no room. */
-static void put_no_room(au_bytes_t *body) {
+/* Returns the type. */
+static const char *put_refusal(const au_request_t *request,
+                               au_error_code_t code, const char *message,
+                               au_bytes_t *body) {
+  if (request->refusal != NULL)
+    return request->refusal->put(request, code, message, body);
+  au_error_put(body, code, message);
+  au_bytes_put_u8(body, '}');
+  return AU_JSON_TYPE;
+}
+
+/* The place of an answer for which there is no room. Returns its type. */
+static const char *put_no_room(const au_request_t *request, au_bytes_t *body) {
   au_bytes_fini(body);
   *body = (au_bytes_t)AU_BYTES_INIT;
-  au_error_put(body, AU_ERROR_SERVICE_UNAVAILABLE, AU_NO_MEMORY);
-  au_bytes_put_u8(body, '}');
+  return put_refusal(request, AU_ERROR_SERVICE_UNAVAILABLE, AU_NO_MEMORY, body);
+}
+
+static void add_headers(const au_request_t *request,
+                        struct MHD_Response *response,
+                        const char *const *headers) {
+  unsigned max_s =
+      request->refusal != NULL ? request->refusal->retry_after_max_s : UINT_MAX;
+  char seconds[16];
+  for (size_t i = 0; headers != NULL && headers[i] != NULL; i += 2) {
+    const char *value = headers[i + 1];
+    if (strcmp(headers[i], MHD_HTTP_HEADER_RETRY_AFTER) == 0 &&
+        strtoul(value, NULL, 10) > max_s) {
+      snprintf(seconds, sizeof(seconds), "%u", max_s);
+      value = seconds;
+    }
+    add_header(response, headers[i], value);
+  }
 }
 
 enum MHD_Result au_answer(au_request_t *request, unsigned status,
@@ -118,10 +147,9 @@ enum MHD_Result au_answer(au_request_t *request, unsigned status,
     au_answer_pack(request, body);
   bool is_gzip = is_packed(request, body);
   if (body->failed || !charge(request, body)) {
-    put_no_room(body);
+    content_type = put_no_room(request, body);
     (void)charge(request, body); /* it is short */
     status = MHD_HTTP_SERVICE_UNAVAILABLE;
-    content_type = AU_JSON_TYPE;
     headers = retry_later;
     is_gzip = false;
   }
@@ -140,8 +168,7 @@ enum MHD_Result au_answer(au_request_t *request, unsigned status,
     add_header(response, MHD_HTTP_HEADER_VARY, vary);
   if (is_gzip)
     add_header(response, MHD_HTTP_HEADER_CONTENT_ENCODING, "gzip");
-  for (size_t i = 0; headers != NULL && headers[i] != NULL; i += 2)
-    add_header(response, headers[i], headers[i + 1]);
+  add_headers(request, response, headers);
   request->is_answered = true;
   request->status = status;
   request->held = response;
@@ -161,22 +188,27 @@ enum MHD_Result au_answer_send_held(au_request_t *request) {
   return result;
 }
 
-enum MHD_Result au_answer_refusal_body(au_request_t *request,
-                                       au_error_code_t code, au_bytes_t *body,
-                                       const char *const *headers) {
+static enum MHD_Result refuse(au_request_t *request, au_error_code_t code,
+                              const char *type, au_bytes_t *body,
+                              const char *const *headers) {
   unsigned status = au_error_status(code);
   if (headers == NULL && status == MHD_HTTP_SERVICE_UNAVAILABLE)
     headers = retry_later;
-  return au_answer(request, status, AU_JSON_TYPE, body, headers);
+  return au_answer(request, status, type, body, headers);
+}
+
+enum MHD_Result au_answer_refusal_body(au_request_t *request,
+                                       au_error_code_t code, au_bytes_t *body,
+                                       const char *const *headers) {
+  return refuse(request, code, AU_JSON_TYPE, body, headers);
 }
 
 enum MHD_Result au_answer_refusal(au_request_t *request, au_error_code_t code,
                                   const char *message,
                                   const char *const *headers) {
   au_bytes_t body = AU_BYTES_INIT;
-  au_error_put(&body, code, message);
-  au_bytes_put_u8(&body, '}');
-  return au_answer_refusal_body(request, code, &body, headers);
+  const char *type = put_refusal(request, code, message, &body);
+  return refuse(request, code, type, &body, headers);
 }
 
 enum MHD_Result au_answer_unavailable(au_request_t *request,

@@ -39,14 +39,15 @@ enum MHD_Result au_answer(au_request_t *request, unsigned status,
  * thread that makes them and is about to complete the request. */
 void au_answer_pack(au_request_t *request, au_bytes_t *body);
 
-/* Refuses the request, in the one shape and with the status of "code"
- * (http/error_code.h). With 503 and no headers: with Retry-After. */
+/* Refuses the request, in the one shape (http/error_code.h) or that of its
+ * route (au_refusal_t), and with the status of "code". With 503 and no headers:
+ * with Retry-After. */
 enum MHD_Result au_answer_refusal(au_request_t *request, au_error_code_t code,
                                   const char *message,
                                   const char *const *headers);
 
 /* The same, when the case has more to say: "body" begins with au_error_put and
- * ends with its brace. Takes it. */
+ * ends with its brace. Takes it. Not for routes with a refusal of their own. */
 enum MHD_Result au_answer_refusal_body(au_request_t *request,
                                        au_error_code_t code, au_bytes_t *body,
                                        const char *const *headers);

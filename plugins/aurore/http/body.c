@@ -35,7 +35,10 @@ bool au_body_take(au_request_t *request, const char *data, size_t size) {
   au_connection_count_body(request->peer, size);
   if (request->is_body_taken || request->method->handler->body == NULL)
     return true;
-  size_t max = request->http->options->limits.max_body_bytes;
+  const au_handler_t *handler = request->method->handler;
+  size_t max = handler->body_max != NULL
+                   ? handler->body_max(request)
+                   : request->http->options->limits.max_body_bytes;
   au_status_t status = AU_OK;
   if (request->body.size + size > max)
     status = AU_FULL;

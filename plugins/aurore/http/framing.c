@@ -364,14 +364,14 @@ const au_framing_fault_t *au_framing_read(const au_framing_head_t *head,
   const au_framing_fault_t *fault = check_memory(head->connection);
   if (fault == NULL || target->fault == &long_target)
     fault = check_line(head, target);
+  if (fault == NULL && head->url[target->path_at] != '\0')
+    out_framing->path = head->url + target->path_at;
   if (fault == NULL)
     fault = scan_fields(head, &scan);
   out_framing->correlation_id = scan.value[FIELD_CORRELATION_ID];
   if (fault == NULL)
     fault = check_fields(
         &scan, strcmp(head->version, MHD_HTTP_VERSION_1_0) == 0, out_framing);
-  if (fault == NULL && head->url[target->path_at] != '\0')
-    out_framing->path = head->url + target->path_at;
   return fault;
 }
 

@@ -59,7 +59,7 @@ typedef struct au_framing_head {
 
 /* What the header says of the message. */
 typedef struct au_framing {
-  const char *path;           /* borrowed, as the next */
+  const char *path; /* borrowed, as the next; "/" when the line is at fault */
   const char *correlation_id; /* NULL: none */
   uint64_t content_length;    /* UINT64_MAX: none */
   bool is_chunked;

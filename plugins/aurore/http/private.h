@@ -135,6 +135,7 @@ struct au_request {
   struct MHD_Connection *connection;
   au_connection_t *peer; /* what the loop knows of it; NULL: nothing */
   const au_route_method_t *method; /* NULL: there is no such route */
+  const au_refusal_t *refusal;     /* of its route; NULL: as everywhere */
   int64_t start_ns;
   char correlation_id[AU_CORRELATION_ID_MAX + 1];
   char parameter[AU_PARAMETER_MAX + 1];

@@ -307,6 +307,15 @@ static enum MHD_Result judge_header(au_request_t *request,
   return goes_on || request->is_answered ? MHD_YES : MHD_NO;
 }
 
+/* How it is refused, whatever the method. */
+static const au_refusal_t *refusal_of(const au_route_t *route) {
+  for (int i = 0; route != NULL && i < AU_METHOD_COUNT; i++)
+    if (route->method[i].handler != NULL &&
+        route->method[i].handler->refusal != NULL)
+      return route->method[i].handler->refusal;
+  return NULL;
+}
+
 static enum MHD_Result
 begin_request(au_loop_t *loop, const au_framing_head_t *head, void **con_cls) {
   const au_http_config_t *config = &loop->listener->http->config;
@@ -317,12 +326,10 @@ begin_request(au_loop_t *loop, const au_framing_head_t *head, void **con_cls) {
   au_framing_t framing;
   const au_framing_fault_t *fault =
       au_framing_read(head, &known->target, &framing);
-  const au_route_t *route =
-      fault == NULL ? au_route_find(config->routes, config->routes_count,
-                                    framing.path, parameter)
-                    : NULL;
+  const au_route_t *route = au_route_find(config->routes, config->routes_count,
+                                          framing.path, parameter);
   au_method_t kind = au_route_method_of(head->method);
-  bool is_allowed = route != NULL && kind != AU_METHOD_OTHER &&
+  bool is_allowed = fault == NULL && route != NULL && kind != AU_METHOD_OTHER &&
                     route->method[kind].handler != NULL;
   au_request_t *request = request_new(loop, head->connection,
                                       is_allowed ? &route->method[kind] : NULL,
@@ -330,6 +337,7 @@ begin_request(au_loop_t *loop, const au_framing_head_t *head, void **con_cls) {
   *con_cls = request;
   if (request == NULL)
     return MHD_NO;
+  request->refusal = refusal_of(route);
   request->wants_to_stay =
       fault == NULL && wants_to_stay(request, head->version);
   return fault != NULL ? refuse_framing(request, fault, head->method)

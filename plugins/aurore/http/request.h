@@ -18,8 +18,9 @@
 #ifndef AURORE_HTTP_REQUEST_H
 #define AURORE_HTTP_REQUEST_H
 
-#include "base/budget.h"
+#include "base/bytes.h"
 #include "base/status.h"
+#include "http/error_code.h"
 #include "http/parameters.h"
 #include "http/scope.h"
 #include "metrics/metrics.h"
@@ -47,6 +48,16 @@ typedef enum au_method {
   AU_METHOD_OTHER = AU_METHOD_COUNT
 } au_method_t;
 
+/* How the clients of a path want to be refused, if not as error_code.h says. */
+typedef struct au_refusal {
+  /* Appends the body of the refusal; returns its type. "message" may be any
+   * bytes. Another method may have been asked for: the state may be none. */
+  const char *(*put)(const au_request_t *request, au_error_code_t code,
+                     const char *message, au_bytes_t *body);
+  /* The most that Retry-After may say, in seconds. */
+  unsigned retry_after_max_s;
+} au_refusal_t;
+
 /* What a route does; all but "run" may be NULL. */
 typedef struct au_handler {
   /* Examines the header before the body is read; true: go on, false: the
@@ -56,7 +67,7 @@ typedef struct au_handler {
   /* Takes the whole body, borrowed for this call; once, before "run". It cannot
    * answer yet. Without this hook a body is thrown away.
    *   AU_OK           "data" has the body, as it was sent
-   *   AU_FULL         it is larger than MaxBodySize
+   *   AU_FULL         it is larger than "body_max"
    *   AU_UNAVAILABLE  there is no memory for it (BodyMemory) */
   void (*body)(au_request_t *request, au_status_t status, const char *data,
                size_t size);
@@ -67,6 +78,12 @@ typedef struct au_handler {
   /* The request is over: frees what the state owns. Nobody else uses the state
    * any more, but for a thread that au_request_complete is expected from. */
   void (*done)(au_request_t *request);
+
+  /* The largest body, in bytes; NULL: MaxBodyBytes. */
+  size_t (*body_max)(const au_request_t *request);
+
+  /* Of all refusals on its path; NULL: as everywhere. */
+  const au_refusal_t *refusal;
 
   size_t state_size; /* of au_request_state(); it is zero at first */
 

@@ -33,8 +33,9 @@ static const char *const class_name[] = {
     "58", "72", "F0", "HV", "P0", "XX", "AU", "connection", "other"};
 static const char *const operation_name[] = {
     "store", "query", "business", "dead_letter", "retention", "migrate"};
-static const char *const route_name[] = {"events_post", "events_get", "metrics",
-                                         "health",      "dlq",        "other"};
+static const char *const route_name[] = {
+    "events_post", "events_get", "otlp_logs", "metrics",
+    "health",      "dlq",        "other"};
 /* "other" must be the last. */
 static const char *const status_name[] = {
     "200", "201", "202", "204", "207", "400", "401", "403", "404", "405",

@@ -80,6 +80,7 @@ typedef enum au_operation {
 typedef enum au_route_label {
   AU_ROUTE_EVENTS_POST,
   AU_ROUTE_EVENTS_GET,
+  AU_ROUTE_OTLP_LOGS,
   AU_ROUTE_METRICS,
   AU_ROUTE_HEALTH,
   AU_ROUTE_DLQ,

@@ -12,6 +12,7 @@ from .build import TOP
 CONFIG = TOP / "prometheus/prometheus.yml"
 RULES = TOP / "prometheus/rules"
 DASHBOARD = TOP / "grafana/dashboards/aurore-dashboard.json"
+EVENTS_DASHBOARD = TOP / "grafana/dashboards/aurore-events.json"
 
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'')
 _NAME = re.compile(r"(?<![\w:.$])[A-Za-z_:][A-Za-z0-9_:]*")
@@ -42,6 +43,10 @@ def rules(kind):
 
 def dashboard():
     return json.loads(DASHBOARD.read_text())
+
+
+def events_dashboard():
+    return json.loads(EVENTS_DASHBOARD.read_text())
 
 
 def panels(board):
