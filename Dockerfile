@@ -34,10 +34,12 @@ SHELL ["/bin/bash", "-eu", "-c"]
 RUN apt-get update -q; \
     DEBIAN_FRONTEND=noninteractive \
       apt-get install -q -y --no-install-recommends \
-        ca-certificates collectd-core curl libmicrohttpd12 libmnl0 libpq5 \
-        libprotobuf-c1 libudev1 libyajl2 libzstd1 zlib1g; \
+        ca-certificates collectd-core curl libcurl3-gnutls libmicrohttpd12 libmnl0 \
+        libpq5 libprotobuf-c1 libudev1 libyajl2 libzstd1 zlib1g; \
     rm -rf /var/lib/apt/lists/*; \
-    useradd --system --home-dir /var/lib/collectd --shell /usr/sbin/nologin \
+    groupadd --system --gid 990 collectd; \
+    useradd --system --uid 990 --gid 990 --home-dir /var/lib/collectd \
+      --shell /usr/sbin/nologin \
       collectd; \
     install -d -o collectd -g collectd /var/lib/collectd/aurore
 COPY --from=build /out /
@@ -53,7 +55,8 @@ RUN sed -i 's/"127\.0\.0\.1:3000"$/"0.0.0.0:3000"/' \
     grep -q '^  Host "0\.0\.0\.0"' \
       /etc/collectd/collectd.conf.d/aurore-prometheus.conf
 
-USER collectd
+# A number, so that "runAsNonRoot" of Kubernetes can be sure of it.
+USER 990:990
 VOLUME /var/lib/collectd/aurore
 EXPOSE 3000 9103
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \

@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034 # used by the scripts that source this file
 #
-# debian.sh - which Debian 12 packages are needed for what, and how to install
+# debian.sh - which Debian packages are needed for what, and how to install
 # them without starting or enabling any service; to be sourced by bash.
 
 packages_build='autoconf automake collectd-dev gcc libc6-dev
@@ -10,21 +10,23 @@ packages_build='autoconf automake collectd-dev gcc libc6-dev
   libpq-dev libtool libyajl-dev libzstd-dev make perl pkg-config check
   zlib1g-dev'
 
-# collectd-core only suggests what its plugins need: libmicrohttpd12 and
-# libprotobuf-c1 for write_prometheus, libmnl0 for processes, libudev1 for disk.
-packages_run='collectd-core curl libmicrohttpd12 libmnl0 libpq5 libprotobuf-c1
-  libudev1 libyajl2 libzstd1 prometheus util-linux zlib1g'
+# collectd-core only suggests what its plugins need: libprotobuf-c1 for
+# write_prometheus, libmnl0 for processes, libudev1 for disk. The libraries of our
+# own come with what the build needs, under whatever name the release has for
+# them.
+packages_run='collectd-core curl libmnl0 libprotobuf-c1 libudev1 prometheus
+  util-linux'
 
 # "postgresql" is not listed above: ./run can use a server elsewhere.
 packages_check='clang clang-format clang-tidy cppcheck e2fsprogs git haproxy
-  libclang-rt-14-dev libfaketime mount nginx-light openssl pgbouncer postgresql procps prometheus-alertmanager python3
+  libclang-rt-dev libfaketime mount nginx-light openssl pgbouncer postgresql procps prometheus-alertmanager python3
   python3-jsonschema python3-prometheus-client python3-psycopg2 python3-pytest
   python3-pytest-xdist
   python3-requests python3-yaml shellcheck strace valgrind wrk xfsprogs'
 
 # For the container image and the picture of the dashboard: ./check --long.
-packages_long='chromium debootstrap docker-compose docker.io fonts-dejavu-core
-  iproute2 python3-yaml'
+packages_long='chromium debhelper debootstrap docker-compose docker.io fakeroot
+  fonts-dejavu-core iproute2 lintian python3-yaml'
 
 # Prints the packages that are not installed.
 missing_packages() {

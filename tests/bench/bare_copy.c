@@ -31,7 +31,7 @@
 #define POSTGRES_EPOCH_S 946684800
 
 static const char header[19] = "PGCOPY\n\377\r\n";
-static const char trailer[2] = "\377\377";
+static const char trailer[2] = {'\377', '\377'};
 static const char copy_sql[] =
     "COPY aurore.event (ingested_at, event_id, occurred_at, service, message, "
     "metadata) FROM STDIN (FORMAT binary)";
