@@ -147,8 +147,9 @@ static void put_database(au_bytes_t *json, au_api_t *api, const probe_t *probe,
                     ceil(probe->latency_ms));
   } else {
     (void)last_error(api, &error);
-    au_bytes_put_string(json, "\"database\":\"disconnected\",\"error\":"
-                              "\"Database connection failed\",");
+    au_bytes_printf(json,
+                    "\"database\":\"disconnected\",\"error\":\"%s\",",
+                    "Database connection failed");
     put_sqlstate(json, &error);
   }
   au_bytes_put_string(json, ",\"connectionPool\":");

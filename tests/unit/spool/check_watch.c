@@ -125,7 +125,9 @@ static void open_lane(au_durability_t durability) {
       .max_bytes = (uint64_t)1 << 30,
       .directory = durability == AU_DURABILITY_MEMORY ? NULL : directory,
       .durability = durability,
-      .sync_interval_s = 1};
+      .sync_interval_s = 1,
+      .keep_s = 3600,
+      .keep_bytes = 1 << 26};
   ck_assert_int_eq(au_buffer_open(&config, &buffer, error, sizeof(error)),
                    AU_OK);
   lane = au_buffer_lane(buffer, 0);
@@ -316,6 +318,25 @@ TEST(told_when_the_last_row_is_stored_from_a_disk) { check_exact(); }
 
 /* Several requests of one group have each their own rows. */
 TEST(each_is_told_once_of_groups) { check_threads(); }
+
+/* The database has fallen back: what was stored waits again, and so does who
+ * asks for it. */
+TEST(a_lane_that_goes_back) {
+  told_t before;
+  told_t after[2];
+  ck_assert_int_eq(append_and_watch(10, &before), AU_PENDING);
+  ck_assert_uint_eq(store(100), 10);
+  expect_told(&before, AU_OK);
+  ck_assert_int_eq(append_and_watch(2, &after[0]), AU_PENDING);
+  ck_assert_uint_eq(au_lane_rewind(lane, 5), 5);
+  ck_assert_int_eq(append_and_watch(1, &after[1]), AU_PENDING);
+  ck_assert_uint_eq(store(6), 6);
+  expect_told(&before, AU_OK);
+  expect_waiting(&after[0]);
+  ck_assert_uint_eq(store(100), 3);
+  expect_told(&after[0], AU_OK);
+  expect_told(&after[1], AU_OK);
+}
 
 /* The first byte of a row, which is in the lane's only segment. */
 static void damage_last_row(const au_slab_t *slab) {
