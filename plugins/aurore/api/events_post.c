@@ -43,6 +43,8 @@ typedef struct post {
   au_posting_t *posting; /* borrowed; NULL: its query is refused */
   au_format_t format;
   preferences_t prefers;
+  bool has_trace;
+  au_trace_t trace; /* that the events will bear */
 
   /* From the body. */
   au_status_t body;    /* AU_OK: "parsed" is valid; else see answer_no_body */
@@ -195,6 +197,9 @@ static bool begin(au_request_t *request) {
   (void)MHD_get_connection_values(au_request_connection(request),
                                   MHD_HEADER_KIND, take_preference,
                                   &post->prefers);
+  if (au_api_of(request)->options->trace_context)
+    post->has_trace =
+        au_trace_read(au_request_header(request, "traceparent"), &post->trace);
   if (check_query(request) && check_type(request) && check_coding(request) &&
       check_length(request) && check_buffer(request))
     return true;
@@ -221,6 +226,8 @@ static au_status_t parse(au_request_t *request, const char *body, size_t size) {
     give_back_reader(request);
     return AU_NOMEM;
   }
+  if (post->has_trace)
+    au_reader_trace(post->reader, &post->trace);
   post->accepted_us = au_clock_wall_us();
   au_reader_shape(post->reader, &post->posting->shape);
   post->parsed =

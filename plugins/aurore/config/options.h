@@ -60,6 +60,7 @@ typedef struct au_options {
   unsigned accepted_status; /* 0: by what was accepted */
   char *history_file;
   double history_interval_s;
+  bool trace_context;
   double keep_stored_s;       /* 0: nothing is kept */
   uint64_t keep_stored_bytes; /* the same */
   uint64_t history_max_bytes;

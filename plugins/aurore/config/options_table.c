@@ -178,6 +178,13 @@ const au_option_t au_option_table[] = {
            "0", "100",
            "Maximum number of nested levels of objects and arrays in an "
            "event's metadata, below the topmost."),
+    OTHER("TraceContext", BUFFER, BOOLEAN, trace_context, "false",
+          "Whether events of POST /events bear the trace of their request: the "
+          "ids of the header \"traceparent\" (W3C Trace Context) are kept in "
+          "their metadata as traceId and spanId.",
+          .details = "A traceId or spanId that an event has in its metadata "
+                     "stands. The two come on top of the limits of metadata. "
+                     "A header that is malformed is passed over."),
     NUMBER(
         "OtlpMaxBodyBytes", BUFFER, BYTES, limits.otlp_max_body_bytes, "16MiB",
         "1KiB", "64MiB",

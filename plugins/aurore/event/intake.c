@@ -24,6 +24,7 @@ void au_intake_init(au_intake_t *intake, const au_limits_t *limits) {
 void au_intake_charge(au_intake_t *intake, au_account_t *account) {
   intake->account = account;
   intake->errors_json.account = account;
+  intake->traced.account = account;
   intake->refused.account = account;
   au_rows_charge(&intake->rows, account);
   au_validator_charge(&intake->event, account);
@@ -40,6 +41,7 @@ void au_intake_fini(au_intake_t *intake) {
   au_validator_fini(&intake->event);
   au_rows_fini(&intake->rows);
   au_bytes_fini(&intake->errors_json);
+  au_bytes_fini(&intake->traced);
   au_bytes_fini(&intake->refused);
   free_ids(intake);
   *intake = (au_intake_t){.limits = NULL};
@@ -63,6 +65,7 @@ void au_intake_begin(au_intake_t *intake, int64_t now_us) {
   intake->message[0] = '\0';
   intake->attempted = 0;
   intake->naming.by = AU_NAMED_BY_NOTHING;
+  intake->trace = NULL;
   intake->has_time = false;
   intake->now_us = now_us;
   intake->max_events = intake->limits->max_batch_events;
@@ -70,6 +73,10 @@ void au_intake_begin(au_intake_t *intake, int64_t now_us) {
 
 void au_intake_name(au_intake_t *intake, const au_naming_t *naming) {
   intake->naming = *naming;
+}
+
+void au_intake_trace(au_intake_t *intake, const au_trace_t *trace) {
+  intake->trace = trace;
 }
 
 void au_intake_end(au_intake_t *intake) {
@@ -108,6 +115,16 @@ static au_status_t append(au_intake_t *intake, const au_event_t *event) {
                                  (uint32_t)intake->total - 1);
 }
 
+/* false: out of memory. */
+static bool add_trace(au_intake_t *intake, au_event_t *event) {
+  if (intake->trace == NULL)
+    return true;
+  au_trace_put(intake->trace, event->metadata, &intake->traced);
+  event->metadata = (au_slice_t){.data = (const char *)intake->traced.data,
+                                 .size = intake->traced.size};
+  return !intake->traced.failed;
+}
+
 static bool accept(au_intake_t *intake, au_event_t *event) {
   au_uuid_t *ids =
       au_array_grow_charged(intake->ids, &intake->ids_capacity,
@@ -115,6 +132,8 @@ static bool accept(au_intake_t *intake, au_event_t *event) {
   if (ids == NULL)
     return false;
   intake->ids = ids;
+  if (!add_trace(intake, event))
+    return false;
   if (!intake->event.has_id)
     event->id = au_uuid_v7();
   event->ingested_at_us = intake->now_us;

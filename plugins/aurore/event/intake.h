@@ -39,6 +39,7 @@
 #include "base/sha256.h"
 #include "event/event.h"
 #include "event/row.h"
+#include "event/trace.h"
 #include "event/validate.h"
 
 typedef enum au_intake_result {
@@ -94,8 +95,10 @@ typedef struct au_intake {
   char message[256]; /* for AU_INTAKE_MALFORMED: valid UTF-8, no quotes of the
                         body */
   au_naming_t naming;
-  bool has_time;   /* one of the events bears a time: */
-  int64_t time_us; /* the first such event */
+  bool has_time;           /* one of the events bears a time: */
+  int64_t time_us;         /* the first such event */
+  const au_trace_t *trace; /* that the request belongs to; NULL: none */
+  au_bytes_t traced;       /* the metadata of an event that bears it */
   /* For whoever pushes. */
   au_validator_t event;
   int64_t now_us;        /* the accept time of each event */
@@ -117,6 +120,10 @@ void au_intake_begin(au_intake_t *intake, int64_t now_us);
 
 /* The request may have a name; before its first event. */
 void au_intake_name(au_intake_t *intake, const au_naming_t *naming);
+
+/* Each event of the request bears the trace in its metadata ("trace" is
+ * borrowed until the request has been read); before its first event. */
+void au_intake_trace(au_intake_t *intake, const au_trace_t *trace);
 
 /* The request has ended, and is not refused as a whole: the ids of its events
  * are known from here on. */

@@ -10,6 +10,7 @@
 au_status_t au_reader_init(au_reader_t *reader, const au_limits_t *limits) {
   reader->account = (au_account_t){.budget = NULL};
   reader->naming.by = AU_NAMED_BY_NOTHING;
+  reader->trace = NULL;
   reader->service = (au_slice_t){.data = "", .size = 0};
   au_intake_init(&reader->intake, limits);
   au_intake_charge(&reader->intake, &reader->account);
@@ -46,6 +47,7 @@ void au_reader_clear(au_reader_t *reader) {
   au_validator_begin(&reader->intake.event);
   reader->naming.by = AU_NAMED_BY_NOTHING;
   reader->shape = NULL;
+  reader->trace = NULL;
 }
 
 void au_reader_shape(au_reader_t *reader, const au_shape_t *shape) {
@@ -54,6 +56,10 @@ void au_reader_shape(au_reader_t *reader, const au_shape_t *shape) {
 
 void au_reader_name(au_reader_t *reader, const au_naming_t *naming) {
   reader->naming = *naming;
+}
+
+void au_reader_trace(au_reader_t *reader, const au_trace_t *trace) {
+  reader->trace = trace;
 }
 
 void au_reader_service(au_reader_t *reader, au_slice_t service) {
@@ -99,10 +105,13 @@ au_intake_result_t au_reader_read(au_reader_t *reader, au_format_t format,
                                   int64_t now_us) {
   au_intake_begin(&reader->intake, now_us);
   au_intake_name(&reader->intake, &reader->naming);
+  au_intake_trace(&reader->intake, reader->trace);
   reader->naming.by = AU_NAMED_BY_NOTHING;
+  reader->trace = NULL;
   au_intake_result_t result =
       read_body(reader, format, size > 0 ? body : "", size);
   reader->service = (au_slice_t){.data = "", .size = 0};
+  au_intake_trace(&reader->intake, NULL);
   if (result == AU_INTAKE_DONE)
     au_intake_end(&reader->intake);
   else

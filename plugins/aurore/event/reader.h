@@ -32,6 +32,7 @@ typedef struct au_reader {
   const au_shape_t *shape; /* NULL: our own */
   au_slice_t service;
   au_naming_t naming;
+  const au_trace_t *trace;
   au_account_t account; /* of all memory that the reader holds */
 } au_reader_t;
 
@@ -46,6 +47,10 @@ void au_reader_clear(au_reader_t *reader);
 
 /* What the request that is read next goes by; without this, nothing. */
 void au_reader_name(au_reader_t *reader, const au_naming_t *naming);
+
+/* The trace that the request that is read next belongs to (borrowed until
+ * then); without this, none. */
+void au_reader_trace(au_reader_t *reader, const au_trace_t *trace);
 
 /* The service of events without one, of formats that refuse none for that, in
  * the request that is read next (borrowed until then). */

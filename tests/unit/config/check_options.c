@@ -463,7 +463,7 @@ TEST(the_table_is_the_contract) {
       "Listen",         "SpoolDirectory", "Durability",    "TokenFile",
       "TLSCertificate", "TLSKey",         "TLSClientCA",   "HistoryFile",
       "AllowOrigin",    "ConnInfo",       "RetentionTime", "Notifications",
-      "Lenient",        "AcceptedStatus"};
+      "Lenient",        "AcceptedStatus", "TraceContext"};
   au_option_info_t info;
   size_t count = 0;
   for (; au_option_info(count, &info); count++) {
