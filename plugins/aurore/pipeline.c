@@ -267,6 +267,8 @@ static au_status_t start_writers(void) {
   const au_writer_config_t base = {.options = &pipeline.options,
                                    .breaker = pipeline.breaker,
                                    .slots = pipeline.slots,
+                                   .first_lane =
+                                       au_buffer_lane(pipeline.buffer, 0),
                                    .abort_fd = pipeline.abort_fd,
                                    .reached = wake_retention};
   for (unsigned i = 0; i < au_buffer_lanes(pipeline.buffer); i++) {

@@ -5,6 +5,7 @@ collectd's port shows that it does."""
 import hashlib
 import resource
 import socket
+import uuid
 from types import SimpleNamespace
 
 import psycopg2
@@ -49,6 +50,7 @@ MOVES = {
     "lanes_fenced": {"fenced": ()},
     "batches_processed_total": {"stored": ()},
     "events_processed_total": {"stored": ()},
+    "events_duplicate_total": {"repeated": ()},
     "batch_processing_time_ms": {"stored": ()},
     "batch_insert_time_ms": {"stored": ()},
     "batch_failures_total": {"poisoned": ("23",), "away": ("connection",)},
@@ -119,6 +121,13 @@ def started(world):
 
 def stored(world):
     world.api.accept([event(service="alive") for _ in range(20)])
+    yield
+
+
+def repeated(world):
+    twice = event(event_id=str(uuid.uuid4()))
+    world.api.accept([twice])
+    world.api.accept([twice])
     yield
 
 
@@ -285,6 +294,7 @@ def unwritable(world):
 STEPS = [
     started,
     stored,
+    repeated,
     refused,
     miswritten,
     asked,

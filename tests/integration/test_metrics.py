@@ -44,6 +44,7 @@ COUNTERS = [
     ("spool_damaged_total", "spool"),
     ("batches_processed_total", "batch"),
     ("events_processed_total", "batch"),
+    ("events_duplicate_total", "events"),
     ("dead_letters_total", "batch"),
     ("events_replayed_total", "events"),
     ("events_lost_total", "events"),

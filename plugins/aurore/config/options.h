@@ -78,6 +78,7 @@ typedef struct au_options {
   double backoff_max_s;
   unsigned retention_days;
   char *retention_time; /* "HH:MM", UTC */
+  double dedup_window_s;
   double business_interval_s;
   unsigned business_services;
   double slow_query_s;

@@ -391,6 +391,18 @@ const au_option_t au_option_table[] = {
           "Time of day (UTC) at which days that are over RetentionDays old are "
           "dropped."),
 
+    NUMBER("DedupWindow", WRITER, SECONDS, dedup_window_s, "86400", "0",
+           "31536000",
+           "Seconds for which the id of an event, or of a request, is known "
+           "that its client has given: within them it is stored once, however "
+           "often it is sent. 0: ids are not compared.",
+           .group = "Events that are sent again",
+           .details =
+               "An id is forgotten after twice that at the latest. Of several "
+               "hosts that store into one database, the largest counts for "
+               "all; one that is not heard of any more for 30 days has no "
+               "say."),
+
     NUMBER("BusinessInterval", WRITER, SECONDS, business_interval_s, "10",
            "0.1", "86400",
            "Seconds between two readings of the business metrics.",

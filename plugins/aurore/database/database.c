@@ -168,6 +168,7 @@ typedef struct run {
   size_t piece_count;
   au_row_taker_t take; /* NULL: all rows come together */
   void *context;       /* of "take" */
+  bool stays_open;     /* the string leaves a transaction open */
   PGresult *rows;      /* the last that came; owned */
   bool failed;         /* "error" holds the first error */
   bool doubt;          /* there will be no verdict */
@@ -323,12 +324,23 @@ static void read_results(run_t *run) {
   }
 }
 
+/* Whether the session is where the string should have left it. A transaction of
+ * several strings that has failed is undone. */
+static bool is_settled(const run_t *run) {
+  au_database_t *database = run->database;
+  au_database_error_t ignored;
+  PGTransactionStatusType status = PQtransactionStatus(database->conn);
+  if (run->failed && status == PQTRANS_INERROR)
+    return au_database_roll_back(database, &ignored) == AU_OK;
+  return status ==
+         (run->stays_open && !run->failed ? PQTRANS_INTRANS : PQTRANS_IDLE);
+}
+
 /* What it all comes to. */
 static au_status_t assess(run_t *run, au_result_t *out_result) {
   au_database_t *database = run->database;
-  PGTransactionStatusType status = PQtransactionStatus(database->conn);
-  bool is_verdict = !run->doubt && status == PQTRANS_IDLE &&
-                    au_database_is_connected(database);
+  bool is_verdict = !run->doubt && au_database_is_connected(database) &&
+                    is_settled(run) && au_database_is_connected(database);
   if (is_verdict && !run->failed && out_result != NULL)
     out_result->pg = run->rows;
   else
@@ -476,6 +488,42 @@ au_status_t au_database_copy(au_database_t *database, const char *sql,
                .pieces = pieces,
                .piece_count = count};
   return run_with(&run, "", sql, NULL, error);
+}
+
+au_status_t au_database_begin(au_database_t *database, const char *sql,
+                              au_result_t *out_result,
+                              au_database_error_t *error) {
+  run_t run = {.database = database,
+               .timeout_ns = with_grace(database->statement_timeout_ns),
+               .stays_open = true};
+  return run_with(&run, "BEGIN;", sql, out_result, error);
+}
+
+au_status_t au_database_commit(au_database_t *database, const char *sql,
+                               const au_piece_t *pieces, size_t count,
+                               au_database_error_t *error) {
+  run_t run = {.database = database,
+               .timeout_ns = with_grace(database->statement_timeout_ns),
+               .pieces = pieces,
+               .piece_count = count};
+  au_bytes_t whole = AU_BYTES_INIT;
+  au_bytes_put_string(&whole, sql);
+  au_bytes_put_string(&whole, "COMMIT;");
+  const char *text = au_database_text(&whole, error);
+  au_status_t status = AU_NOMEM;
+  if (text != NULL)
+    status = run_string(&run, text, NULL, error);
+  else
+    au_database_disconnect(database);
+  au_bytes_fini(&whole);
+  return status;
+}
+
+au_status_t au_database_roll_back(au_database_t *database,
+                                  au_database_error_t *error) {
+  return au_database_run(database, "ROLLBACK",
+                         with_grace(database->statement_timeout_ns), NULL,
+                         error);
 }
 
 void au_database_put_literal(au_bytes_t *sql, const char *text, size_t size) {

@@ -196,6 +196,24 @@ AU_MUST_CHECK au_status_t au_database_copy(au_database_t *database,
                                            size_t count,
                                            au_database_error_t *error);
 
+/* A transaction of two strings, for what has to look at an answer in between.
+ * The first, after BEGIN: on AU_OK the transaction is open, and one of the two
+ * below must follow. Else it is undone, as with a single string. */
+AU_MUST_CHECK au_status_t au_database_begin(au_database_t *database,
+                                            const char *sql,
+                                            au_result_t *out_result,
+                                            au_database_error_t *error);
+/* The second, with COMMIT behind it; as au_database_copy, or without a COPY in
+ * it if "count" is 0. The transaction is over, whatever is returned. */
+AU_MUST_CHECK au_status_t au_database_commit(au_database_t *database,
+                                             const char *sql,
+                                             const au_piece_t *pieces,
+                                             size_t count,
+                                             au_database_error_t *error);
+/* Or no second: AU_OK, or AU_UNAVAILABLE. The transaction is undone. */
+AU_MUST_CHECK au_status_t au_database_roll_back(au_database_t *database,
+                                                au_database_error_t *error);
+
 /* Appends the text as a quoted SQL literal, whatever
  * standard_conforming_strings is. A text that holds NUL makes "sql" fail. */
 void au_database_put_literal(au_bytes_t *sql, const char *text, size_t size);

@@ -315,6 +315,7 @@ bool au_row_is_sound(const au_row_t *row) {
   au_event_t event;
   return au_row_decode(row->tuple, row->size, &event) == AU_OK &&
          au_timestamp_is_valid(event.ingested_at_us) &&
+         row->number <= AU_ROW_NUMBER_MAX &&
          memchr(event.service.data, '\0', event.service.size) == NULL &&
          au_utf8_length(event.service.data, event.service.size) >= 0;
 }

@@ -68,6 +68,13 @@ static inline size_t au_row_prefix_size(au_row_kind_t kind) {
   return kind == AU_ROW_NUMBERED ? sizeof(uint32_t) : 0;
 }
 
+static inline bool au_row_is_stored_once(au_row_kind_t kind) {
+  return kind == AU_ROW_IDENTIFIED || kind == AU_ROW_NUMBERED;
+}
+
+/* What an integer of the database holds. */
+#define AU_ROW_NUMBER_MAX ((uint32_t)INT32_MAX - 1)
+
 /* A row, taken apart. */
 typedef struct au_row {
   au_row_kind_t kind;
@@ -149,8 +156,9 @@ AU_MUST_CHECK au_status_t au_row_decode(const uint8_t *tuple, size_t size,
 
 /* Whether the row can be stored or, if the database refuses it, be set aside:
  * its tuple is whole, its accept time is that of a day that may exist, its
- * service is text. True of every row that the above have made of an event
- * that was validated; a file may hold others. */
+ * service is text, its number one that a request may have. True of every row
+ * that the above have made of an event that was validated; a file may hold
+ * others. */
 bool au_row_is_sound(const au_row_t *row);
 
 /* The accept time (microseconds since 1970), the id and the service of a row,

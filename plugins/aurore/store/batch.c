@@ -17,10 +17,14 @@
 /* The SQLSTATE by which a transaction that was only to be tried is undone. */
 #define TAKEN "AU002"
 
+/* Kept from batch to batch. */
+#define KEEP_SQL ((size_t)1 << 20)
+
 void au_batch_fini(au_batch_t *batch) {
   au_slab_fini(&batch->slab);
   au_tally_fini(&batch->tally);
   au_bytes_fini(&batch->sql);
+  au_event_keys_fini(&batch->keys);
   free(batch->dead);
   free(batch->piece);
   *batch = (au_batch_t){.done = 0};
@@ -87,6 +91,7 @@ au_status_t au_batch_take(au_batch_t *batch, au_lane_t *lane, size_t max_rows,
                           size_t max_bytes) {
   batch->done = 0;
   batch->dead_count = 0;
+  au_event_keys_begin(&batch->keys, 0);
   batch->taken_ns = au_clock_monotonic_ns();
   au_status_t status = au_lane_take(lane, max_rows, max_bytes, &batch->slab);
   if (status == AU_OK)
@@ -138,8 +143,28 @@ static const au_batch_dead_t *find_dead(const au_batch_t *batch, size_t row) {
                                                               : NULL;
 }
 
+/* Whether the row of the range is to be set aside; not if it is a duplicate. */
+static bool is_dead_letter(const au_batch_t *batch,
+                           const au_batch_dead_t *dead) {
+  return !au_event_keys_is_duplicate(&batch->keys, dead->row);
+}
+
 static size_t dead_in_range(const au_batch_t *batch) {
-  return marks_before(batch, batch->hi) - marks_before(batch, batch->done);
+  size_t count = 0;
+  size_t end = marks_before(batch, batch->hi);
+  for (size_t i = marks_before(batch, batch->done); i < end; i++)
+    count += is_dead_letter(batch, &batch->dead[i]);
+  return count;
+}
+
+/* The rows of the range that are not copied. */
+static size_t left_out(const au_batch_t *batch) {
+  return dead_in_range(batch) + batch->keys.duplicates;
+}
+
+static bool is_left_out(const au_batch_t *batch, size_t row) {
+  return (batch->dead_count > 0 && find_dead(batch, row) != NULL) ||
+         au_event_keys_is_duplicate(&batch->keys, row);
 }
 
 static bool add_piece(au_batch_t *batch, size_t *count, const void *data,
@@ -160,9 +185,35 @@ static bool add_run(au_batch_t *batch, size_t *count, size_t start,
          add_piece(batch, count, batch->slab.bytes.data + start, end - start);
 }
 
+/* Ends the range before an event that is put back: COPY cannot store it. */
+static void end_range(au_batch_t *batch) {
+  size_t row = batch->done;
+  while (row < batch->hi && batch->slab.row[row].kind != AU_ROW_REPROCESS)
+    row++;
+  batch->hi = row;
+}
+
+/* Whether the row says under which name it is stored once. */
+static bool has_key(const au_batch_t *batch, size_t row,
+                    const au_row_t *parts) {
+  return au_row_is_stored_once(parts->kind) &&
+         (find_dead(batch, row) == NULL || au_row_is_sound(parts));
+}
+
+/* Those of the range. */
+static au_status_t find_keys(au_batch_t *batch) {
+  au_event_keys_begin(&batch->keys, batch->done);
+  for (size_t row = batch->done; row < batch->hi; row++) {
+    const au_row_t parts = au_slab_row(&batch->slab, row);
+    if (has_key(batch, row, &parts) &&
+        au_event_keys_add(&batch->keys, row, &parts) != AU_OK)
+      return AU_NOMEM;
+  }
+  return AU_OK;
+}
+
 /* The COPY data: the rows are sent as they lie in the slab, in as few pieces as
- * the marked rows and the prefixes allow. Also tallies them. The range ends
- * before an event that is put back: COPY cannot store it. */
+ * the rows that are left out and the prefixes allow. Also tallies them. */
 static au_status_t make_pieces(au_batch_t *batch, size_t *out_count) {
   const au_slab_t *slab = &batch->slab;
   size_t count = 0;
@@ -170,21 +221,19 @@ static au_status_t make_pieces(au_batch_t *batch, size_t *out_count) {
   if (!add_piece(batch, &count, AU_COPY_HEADER, AU_COPY_HEADER_SIZE))
     return AU_NOMEM;
   size_t run_start = slab->row[batch->done].start;
-  size_t row = batch->done;
-  for (; row < batch->hi && slab->row[row].kind != AU_ROW_REPROCESS; row++) {
+  for (size_t row = batch->done; row < batch->hi; row++) {
     const au_row_t parts = au_slab_row(slab, row);
-    bool is_dead = batch->dead_count > 0 && find_dead(batch, row) != NULL;
-    if (is_dead || slab->row[row].kind == AU_ROW_NUMBERED) {
+    bool is_out = is_left_out(batch, row);
+    if (is_out || slab->row[row].kind == AU_ROW_NUMBERED) {
       if (!add_run(batch, &count, run_start, slab->row[row].start))
         return AU_NOMEM;
-      run_start = slab->row[row + 1].start - (is_dead ? 0 : parts.size);
+      run_start = slab->row[row + 1].start - (is_out ? 0 : parts.size);
     }
-    if (!is_dead && au_tally_add(&batch->tally, au_row_ingested_at_us(&parts),
-                                 au_row_service(&parts)) != AU_OK)
+    if (!is_out && au_tally_add(&batch->tally, au_row_ingested_at_us(&parts),
+                                au_row_service(&parts)) != AU_OK)
       return AU_NOMEM;
   }
-  batch->hi = row;
-  if (!add_run(batch, &count, run_start, slab->row[row].start))
+  if (!add_run(batch, &count, run_start, slab->row[batch->hi].start))
     return AU_NOMEM;
   if (!add_piece(batch, &count, AU_COPY_TRAILER, AU_COPY_TRAILER_SIZE))
     return AU_NOMEM;
@@ -239,34 +288,29 @@ static void make_reprocess_sql(au_batch_t *batch, const au_claim_t *claim,
   batch->hi = batch->done + 1;
   put_advance(batch, claim, spool_id, range_end(batch).seq);
   const au_batch_dead_t *dead = find_dead(batch, batch->done);
+  batch->copied = dead == NULL;
   if (dead == NULL)
     au_dead_letter_put_store(&batch->sql, claim, &row);
   else
     au_dead_letter_put_refused(&batch->sql, &row, &dead->refusal);
 }
 
-static au_status_t make_sql(au_batch_t *batch, const au_claim_t *claim,
-                            size_t *out_pieces) {
-  char spool_id[AU_UUID_TEXT_SIZE];
-  au_uuid_format(&claim->spool_id, spool_id);
-  au_bytes_clear(&batch->sql, (size_t)1 << 20);
-  size_t pieces = 0;
+/* All but the advance: the rows, their counters, the dead letters. "out_pieces"
+ * is 0 when there are no rows. */
+static au_status_t make_rest(au_batch_t *batch, const au_claim_t *claim,
+                             const char *spool_id, size_t *out_pieces) {
   *out_pieces = 0;
-  if (is_reprocess_next(batch)) {
-    make_reprocess_sql(batch, claim, spool_id);
-    return au_bytes_text(&batch->sql) != NULL ? AU_OK : AU_NOMEM;
-  }
-  if (batch->slab.count > 0 && make_pieces(batch, &pieces) != AU_OK)
-    return AU_NOMEM;
-  put_advance(batch, claim, spool_id, range_end(batch).seq);
-  if (batch->hi - batch->done > dead_in_range(batch)) {
-    *out_pieces = pieces;
+  batch->copied = batch->hi - batch->done - left_out(batch);
+  if (batch->copied > 0) {
+    if (make_pieces(batch, out_pieces) != AU_OK)
+      return AU_NOMEM;
     put_copy(batch);
     put_counters(batch, spool_id, claim->lane);
   }
   size_t end = marks_before(batch, batch->hi);
   for (size_t i = marks_before(batch, batch->done); i < end; i++)
-    put_dead_letter(batch, &batch->dead[i], claim);
+    if (is_dead_letter(batch, &batch->dead[i]))
+      put_dead_letter(batch, &batch->dead[i], claim);
   return au_bytes_text(&batch->sql) != NULL ? AU_OK : AU_NOMEM;
 }
 
@@ -292,36 +336,38 @@ static void observe_latencies(const au_batch_t *batch) {
   }
 }
 
-/* The range [done, hi) is in the database; "dead" of its rows are set aside. */
+/* The range [done, hi) is in the database; "dead" of its rows are set aside.
+ * What the keys say of it is still true. */
 static void finish_range(au_batch_t *batch, size_t dead) {
   if (batch->is_gap) {
     batch->is_gap = false;
     return;
   }
   size_t rows = batch->hi - batch->done;
-  batch->stored = rows - dead;
+  size_t duplicates = batch->keys.duplicates;
+  batch->stored = rows - dead - duplicates;
   au_metrics_count(AU_M_BATCHES_PROCESSED, 0, 1);
-  au_metrics_count(AU_M_EVENTS_PROCESSED, 0, rows - dead);
+  au_metrics_count(AU_M_EVENTS_PROCESSED, 0, batch->stored);
+  au_metrics_count(AU_M_EVENTS_DUPLICATE, 0, duplicates);
   au_metrics_count(AU_M_DEAD_LETTERS, 0, dead);
   au_metrics_observe(AU_M_BATCH_PROCESSING_TIME, 0,
                      au_clock_elapsed_ms(batch->taken_ns));
   observe_latencies(batch);
   batch->done = batch->hi;
+  au_event_keys_begin(&batch->keys, batch->done);
   /* After a bad row the ranges grow again, so that one bad row among many does
    * not leave single-row transactions behind. */
   set_limit(batch, rows < batch->limit ? batch->limit : rows * 2);
 }
 
-/* Sends the transaction; "out_dead" is how many of its rows are not stored. */
-static au_status_t send(au_batch_t *batch, au_database_t *database,
-                        size_t pieces, size_t *out_dead,
-                        au_database_error_t *error) {
-  const char *sql = au_bytes_text(&batch->sql);
-  *out_dead = dead_in_range(batch);
-  if (pieces > 0)
-    return au_database_copy(database, sql, batch->piece, pieces, error);
-  if (!is_reprocess_next(batch))
-    return au_database_exec(database, sql, NULL, error);
+/* What the lane has: an event that is put back. "out_dead" is how many rows are
+ * not stored. */
+static au_status_t store_reprocess(au_batch_t *batch, au_database_t *database,
+                                   size_t *out_dead,
+                                   au_database_error_t *error) {
+  const char *sql = au_database_text(&batch->sql, error);
+  if (sql == NULL)
+    return AU_NOMEM;
   au_result_t result = {.pg = NULL};
   au_status_t status = au_database_exec(database, sql, &result, error);
   if (status != AU_OK)
@@ -334,17 +380,73 @@ static au_status_t send(au_batch_t *batch, au_database_t *database,
   return AU_OK;
 }
 
-au_status_t au_batch_store(au_batch_t *batch, au_database_t *database,
-                           const au_claim_t *claim,
-                           au_database_error_t *error) {
+/* One string: the advance, which is in "sql", and the rest. */
+static au_status_t store_rows(au_batch_t *batch, au_database_t *database,
+                              const au_claim_t *claim, const char *spool_id,
+                              au_database_error_t *error) {
   size_t pieces = 0;
-  if (make_sql(batch, claim, &pieces) != AU_OK) {
+  if (make_rest(batch, claim, spool_id, &pieces) != AU_OK) {
     au_database_error_set(error, "out of memory");
     return AU_NOMEM;
   }
+  const char *sql = au_bytes_text(&batch->sql);
+  return pieces > 0
+             ? au_database_copy(database, sql, batch->piece, pieces, error)
+             : au_database_exec(database, sql, NULL, error);
+}
+
+/* Two strings: the advance and the keys, and then what of the rest is new. */
+static au_status_t store_once(au_batch_t *batch, au_database_t *database,
+                              const au_claim_t *claim, const char *spool_id,
+                              au_database_error_t *error) {
+  au_status_t status = au_event_keys_take(&batch->keys, &batch->slab, database,
+                                          &batch->sql, error);
+  if (status != AU_OK)
+    return status;
+  size_t pieces = 0;
+  au_bytes_clear(&batch->sql, KEEP_SQL);
+  if (make_rest(batch, claim, spool_id, &pieces) == AU_OK)
+    return au_database_commit(database, au_bytes_text(&batch->sql),
+                              batch->piece, pieces, error);
+  status = au_database_roll_back(database, error);
+  if (status != AU_OK)
+    return status;
+  au_database_error_set(error, "out of memory");
+  return AU_NOMEM;
+}
+
+static au_status_t store(au_batch_t *batch, au_database_t *database,
+                         const au_claim_t *claim, size_t *out_dead,
+                         au_database_error_t *error) {
+  char spool_id[AU_UUID_TEXT_SIZE];
+  au_uuid_format(&claim->spool_id, spool_id);
+  batch->copied = 0;
+  au_bytes_clear(&batch->sql, KEEP_SQL);
+  au_event_keys_begin(&batch->keys, batch->done);
+  if (is_reprocess_next(batch)) {
+    make_reprocess_sql(batch, claim, spool_id);
+    return store_reprocess(batch, database, out_dead, error);
+  }
+  end_range(batch);
+  if (find_keys(batch) != AU_OK) {
+    au_database_error_set(error, "out of memory");
+    return AU_NOMEM;
+  }
+  put_advance(batch, claim, spool_id, range_end(batch).seq);
+  au_status_t status =
+      batch->keys.count > 0
+          ? store_once(batch, database, claim, spool_id, error)
+          : store_rows(batch, database, claim, spool_id, error);
+  *out_dead = dead_in_range(batch);
+  return status;
+}
+
+au_status_t au_batch_store(au_batch_t *batch, au_database_t *database,
+                           const au_claim_t *claim,
+                           au_database_error_t *error) {
   size_t dead = 0;
   int64_t start_ns = au_clock_monotonic_ns();
-  au_status_t status = send(batch, database, pieces, &dead, error);
+  au_status_t status = store(batch, database, claim, &dead, error);
   au_metrics_observe(AU_M_BATCH_INSERT_TIME, 0, au_clock_elapsed_ms(start_ns));
   if (status == AU_OK)
     finish_range(batch, dead);
@@ -365,27 +467,19 @@ void au_batch_skip(au_batch_t *batch, uint64_t next_seq) {
   set_limit(batch, batch->slab.count);
 }
 
-size_t au_batch_unmarked(const au_batch_t *batch) {
-  return batch->hi - batch->done - dead_in_range(batch);
-}
-
 bool au_batch_is_marked(const au_batch_t *batch, size_t row) {
   return find_dead(batch, row) != NULL;
 }
 
 bool au_batch_find_line(const au_batch_t *batch, uint64_t line,
                         size_t *out_row) {
-  if (line == 0 || line > au_batch_unmarked(batch))
+  if (line == 0 || line > batch->copied)
     return false;
-  size_t mark = marks_before(batch, batch->done);
-  for (size_t row = batch->done;; row++) {
-    if (mark < batch->dead_count && batch->dead[mark].row == row) {
-      mark++;
-    } else if (--line == 0) {
-      *out_row = row;
-      return true;
-    }
+  size_t row = batch->done;
+  for (; is_left_out(batch, row) || --line > 0; row++) {
   }
+  *out_row = row;
+  return true;
 }
 
 void au_batch_limit(au_batch_t *batch, size_t rows) { set_limit(batch, rows); }
@@ -409,15 +503,14 @@ au_status_t au_batch_try(au_batch_t *batch, const au_slab_t *slab, size_t row,
   char spool_id[AU_UUID_TEXT_SIZE];
   au_uuid_format(&claim->spool_id, spool_id);
   const au_row_t parts = au_slab_row(slab, row);
-  const au_slab_row_t *at = &slab->row[row];
   const au_piece_t pieces[] = {
       {.data = AU_COPY_HEADER, .size = AU_COPY_HEADER_SIZE},
-      {.data = slab->bytes.data + at->start, .size = at[1].start - at->start},
+      {.data = parts.tuple, .size = parts.size},
       {.data = AU_COPY_TRAILER, .size = AU_COPY_TRAILER_SIZE}};
   au_tally_clear(&batch->tally);
   au_status_t status = au_tally_add(
       &batch->tally, au_row_ingested_at_us(&parts), au_row_service(&parts));
-  au_bytes_clear(&batch->sql, (size_t)1 << 20);
+  au_bytes_clear(&batch->sql, KEEP_SQL);
   put_advance(batch, claim, spool_id, slab->first_seq + row + 1);
   put_copy(batch);
   put_counters(batch, spool_id, claim->lane);

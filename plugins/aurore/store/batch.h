@@ -9,6 +9,11 @@
  * it, blame.h finds the row: that row is marked, and the next attempt stores it
  * as a dead letter together with its neighbours.
  *
+ * When the range has events that are to be stored once, an attempt is two
+ * strings: the first advances the watermark and learns which of the events were
+ * stored before (event_keys.h); the second is without those. Both are one
+ * transaction.
+ *
  * An event that is put back from the dead letters (event/row.h) has a
  * transaction of its own: its dead letter decides in it whether it is stored
  * (dead_letter.h).
@@ -26,6 +31,7 @@
 #include "spool/lane.h"
 #include "store/claim.h"
 #include "store/dead_letter.h"
+#include "store/event_keys.h"
 #include "store/tally.h"
 
 /* A row that cannot be stored, and why: what the database said of it, or that
@@ -37,16 +43,19 @@ typedef struct au_batch_dead {
 
 typedef struct au_batch {
   au_slab_t slab;
-  size_t done;   /* rows stored, or set aside */
-  size_t hi;     /* the next transaction stores [done, hi) */
-  size_t limit;  /* the rows that a range may have; an event that is put back
-                    may end it earlier */
-  size_t stored; /* rows of the last range that are in the table now */
-  bool is_gap;   /* no row could be read: only the watermark moves */
+  size_t done;  /* rows stored, set aside, or duplicates */
+  size_t hi;    /* the next transaction stores [done, hi) */
+  size_t limit; /* the rows that a range may have; an event that is put back
+                   may end it earlier */
+  size_t
+      copied; /* rows that the last attempt was to store, if it came so far */
+  size_t stored;         /* rows of the last range that are in the table now */
+  bool is_gap;           /* no row could be read: only the watermark moves */
   au_batch_dead_t *dead; /* sorted by row; rows before "done" are gone */
   size_t dead_count;
   size_t dead_capacity;
-  int64_t taken_ns; /* monotonic */
+  int64_t taken_ns;     /* monotonic */
+  au_event_keys_t keys; /* of the last attempt's range: its duplicates */
   /* Memory used again. */
   au_tally_t tally;
   au_bytes_t sql;
@@ -69,7 +78,8 @@ au_position_t au_batch_position(const au_batch_t *batch);
 /* One transaction for the next range. On AU_OK its rows are done and counted
  * in the metrics. Else nothing has changed here, and "error" says whose fault
  * it was; after AU_UNAVAILABLE the rows may be stored or not: ask the database
- * for the watermark and pass it to au_batch_settle. */
+ * for the watermark and pass it to au_batch_settle. Before the first,
+ * batch->keys must know the DedupWindow. */
 AU_MUST_CHECK au_status_t au_batch_store(au_batch_t *batch,
                                          au_database_t *database,
                                          const au_claim_t *claim,
@@ -91,13 +101,10 @@ void au_batch_forget(au_batch_t *batch);
 
 /* --- for who looks for a bad row ------------------------------------------ */
 
-/* Rows of the next range that are not marked. */
-size_t au_batch_unmarked(const au_batch_t *batch);
-
 bool au_batch_is_marked(const au_batch_t *batch, size_t row);
 
-/* The n-th row (from 1) of the next range that is not marked: what a COPY calls
- * its line n. false: there is none. */
+/* The n-th row (from 1) that the last attempt has copied, what a COPY calls its
+ * line n. false: there is none. */
 AU_MUST_CHECK bool au_batch_find_line(const au_batch_t *batch, uint64_t line,
                                       size_t *out_row);
 

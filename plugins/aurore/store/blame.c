@@ -153,7 +153,7 @@ static uint64_t number_of(const au_batch_t *batch, size_t row) {
 /* The row that was refused, as far as it is known. */
 static bool find_row(const au_batch_t *batch, const au_database_error_t *error,
                      size_t *out_row) {
-  if (au_batch_unmarked(batch) == 1)
+  if (batch->copied == 1)
     return au_batch_find_line(batch, 1, out_row);
   return au_batch_find_line(batch, error->culprit.line, out_row);
 }
@@ -201,9 +201,9 @@ au_blame_step_t au_blame_refused(au_blame_t *blame, au_batch_t *batch,
                                  au_database_t *database,
                                  const au_database_error_t *error) {
   size_t rows = batch->hi - batch->done;
-  if (au_batch_unmarked(batch) == 0) {
+  if (batch->copied == 0) {
     blame->cause = *error;
-    return AU_BLAME_WAIT; /* dead letters, counters or the place */
+    return AU_BLAME_WAIT; /* dead letters, counters, ids or the place */
   }
   size_t row = 0;
   if (find_row(batch, error, &row))
@@ -233,7 +233,7 @@ void au_blame_stored(au_blame_t *blame, au_batch_t *batch) {
 
 static bool may_testify(const au_slab_t *slab, size_t row, bool any,
                         const au_slice_t *service) {
-  if (slab->row[row].kind != AU_ROW_EVENT)
+  if (slab->row[row].kind == AU_ROW_REPROCESS)
     return false;
   const au_row_t parts = au_slab_row(slab, row);
   if (!au_row_is_sound(&parts))

@@ -8,6 +8,7 @@
 #include "database/schema.h"
 #include "database/task.h"
 #include "metrics/metrics.h"
+#include "store/event_keys.h"
 
 #include <inttypes.h>
 #include <stdint.h>
@@ -36,6 +37,7 @@ struct au_retention {
   bool is_elsewhere; /* another process drops */
   au_task_trouble_t make;
   au_task_trouble_t drop;
+  au_task_trouble_t turn;
 };
 
 static void count_query(const au_retention_t *retention, int64_t start_ns) {
@@ -176,6 +178,26 @@ static au_status_t drop_partitions(au_retention_t *retention,
   return status;
 }
 
+/* --- ids of clients
+ * ---------------------------------------------------------*/
+
+/* Tells DedupWindow, also while no event comes that has an id of its own, and
+ * forgets the ids that are old enough. */
+static au_status_t turn_event_keys(au_retention_t *retention,
+                                   au_database_error_t *error) {
+  if (retention->buffer == NULL)
+    return AU_OK;
+  au_event_keys_t keys = {.count = 0};
+  au_event_keys_init(&keys, retention->options,
+                     au_lane_spool(au_buffer_lane(retention->buffer, 0)));
+  bool is_turned = false;
+  int64_t start_ns = au_clock_monotonic_ns();
+  au_status_t status =
+      au_event_keys_turn(&keys, retention->database, &is_turned, error);
+  count_query(retention, start_ns);
+  return status;
+}
+
 /* --- the task --------------------------------------------------------------*/
 
 /* AU_OK: everything that was due is done. */
@@ -195,6 +217,14 @@ static au_status_t work(au_retention_t *retention) {
     au_task_report(&retention->drop, "drop the events of old days", dropped,
                    &error);
     status = status == AU_OK ? dropped : status;
+  }
+  if (is_ready && au_database_is_connected(database)) {
+    au_status_t turned = turn_event_keys(retention, &error);
+    au_task_report(&retention->turn,
+                   "forget the ids that are older than "
+                   "DedupWindow",
+                   turned, &error);
+    status = status == AU_OK ? turned : status;
   }
   au_database_disconnect(database);
   return status;
@@ -233,6 +263,8 @@ au_status_t au_retention_start(const au_options_t *options,
   retention->buffer = buffer;
   retention->make.recovered = "the partitions of the next days are made";
   retention->drop.recovered = "the events of old days are dropped";
+  retention->turn.recovered =
+      "ids that are older than DedupWindow are forgotten";
   const au_task_config_t config = {.thread_name = "au-janitor",
                                    .application_name =
                                        "collectd aurore janitor",

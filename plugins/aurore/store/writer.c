@@ -496,6 +496,10 @@ au_status_t au_writer_start(const au_writer_config_t *config,
   writer->reached = config->reached;
   writer->claim.spool_id = au_spool_id(au_lane_spool(config->lane));
   writer->claim.lane = au_lane_index(config->lane);
+  au_event_keys_init(&writer->batch.keys, config->options,
+                     au_lane_spool(config->first_lane != NULL
+                                       ? config->first_lane
+                                       : config->lane));
   au_backoff_init(&writer->backoff,
                   au_clock_seconds_ns(config->options->backoff_min_s),
                   au_clock_seconds_ns(config->options->backoff_max_s),

@@ -31,6 +31,7 @@ typedef struct au_writer au_writer_t;
 typedef struct au_writer_config {
   const au_options_t *options; /* borrowed until stop */
   au_lane_t *lane;             /* borrowed until stop */
+  au_lane_t *first_lane;       /* by which the host is known; NULL: "lane" */
   au_breaker_t *breaker;       /* borrowed until stop; the writers' */
   au_slots_t *slots;           /* the same; NULL: none */
   int abort_fd; /* eventfd: readable means give up now; borrowed until stop */

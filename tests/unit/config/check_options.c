@@ -128,6 +128,8 @@ static const number_option_t numbers[] = {
     {"BackoffMin", WRITER, FRACTION, AT(backoff_min_s), 0.1, 0.001, 3600, 0},
     {"BackoffMax", WRITER, FRACTION, AT(backoff_max_s), 2, 0.001, 3600, 0},
     {"RetentionDays", WRITER, WHOLE32, AT(retention_days), 30, 0, 36500, 0},
+    {"DedupWindow", WRITER, FRACTION, AT(dedup_window_s), 86400, 0, 31536000,
+     0},
     {"BusinessInterval", WRITER, FRACTION, AT(business_interval_s), 10, 0.1,
      86400, 0},
     {"BusinessServices", WRITER, WHOLE32, AT(business_services), 50, 0, 1000,

@@ -71,7 +71,8 @@ TEST(empty_database_is_brought_to_the_version) {
       ask(database, "SELECT string_agg(relname, ' ' ORDER BY relname) FROM "
                     "pg_class WHERE relnamespace = 'aurore'::regnamespace AND "
                     "relkind IN ('r', 'p')"),
-      "dead_letter event event_count event_drop event_hour "
+      "dead_letter event event_count event_drop event_hour event_key "
+      "event_key_before event_key_generation event_key_wish "
       "event_minute event_total lane schema_addition schema_version");
 }
 

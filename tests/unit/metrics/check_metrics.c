@@ -47,6 +47,7 @@ static const promised_t contract[] = {
     {"lanes_fenced", AU_GAUGE, {NULL, NULL}, "health", 1},
     {"batches_processed_total", AU_COUNTER, {NULL, NULL}, "batch", 1},
     {"events_processed_total", AU_COUNTER, {NULL, NULL}, "batch", 1},
+    {"events_duplicate_total", AU_COUNTER, {NULL, NULL}, "events", 1},
     {"batch_processing_time_ms", AU_HISTOGRAM, {NULL, NULL}, "batch", 1},
     {"batch_insert_time_ms", AU_HISTOGRAM, {NULL, NULL}, "batch", 1},
     {"batch_failures_total", AU_COUNTER, {"class", NULL}, "batch", 31},
