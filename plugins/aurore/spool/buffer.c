@@ -298,6 +298,7 @@ bool au_buffer_is_full(const au_buffer_t *buffer) {
 unsigned au_buffer_retry_after_s(au_buffer_t *buffer) {
   const uint64_t total[AU_GROWTH_VALUES] = {
       au_metrics_counter(AU_M_EVENTS_PROCESSED, 0) +
+          au_metrics_counter(AU_M_EVENTS_DUPLICATE, 0) +
           au_metrics_counter(AU_M_DEAD_LETTERS, 0),
       0};
   uint64_t growth[AU_GROWTH_VALUES];
