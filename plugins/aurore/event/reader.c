@@ -83,7 +83,7 @@ static au_intake_result_t read_body(au_reader_t *reader, au_format_t format,
                                            [AU_FORMAT_GUESS] = AU_SHAPED_GUESS};
   const au_shape_t *shape = reader->shape;
   reader->shape = NULL;
-  if (shape != NULL)
+  if (shape != NULL && format <= AU_FORMAT_GUESS)
     return au_shaped_read(&reader->shaped, shape, forms[format], body, size);
   switch (format) {
   case AU_FORMAT_NDJSON:
