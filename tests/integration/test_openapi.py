@@ -609,6 +609,11 @@ case("getEvent", 404, "usual", path={"id": "nonsense"})
 case("getEvent", 404, "usual", path=NO_ID, query=RANGE)
 case("getEvent", 503, "away", path=NO_ID)
 
+case("getOverview", 200, "usual")
+case("getOverview", 200, "usual", headers={"Accept": "application/json"})
+case("getOverview", 200, "away", headers={"Accept": "application/json"})
+case("getOverview", 200, "away")
+case("getOverview", 200, "guarded", headers=bearer("read"))
 case("getMetrics", 200, "usual")
 case("getMetrics", 200, "away")
 case("getPrometheusMetrics", 200, "usual")
@@ -738,7 +743,7 @@ def common_answer(name):
     return DOCUMENT["components"]["responses"][name]
 
 
-@pytest.mark.parametrize("path", ["/nope", "/events/1/2", "/dlq/1/2", "/health/x", "/"])
+@pytest.mark.parametrize("path", ["/nope", "/events/1/2", "/dlq/1/2", "/health/x", "//"])
 def test_there_is_no_such_path(usual, path):
     answer = usual.get(f"{path}?secret=1")
     assert answer.status_code == 404

@@ -25,21 +25,14 @@
 #include <math.h>
 #include <unistd.h>
 
-#define PROBE_TIMEOUT_S 1.0
 #define WARNING_MS 1000
 /* Of the machine's memory, in percent. */
 #define MEMORY_WARNING 80.0
 #define MEMORY_CRITICAL 90.0
 
-typedef struct probe {
-  au_asking_t asking; /* first */
-  double latency_ms;  /* of the answer */
-} probe_t;
-
-static au_status_t run_probe(void *state, const au_query_job_t *job,
-                             au_database_t *database,
-                             au_database_error_t *error) {
-  probe_t *probe = state;
+au_status_t au_probe_run(void *state, const au_query_job_t *job,
+                         au_database_t *database, au_database_error_t *error) {
+  au_probe_t *probe = state;
   int64_t start_ns = au_clock_monotonic_ns();
   au_status_t status = au_query_exec(job, database, "SELECT 1", NULL, error);
   probe->latency_ms = au_clock_elapsed_ms(start_ns);
@@ -64,8 +57,8 @@ static int64_t last_error(au_api_t *api, au_database_error_t *out_error) {
 }
 
 /* What the question to the database has shown, and what the writers see. */
-static au_health_t assess_database(au_api_t *api, const probe_t *probe,
-                                   au_status_t status) {
+au_health_t au_assess_database(au_api_t *api, const au_probe_t *probe,
+                               au_status_t status) {
   au_metrics_sample();
   if (status != AU_OK || au_metrics_gauge(AU_M_DATABASE_CONNECTION) < 1 ||
       breaker_of(api).state == AU_BREAKER_OPEN)
@@ -137,8 +130,8 @@ static void put_fallen_back(au_bytes_t *json) {
 }
 
 /* Without the end of the object. */
-static void put_database(au_bytes_t *json, au_api_t *api, const probe_t *probe,
-                         au_health_t health) {
+static void put_database(au_bytes_t *json, au_api_t *api,
+                         const au_probe_t *probe, au_health_t health) {
   au_breaker_snapshot_t breaker = breaker_of(api);
   au_database_error_t error = {.fault = AU_FAULT_NONE};
   au_bytes_printf(json, "{\"status\":\"%s\",", health_texts[health]);
@@ -166,8 +159,8 @@ static const char *const down_headers[] = {MHD_HTTP_HEADER_RETRY_AFTER,
 static enum MHD_Result answer_database(au_request_t *request,
                                        au_status_t status) {
   au_api_t *api = au_api_of(request);
-  const probe_t *probe = au_request_state(request);
-  au_health_t health = assess_database(api, probe, status);
+  const au_probe_t *probe = au_request_state(request);
+  au_health_t health = au_assess_database(api, probe, status);
   au_bytes_t body = AU_BYTES_INIT;
   put_database(&body, api, probe, health);
   au_bytes_put_u8(&body, '}');
@@ -179,21 +172,26 @@ static enum MHD_Result answer_database(au_request_t *request,
 
 /* --- /health/detailed -------------------------------------------------- */
 
-static au_health_t put_memory(au_bytes_t *json) {
-  double rss = au_metrics_gauge(AU_M_PROCESS_MEMORY);
+static au_health_t assess_memory(double *out_rss, double *out_percent) {
   double machine =
       (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
-  double percent = machine > 0 ? 100.0 * rss / machine : 0;
-  au_health_t health = percent >= MEMORY_CRITICAL  ? AU_CRITICAL
-                       : percent >= MEMORY_WARNING ? AU_WARNING
-                                                   : AU_HEALTHY;
+  *out_rss = au_metrics_gauge(AU_M_PROCESS_MEMORY);
+  *out_percent = machine > 0 ? 100.0 * *out_rss / machine : 0;
+  return *out_percent >= MEMORY_CRITICAL  ? AU_CRITICAL
+         : *out_percent >= MEMORY_WARNING ? AU_WARNING
+                                          : AU_HEALTHY;
+}
+
+static void put_memory(au_bytes_t *json) {
+  double rss = 0;
+  double percent = 0;
+  au_health_t health = assess_memory(&rss, &percent);
   au_bytes_printf(json,
                   "{\"status\":\"%s\",\"rss\":%.0f,\"usagePercent\":%.2f}",
                   au_health_text(health), rss, percent);
-  return health;
 }
 
-static au_health_t put_server(au_bytes_t *json, const au_request_t *request) {
+static void put_server(au_bytes_t *json, const au_request_t *request) {
   const char *message = NULL;
   const char *reason = NULL;
   unsigned status = au_assess_ready(request, &message, &reason);
@@ -203,7 +201,6 @@ static au_health_t put_server(au_bytes_t *json, const au_request_t *request) {
     au_json_put_text(json, reason);
   }
   au_bytes_put_u8(json, '}');
-  return reason == NULL ? AU_HEALTHY : AU_CRITICAL;
 }
 
 static void put_environment(au_bytes_t *json, const au_api_t *api) {
@@ -219,19 +216,41 @@ static au_health_t worse(au_health_t one, au_health_t other) {
   return one > other ? one : other;
 }
 
-/* The parts, and the worst of their health. */
-static au_health_t put_parts(au_bytes_t *json, au_request_t *request,
-                             au_status_t status) {
+/* One whose events wait for somebody to do something. */
+static bool has_stuck_lane(au_buffer_t *buffer) {
+  int64_t now_ns = au_clock_monotonic_ns();
+  for (unsigned i = 0; i < au_buffer_lanes(buffer); i++) {
+    au_lane_t *lane = au_buffer_lane(buffer, i);
+    if (au_lane_is_fenced(lane) || au_lane_is_blocked(lane, now_ns))
+      return true;
+  }
+  return false;
+}
+
+au_health_t au_assess_all(const au_request_t *request, const au_probe_t *probe,
+                          au_status_t status) {
   au_api_t *api = au_api_of(request);
-  const probe_t *probe = au_request_state(request);
-  au_breaker_snapshot_t breaker = breaker_of(api);
-  au_health_t database = assess_database(api, probe, status);
-  au_health_t health = database;
+  const char *message = NULL;
+  const char *reason = NULL;
+  double rss = 0;
+  double percent = 0;
+  au_health_t health = au_assess_database(api, probe, status);
   health = worse(health, (au_health_t)au_metrics_gauge(AU_M_BUFFER_HEALTH));
-  if (breaker.state != AU_BREAKER_CLOSED)
+  if (breaker_of(api).state != AU_BREAKER_CLOSED)
     health = worse(health, AU_WARNING);
+  if (au_assess_ready(request, &message, &reason) != MHD_HTTP_OK ||
+      has_stuck_lane(api->buffer))
+    health = AU_CRITICAL;
+  return worse(health, assess_memory(&rss, &percent));
+}
+
+static void put_parts(au_bytes_t *json, au_request_t *request,
+                      au_health_t database) {
+  au_api_t *api = au_api_of(request);
+  const au_probe_t *probe = au_request_state(request);
+  au_breaker_snapshot_t breaker = breaker_of(api);
   au_bytes_put_string(json, ",\"server\":");
-  health = worse(health, put_server(json, request));
+  put_server(json, request);
   au_bytes_put_string(json, ",\"database\":");
   put_database(json, api, probe, database);
   put_last_error(json, api);
@@ -245,16 +264,18 @@ static au_health_t put_parts(au_bytes_t *json, au_request_t *request,
   if (!au_put_business(json))
     au_bytes_put_string(json, "null");
   au_bytes_put_string(json, ",\"memory\":");
-  health = worse(health, put_memory(json));
+  put_memory(json);
   au_bytes_put_string(json, ",\"environment\":");
   put_environment(json, api);
-  return health;
 }
 
 static enum MHD_Result answer_detailed(au_request_t *request,
                                        au_status_t status) {
+  const au_probe_t *probe = au_request_state(request);
   au_bytes_t parts = AU_BYTES_INIT;
-  au_health_t health = put_parts(&parts, request, status);
+  au_health_t health = au_assess_all(request, probe, status);
+  put_parts(&parts, request,
+            au_assess_database(au_api_of(request), probe, status));
   double ms = au_request_elapsed_ms(request);
   au_bytes_t body = AU_BYTES_INIT;
   au_bytes_put_string(&body, "{\"timestamp\":");
@@ -275,24 +296,24 @@ static enum MHD_Result answer_detailed(au_request_t *request,
 /* --- asking ------------------------------------------------------------ */
 
 static enum MHD_Result ask_database(au_request_t *request) {
-  static const au_ask_t ask = {.run = run_probe,
+  static const au_ask_t ask = {.run = au_probe_run,
                                .answer = answer_database,
                                .operation = AU_OPERATION_COUNT,
                                .lane = AU_QUERY_SHORT,
-                               .timeout_s = PROBE_TIMEOUT_S};
+                               .timeout_s = AU_PROBE_TIMEOUT_S};
   return au_request_ask(request, &ask);
 }
 
 static enum MHD_Result ask_detailed(au_request_t *request) {
-  static const au_ask_t ask = {.run = run_probe,
+  static const au_ask_t ask = {.run = au_probe_run,
                                .answer = answer_detailed,
                                .operation = AU_OPERATION_COUNT,
                                .lane = AU_QUERY_SHORT,
-                               .timeout_s = PROBE_TIMEOUT_S};
+                               .timeout_s = AU_PROBE_TIMEOUT_S};
   return au_request_ask(request, &ask);
 }
 
-const au_handler_t au_route_health_database = {.run = ask_database,
-                                               .state_size = sizeof(probe_t)};
-const au_handler_t au_route_health_detailed = {.run = ask_detailed,
-                                               .state_size = sizeof(probe_t)};
+const au_handler_t au_route_health_database = {
+    .run = ask_database, .state_size = sizeof(au_probe_t)};
+const au_handler_t au_route_health_detailed = {
+    .run = ask_detailed, .state_size = sizeof(au_probe_t)};

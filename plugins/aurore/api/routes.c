@@ -6,6 +6,7 @@
 #include "api/routes.h"
 
 const au_route_t au_routes[] = {
+    {"/", {[AU_METHOD_GET] = {&au_route_page, AU_SCOPE_READ, AU_ROUTE_PAGE}}},
     {"/events",
      {[AU_METHOD_GET] = {&au_route_events_get, AU_SCOPE_READ,
                          AU_ROUTE_EVENTS_GET},

@@ -83,6 +83,8 @@ extern const au_handler_t au_route_health_database;
 extern const au_handler_t au_route_health_detailed;
 extern const au_handler_t au_route_live;
 extern const au_handler_t au_route_ready;
+/* page.c */
+extern const au_handler_t au_route_page;
 /* metrics.c */
 extern const au_handler_t au_route_history;
 extern const au_handler_t au_route_metrics;

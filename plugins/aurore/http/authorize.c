@@ -45,9 +45,13 @@ static void answer_forbidden(au_request_t *request) {
 }
 
 static void answer_unauthorized(au_request_t *request, bool has_token) {
-  const char *const headers[] = {
-      MHD_HTTP_HEADER_WWW_AUTHENTICATE,
-      has_token ? "Bearer error=\"invalid_token\"" : "Bearer", NULL};
+  const char *challenge =
+      has_token ? "Bearer error=\"invalid_token\"" : "Bearer";
+  if (request->method->handler->asks_password)
+    challenge = "Basic realm=\"aurore: any user, a token as password\", "
+                "charset=\"UTF-8\"";
+  const char *const headers[] = {MHD_HTTP_HEADER_WWW_AUTHENTICATE, challenge,
+                                 NULL};
   (void)au_answer_refusal(request, AU_ERROR_UNAUTHORIZED,
                           "a valid token is required", headers);
 }

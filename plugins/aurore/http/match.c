@@ -65,7 +65,7 @@ const au_route_t *au_route_find(const au_route_t *entries, size_t count,
                                 const char *url,
                                 char out_parameter[AU_PARAMETER_MAX + 1]) {
   size_t size = strlen(url);
-  if (size > 1 && url[size - 1] == '/')
+  if (size > 1 && url[size - 1] == '/' && url[size - 2] != '/')
     size--; /* a trailing slash is accepted */
   for (size_t i = 0; i < count; i++)
     if (fits(entries[i].path, url, size, out_parameter))

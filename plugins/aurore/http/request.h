@@ -89,6 +89,9 @@ typedef struct au_handler {
 
   /* A page of a listed origin may use it with its visitor's credentials. */
   bool takes_credentials;
+
+  /* It is for people: its 401 makes a browser ask for a password. */
+  bool asks_password;
 } au_handler_t;
 
 typedef struct au_route_method {

@@ -35,7 +35,7 @@ static const char *const operation_name[] = {
     "store", "query", "business", "dead_letter", "retention", "migrate"};
 static const char *const route_name[] = {
     "events_post", "events_get", "otlp_logs", "metrics",
-    "health",      "dlq",        "other"};
+    "health",      "dlq",        "page",      "other"};
 /* "other" must be the last. */
 static const char *const status_name[] = {
     "200", "201", "202", "204", "207", "400", "401", "403", "404", "405",

@@ -84,6 +84,7 @@ typedef enum au_route_label {
   AU_ROUTE_METRICS,
   AU_ROUTE_HEALTH,
   AU_ROUTE_DLQ,
+  AU_ROUTE_PAGE,
   AU_ROUTE_OTHER,
   AU_ROUTE_COUNT
 } au_route_label_t;

@@ -10,10 +10,12 @@
 #include "base/clock.h"
 #include "base/thread.h"
 #include "base/timestamp.h"
+#include "base/utf8.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct au_lane {
   unsigned index;    /* immutable */
@@ -33,6 +35,7 @@ struct au_lane {
   int64_t oldest_ns;  /* monotonic accept time of the oldest event; 0: none */
   au_watches_t watches;
   bool has_ended_watches;
+  au_lane_error_t error;
 };
 
 uint64_t au_lane_waiting(au_lane_t *lane) {
@@ -283,6 +286,26 @@ void au_lane_set_fenced(au_lane_t *lane, bool is_fenced) {
 }
 
 bool au_lane_is_fenced(au_lane_t *lane) { return lane->fenced; }
+
+void au_lane_set_error(au_lane_t *lane, const char *sqlstate,
+                       const char *message, int64_t at_us) {
+  pthread_mutex_lock(&lane->lock);
+  lane->error.at_us = at_us;
+  snprintf(lane->error.sqlstate, sizeof(lane->error.sqlstate), "%s", sqlstate);
+  size_t size = strlen(message);
+  if (size >= sizeof(lane->error.message))
+    size = au_utf8_whole(message, sizeof(lane->error.message) - 1);
+  memcpy(lane->error.message, message, size);
+  lane->error.message[size] = '\0';
+  pthread_mutex_unlock(&lane->lock);
+}
+
+bool au_lane_last_error(au_lane_t *lane, au_lane_error_t *out_error) {
+  pthread_mutex_lock(&lane->lock);
+  *out_error = lane->error;
+  pthread_mutex_unlock(&lane->lock);
+  return out_error->at_us != 0;
+}
 
 void au_lane_set_refused(au_lane_t *lane, int64_t since_ns) {
   atomic_store(&lane->refused_ns, since_ns);

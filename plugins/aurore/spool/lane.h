@@ -92,6 +92,17 @@ void au_lane_set_refused(au_lane_t *lane, int64_t since_ns);
 bool au_lane_is_refused(const au_lane_t *lane);
 bool au_lane_is_blocked(const au_lane_t *lane, int64_t now_ns);
 
+/* What storing this lane's events last failed with; for people. */
+typedef struct au_lane_error {
+  int64_t at_us;    /* 0: nothing yet */
+  char sqlstate[6]; /* "": there is none */
+  char message[256];
+} au_lane_error_t;
+void au_lane_set_error(au_lane_t *lane, const char *sqlstate,
+                       const char *message, int64_t at_us);
+/* false: nothing yet, and "out_error" is all zero. */
+bool au_lane_last_error(au_lane_t *lane, au_lane_error_t *out_error);
+
 /* Makes every event that waits now due at once. */
 void au_lane_flush(au_lane_t *lane);
 

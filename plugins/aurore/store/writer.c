@@ -112,6 +112,12 @@ static bool is_news(trouble_t *trouble, const au_database_error_t *error) {
   return true;
 }
 
+/* For those who look at the lane. */
+static void keep_error(au_writer_t *writer, const au_database_error_t *error) {
+  au_lane_set_error(writer->lane, error->sqlstate, error->message,
+                    au_clock_wall_us());
+}
+
 static void log_trouble(au_writer_t *writer, const char *what,
                         const au_database_error_t *error) {
   if (!is_news(&writer->trouble, error))
@@ -136,6 +142,7 @@ static void back_off(au_writer_t *writer, au_permit_t permit, const char *what,
     au_breaker_cancel(writer->breaker, permit);
     return;
   }
+  keep_error(writer, error);
   log_trouble(writer, what, error);
   au_metrics_count_failure(error->is_connect ? "" : error->sqlstate);
   /* The day of an event is being dropped: its partition cannot be made until
@@ -158,6 +165,7 @@ static void back_off_refused(au_writer_t *writer, au_permit_t permit,
     au_breaker_cancel(writer->breaker, permit);
     return;
   }
+  keep_error(writer, error);
   au_breaker_refused(writer->breaker, permit, au_clock_wall_us(), error);
   if (is_news(&writer->trouble, error))
     au_log(AU_LOG_ERROR,
@@ -194,6 +202,7 @@ static void recovered(au_writer_t *writer, au_permit_t permit, bool stored) {
 }
 
 static void fence(au_writer_t *writer, const au_database_error_t *error) {
+  keep_error(writer, error);
   if (!au_lane_is_fenced(writer->lane)) {
     au_lane_set_fenced(writer->lane, true);
     au_log(
