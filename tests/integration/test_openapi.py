@@ -512,6 +512,7 @@ RANGE = {
 }
 JSON = {"Content-Type": "application/json"}
 NDJSON = {"Content-Type": "application/x-ndjson"}
+BATCH = {"Content-Type": "application/cloudevents-batch+json"}
 PROTOBUF = {"Content-Type": "application/x-protobuf"}
 LOGS = {"resourceLogs": [{"scopeLogs": [{"logRecords": [{"severityText": "INFO"}]}]}]}
 # 50,001 empty records, of two bytes each, in one ScopeLogs.
@@ -541,6 +542,7 @@ case("acceptEvents", 202, "usual", json=[event(), event()])
 case("acceptEvents", 202, "usual", json=[event(), event()], headers=MINIMAL)
 case("acceptEvents", 202, "usual", data=json.dumps(event()), headers=NDJSON)
 case("acceptEvents", 202, "guarded", json=event(), headers=bearer("ingest"))
+case("acceptEvents", 202, "usual", data="[]", headers=BATCH)
 case("acceptEvents", 207, "usual", json=[event(), BAD])
 case("acceptEvents", 207, "usual", json=[BAD, event()], headers=MINIMAL)
 case("acceptEvents", 400, "usual", data="{", headers=JSON)

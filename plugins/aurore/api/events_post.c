@@ -11,6 +11,7 @@
 #include "api/routes.h"
 
 #include "api/append.h"
+#include "api/cloudevents.h"
 #include "base/clock.h"
 #include "base/timestamp.h"
 #include "http/coding.h"
@@ -97,14 +98,23 @@ static bool check_query(au_request_t *request) {
   return false;
 }
 
-static bool check_type(au_request_t *request) {
+static bool find_format(au_request_t *request) {
   post_t *post = au_request_state(request);
-  if (au_posting_find_format(post->posting, request, &post->format))
+  bool is_taken = false;
+  if (!au_cloudevents_is_request(request, &is_taken))
+    return au_posting_find_format(post->posting, request, &post->format);
+  post->format = AU_FORMAT_CLOUDEVENTS;
+  return is_taken;
+}
+
+static bool check_type(au_request_t *request) {
+  if (find_format(request))
     return true;
   reject(AU_REASON_INVALID, 0);
   (void)au_answer_refusal(request, AU_ERROR_UNSUPPORTED_TYPE,
-                          "Content-Type must be application/json or "
-                          "application/x-ndjson, in UTF-8",
+                          "Content-Type must be application/json, "
+                          "application/x-ndjson or one of CloudEvents in JSON, "
+                          "in UTF-8",
                           NULL);
   return false;
 }
@@ -226,10 +236,17 @@ static au_status_t parse(au_request_t *request, const char *body, size_t size) {
     give_back_reader(request);
     return AU_NOMEM;
   }
+  const au_shape_t *shape = &post->posting->shape;
+  au_cloudevents_request_t cloudevents;
   if (post->has_trace)
     au_reader_trace(post->reader, &post->trace);
   post->accepted_us = au_clock_wall_us();
-  au_reader_shape(post->reader, &post->posting->shape);
+  if (post->format == AU_FORMAT_CLOUDEVENTS) {
+    au_cloudevents_read_header(request, shape->is_lenient, &cloudevents);
+    au_reader_cloudevents(post->reader, &cloudevents.form);
+  } else {
+    au_reader_shape(post->reader, shape);
+  }
   post->parsed =
       au_reader_read(post->reader, post->format, body, size, post->accepted_us);
   return AU_OK;
@@ -478,6 +495,13 @@ static enum MHD_Result append(au_request_t *request) {
   return result;
 }
 
+static enum MHD_Result answer_nothing(au_request_t *request) {
+  post_t *post = au_request_state(request);
+  put_accepted(request);
+  return post->accepted.failed ? answer_unavailable(request, AU_NO_MEMORY, 0)
+                               : answer_accepted(request);
+}
+
 static enum MHD_Result run(au_request_t *request) {
   post_t *post = au_request_state(request);
   post->received_ns = au_clock_monotonic_ns();
@@ -493,6 +517,9 @@ static enum MHD_Result run(au_request_t *request) {
     return answer_malformed(request);
   if (post->reader->intake.rows.count > 0)
     return append(request);
+  /* A sender of batches may have nothing to send. */
+  if (post->format == AU_FORMAT_CLOUDEVENTS && post->reader->intake.total == 0)
+    return answer_nothing(request);
   reject(AU_REASON_INVALID, post->reader->intake.errors_count);
   return answer_refused(request);
 }
@@ -509,4 +536,5 @@ const au_handler_t au_route_events_post = {.begin = begin,
                                            .run = run,
                                            .done = done,
                                            .state_size = sizeof(post_t),
-                                           .takes_credentials = true};
+                                           .takes_credentials = true,
+                                           .takes_web_hooks = true};

@@ -225,6 +225,16 @@ au_intake_result_t au_intake_refuse_value(au_intake_t *intake) {
   return refuse(intake, intake->errors_json.size - before, 0);
 }
 
+au_intake_result_t au_intake_refuse_cloudevent(au_intake_t *intake) {
+  au_intake_result_t result = count_event(intake);
+  if (result != AU_INTAKE_DONE)
+    return result;
+  size_t before = intake->errors_json.size;
+  if (room_for_errors(intake) > 0)
+    au_validator_put_not_cloudevent(&intake->errors_json);
+  return refuse(intake, intake->errors_json.size - before, 0);
+}
+
 au_intake_result_t au_intake_refuse_no_events(au_intake_t *intake) {
   au_intake_result_t result = count_event(intake);
   if (result != AU_INTAKE_DONE)

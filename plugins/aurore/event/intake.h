@@ -148,6 +148,10 @@ AU_MUST_CHECK au_intake_result_t au_intake_refuse_value(au_intake_t *intake);
 AU_MUST_CHECK au_intake_result_t
 au_intake_refuse_no_events(au_intake_t *intake);
 
+/* The same for an object that should be a CloudEvent, and is none. */
+AU_MUST_CHECK au_intake_result_t
+au_intake_refuse_cloudevent(au_intake_t *intake);
+
 /* Text that is to be an event is not what its grammar reads: "what" is wrong at
  * that byte of it (static text; isJson). The event that has begun is refused,
  * or if none has, one more. The same results. */

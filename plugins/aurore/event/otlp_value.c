@@ -16,6 +16,10 @@
 /* Kept from value to value. */
 #define KEEP_BYTES ((size_t)16 << 10)
 
+/* Up to here every whole number is a double; the text of the largest double. */
+#define EXACT_UP_TO 9007199254740992.0
+#define DOUBLE_SIZE 320
+
 /* Fields of AnyValue, by number; KeyValue is 1 key, 2 value, and the lists of
  * ArrayValue and KeyValueList are field 1. */
 static const struct {
@@ -86,9 +90,14 @@ static double double_of(uint64_t bits) {
   return number;
 }
 
-/* The shortest digits that read back as the same number. */
-static int format_double(double number, char *text, size_t size) {
+/* The digits that read back as the same number: the fewest; of a whole number
+ * that is beyond what each digit of a double can tell, all of them, since jsonb
+ * holds it as such. */
+static int format_double(double number, char text[DOUBLE_SIZE]) {
+  size_t size = DOUBLE_SIZE;
   int length = 0;
+  if (fabs(number) >= EXACT_UP_TO)
+    return snprintf(text, size, "%.0f", number);
   for (int digits = 15; digits <= 17; digits++) {
     length = snprintf(text, size, "%.*g", digits, number);
     if (strtod(text, NULL) == number)
@@ -133,7 +142,7 @@ bool au_otlp_text(au_otlp_writer_t *writer, const au_otlp_any_t *any,
 
 static void put_scalar(au_otlp_writer_t *writer, const au_otlp_any_t *any) {
   au_value_t *value = &writer->value;
-  char text[32];
+  char text[DOUBLE_SIZE];
   int length = 0;
   au_slice_t own;
   if (au_otlp_text(writer, any, value->max, &own)) {
@@ -145,7 +154,7 @@ static void put_scalar(au_otlp_writer_t *writer, const au_otlp_any_t *any) {
     length = snprintf(text, sizeof(text), "%" PRId64, (int64_t)any->number);
     au_value_number(value, text, (size_t)length);
   } else if (any->kind == AU_OTLP_DOUBLE) {
-    length = format_double(double_of(any->number), text, sizeof(text));
+    length = format_double(double_of(any->number), text);
     au_value_number(value, text, (size_t)length);
   } else if (any->kind == AU_OTLP_BOOL) {
     au_value_literal(value, any->number != 0 ? "true" : "false");

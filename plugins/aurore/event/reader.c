@@ -12,6 +12,7 @@ au_status_t au_reader_init(au_reader_t *reader, const au_limits_t *limits) {
   reader->naming.by = AU_NAMED_BY_NOTHING;
   reader->trace = NULL;
   reader->service = (au_slice_t){.data = "", .size = 0};
+  reader->form = NULL;
   au_intake_init(&reader->intake, limits);
   au_intake_charge(&reader->intake, &reader->account);
   au_shaped_init(&reader->shaped, &reader->intake);
@@ -20,14 +21,16 @@ au_status_t au_reader_init(au_reader_t *reader, const au_limits_t *limits) {
   reader->json = au_json_reader_create(&reader->intake);
   reader->otlp = au_otlp_reader_create(&reader->intake);
   reader->otlp_json = au_otlp_json_create(&reader->intake);
+  reader->cloudevents = au_cloudevents_create(&reader->intake);
   if (reader->json == NULL || reader->otlp == NULL ||
-      reader->otlp_json == NULL) {
+      reader->otlp_json == NULL || reader->cloudevents == NULL) {
     au_reader_fini(reader);
     return AU_NOMEM;
   }
   au_json_reader_charge(reader->json, &reader->account);
   au_otlp_reader_charge(reader->otlp, &reader->account);
   au_otlp_json_charge(reader->otlp_json, &reader->account);
+  au_cloudevents_charge(reader->cloudevents, &reader->account);
   return AU_OK;
 }
 
@@ -35,10 +38,12 @@ void au_reader_fini(au_reader_t *reader) {
   au_json_reader_destroy(reader->json);
   au_otlp_reader_destroy(reader->otlp);
   au_otlp_json_destroy(reader->otlp_json);
+  au_cloudevents_destroy(reader->cloudevents);
   reader->json = NULL;
   reader->otlp = NULL;
   reader->otlp_json = NULL;
   au_shaped_fini(&reader->shaped);
+  reader->cloudevents = NULL;
   au_intake_fini(&reader->intake);
 }
 
@@ -66,6 +71,20 @@ void au_reader_service(au_reader_t *reader, au_slice_t service) {
   reader->service = service;
 }
 
+void au_reader_cloudevents(au_reader_t *reader,
+                           const au_cloudevents_form_t *form) {
+  reader->form = form;
+}
+
+static au_intake_result_t read_cloudevents(au_reader_t *reader,
+                                           const char *body, size_t size) {
+  static const au_cloudevents_form_t structured = {
+      .mode = AU_CLOUDEVENTS_STRUCTURED};
+  const au_cloudevents_form_t *form =
+      reader->form != NULL ? reader->form : &structured;
+  return au_cloudevents_read(reader->cloudevents, form, body, size);
+}
+
 static au_intake_result_t read_otlp_json(au_reader_t *reader, au_slice_t body) {
   au_slice_t message;
   au_intake_result_t result =
@@ -91,6 +110,8 @@ static au_intake_result_t read_body(au_reader_t *reader, au_format_t format,
   case AU_FORMAT_OTLP:
     return au_otlp_read(reader->otlp, (au_slice_t){.data = body, .size = size},
                         reader->service, false);
+  case AU_FORMAT_CLOUDEVENTS:
+    return read_cloudevents(reader, body, size);
   case AU_FORMAT_OTLP_JSON:
     return read_otlp_json(reader, (au_slice_t){.data = body, .size = size});
   case AU_FORMAT_GUESS:
@@ -112,6 +133,7 @@ au_intake_result_t au_reader_read(au_reader_t *reader, au_format_t format,
       read_body(reader, format, size > 0 ? body : "", size);
   reader->service = (au_slice_t){.data = "", .size = 0};
   au_intake_trace(&reader->intake, NULL);
+  reader->form = NULL;
   if (result == AU_INTAKE_DONE)
     au_intake_end(&reader->intake);
   else

@@ -11,6 +11,7 @@
 #ifndef AURORE_EVENT_READER_H
 #define AURORE_EVENT_READER_H
 
+#include "event/cloudevents.h"
 #include "event/intake.h"
 #include "event/shaped.h"
 
@@ -19,17 +20,20 @@ typedef enum au_format {
   AU_FORMAT_NDJSON, /* one object a line; blank lines are skipped */
   AU_FORMAT_GUESS,  /* one or the other, for lenient shapes */
   AU_FORMAT_OTLP,   /* OpenTelemetry's logs, in Protocol Buffers */
-  AU_FORMAT_OTLP_JSON
+  AU_FORMAT_OTLP_JSON,
+  AU_FORMAT_CLOUDEVENTS /* see au_reader_cloudevents */
 } au_format_t;
 
 typedef struct au_reader {
   au_intake_t intake;          /* the results of the last read */
-  struct au_json_reader *json; /* private; so are the next three */
+  struct au_json_reader *json; /* private; so are the next four */
   struct au_otlp_reader *otlp;
   struct au_otlp_json *otlp_json;
+  struct au_cloudevents *cloudevents;
   au_shaped_t shaped;
   /* Of the next read, private. */
   const au_shape_t *shape; /* NULL: our own */
+  const au_cloudevents_form_t *form;
   au_slice_t service;
   au_naming_t naming;
   const au_trace_t *trace;
@@ -58,6 +62,11 @@ void au_reader_service(au_reader_t *reader, au_slice_t service);
 /* The shape of the events that are read next (borrowed until then); without
  * this, our own. */
 void au_reader_shape(au_reader_t *reader, const au_shape_t *shape);
+
+/* The form of AU_FORMAT_CLOUDEVENTS, in the request that is read next (borrowed
+ * until then). */
+void au_reader_cloudevents(au_reader_t *reader,
+                           const au_cloudevents_form_t *form);
 
 /* Validates every event of the body (borrowed for the call; may be NULL when it
  * is empty). "now_us" (wall clock) becomes the accept time of each. After

@@ -479,3 +479,9 @@ void au_validator_put_not_json(const char *what, size_t byte,
   au_json_put_escaped(json, what, strlen(what));
   au_bytes_printf(json, " at byte %zu\"}}]", byte);
 }
+
+void au_validator_put_not_cloudevent(au_bytes_t *json) {
+  au_bytes_put_string(json, "[{\"field\":\"event\",\"constraints\":{"
+                            "\"isCloudEvent\":\"event must be a CloudEvent of "
+                            "specversion 1.x with id, source and type\"}}]");
+}

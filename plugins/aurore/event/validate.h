@@ -131,6 +131,7 @@ size_t au_validator_put_errors(const au_validator_t *validator, size_t most,
  * events, and for text that is no JSON: "what" is wrong at that byte of it. */
 void au_validator_put_not_object(au_bytes_t *json);
 void au_validator_put_no_events(au_bytes_t *json);
+void au_validator_put_not_cloudevent(au_bytes_t *json);
 void au_validator_put_not_json(const char *what, size_t byte, au_bytes_t *json);
 
 #endif

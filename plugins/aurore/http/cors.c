@@ -7,11 +7,14 @@
 
 #include "http/private.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
 /* More names of headers than any page asks for; longer lists are not echoed. */
 #define ASKED_SIZE 2048
+/* Six headers with their values, and the end. */
+#define HEADERS_MAX 13
 #define TOKEN_CHARACTERS                                                       \
   "!#$%&'*+-.^_`|~0123456789"                                                  \
   "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -87,11 +90,29 @@ static const char *method_asked(const au_request_t *request) {
              : NULL;
 }
 
+/* Whether a program may send to the route by a web hook, which asks first (the
+ * specification "HTTP 1.1 Web Hooks for Event Delivery"). */
+static bool takes_web_hooks(const au_route_t *route) {
+  const au_handler_t *post =
+      route != NULL ? route->method[AU_METHOD_POST].handler : NULL;
+  return post != NULL && post->takes_web_hooks;
+}
+
+/* Requests a minute that it may send. */
+static void put_rate(const au_request_t *request, char *text, size_t size) {
+  double rate = request->http->options->rate_limit * 60;
+  if (rate <= 0)
+    snprintf(text, size, "*");
+  else
+    snprintf(text, size, "%.0f", rate < 1 ? 1 : rate);
+}
+
 enum MHD_Result au_cors_answer_options(au_request_t *request,
                                        const au_route_t *route) {
   char allow[AU_ALLOW_SIZE];
   char names[ASKED_SIZE];
-  const char *headers[9];
+  const char *headers[HEADERS_MAX];
+  char rate[32];
   size_t count = 0;
   const char *asked = method_asked(request);
   au_route_allow(route, allow);
@@ -114,6 +135,14 @@ enum MHD_Result au_cors_answer_options(au_request_t *request,
       headers[count++] = MHD_HTTP_HEADER_ACCESS_CONTROL_ALLOW_HEADERS;
       headers[count++] = names;
     }
+  }
+  const char *sender = au_request_header(request, "WebHook-Request-Origin");
+  if (sender != NULL && takes_web_hooks(route)) {
+    put_rate(request, rate, sizeof(rate));
+    headers[count++] = "WebHook-Allowed-Origin";
+    headers[count++] = sender;
+    headers[count++] = "WebHook-Allowed-Rate";
+    headers[count++] = rate;
   }
   headers[count] = NULL;
   au_bytes_t nothing = AU_BYTES_INIT;

@@ -92,6 +92,8 @@ typedef struct au_handler {
 
   /* It is for people: its 401 makes a browser ask for a password. */
   bool asks_password;
+  /* OPTIONS is answered as the web hooks of CloudEvents want it. */
+  bool takes_web_hooks;
 } au_handler_t;
 
 typedef struct au_route_method {
