@@ -92,7 +92,7 @@ static const struct {
     {"search_path", "pg_catalog, pg_temp"},
     {"transaction_isolation", "read committed"},
     {"synchronous_commit", "on"},
-    {"client_min_messages", "error"},
+    {"client_min_messages", "warning"},
 };
 
 void assert_settings(au_database_t *database) {

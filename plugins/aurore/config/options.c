@@ -493,8 +493,30 @@ static au_status_t finish_buffer(au_options_t *options, char *error,
   return check_files(options, AU_SIDE_BUFFER, error, error_size);
 }
 
+/* What the database may lose must be here. */
+static au_status_t finish_async_commit(const au_options_t *options, char *error,
+                                       size_t error_size) {
+  bool keeps = options->keep_stored_s > 0 && options->keep_stored_bytes > 0;
+  bool has_directory = options->spool_directory[0] != '\0';
+  if (!options->async_commit || (keeps && has_directory))
+    return AU_OK;
+  (void)snprintf(
+      error, error_size,
+      "option \"AsyncCommit\" of the plugin event_writer needs %s of the "
+      "plugin "
+      "event_buffer%s: a crash of the database may take back what it has "
+      "confirmed",
+      has_directory ? "a \"KeepStored\" and \"KeepStoredBytes\" above 0"
+                    : "a \"SpoolDirectory\" and a \"KeepStored\" above 0",
+      has_directory ? "" : ", and there is no SpoolDirectory");
+  return AU_INVALID;
+}
+
 static au_status_t finish_writer(au_options_t *options, char *error,
                                  size_t error_size) {
+  au_status_t async = finish_async_commit(options, error, error_size);
+  if (async != AU_OK)
+    return async;
   if (options->backoff_min_s <= options->backoff_max_s)
     return check_files(options, AU_SIDE_WRITER, error, error_size);
   (void)snprintf(error, error_size,

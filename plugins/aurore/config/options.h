@@ -85,6 +85,7 @@ typedef struct au_options {
   unsigned query_max_days;
   double query_timeout_s;
   unsigned query_connections;
+  bool async_commit;
   bool notifications;
   /* Not an option: the version of the program that has loaded the plugins, for
    * /health/detailed; static, or NULL. */

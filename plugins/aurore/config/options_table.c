@@ -354,6 +354,15 @@ const au_option_t au_option_table[] = {
            "3600",
            "Seconds after which a waiting event is stored even if fewer than "
            "BatchSize events wait."),
+    OTHER("AsyncCommit", WRITER, BOOLEAN, async_commit, "false",
+          "Whether the database may confirm a batch before it is on its disk "
+          "(synchronous_commit off, for our sessions alone). What a crash of "
+          "the server then takes back is stored again from the spool.",
+          .details =
+              "Needs a SpoolDirectory and a KeepStored that is longer than the "
+              "server takes to write what it has confirmed (three times its "
+              "wal_writer_delay, 0.6 seconds by default); a disk so full that "
+              "what is kept must go leaves nothing to be stored again."),
     NUMBER("ShutdownTimeout", WRITER, SECONDS, shutdown_timeout_s, "30", "0",
            "3600",
            "Seconds that collectd, when it stops, spends on storing the events "

@@ -46,7 +46,9 @@ au_status_t au_database_create(const au_database_config_t *config,
       au_clock_seconds_ns(config->statement_timeout_s);
   database->stop_fd = config->stop_fd;
   database->yield_fd = au_slots_fd(config->slots);
+  database->async_commit = config->async_commit;
   database->peer_fd = -1;
+  database->only = -1;
   *out_database = database;
   return AU_OK;
 }
@@ -58,6 +60,9 @@ void au_database_destroy(au_database_t *database) {
   free(database->conninfo);
   free(database->application_name);
   free(database->prelude);
+  free(database->all.host);
+  free(database->all.hostaddr);
+  free(database->all.port);
   free(database);
 }
 
@@ -204,8 +209,8 @@ static bool wait_for_input(run_t *run, bool *out_broken) {
 }
 
 /* Reads what the server sent in the middle of a COPY. true: it has said no, or
- * is gone. Before the end it has nothing else to say, but for notices, which
- * are turned off; a trigger may turn them on again, so they are counted. Under
+ * is gone. Before the end it has nothing else to say, but for the warnings of a
+ * trigger, and notices that it has turned on; so these are counted. Under
  * TLS what came may be of TLS itself, so there only a broken connection counts:
  * the server throws away the rest of a COPY that has failed. */
 static bool has_refused(run_t *run) {
@@ -336,11 +341,25 @@ static bool is_settled(const run_t *run) {
          (run->stays_open && !run->failed ? PQTRANS_INTRANS : PQTRANS_IDLE);
 }
 
+/* Committed, but who waited for the synchronous standby was told to stop: if
+ * that is promoted, the transaction may never have been. A transaction that
+ * commits without a warning shows that the standby has this one, too. */
+static au_status_t doubt_commit(run_t *run) {
+  PQclear(run->rows);
+  au_database_error_set(run->error,
+                        "the server has committed without its synchronous "
+                        "standby: the wait for it was cancelled");
+  au_database_disconnect(run->database);
+  return AU_UNAVAILABLE;
+}
+
 /* What it all comes to. */
 static au_status_t assess(run_t *run, au_result_t *out_result) {
   au_database_t *database = run->database;
   bool is_verdict = !run->doubt && au_database_is_connected(database) &&
                     is_settled(run) && au_database_is_connected(database);
+  if (is_verdict && !run->failed && database->unreplicated)
+    return doubt_commit(run);
   if (is_verdict && !run->failed && out_result != NULL)
     out_result->pg = run->rows;
   else

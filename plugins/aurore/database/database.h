@@ -17,8 +17,9 @@
  *                   string is rolled back, the connection is still good
  *   AU_FENCED       the same, and the reason is AU_FAULT_FENCED
  *   AU_UNAVAILABLE  no verdict: there is no connection, it was lost, a deadline
- *                   has passed or "stop" was given. What was sent may or may
- *                   not have been committed. The connection has been dropped
+ *                   has passed, "stop" was given, or the server warned that it
+ *                   has committed without its synchronous standby. What was
+ * sent may or may not have been committed. The connection has been dropped
  *   AU_NOMEM        out of memory before anything was sent
  */
 #ifndef AURORE_DATABASE_DATABASE_H
@@ -44,6 +45,7 @@ typedef struct au_database_config {
    * Borrowed; NULL: never. */
   const au_slots_t *slots;
   const char *application_name; /* "collectd aurore writer 0"; copied */
+  bool async_commit; /* synchronous_commit off, whatever the server says */
 } au_database_config_t;
 
 /* Whose fault an error may be, as far as its SQLSTATE tells. */
@@ -105,12 +107,21 @@ void au_database_destroy(au_database_t *database);
  *
  * The session has a statement_timeout, DateStyle ISO, TimeZone UTC,
  * bytea_output hex, search_path pg_catalog, isolation "read committed", no
- * notices, and a synchronous_commit that is not "off" (the spool lets go of
- * what was committed). Behind pgbouncer, which may give every transaction
- * another session, the same settings go in front of each string instead.
- * AU_UNAVAILABLE on failure. */
+ * notices below a warning, and a synchronous_commit that is not "off" unless
+ * async_commit asks for that. Behind pgbouncer, which may give every
+ * transaction another session, the same settings go in front of each string
+ * instead. AU_UNAVAILABLE on failure. */
 AU_MUST_CHECK au_status_t au_database_connect(au_database_t *database,
                                               au_database_error_t *error);
+
+/* How many hosts the connection string names, as of the last time that all of
+ * them were tried; and which of them is connected to (0 is the first; -1: not
+ * known). */
+unsigned au_database_hosts(const au_database_t *database);
+int au_database_host(const au_database_t *database);
+
+/* From the next connection on only this one of the hosts counts; -1: all do. */
+void au_database_use_host(au_database_t *database, int host);
 
 /* Forgets the connection; the next au_database_connect makes a new one. */
 void au_database_disconnect(au_database_t *database);

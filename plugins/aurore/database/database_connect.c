@@ -29,18 +29,11 @@
 
 #define OPTIONS_MAX 16
 
-/* The hosts that have not been tried, as libpq's lists; NULL: as the connection
- * string says. */
-typedef struct hosts {
-  char *host;
-  char *hostaddr;
-  char *port;
-} hosts_t;
-
-static void hosts_fini(hosts_t *hosts) {
+static void hosts_fini(au_database_hosts_t *hosts) {
   free(hosts->host);
   free(hosts->hostaddr);
   free(hosts->port);
+  *hosts = (au_database_hosts_t){.host = NULL};
 }
 
 typedef struct options {
@@ -61,7 +54,7 @@ static void put_option(options_t *options, const char *keyword,
 /* Starts to connect. What comes before "dbname" is overridden by the
  * connection string, what comes after it is not. */
 static PGconn *start_connection(const au_database_t *database,
-                                const hosts_t *hosts) {
+                                const au_database_hosts_t *hosts) {
   options_t options = {.count = 0};
   put_option(&options, "fallback_application_name", database->application_name);
   /* A peer that vanished is noticed within some 25 s when idle, and within 10 s
@@ -142,7 +135,7 @@ static const char *option_value(const PQconninfoOption *options,
 }
 
 /* Cuts the hosts up to the one that libpq waits for. false: none is left. */
-static bool next_hosts(PGconn *conn, hosts_t *hosts) {
+static bool next_hosts(PGconn *conn, au_database_hosts_t *hosts) {
   PQconninfoOption *options = PQconninfo(conn);
   if (options == NULL)
     return false;
@@ -150,7 +143,7 @@ static bool next_hosts(PGconn *conn, hosts_t *hosts) {
   const char *hostaddr = option_value(options, "hostaddr");
   const char *port = option_value(options, "port");
   const char *list = host != NULL ? host : hostaddr;
-  hosts_t rest = {NULL, NULL, NULL};
+  au_database_hosts_t rest = {NULL, NULL, NULL};
   size_t size = 0;
   for (size_t n = 0; list != NULL && strchr(list, ',') != NULL &&
                      list_element(list, n, &size) != NULL;
@@ -169,6 +162,84 @@ static bool next_hosts(PGconn *conn, hosts_t *hosts) {
   return rest.host != NULL || rest.hostaddr != NULL;
 }
 
+/* --- one of several hosts --- */
+
+static char *copy_or_null(const char *text) {
+  return text == NULL ? NULL : strdup(text);
+}
+
+/* What the connection string names, and the environment, as libpq has read
+ * them. Out of memory: none. */
+static void remember_hosts(au_database_t *database) {
+  PQconninfoOption *options = PQconninfo(database->conn);
+  hosts_fini(&database->all);
+  if (options == NULL)
+    return;
+  database->all.host = copy_or_null(option_value(options, "host"));
+  database->all.hostaddr = copy_or_null(option_value(options, "hostaddr"));
+  database->all.port = copy_or_null(option_value(options, "port"));
+  PQconninfoFree(options);
+}
+
+static const char *host_list(const au_database_t *database) {
+  return database->all.host != NULL ? database->all.host
+                                    : database->all.hostaddr;
+}
+
+unsigned au_database_hosts(const au_database_t *database) {
+  unsigned count = 1;
+  const char *list = host_list(database);
+  for (; list != NULL && *list != '\0'; list++)
+    count += *list == ',' ? 1 : 0;
+  return count;
+}
+
+int au_database_host(const au_database_t *database) {
+  const char *list = host_list(database);
+  unsigned count = au_database_hosts(database);
+  for (unsigned n = 0; n < count && list != NULL && database->conn != NULL; n++)
+    if (element_is(list, n, PQhost(database->conn)) &&
+        (database->all.port == NULL ||
+         element_is(database->all.port, n, PQport(database->conn))))
+      return (int)n;
+  return -1;
+}
+
+void au_database_use_host(au_database_t *database, int host) {
+  database->only = host;
+}
+
+/* The n-th element of a list, as a copy. */
+static char *list_copy(const char *list, size_t n) {
+  if (list == NULL)
+    return NULL;
+  size_t size = 0;
+  const char *element = list_element(list, n, &size);
+  return element == NULL ? NULL : strndup(element, size);
+}
+
+/* The hosts that are tried. */
+static au_database_hosts_t wanted_hosts(const au_database_t *database) {
+  if (database->only < 0)
+    return (au_database_hosts_t){.host = NULL};
+  size_t n = (size_t)database->only;
+  return (au_database_hosts_t){.host = list_copy(database->all.host, n),
+                               .hostaddr = list_copy(database->all.hostaddr, n),
+                               .port = list_copy(database->all.port, n)};
+}
+
+/* --- connecting --- */
+
+/* Whether a commit has not waited for the standby that it should wait for.
+ * Where the server does not say what warns, it may be that. */
+static bool is_unreplicated(const PGresult *result, const char *severity) {
+  const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+  const char *source = PQresultErrorField(result, PG_DIAG_SOURCE_FUNCTION);
+  return severity != NULL && strcmp(severity, "WARNING") == 0 &&
+         state != NULL && strcmp(state, "01000") == 0 &&
+         (source == NULL || strcmp(source, "SyncRepWaitForLSN") == 0);
+}
+
 /* What nobody asked for: a notice, which is left out (libpq would print it on
  * the standard error of the host process), or the server's last word to an idle
  * connection. */
@@ -180,20 +251,25 @@ static void take_notice(void *context, const PGresult *result) {
   if (severity != NULL &&
       (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0))
     database->dying = true;
+  if (is_unreplicated(result, severity))
+    database->unreplicated = true;
 }
 
 /* Connects to one of the hosts. On failure there is no connection. */
 static au_status_t reach(au_database_t *database, au_database_error_t *error) {
-  hosts_t hosts = {NULL, NULL, NULL};
-  for (;;) {
+  au_database_hosts_t hosts = wanted_hosts(database);
+  for (bool is_first = true;; is_first = false) {
     au_database_disconnect(database);
     database->dying = false;
+    database->unreplicated = false;
     database->conn = start_connection(database, &hosts);
     if (database->conn == NULL) {
       au_database_error_set(error, "out of memory");
       hosts_fini(&hosts);
       return AU_NOMEM;
     }
+    if (is_first && database->only < 0)
+      remember_hosts(database);
     (void)PQsetNoticeReceiver(database->conn, take_notice, database);
     /* The only way to see the SQLSTATE of a refused connection: in the text. */
     (void)PQsetErrorVerbosity(database->conn, PQERRORS_VERBOSE);
@@ -241,8 +317,8 @@ static const setting_t settings[] = {
     {"tcp_keepalives_count", "3", true},
     /* A statement whose connection we have dropped ends within a second. */
     {"client_connection_check_interval", "1000", false},
-    /* Nothing but an error comes while a COPY is sent: see copy_in. */
-    {"client_min_messages", "error", false},
+    /* A commit may warn that its standby may not have it. */
+    {"client_min_messages", "warning", false},
     /* Compiling takes longer than any statement of ours should. */
     {"jit", "off", false},
     {"datestyle", "'ISO, YMD'", false},
@@ -274,7 +350,9 @@ static void put_settings(const au_database_t *database, bool sync,
                       au_database_timeout_ms(database->statement_timeout_ns));
     au_bytes_put_string(sql, "; ");
   }
-  if (sync)
+  if (database->async_commit)
+    au_bytes_printf(sql, "%s synchronous_commit = off; ", set);
+  else if (sync)
     au_bytes_printf(sql, "%s synchronous_commit = on; ", set);
 }
 

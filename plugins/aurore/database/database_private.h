@@ -20,17 +20,31 @@
 /* How long somebody who will send nothing more is waited for. */
 #define AU_DATABASE_PEER_GRACE_NS INT64_C(1000000000)
 
+/* Lists of hosts as libpq takes them; NULL: as the connection string says. */
+typedef struct au_database_hosts {
+  char *host;
+  char *hostaddr;
+  char *port;
+} au_database_hosts_t;
+
 struct au_database {
   char *conninfo;
   char *application_name;
   int64_t connect_timeout_ns;
   int64_t statement_timeout_ns;
+  bool async_commit;
   int stop_fd;
   int yield_fd;
   int64_t bound_ns; /* of every wait; 0: none */
   int peer_fd;      /* -1: none */
 
-  PGconn *conn;     /* NULL: not connected */
+  au_database_hosts_t all; /* as of the last time that all were tried */
+  int only;                /* the one that is connected to; -1: any */
+
+  PGconn *conn; /* NULL: not connected */
+  /* A transaction is committed, but the wait for its synchronous standby was
+   * cancelled. */
+  bool unreplicated;
   bool is_counted;  /* in the gauge of idle connections */
   bool dying;       /* the server has said goodbye while nothing was asked */
   unsigned notices; /* that came on this connection */

@@ -16,8 +16,8 @@
 
 static void put_claim(au_bytes_t *sql, const au_claim_t *claim,
                       au_spool_t *spool) {
-  au_bytes_put_string(sql, "SELECT next_seq, epoch, found_seq, is_new, "
-                           "timeline FROM aurore.claim_lane(");
+  au_bytes_put_string(sql, "SELECT next_seq, epoch, found_seq, is_new "
+                           "FROM aurore.claim_lane(");
   au_database_put_uuid(sql, &claim->spool_id);
   au_bytes_printf(sql, ",%u::smallint,ARRAY[", claim->lane);
   au_uuid_t owner[AU_OWNERS_MAX];
@@ -71,7 +71,6 @@ typedef struct answer {
   uint64_t epoch;
   uint64_t found_seq; /* where the lane was before */
   bool is_new;        /* the database did not know the lane */
-  uint64_t timeline;
 } answer_t;
 
 static bool read_answer(const au_result_t *result, answer_t *out) {
@@ -80,9 +79,7 @@ static bool read_answer(const au_result_t *result, answer_t *out) {
   return au_result_rows(result) == 1 && is_new != NULL &&
          read_number(au_result_text(result, 0, 0), INT64_MAX, &out->next_seq) &&
          read_number(au_result_text(result, 0, 1), UINT32_MAX, &out->epoch) &&
-         read_number(au_result_text(result, 0, 2), INT64_MAX,
-                     &out->found_seq) &&
-         read_number(au_result_text(result, 0, 4), INT64_MAX, &out->timeline);
+         read_number(au_result_text(result, 0, 2), INT64_MAX, &out->found_seq);
 }
 
 /* How many of the numbers from "from" to before "to" had not been told yet: the
@@ -183,7 +180,6 @@ au_status_t au_claim_make(au_claim_t *claim, au_database_t *database,
   }
   claim->next_seq = answer.next_seq;
   claim->epoch = (uint32_t)answer.epoch;
-  claim->timeline = answer.timeline;
   if (answer.found_seq > answer.next_seq)
     au_log(AU_LOG_WARNING,
            "lane %u of the spool has lost its last %" PRIu64

@@ -23,7 +23,6 @@ typedef struct au_claim {
   unsigned lane;
   uint32_t epoch;    /* of the last claim */
   uint64_t next_seq; /* the first number that was not stored, as of then */
-  uint64_t timeline; /* of the server; 0: it does not say */
   /* The database had lost them, and so had the spool; this has been told. */
   uint64_t lost_from;
   uint64_t lost_to;

@@ -12,6 +12,7 @@
 #include "store/batch.h"
 #include "store/blame.h"
 #include "store/claim.h"
+#include "store/host.h"
 
 #include <inttypes.h>
 #include <poll.h>
@@ -51,6 +52,7 @@ struct au_writer {
   au_batch_t batch;
   au_blame_t blame; /* of the batch */
   au_claim_t claim;
+  au_host_t host;
   au_backoff_t backoff;
   bool claimed;    /* since the last doubt */
   bool lacks_slot; /* as was reported */
@@ -237,6 +239,10 @@ static au_status_t reach_database(au_writer_t *writer, const char **out_what,
   if (status != AU_OK)
     return status;
   set_connected(writer, true);
+  *out_what = "choose a server";
+  status = au_host_choose(&writer->host, writer->database, writer->lane, error);
+  if (status != AU_OK)
+    return status;
   *out_what = "bring the schema up to date";
   int64_t start_ns = au_clock_monotonic_ns();
   status = au_schema_migrate(writer->database, error);
@@ -261,7 +267,8 @@ static void settle(au_writer_t *writer) {
 
 /* Connected, schema right, lane ours. Otherwise waits, and says false. */
 static bool make_ready(au_writer_t *writer) {
-  if (writer->claimed && au_database_is_connected(writer->database))
+  if (writer->claimed && au_database_is_connected(writer->database) &&
+      !au_host_is_due(&writer->host, au_clock_monotonic_ns()))
     return true;
   writer->claimed = false;
   au_permit_t permit;
@@ -520,7 +527,8 @@ au_status_t au_writer_start(const au_writer_config_t *config,
       .connect_timeout_s = config->options->connect_timeout_s,
       .statement_timeout_s = config->options->statement_timeout_s,
       .stop_fd = config->abort_fd,
-      .application_name = name};
+      .application_name = name,
+      .async_commit = config->options->async_commit};
   char thread_name[16];
   snprintf(thread_name, sizeof(thread_name), "au-writer-%u",
            writer->claim.lane % 100);

@@ -465,7 +465,7 @@ TEST(the_table_is_the_contract) {
       "Listen",         "SpoolDirectory", "Durability",    "TokenFile",
       "TLSCertificate", "TLSKey",         "TLSClientCA",   "HistoryFile",
       "AllowOrigin",    "ConnInfo",       "RetentionTime", "Notifications",
-      "Lenient",        "AcceptedStatus", "TraceContext"};
+      "Lenient",        "AcceptedStatus", "TraceContext",  "AsyncCommit"};
   au_option_info_t info;
   size_t count = 0;
   for (; au_option_info(count, &info); count++) {
@@ -510,6 +510,26 @@ TEST(with_a_directory_they_are_safe) {
   ck_assert_int_eq(set_string(BUFFER, "SpoolDirectory", "/tmp/s"), AU_OK);
   ck_assert_int_eq(finish(BUFFER), AU_OK);
   ck_assert_int_eq(options.durability, AU_DURABILITY_COMMIT);
+}
+
+/* What the database may take back must be in the spool. */
+TEST(async_commit_needs_what_is_kept) {
+  ck_assert_int_eq(finish(WRITER), AU_OK);
+  ck_assert_int_eq(set_string(WRITER, "AsyncCommit", "true"), AU_OK);
+  ck_assert_int_eq(finish(WRITER), AU_INVALID);
+  check_says("AsyncCommit");
+  check_says("SpoolDirectory");
+  check_says("KeepStored");
+  ck_assert_int_eq(set_string(BUFFER, "SpoolDirectory", "/tmp"), AU_OK);
+  ck_assert_int_eq(finish(WRITER), AU_OK);
+  ck_assert_int_eq(set_number(BUFFER, "KeepStored", 0), AU_OK);
+  ck_assert_int_eq(finish(WRITER), AU_INVALID);
+  check_says("AsyncCommit");
+  check_says("KeepStored");
+  ck_assert_int_eq(set_number(BUFFER, "KeepStored", 1), AU_OK);
+  ck_assert_int_eq(set_number(BUFFER, "KeepStoredBytes", 0), AU_OK);
+  ck_assert_int_eq(finish(WRITER), AU_INVALID);
+  check_says("KeepStoredBytes");
 }
 
 TEST(safety_needs_a_directory) {

@@ -295,4 +295,14 @@ TEST_EACH(notice_in_a_copy_does_not_cut_it, 2) {
   au_bytes_fini(&bytes);
 }
 
+/* It says nothing of the commit. */
+TEST(warning_of_somebody_else_is_no_doubt) {
+  au_database_error_t error;
+  ck_assert_done(au_database_exec(control,
+                                  "DO $$BEGIN RAISE WARNING 'careful'; END$$",
+                                  NULL, &error),
+                 error);
+  ck_assert(au_database_is_connected(control));
+}
+
 int main(void) { return run_database_tests("database"); }

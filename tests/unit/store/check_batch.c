@@ -389,22 +389,21 @@ TEST_EACH(long_reason_is_cut_between_characters, 3) {
 }
 
 /* Somebody has put something else in the place of the function. */
-TEST_EACH(unexpected_answer_of_claim_is_an_error, 7) {
+TEST_EACH(unexpected_answer_of_claim_is_an_error, 6) {
   static const char *const bodies[] = {
-      "SELECT 1::bigint, 1, 1::bigint, false, 1::bigint WHERE false",
-      "SELECT NULL::bigint, 1, 1::bigint, false, 1::bigint",
-      "SELECT 1::bigint, NULL::integer, 1::bigint, false, 1::bigint",
-      "SELECT 1::bigint, 1, NULL::bigint, false, 1::bigint",
-      "SELECT 1::bigint, 1, 1::bigint, NULL::boolean, 1::bigint",
-      "SELECT 1::bigint, 1, 1::bigint, false, NULL::bigint",
-      "SELECT 1::bigint, 1, 1::bigint, false, 1::bigint "
+      "SELECT 1::bigint, 1, 1::bigint, false WHERE false",
+      "SELECT NULL::bigint, 1, 1::bigint, false",
+      "SELECT 1::bigint, NULL::integer, 1::bigint, false",
+      "SELECT 1::bigint, 1, NULL::bigint, false",
+      "SELECT 1::bigint, 1, 1::bigint, NULL::boolean",
+      "SELECT 1::bigint, 1, 1::bigint, false "
       "FROM generate_series(1, 2)"};
   do_sqlf(database,
           "CREATE OR REPLACE FUNCTION aurore.claim_lane(p_spool uuid, p_lane "
           "smallint, p_owners uuid[], p_ends bigint[], p_oldest bigint, "
           "p_may_fall_back boolean, p_host text) RETURNS TABLE (next_seq "
-          "bigint, epoch integer, found_seq bigint, is_new boolean, timeline "
-          "bigint) LANGUAGE sql AS '%s'",
+          "bigint, epoch integer, found_seq bigint, is_new boolean) "
+          "LANGUAGE sql AS '%s'",
           bodies[_i]);
   ck_assert_int_eq(au_claim_make(&claim, database, lane, &error), AU_INVALID);
   ck_assert_int_eq(error.fault, AU_FAULT_DATABASE);

@@ -2,31 +2,6 @@
 -- promoted, a backup that is restored, a crash with synchronous_commit off. It is
 -- then a true picture of that time, and its lanes say which one.
 
--- The timeline of the server: a promotion and a recovery to a point in time
--- begin a new one. 0: the server does not say.
-CREATE FUNCTION aurore.timeline()
-RETURNS bigint
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-  name text;
-BEGIN
-  IF to_regprocedure('pg_catalog.pg_walfile_name(pg_lsn)') IS NULL
-     OR to_regprocedure('pg_catalog.pg_current_wal_lsn()') IS NULL
-     OR pg_is_in_recovery() THEN
-    RETURN 0;
-  END IF;
-  IF NOT has_function_privilege('pg_catalog.pg_walfile_name(pg_lsn)', 'EXECUTE')
-     OR NOT has_function_privilege('pg_catalog.pg_current_wal_lsn()', 'EXECUTE')
-  THEN
-    RETURN 0;
-  END IF;
-  EXECUTE 'SELECT pg_walfile_name(pg_current_wal_lsn())' INTO name;
-  RETURN ('x' || lpad(left(name, 8), 16, '0'))::bit(64)::bigint;
-END
-$$;
-
 -- As aurore.claim, which remains for the release that knows no other, with these
 -- differences:
 --
@@ -43,7 +18,7 @@ CREATE FUNCTION aurore.claim_lane(p_spool uuid, p_lane smallint,
                                   p_oldest bigint, p_may_fall_back boolean,
                                   p_host text)
 RETURNS TABLE (next_seq bigint, epoch integer, found_seq bigint,
-               is_new boolean, timeline bigint)
+               is_new boolean)
 LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -90,8 +65,7 @@ BEGIN
            host = p_host,
            updated_at = now()
      WHERE l.spool_id = p_spool AND l.lane = p_lane
-    RETURNING l.next_seq, l.epoch, found.next_seq, inserted > 0,
-              aurore.timeline();
+    RETURNING l.next_seq, l.epoch, found.next_seq, inserted > 0;
 END
 $$;
 

@@ -1,0 +1,308 @@
+# SPDX-License-Identifier: MIT
+"""The database falls back to an earlier time: a standby that was behind is
+promoted, a backup is restored, the server crashes with commits that were not on
+its disk. What it lost is stored again, each event once, or told to be lost."""
+
+import os
+import threading
+
+import psycopg2
+import pytest
+
+from harness.load import Load
+from harness.postgres import Database
+from harness.wait import wait_until
+
+# How often each is done in one test; 20 shows more.
+ROUNDS = int(os.environ.get("AURORE_FALL_BACK_ROUNDS", "2"))
+# Each moment is in the middle of a batch.
+SMALL = {"BatchSize": 20, "DrainInterval": 0.001, "BackoffMax": 0.2}
+
+
+class Address:
+    """A place at which one server after the other answers, as an address is
+    moved from a primary to the one that takes its place."""
+
+    def __init__(self, server, name):
+        self.path = server.directory.parent / f"at-{server.directory.name}"
+        self.name = name
+        self.point_to(server)
+
+    def point_to(self, server):
+        fresh = self.path.with_suffix(".new")
+        fresh.symlink_to(server.directory)
+        os.replace(fresh, self.path)
+        self.server = server
+        self.database = Database(server.conninfo(self.name))
+
+    @property
+    def conninfo(self):
+        return f"host={self.path} port=5432 user=postgres dbname={self.name}"
+
+
+def collectd_of(programs, conninfo, buffer=None, writer=None):
+    api = programs.collectd(
+        conninfo, {"Lanes": 2, **(buffer or {})}, {**SMALL, **(writer or {})}
+    )
+    api.buffer["SpoolDirectory"] = api.directory / "spool"
+    return api
+
+
+def standby_that_stops(programs, primary):
+    """A copy of the primary, that has all up to now and gets nothing more."""
+    standby = programs.postgres(primary=primary)
+    standby.stop()
+    return standby
+
+
+def promote(standby, name):
+    standby.start()
+    promoted = Database(standby.conninfo(name))
+    promoted.execute("SELECT pg_promote()")
+    return promoted
+
+
+def count(database):
+    return database.value("SELECT count(*) FROM aurore.event")
+
+
+def wait_stored_more(database, more):
+    before = count(database)
+    wait_until(
+        lambda: count(database) >= before + more, 60, "nothing more is stored"
+    )
+
+
+def check_balance(api, load, database):
+    """Everything is there once, and the figures of a collectd that was not
+    restarted say what happened."""
+    figures = api.rest()
+    stored = load.check(database)
+    assert figures.get("events_enqueued_total") + figures.get(
+        "events_replayed_total"
+    ) == figures.get("events_processed_total")
+    assert figures.get("events_lost_total") == 0
+    assert database.counted() == stored
+    assert database.dead_letters() == 0
+    return figures
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("restarts", [False, True], ids=["stays", "restarted"])
+def test_an_asynchronous_standby_is_promoted(programs, own_postgres, restarts):
+    name = own_postgres.create_database().name
+    address = Address(own_postgres, name)
+    api = collectd_of(programs, address.conninfo).start()
+    with Load(api) as load:
+        load.wait_acknowledged(300)
+        for number in range(ROUNDS):
+            primary = address.server
+            standby = standby_that_stops(programs, primary)
+            wait_stored_more(address.database, 300)
+            primary.kill()
+            if restarts:
+                api.kill() if number % 2 == 0 else api.stop()
+            promote(standby, name)
+            address.point_to(standby)
+            if restarts:
+                api.start()
+            load.wait_acknowledged(300, timeout=60)
+            wait_until(lambda: count(address.database) > 0, 30, "not stored")
+    figures = api.rest()
+    load.check(address.database)
+    assert figures.get("events_lost_total") == 0
+    if not restarts:
+        check_balance(api, load, address.database)
+        assert figures.get("events_replayed_total") >= 300
+        assert not load.unanswered
+    assert api.stop() == 0
+
+
+@pytest.mark.slow
+def test_a_backup_is_restored(programs, own_postgres):
+    """It has the same timeline and knows nothing of what came after it; the
+    token in it may be that of an earlier start of collectd."""
+    name = own_postgres.create_database().name
+    address = Address(own_postgres, name)
+    api = collectd_of(programs, address.conninfo).start()
+    with Load(api) as load:
+        load.wait_acknowledged(300)
+        for number in range(ROUNDS):
+            server = address.server
+            backup = standby_that_stops(programs, server)
+            (backup.data / "standby.signal").unlink()
+            if number % 2 == 1:
+                api.kill()
+                api.start()
+            wait_stored_more(address.database, 300)
+            server.kill()
+            backup.start()
+            address.point_to(backup)
+            load.wait_acknowledged(300, timeout=60)
+    figures = api.rest()
+    load.check(address.database)
+    assert figures.get("events_lost_total") == 0
+    assert address.database.counted() == count(address.database)
+    assert api.stop() == 0
+
+
+@pytest.mark.slow
+def test_the_former_primary_comes_back(programs, own_postgres):
+    """Beside the one that was promoted, and first in the list of hosts. Nothing
+    goes there but while it is the only one, and what did is stored again."""
+    former = own_postgres.create_database()
+    standby = standby_that_stops(programs, own_postgres)
+    hosts = f"{own_postgres.directory},{standby.directory}"
+    api = collectd_of(
+        programs,
+        f"host={hosts} port=5432 user=postgres dbname={former.name}",
+        {"Lanes": 1},
+    ).start()
+    with Load(api) as load:
+        load.wait_acknowledged(300)
+        wait_stored_more(former, 100)
+        own_postgres.kill()
+        current = promote(standby, former.name)
+        load.wait_acknowledged(300, timeout=60)
+        wait_until(lambda: current.stored() > 300, 60, "not stored")
+        own_postgres.start()
+        before = count(former)
+        for _ in range(3):
+            current.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE application_name LIKE 'collectd aurore writer%'"
+            )
+            load.wait_acknowledged(100)
+            wait_stored_more(current, 100)
+        assert count(former) == before
+        # The only one that answers is believed, for as long as it is.
+        standby.kill()
+        wait_stored_more(former, 100)
+        standby.start()
+        wait_stored_more(current, 100)
+    check_balance(api, load, current)
+    assert api.stop() == 0
+    current.close()
+
+
+def cancel_waits(primary, stop):
+    """An operator who ends what hangs."""
+    with psycopg2.connect(primary.conninfo("postgres")) as connection:
+        connection.autocommit = True
+        while not stop.wait(0.01):
+            connection.cursor().execute(
+                "SELECT pg_cancel_backend(pid) FROM pg_stat_activity "
+                "WHERE wait_event = 'SyncRep'"
+            )
+
+
+@pytest.mark.slow
+def test_waits_for_the_synchronous_standby_are_cancelled(
+    programs, own_postgres
+):
+    """What is committed without the standby is not stored: the standby that is
+    promoted does not have it."""
+    database = own_postgres.create_database()
+    standby = programs.postgres(primary=own_postgres)
+    database.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+    database.execute("SELECT pg_reload_conf()")
+    wait_until(
+        lambda: database.rows("SELECT sync_state FROM pg_stat_replication")
+        == [("sync",)],
+        30,
+        "the standby is not a synchronous one",
+    )
+    address = Address(own_postgres, database.name)
+    api = collectd_of(programs, address.conninfo).start()
+    with Load(api) as load:
+        load.wait_acknowledged(300)
+        wait_until(lambda: database.stored() > 100, 60, "nothing is stored")
+        standby.stop()
+        stop = threading.Event()
+        operator = threading.Thread(
+            target=cancel_waits, args=(own_postgres, stop)
+        )
+        operator.start()
+        committed = count(database)
+        load.wait_acknowledged(500)
+        wait_until(
+            lambda: count(database) > committed, 60, "nothing is committed"
+        )
+        api.wait_log("without its synchronous standby")
+        stop.set()
+        operator.join()
+        own_postgres.kill()
+        promoted = promote(standby, database.name)
+        address.point_to(standby)
+        load.wait_acknowledged(300, timeout=60)
+    check_balance(api, load, promoted)
+    assert not load.unanswered
+    assert api.stop() == 0
+    promoted.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "kept",
+    [{"KeepStored": 0}, {"KeepStoredBytes": "2MiB"}],
+    ids=["nothing", "little"],
+)
+def test_what_is_not_kept_is_told(programs, own_postgres, kept):
+    """The number that is told is the number that is missing."""
+    name = own_postgres.create_database().name
+    address = Address(own_postgres, name)
+    api = collectd_of(programs, address.conninfo, kept).start()
+    with Load(api, events=200) as load:
+        load.wait_acknowledged(300)
+        standby = standby_that_stops(programs, own_postgres)
+        wait_stored_more(address.database, 10000)
+        own_postgres.kill()
+        promoted = promote(standby, name)
+        address.point_to(standby)
+        load.wait_acknowledged(300, timeout=60)
+    figures = api.rest()
+    assert not load.unanswered
+    stored = {row[0] for row in promoted.rows("SELECT event_id::text FROM aurore.event")}
+    assert len(stored) == count(promoted)
+    missing = len(load.acknowledged.keys() - stored)
+    assert missing > 0
+    assert figures.get("events_lost_total") == missing
+    assert figures.get("events_enqueued_total") + figures.get(
+        "events_replayed_total"
+    ) == figures.get("events_processed_total")
+    told = api.get("/health/detailed").json()["database"]["fallenBack"]
+    assert told == {
+        "replayed": figures.get("events_replayed_total"),
+        "lost": missing,
+    }
+    assert "fallen back to an earlier time" in api.log()
+    assert "severity = FAILURE" in api.log()
+    assert api.stop() == 0
+    promoted.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["immediate", "kill"])
+def test_asynchronous_commits_and_a_crash(programs, own_postgres, how):
+    """What was confirmed and not on the disk is taken back, and stored again."""
+    database = own_postgres.create_database()
+    # The longest that the server takes to write: each crash takes back a lot.
+    database.execute("ALTER SYSTEM SET wal_writer_delay = '10s'")
+    database.execute("ALTER SYSTEM SET wal_writer_flush_after = 0")
+    own_postgres.restart()
+    api = collectd_of(
+        programs, database, writer={"AsyncCommit": True}
+    ).start()
+    with Load(api) as load:
+        for _ in range(ROUNDS + 1):
+            load.wait_acknowledged(300)
+            if how == "kill":
+                own_postgres.kill()
+            else:
+                own_postgres.stop("immediate")
+            own_postgres.start()
+        load.wait_acknowledged(300)
+    figures = check_balance(api, load, database)
+    assert figures.get("events_replayed_total") > 0
+    assert not load.unanswered
+    assert api.stop() == 0
