@@ -287,8 +287,8 @@ static const char *is_stored_or_waits(unsigned rows) {
 }
 
 /* The answer to COMMIT is lost: it waits for a standby that never comes, and
- * what has been committed stays when the session is ended meanwhile; or the wait
- * is cancelled, and the answer has a warning. */
+ * what has been committed stays when the session is ended meanwhile; or the
+ * wait is cancelled, and the answer has a warning. */
 TEST_EACH(batch_whose_answer_is_lost_is_stored_once, 2) {
   char place[64];
   cluster_t cluster;
