@@ -301,3 +301,15 @@ const char *au_buffer_trouble(au_buffer_t *buffer) {
   LOCKED(trouble = buffer->trouble);
   return trouble;
 }
+
+/* It has none. */
+unsigned au_buffer_lanes(const au_buffer_t *buffer) {
+  (void)buffer;
+  return 0;
+}
+
+au_lane_t *au_buffer_lane(au_buffer_t *buffer, unsigned index) {
+  (void)buffer;
+  (void)index;
+  return NULL;
+}

@@ -140,8 +140,7 @@ static void put_database(au_bytes_t *json, au_api_t *api,
                     ceil(probe->latency_ms));
   } else {
     (void)last_error(api, &error);
-    au_bytes_printf(json,
-                    "\"database\":\"disconnected\",\"error\":\"%s\",",
+    au_bytes_printf(json, "\"database\":\"disconnected\",\"error\":\"%s\",",
                     "Database connection failed");
     put_sqlstate(json, &error);
   }
