@@ -93,6 +93,20 @@ def test_with_other_preferences(programs, database):
         check_accepted(api.post(event(), headers={"Prefer": prefer}))
 
 
+def test_another_status_for_what_was_taken(programs, database):
+    """It waits all the same."""
+    api = programs.collectd(database).start()
+    for status in (200, 202, 204):
+        answer = api.session.post(
+            api.url(f"/events?accepted_status={status}"), json=[event()], headers=LONG
+        )
+        assert answer.status_code == status
+        assert answer.headers["Preference-Applied"] == "wait"
+        if status != 204:
+            assert answer.json()["status"] == "stored"
+    assert database.stored() == 3
+
+
 def test_where_some_are_refused_nothing_waits(programs, own_postgres):
     database = own_postgres.create_database()
     api = programs.collectd(database).start()
