@@ -231,7 +231,9 @@ def test_a_fenced_lane(programs, database):
         lambda: somebody_accepts(copied), 30, "the copy does not listen"
     )
     late = Post(copied, event("of the copy"), {"Prefer": "wait=3"})
-    wait_until(lambda: copied.metrics().get("buffer_size") == 1, 30, "nothing waits")
+    wait_until(
+        lambda: copied.metrics().get("events_enqueued_total") == 1, 30, "nothing waits"
+    )
     database.execute("ROLLBACK")
     copied.wait_log("is fenced")
     check_accepted(late.wait())
