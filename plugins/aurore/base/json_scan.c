@@ -184,10 +184,12 @@ static bool take_word(au_json_scan_t *scan, au_token_kind_t *out_kind) {
 static au_token_t fail_word(au_json_scan_t *scan) {
   static const char *const words[] = {"true", "false", "null"};
   size_t rest = scan->size - scan->at;
+  bool is_cut = false;
   for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-    if (rest < strlen(words[i]) &&
-        memcmp(words[i], scan->text + scan->at, rest) == 0)
-      scan->at = scan->size;
+    is_cut |= rest < strlen(words[i]) &&
+              memcmp(words[i], scan->text + scan->at, rest) == 0;
+  if (is_cut)
+    scan->at = scan->size;
   return fail(scan, "unexpected character");
 }
 
