@@ -9,9 +9,9 @@
 
 /* Witnesses that are asked before a wait. */
 #define WITNESSES_MAX 6
-/* After a bad row was found by its line the next range is twice as long as what
- * was in front of it, and at least so long: where many rows are bad little is
- * sent in vain. */
+/* After a bad row was found by its line the next range is at most twice as long
+ * as what was in front of it, and at least so long: where many rows are bad
+ * little is sent in vain. */
 #define RANGE_MIN 64
 /* How much is read at a time of what waits behind the batch. */
 #define BEHIND_ROWS 64
@@ -169,10 +169,12 @@ static au_blame_step_t condemn(au_blame_t *blame, au_batch_t *batch, size_t row,
   if (blame->has_suspect && blame->suspect == number_of(batch, row))
     forget_suspect(blame);
   blame->end = 0;
+  size_t range = batch->hi - batch->done;
+  size_t next = rows > RANGE_MIN / 2 ? rows * 2 : RANGE_MIN;
   if (error->culprit.line == 0)
     au_batch_limit(batch, rows + 1);
-  else
-    au_batch_limit(batch, rows > RANGE_MIN / 2 ? rows * 2 : RANGE_MIN);
+  else if (next < range || range == 1)
+    au_batch_limit(batch, next);
   return AU_BLAME_STORE;
 }
 
@@ -245,28 +247,29 @@ static bool may_testify(const au_slab_t *slab, size_t row, bool any,
 
 /* The next one of the slab, first those of other services: what one client
  * sends is refused alike. false: there is none any more. */
-static bool find_witness(const au_slab_t *slab, size_t first,
-                         au_blame_sweep_t *sweep, const au_slice_t *service) {
-  if (sweep->at < first)
-    sweep->at = first;
+static bool find_witness(const au_slab_t *slab, au_blame_sweep_t *sweep,
+                         const au_slice_t *service) {
   for (;;) {
     for (; sweep->at < slab->count; sweep->at++)
       if (may_testify(slab, sweep->at, sweep->any, service))
         return true;
     if (sweep->any)
       return false;
-    *sweep = (au_blame_sweep_t){.at = first, .any = true};
+    *sweep = (au_blame_sweep_t){.any = true};
   }
 }
 
+/* Those of the batch that are stored may be asked, too: whether they would be
+ * taken once more. */
 static bool find_within(au_blame_t *blame, const au_batch_t *batch,
                         const au_slice_t *service) {
-  while (find_witness(&batch->slab, batch->done + 1, &blame->within, service)) {
-    if (!au_batch_is_marked(batch, blame->within.at))
+  au_blame_sweep_t *sweep = &blame->within;
+  while (find_witness(&batch->slab, sweep, service)) {
+    if (sweep->at != batch->done && !au_batch_is_marked(batch, sweep->at))
       return true;
-    blame->within.at++;
+    sweep->at++;
   }
-  blame->within = (au_blame_sweep_t){.at = 0}; /* the next round */
+  *sweep = (au_blame_sweep_t){.at = 0}; /* the next round */
   return false;
 }
 
@@ -287,10 +290,10 @@ static bool read_behind(au_blame_t *blame, const au_batch_t *batch,
 static bool find_behind(au_blame_t *blame, const au_batch_t *batch,
                         au_lane_t *lane, const au_slice_t *service) {
   if (blame->behind.count > 0 &&
-      find_witness(&blame->behind, 0, &blame->beyond, service))
+      find_witness(&blame->behind, &blame->beyond, service))
     return true;
   return read_behind(blame, batch, lane) &&
-         find_witness(&blame->behind, 0, &blame->beyond, service);
+         find_witness(&blame->behind, &blame->beyond, service);
 }
 
 /* Whom to ask next: in turn one of the batch and one behind it, so that neither

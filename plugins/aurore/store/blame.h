@@ -17,8 +17,9 @@
  *        |     the rows before it are stored (neighbours)
  *        |              | it is the first one that is left
  *        |              v
- *        |     no neighbour was stored since it was refused: rows behind it
- *        |     are asked as witnesses, each alone and rolled back
+ *        |     no neighbour was stored since it was refused: other rows of
+ *        |     the batch and behind it are asked as witnesses, each alone and
+ *        |     rolled back
  *        |              |                        |
  *        |              | one is taken           | none is, or none is there
  *        |              v                        v
