@@ -48,6 +48,7 @@ MOVES = {
     "events_replayed_total": {"fallen_back": ()},
     "events_lost_total": {"fallen_back": ()},
     "lanes_fenced": {"fenced": ()},
+    "lanes_blocked": {"blocked": ()},
     "batches_processed_total": {"stored": ()},
     "events_processed_total": {"stored": ()},
     "events_duplicate_total": {"repeated": ()},
@@ -203,6 +204,18 @@ def fenced(world):
     world.database.execute("UPDATE aurore.lane SET owner = %s", (before,))
 
 
+def blocked(world):
+    """Somebody adds a column that nobody fills, for more than a minute."""
+    world.database.execute(
+        "ALTER TABLE aurore.event ADD extra int DEFAULT 0 NOT NULL;"
+        " ALTER TABLE aurore.event ALTER extra DROP DEFAULT"
+    )
+    accept(world, event(service="alive"))
+    world.api.wait_metric("lanes_blocked", 1, timeout=120)
+    yield
+    world.database.execute("ALTER TABLE aurore.event DROP extra")
+
+
 def end_writers(world):
     world.database.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
@@ -309,6 +322,7 @@ STEPS = [
     hurried,
     unwritable,
     fenced,
+    blocked,
 ]
 
 

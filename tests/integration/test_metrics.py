@@ -34,6 +34,7 @@ GAUGES = [
     ("db_connection_pool_active", "database"),
     ("db_connection_pool_idle", "database"),
     ("lanes_fenced", "health"),
+    ("lanes_blocked", "health"),
     ("process_cpu_usage_percent", "process"),
     ("process_memory_usage_bytes", "process"),
     ("http_connections", "http"),

@@ -56,6 +56,11 @@ static int64_t last_error(au_api_t *api, au_database_error_t *out_error) {
   return breaker != NULL ? au_breaker_last_error(breaker, out_error) : 0;
 }
 
+/* Whether the database answers, and takes none of a lane's events. */
+static bool is_blocked(void) {
+  return au_metrics_gauge(AU_M_LANES_BLOCKED) > 0;
+}
+
 /* What the question to the database has shown, and what the writers see. */
 au_health_t au_assess_database(au_api_t *api, const au_probe_t *probe,
                                au_status_t status) {
@@ -63,7 +68,8 @@ au_health_t au_assess_database(au_api_t *api, const au_probe_t *probe,
   if (status != AU_OK || au_metrics_gauge(AU_M_DATABASE_CONNECTION) < 1 ||
       breaker_of(api).state == AU_BREAKER_OPEN)
     return AU_CRITICAL;
-  return probe->latency_ms > WARNING_MS ? AU_WARNING : AU_HEALTHY;
+  return probe->latency_ms > WARNING_MS || is_blocked() ? AU_WARNING
+                                                        : AU_HEALTHY;
 }
 
 static void put_time(au_bytes_t *json, int64_t us) {
@@ -138,6 +144,11 @@ static void put_database(au_bytes_t *json, au_api_t *api,
   if (health != AU_CRITICAL) {
     au_bytes_printf(json, "\"database\":\"connected\",\"queryLatencyMs\":%.0f",
                     ceil(probe->latency_ms));
+    if (is_blocked()) {
+      (void)last_error(api, &error);
+      au_bytes_put_string(json, ",\"warning\":\"Events refused\",");
+      put_sqlstate(json, &error);
+    }
   } else {
     (void)last_error(api, &error);
     au_bytes_printf(json, "\"database\":\"disconnected\",\"error\":\"%s\",",

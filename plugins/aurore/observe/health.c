@@ -88,6 +88,7 @@ static au_health_t sample_buffer(au_buffer_t *buffer, double drop_rate) {
   au_metrics_set(AU_M_BUFFER_OLDEST_AGE, usage.oldest_age_s);
   au_metrics_set(AU_M_SPOOL_KEPT, (double)usage.kept_bytes);
   au_metrics_set(AU_M_LANES_FENCED, (double)usage.lanes_fenced);
+  au_metrics_set(AU_M_LANES_BLOCKED, (double)usage.lanes_blocked);
   au_health_t health = assess(usage.utilization_percent, drop_rate);
   au_metrics_set(AU_M_BUFFER_HEALTH, health);
   return health;
@@ -103,7 +104,9 @@ void au_health_sample(const au_health_input_t *input) {
   bool healthy = input->unbound == 0;
   if (input->buffer != NULL) {
     au_health_t health = sample_buffer(input->buffer, drop_rate);
-    if (health == AU_CRITICAL || au_buffer_trouble(input->buffer) != NULL)
+    if (health == AU_CRITICAL || au_buffer_trouble(input->buffer) != NULL ||
+        au_metrics_gauge(AU_M_LANES_FENCED) > 0 ||
+        au_metrics_gauge(AU_M_LANES_BLOCKED) > 0)
       healthy = false;
   }
   if (input->writer_expected && !input->database_connected)

@@ -265,6 +265,7 @@ void au_buffer_usage(au_buffer_t *buffer, au_buffer_usage_t *out) {
   out->max_bytes = buffer->max_bytes;
   out->kept_bytes = 0;
   out->lanes_fenced = 0;
+  out->lanes_blocked = 0;
   double by_events = 100.0 * (double)out->events / (double)out->capacity;
   double by_bytes = 100.0 * (double)out->bytes / (double)out->max_bytes;
   out->utilization_percent = by_events > by_bytes ? by_events : by_bytes;
@@ -279,6 +280,7 @@ void au_buffer_usage(au_buffer_t *buffer, au_buffer_usage_t *out) {
       oldest_ns = age_ns;
     out->kept_bytes += au_spool_kept_bytes(au_lane_spool(buffer->lane[i]));
     out->lanes_fenced += au_lane_is_fenced(buffer->lane[i]) ? 1 : 0;
+    out->lanes_blocked += au_lane_is_blocked(buffer->lane[i], now_ns) ? 1 : 0;
   }
   out->oldest_age_s = (double)oldest_ns / (double)AU_NS_PER_S;
   out->since_drain_s = since_s(drained_ns, now_ns);

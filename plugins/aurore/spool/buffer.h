@@ -47,6 +47,7 @@ typedef struct au_buffer_usage {
   double since_drain_s;       /* since events were last committed; -1: never */
   uint64_t kept_bytes;        /* of stored events that are kept */
   unsigned lanes_fenced;      /* lanes that take no events: see lane.h */
+  unsigned lanes_blocked;     /* lanes whose events the database refuses */
 } au_buffer_usage_t;
 
 /* Opens every lane (recovers what a directory holds). On error the reason is

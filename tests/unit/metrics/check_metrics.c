@@ -45,6 +45,7 @@ static const promised_t contract[] = {
     {"events_replayed_total", AU_COUNTER, {NULL, NULL}, "events", 1},
     {"events_lost_total", AU_COUNTER, {NULL, NULL}, "events", 1},
     {"lanes_fenced", AU_GAUGE, {NULL, NULL}, "health", 1},
+    {"lanes_blocked", AU_GAUGE, {NULL, NULL}, "health", 1},
     {"batches_processed_total", AU_COUNTER, {NULL, NULL}, "batch", 1},
     {"events_processed_total", AU_COUNTER, {NULL, NULL}, "batch", 1},
     {"events_duplicate_total", AU_COUNTER, {NULL, NULL}, "events", 1},

@@ -450,15 +450,13 @@ static const cost_t costs[] = {
     {NULL, "23514", 5000, 300},
     {"TRIGGER t BEFORE INSERT", "P0001", 5000, 1200},
     {"TRIGGER t AFTER INSERT", "P0001", 5000, 3500},
-    {NULL, "23514", 50, 150},
+    {NULL, "23514", 50, 200},
     {"TRIGGER t BEFORE INSERT", "P0001", 50, 350},
     {"TRIGGER t AFTER INSERT", "P0001", 50, 1400},
     {NULL, "23514", 5, 120},
     {"TRIGGER t BEFORE INSERT", "P0001", 5, 350},
     {"TRIGGER t AFTER INSERT", "P0001", 5, 800},
     {NULL, "23514", 2, 110},
-    {"TRIGGER t BEFORE INSERT", "P0001", 2, 350},
-    {"TRIGGER t AFTER INSERT", "P0001", 2, 700},
 };
 
 CASE("cost", set_up, tear_down);
