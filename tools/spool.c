@@ -232,7 +232,9 @@ static int walk(lane_t *lane, bool all, findings_t *findings,
   memset(findings, 0, sizeof(*findings));
   find_stops(lane);
   for (size_t i = 0; i < lane->count; i++) {
+    /* What is no longer kept, and left over by a crash, counts for nothing. */
     if (lane->stop_seq[i] == NO_ROWS ||
+        lane->number[i] < lane->state.kept.segment ||
         (!all && lane->number[i] < lane->state.begin.segment))
       continue;
     au_segment_t *segment = au_segment_open(&lane->store, lane->number[i]);
@@ -293,9 +295,10 @@ static int stat_lane(lane_t *lane, const request_t *request) {
          "next_to_store    %" PRIu64 "\n"
          "next_to_accept   %" PRIu64 "\n"
          "waiting_at_most  %" PRIu64 "\n"
+         "kept_at_most     %" PRIu64 "\n"
          "damaged_ranges   %" PRIu64 "\n",
          lane->path, id, lane->count, findings.bytes, begin, end, end - begin,
-         findings.damaged);
+         begin - lane->state.kept.seq, findings.damaged);
   return EXIT_GOOD;
 }
 

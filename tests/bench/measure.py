@@ -77,16 +77,17 @@ class Bench:
         except psycopg2.Error:
             return False
 
-    def collectd(self, durable=False, lanes=1, database=True, **options):
+    def collectd(self, durable=False, lanes=1, database=True, writer=None, **options):
         """A collectd with both plugins; without a database it tries one that
-        nobody answers for."""
+        nobody answers for. "writer": more options of event_writer."""
         conninfo = (self.postgres.bench.conninfo if database
                     else f"host=127.0.0.1 port={free_port()}")
         options = {"Threads": THREADS, "Lanes": lanes, **ROOM, **options}
         if durable:
             options["Durability"] = "commit"
             options["SpoolDirectory"] = self.spool / "spool"
-        writer = {"ConnInfo": conninfo, "BatchSize": BATCH, "ShutdownTimeout": 0}
+        writer = {"ConnInfo": conninfo, "BatchSize": BATCH, "ShutdownTimeout": 0,
+                  **(writer or {})}
         return servers.Collectd(self.directory, BOTH, buffer=options, writer=writer)
 
 
@@ -195,11 +196,11 @@ def fixed_load(bench, url, requests):
         client.wait()
 
 
-def store(bench, durable, lanes):
+def store(bench, durable, lanes, **writer):
     """500 events a request, from the first request to the last commit."""
     bench.postgres.clear()
     requests = bench.rows // REQUEST_EVENTS
-    with bench.collectd(durable=durable, lanes=lanes) as collectd:
+    with bench.collectd(durable=durable, lanes=lanes, writer=writer) as collectd:
         watermarks = Watermarks(bench, lanes)
         cpu = collectd.cpu_seconds()
         with fixed_load(bench, collectd.url("/events"), requests) as finish:

@@ -49,9 +49,12 @@ enum {
 };
 
 /* One run on one directory. */
+#define KEEP_ALL ((uint64_t)1 << 30)
+
 typedef struct run {
   const char *directory;
   uint64_t segment_bytes;
+  uint64_t keep_bytes; /* of what is stored; KEEP_ALL: it can fall back */
   unsigned seed;
   uint64_t next_value;
   au_spool_t *spool;
@@ -127,6 +130,8 @@ static au_status_t open_spool(run_t *run, const au_io_t *io) {
                                     .directory = run->directory,
                                     .segment_bytes = run->segment_bytes,
                                     .durability = AU_DURABILITY_COMMIT,
+                                    .keep_s = 3600,
+                                    .keep_bytes = run->keep_bytes,
                                     .usage = &run->usage};
   atomic_store(&run->usage.events, 0);
   atomic_store(&run->usage.bytes, 0);
@@ -250,8 +255,24 @@ static void claim(run_t *run) {
   au_spool_confirm_owner(run->spool);
 }
 
+/* The database falls back, to any row that is kept, and the lane with it. */
+static void fall_back(run_t *run) {
+  uint64_t kept = au_spool_kept_seq(run->spool);
+  uint64_t begin = au_spool_begin(run->spool).seq;
+  if (run->keep_bytes != KEEP_ALL || kept >= begin)
+    return;
+  uint64_t seq = kept + roll(&run->seed, (unsigned)(begin - kept));
+  recorder_mark(MARK_STORED, seq);
+  if (au_spool_rewind(run->spool, seq) != seq)
+    violation("the lane does not go back to a row that is kept");
+  catch_up(run);
+}
+
 static void step(run_t *run) {
-  switch (roll(&run->seed, 12)) {
+  switch (roll(&run->seed, 13)) {
+  case 12:
+    fall_back(run);
+    break;
   case 0:
     au_spool_close(run->spool);
     run->spool = NULL;
@@ -328,7 +349,8 @@ static void test_second(const run_t *second, const disk_t *disk,
   under_test.image = &image;
   under_test.oracle = &oracle;
   run_t third = {.directory = all.directory[1],
-                 .segment_bytes = second->segment_bytes};
+                 .segment_bytes = second->segment_bytes,
+                 .keep_bytes = second->keep_bytes};
   if (open_spool(&third, NULL) != AU_OK)
     violation("the spool cannot be opened");
   oracle_found_t found;
@@ -357,6 +379,7 @@ static void test_state(const run_t *first, const disk_t *cut,
                                                         : disk_of_image(image);
   run_t second = {.directory = all.directory[0],
                   .segment_bytes = first->segment_bytes,
+                  .keep_bytes = first->keep_bytes,
                   .seed = (unsigned)rand_r(seed),
                   .next_value = first->next_value};
   oracle_copy(&second.oracle, oracle);
@@ -435,8 +458,11 @@ static void add_faults(recorder_config_t *config, unsigned *seed) {
 
 static void test_round(unsigned round) {
   unsigned seed = all.seed + round * 7919;
+  /* Nothing, a little, and all that was stored. */
+  static const uint64_t kept[] = {KEEP_ALL, 0, 3 * 8192, KEEP_ALL};
   run_t run = {.directory = all.directory[0],
                .segment_bytes = round % 3 == 2 ? 12288 : 8192,
+               .keep_bytes = kept[round % 4],
                .seed = seed,
                .next_value = 1};
   oracle_init(&run.oracle);
@@ -520,7 +546,9 @@ static int look_again(const char *path) {
     disk_die("could not read what is expected");
   load_image(path, &image);
   release_log();
-  run_t run = {.directory = all.directory[1], .segment_bytes = 8192};
+  run_t run = {.directory = all.directory[1],
+               .segment_bytes = 8192,
+               .keep_bytes = KEEP_ALL};
   oracle_found_t found = {.value = NULL};
   char text[ORACLE_TEXT_SIZE] = "the spool cannot be opened";
   bool good = open_spool(&run, NULL) == AU_OK &&

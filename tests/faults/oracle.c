@@ -249,6 +249,9 @@ static bool check_claim(checker_t *checker, au_spool_t *spool) {
 static bool check_all(checker_t *checker, au_spool_t *spool,
                       const au_usage_t *usage) {
   const oracle_t *oracle = checker->oracle;
+  /* As a claim does it: the database fell back before the process died. */
+  if (au_spool_begin(spool).seq > oracle->stored)
+    (void)au_spool_rewind(spool, oracle->stored);
   uint64_t begin = au_spool_begin(spool).seq;
   uint64_t durable = au_spool_durable_seq(spool);
   if (begin > oracle->stored)

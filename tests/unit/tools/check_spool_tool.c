@@ -61,6 +61,32 @@ TEST(good_spool_is_good) {
   ck_assert_int_eq(tool_on_directory("stat"), 0);
   assert_said("next_to_accept   101\n");
   assert_said("waiting_at_most  100\n");
+  assert_said("kept_at_most     0\n");
+}
+
+/* What is stored and kept is shown, and exported with --all alone. */
+TEST(kept_events_are_shown) {
+  static seen_t seen;
+  char error[256] = "";
+  au_spool_t *spool = NULL;
+  const au_spool_config_t config = {.directory = directory,
+                                    .segment_bytes = SEGMENT_BYTES,
+                                    .durability = AU_DURABILITY_COMMIT,
+                                    .keep_s = 3600,
+                                    .keep_bytes = 1 << 20,
+                                    .usage = &usage};
+  ck_assert_int_eq(au_spool_open(&config, &spool, error, sizeof(error)), AU_OK);
+  for (uint64_t value = 1; value <= 60; value++)
+    ck_assert_int_eq(append(spool, value, 1, 500), AU_OK);
+  read_all(spool, 10, true, 0, &seen);
+  ck_assert_int_eq(append(spool, 61, 1, 500), AU_OK);
+  au_spool_close(spool);
+  ck_assert_int_eq(tool_on_directory("check"), 0);
+  assert_said("61 events in");
+  ck_assert_int_eq(tool_on_directory("stat"), 0);
+  assert_said("next_to_store    61\n");
+  assert_said("waiting_at_most  1\n");
+  assert_said("kept_at_most     60\n");
 }
 
 /* As recovery has it: what follows the last group was never acknowledged, and a
