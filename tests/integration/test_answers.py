@@ -167,6 +167,10 @@ KINDS = [
     ("INVALID_QUERY", lambda api: request(api, "GET", "/metrics/history?x", "read")),
     ("INVALID_EVENT", lambda api: post(api, event(message=""))),
     ("INVALID_EVENT", lambda api: post(api, [])),
+    (
+        "INVALID_HEADER",
+        lambda api: post(api, event(), **{"Idempotency-Key": "two words"}),
+    ),
     ("MALFORMED_JSON", lambda api: post(api, "{")),
     ("MALFORMED_CODING", lambda api: post(api, "{}", **{"Content-Encoding": "gzip"})),
     ("UNSUPPORTED_CODING", lambda api: post(api, "{}", **{"Content-Encoding": "br"})),

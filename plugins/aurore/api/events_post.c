@@ -12,6 +12,7 @@
 
 #include "api/append.h"
 #include "api/cloudevents.h"
+#include "api/naming.h"
 #include "base/clock.h"
 #include "base/timestamp.h"
 #include "http/coding.h"
@@ -42,6 +43,7 @@ typedef struct post {
   /* From the header. */
   au_content_coding_t coding;
   au_posting_t *posting; /* borrowed; NULL: its query is refused */
+  au_key_t key;
   au_format_t format;
   preferences_t prefers;
   bool has_trace;
@@ -95,6 +97,21 @@ static bool check_query(au_request_t *request) {
   }
   reject(AU_REASON_INVALID, 0);
   (void)au_answer_refused(request, &refusals);
+  return false;
+}
+
+static bool check_key(au_request_t *request) {
+  post_t *post = au_request_state(request);
+  if (post->format == AU_FORMAT_CLOUDEVENTS || /* which has ids */
+      au_key_read(request, &post->key))
+    return true;
+  au_bytes_t body = {.account = au_request_account(request)};
+  au_error_put(&body, AU_ERROR_INVALID_HEADER, "Invalid header");
+  au_bytes_put_string(
+      &body, ",\"errors\":[{\"field\":\"Idempotency-Key\","
+             "\"constraints\":{\"isIdempotencyKey\":\"" AU_KEY_TEXT "\"}}]}");
+  reject(AU_REASON_INVALID, 0);
+  (void)au_answer_refusal_body(request, AU_ERROR_INVALID_HEADER, &body, NULL);
   return false;
 }
 
@@ -210,8 +227,8 @@ static bool begin(au_request_t *request) {
   if (au_api_of(request)->options->trace_context)
     post->has_trace =
         au_trace_read(au_request_header(request, "traceparent"), &post->trace);
-  if (check_query(request) && check_type(request) && check_coding(request) &&
-      check_length(request) && check_buffer(request))
+  if (check_query(request) && check_type(request) && check_key(request) &&
+      check_coding(request) && check_length(request) && check_buffer(request))
     return true;
   (void)au_request_limit(request, 1); /* it counts as an event */
   return false;
@@ -226,9 +243,29 @@ static void give_back_reader(au_request_t *request) {
   post->reader = NULL;
 }
 
+/* By its bytes, if it has no key. */
+static bool is_named(const au_request_t *request, const post_t *post) {
+  if (post->format == AU_FORMAT_CLOUDEVENTS)
+    return false;
+  switch (post->posting->once) {
+  case AU_ONCE_NONE:
+    return false;
+  case AU_ONCE_REQUEST:
+    return true;
+  case AU_ONCE_UNSAID:
+  default:
+    return au_api_of(request)->options->once_by_bytes;
+  }
+}
+
 static au_status_t parse(au_request_t *request, const char *body, size_t size) {
   post_t *post = au_request_state(request);
   au_api_t *api = au_api_of(request);
+  au_naming_t naming;
+  au_status_t status = au_naming_make(
+      request, &post->key, is_named(request, post), body, size, &naming);
+  if (status != AU_OK)
+    return status;
   post->reader = au_reader_pool_take(&api->readers);
   if (post->reader == NULL)
     return AU_NOMEM;
@@ -246,6 +283,7 @@ static au_status_t parse(au_request_t *request, const char *body, size_t size) {
     au_reader_cloudevents(post->reader, &cloudevents.form);
   } else {
     au_reader_shape(post->reader, shape);
+    au_reader_name(post->reader, &naming);
   }
   post->parsed =
       au_reader_read(post->reader, post->format, body, size, post->accepted_us);

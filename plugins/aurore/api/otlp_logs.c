@@ -13,6 +13,7 @@
 #include "api/routes.h"
 
 #include "api/append.h"
+#include "api/naming.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/protobuf.h"
@@ -35,6 +36,8 @@ typedef struct post {
   au_content_coding_t coding;
   bool is_json;
   au_slice_t service; /* of records without one; borrowed from the request */
+  au_key_t key;
+  bool by_bytes; /* without a key it goes by its bytes */
 
   /* From the body. */
   au_status_t body;    /* AU_OK: "parsed" is valid; else see answer_no_body */
@@ -189,8 +192,9 @@ static bool check_parameters(au_request_t *request) {
   au_refusals_t refusals = {.count = 0};
   au_request_parameters(request, known, KNOWN, &refusals);
   read_service(request, &known[SERVICE], &refusals);
-  (void)au_parameter_choice(&known[ONCE], once, AU_CASE_EXACT, "isEnum",
-                            &refusals);
+  post_t *post = au_request_state(request);
+  post->by_bytes = au_parameter_choice(&known[ONCE], once, AU_CASE_EXACT,
+                                       "isEnum", &refusals) == 0;
   bool is_good = refusals.count == 0;
   if (!is_good) {
     char message[32 + AU_PARAMETERS_NAME_MAX];
@@ -199,6 +203,15 @@ static bool check_parameters(au_request_t *request) {
   }
   au_refusals_fini(&refusals);
   return is_good;
+}
+
+static bool check_key(au_request_t *request) {
+  post_t *post = au_request_state(request);
+  if (au_key_read(request, &post->key))
+    return true;
+  (void)refuse(request, AU_REASON_INVALID, AU_ERROR_INVALID_HEADER,
+               "isIdempotencyKey: " AU_KEY_TEXT);
+  return false;
 }
 
 /* The body is not read when not even one event may pass. */
@@ -227,7 +240,7 @@ static bool begin(au_request_t *request) {
   if (!check_rate(request))
     return false;
   if (check_type(request) && check_coding(request) && check_length(request) &&
-      check_parameters(request) && check_buffer(request))
+      check_parameters(request) && check_key(request) && check_buffer(request))
     return true;
   (void)au_request_limit(request, 1); /* it counts as an event */
   return false;
@@ -246,6 +259,11 @@ static void give_back_reader(au_request_t *request) {
 
 static au_status_t parse(au_request_t *request, const char *body, size_t size) {
   post_t *post = au_request_state(request);
+  au_naming_t naming;
+  au_status_t status =
+      au_naming_make(request, &post->key, post->by_bytes, body, size, &naming);
+  if (status != AU_OK)
+    return status;
   post->reader = au_reader_pool_take(&au_api_of(request)->readers);
   if (post->reader == NULL)
     return AU_NOMEM;
@@ -254,6 +272,7 @@ static au_status_t parse(au_request_t *request, const char *body, size_t size) {
     return AU_NOMEM;
   }
   au_reader_service(post->reader, post->service);
+  au_reader_name(post->reader, &naming);
   post->parsed = au_reader_read(
       post->reader, post->is_json ? AU_FORMAT_OTLP_JSON : AU_FORMAT_OTLP, body,
       size, au_clock_wall_us());

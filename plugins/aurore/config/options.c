@@ -214,6 +214,11 @@ static bool set_durability(au_options_t *options, const char *word) {
   return false;
 }
 
+static bool set_once(bool *member, const char *word) {
+  *member = strcasecmp(word, "request") == 0;
+  return *member || strcasecmp(word, "none") == 0;
+}
+
 static au_status_t set_text(char **member, const char *text) {
   char *copy = strdup(text);
   if (copy == NULL)
@@ -282,6 +287,8 @@ static au_status_t set_string(au_options_t *options, const au_option_t *option,
     return add_origin(options, text);
   if (option->kind == AU_OPTION_DURABILITY)
     return set_durability(options, text) ? AU_OK : AU_INVALID;
+  if (option->kind == AU_OPTION_ONCE)
+    return set_once(member_of(options, option), text) ? AU_OK : AU_INVALID;
   if (strlen(text) > TEXT_MAX || (option->kind == AU_OPTION_TIME_OF_DAY &&
                                   !au_option_is_time_of_day(text)))
     return AU_INVALID;

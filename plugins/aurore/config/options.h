@@ -57,6 +57,7 @@ typedef struct au_options {
                                          writes it, or "*" */
   size_t allow_origins;               /* 0: no CORS */
   bool is_lenient;
+  bool once_by_bytes;       /* Once "request" */
   unsigned accepted_status; /* 0: by what was accepted */
   char *history_file;
   double history_interval_s;

@@ -24,6 +24,7 @@ typedef enum au_option_kind {
   AU_OPTION_FILE, /* must be readable */
   AU_OPTION_TIME_OF_DAY,
   AU_OPTION_DURABILITY,
+  AU_OPTION_ONCE,
   /* Those that may be given several times. */
   AU_OPTION_LISTEN,
   AU_OPTION_ORIGIN

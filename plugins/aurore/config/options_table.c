@@ -45,6 +45,7 @@
 #define TYPE_FILE "a file name"
 #define TYPE_TIME_OF_DAY "a time of day"
 #define TYPE_DURABILITY "a word"
+#define TYPE_ONCE "a word"
 #define TYPE_LISTEN "an address"
 #define TYPE_ORIGIN "an origin"
 
@@ -54,6 +55,7 @@
 #define RANGE_FILE "at most 4096 bytes"
 #define RANGE_TIME_OF_DAY "\"00:00\" to \"23:59\""
 #define RANGE_DURABILITY "\"commit\", \"interval\" or \"memory\""
+#define RANGE_ONCE "\"none\" or \"request\""
 #define RANGE_LISTEN                                                           \
   "\"ADDRESS:PORT\", \"[ADDRESS]:PORT\" or \"unix:/PATH\", where ADDRESS is "  \
   "numeric, \"localhost\" or \"*\", and PORT 1 to 65535"
@@ -308,6 +310,16 @@ const au_option_t au_option_table[] = {
               "Fields that have other names are named by parameters of the "
               "request: timestamp_field, service_field, message_field, "
               "id_field and events_field; see the document at /openapi.yaml."),
+    OTHER(
+        "Once", BUFFER, ONCE, once_by_bytes, "none",
+        "Whether a request without an Idempotency-Key is stored once, however "
+        "often it is sent: \"request\" lets it go by its bytes, for senders "
+        "that repeat a request byte for byte. The parameter \"once\" of a "
+        "request says otherwise.",
+        .details =
+            "A request goes by its bytes only if one of its events bears a "
+            "time that can be read. Two that are equal to the last byte, "
+            "times included, count as one. See also DedupWindow."),
     {OPTION("AcceptedStatus", BUFFER, STATUS, accepted_status, "0",
             RANGE_STATUS,
             "Status of the answer whenever events were accepted, for senders "

@@ -10,6 +10,7 @@
 
 #include <gnutls/gnutls.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -78,8 +79,16 @@ void au_connection_remove(au_connections_t *connections,
     connections->first = connection->next;
   connections->ended -= connection->has_ended ? 1 : 0;
   au_places_give(places, connection->place);
+  au_connection_keep_query(connection, NULL);
   connection->next = connections->free;
   connections->free = connection;
+}
+
+void au_connection_keep_query(au_connection_t *connection, const char *target) {
+  free(connection->query);
+  const char *mark = target != NULL ? strchr(target, '?') : NULL;
+  connection->query = mark != NULL ? strdup(mark + 1) : NULL;
+  connection->lacks_query = mark != NULL && connection->query == NULL;
 }
 
 void au_connection_enter(au_connection_t *connection,

@@ -68,6 +68,8 @@ typedef struct au_connection {
   struct gnutls_session_int *session; /* of TLS; NULL: none (yet) */
   au_credentials_t *credentials;      /* the session's; NULL: none */
   au_framing_target_t target;         /* of the request line that came last */
+  char *query;      /* its query string, owned; NULL: there is none, or ... */
+  bool lacks_query; /* ... no memory for it */
 } au_connection_t;
 
 /* The connections of a loop. */
@@ -87,6 +89,10 @@ typedef struct au_connections {
   unsigned ended; /* of which "has_ended" */
   int64_t checked_ns;
 } au_connections_t;
+
+/* Keeps a copy of the query string of a target that libmicrohttpd is about to
+ * decode; that of the request before is forgotten. NULL: only that. */
+void au_connection_keep_query(au_connection_t *connection, const char *target);
 
 /* false: out of memory or descriptors; nothing is to be freed. */
 bool au_connections_init(au_connections_t *connections);

@@ -257,9 +257,18 @@ void *au_http_target(void *cls, const char *target,
                      struct MHD_Connection *connection) {
   (void)cls;
   au_connection_t *known = connection_of(connection);
-  if (known != NULL)
-    au_framing_read_target(target, &known->target);
+  if (known == NULL)
+    return NULL;
+  au_framing_read_target(target, &known->target);
+  au_connection_keep_query(known, known->target.fault == NULL ? target : NULL);
   return NULL; /* there is no request yet */
+}
+
+const char *au_request_query(const au_request_t *request) {
+  const au_connection_t *peer = request->peer;
+  if (peer->lacks_query)
+    return NULL;
+  return peer->query != NULL ? peer->query : "";
 }
 
 /* Nothing that follows is read, so that none of it is run as a request. */
@@ -409,6 +418,7 @@ void au_http_completed(void *cls, struct MHD_Connection *connection,
   /* The client may still be sending what nobody will read. */
   if (request->is_body_refused)
     au_loop_linger(loop, request->peer);
+  au_connection_keep_query(request->peer, NULL);
   au_connection_enter(request->peer, AU_CONNECTION_IDLE);
   /* If the client went away while the request was suspended, nobody has checked
    * whether it was completed: what the other thread wrote is seen from here. */

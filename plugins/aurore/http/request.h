@@ -123,6 +123,10 @@ const char *au_request_parameter(const au_request_t *request);
 /* The value of a header, or NULL. Borrowed until the answer. */
 const char *au_request_header(const au_request_t *request, const char *name);
 
+/* The query string as it was sent, without its '?'; "" when there is none,
+ * NULL: there was no memory for it. Borrowed until the answer. */
+const char *au_request_query(const au_request_t *request);
+
 /* Bytes of the body that were announced, or AU_LENGTH_UNKNOWN. */
 uint64_t au_request_content_length(const au_request_t *request);
 

@@ -315,6 +315,16 @@ TEST(a_text_is_bounded) {
   ck_assert_int_eq(set_string(WRITER, "ConnInfo", text), AU_OK);
 }
 
+TEST(once) {
+  ck_assert(!options.once_by_bytes);
+  ck_assert_int_eq(set_string(BUFFER, "Once", "request"), AU_OK);
+  ck_assert(options.once_by_bytes);
+  ck_assert_int_eq(set_string(BUFFER, "Once", "None"), AU_OK);
+  ck_assert(!options.once_by_bytes);
+  ck_assert_int_eq(set_string(BUFFER, "Once", "always"), AU_INVALID);
+  check_says("\"none\" or \"request\"");
+}
+
 TEST(booleans) {
   static const char *const yes[] = {"true", "yes", "on", "True", "YES"};
   static const char *const no[] = {"false", "no", "off", "False", "OFF"};
@@ -465,7 +475,8 @@ TEST(the_table_is_the_contract) {
       "Listen",         "SpoolDirectory", "Durability",    "TokenFile",
       "TLSCertificate", "TLSKey",         "TLSClientCA",   "HistoryFile",
       "AllowOrigin",    "ConnInfo",       "RetentionTime", "Notifications",
-      "Lenient",        "AcceptedStatus", "TraceContext",  "AsyncCommit"};
+      "Lenient",        "AcceptedStatus", "TraceContext",  "AsyncCommit",
+      "Once"};
   au_option_info_t info;
   size_t count = 0;
   for (; au_option_info(count, &info); count++) {

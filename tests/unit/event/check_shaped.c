@@ -724,22 +724,22 @@ TEST(fields_of_other_names_are_validated_as_our_own) {
   assert_slice(event.message, "\xC3\xA9");
   assert_metadata(event,
                   "{\"a\\n\":[1,{\"b\":true}],\"c\":\"\\\"\",\"d\":-1.0}");
-  assert_errors("{\"time\":\"now\",\"service\":\"\",\"msg\":7,\"metadata\":1}",
-                "[" FIELD("timestamp", UNPARSEABLE) "," FIELD(
-                    "service",
-                    NOT_EMPTY(
-                        "service")) "," FIELD("message",
-                                              IS_STRING(
-                                                  "message")) "," FIELD("metada"
-                                                                        "ta",
-                                                                        "\"isOb"
-                                                                        "ject\""
-                                                                        ":\"met"
-                                                                        "adata "
-                                                                        "must "
-                                                                        "be an "
-                                                                        "object"
-                                                                        "\"") "]");
+  assert_errors(
+      "{\"time\":\"now\",\"service\":\"\",\"msg\":7,\"metadata\":1}",
+      "[" FIELD("timestamp", UNPARSEABLE) "," FIELD(
+          "service",
+          NOT_EMPTY("service")) "," FIELD("message",
+                                          IS_STRING(
+                                              "message")) "," FIELD("metada"
+                                                                    "ta",
+                                                                    "\"isOb"
+                                                                    "ject\""
+                                                                    ":\"met"
+                                                                    "adata "
+                                                                    "must "
+                                                                    "be an "
+                                                                    "object"
+                                                                    "\"") "]");
 }
 
 TEST(what_is_unknown_is_refused) {

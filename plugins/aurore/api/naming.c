@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT
+ * Part of api/; calls every folder. */
+#include "api/naming.h"
+
+#include "event/name.h"
+
+#include <string.h>
+#include <strings.h>
+
+typedef struct reading {
+  au_key_t *key;
+  bool is_bad;
+} reading_t;
+
+/* A key without the quotes around it. false: it is none. */
+static bool read_value(const char *value, au_key_t *out_key) {
+  size_t size = strlen(value);
+  if (size >= 2 && value[0] == '"' && value[size - 1] == '"') {
+    value++;
+    size -= 2;
+  }
+  if (size == 0 || size > AU_KEY_MAX)
+    return false;
+  for (size_t i = 0; i < size; i++)
+    if (value[i] <= ' ' || value[i] > '~')
+      return false;
+  out_key->size = size;
+  memcpy(out_key->text, value, size);
+  out_key->text[size] = '\0';
+  return true;
+}
+
+static enum MHD_Result take_header(void *cls, enum MHD_ValueKind kind,
+                                   const char *name, const char *value) {
+  (void)kind;
+  reading_t *reading = cls;
+  if (strcasecmp(name, "Idempotency-Key") != 0 &&
+      strcasecmp(name, "X-Idempotency-Key") != 0)
+    return MHD_YES;
+  au_key_t key;
+  if (!read_value(value != NULL ? value : "", &key) ||
+      (reading->key->size > 0 && strcmp(reading->key->text, key.text) != 0))
+    reading->is_bad = true;
+  else
+    *reading->key = key;
+  return MHD_YES;
+}
+
+bool au_key_read(au_request_t *request, au_key_t *out_key) {
+  reading_t reading = {.key = out_key};
+  out_key->size = 0;
+  (void)MHD_get_connection_values(au_request_connection(request),
+                                  MHD_HEADER_KIND, take_header, &reading);
+  return !reading.is_bad;
+}
+
+au_status_t au_naming_make(au_request_t *request, const au_key_t *key,
+                           bool by_bytes, const char *body, size_t size,
+                           au_naming_t *out_naming) {
+  *out_naming = (au_naming_t){.by = AU_NAMED_BY_NOTHING};
+  if (key->size == 0 && !by_bytes)
+    return AU_OK;
+  const char *query = au_request_query(request);
+  if (query == NULL || !au_name_digest(key->size > 0 ? key->text : "", query,
+                                       body, size, &out_naming->digest))
+    return AU_NOMEM;
+  out_naming->by = key->size > 0 ? AU_NAMED_BY_KEY : AU_NAMED_BY_BYTES;
+  return AU_OK;
+}

@@ -1,0 +1,494 @@
+# SPDX-License-Identifier: MIT
+"""Events that are sent again are stored once: by an id of their own, by a key, or
+by the bytes of the request; whatever dies meanwhile. And what differs stays
+several."""
+
+import gzip
+import hashlib
+import http.client
+import json
+import threading
+import uuid
+
+import pytest
+
+from harness.events import event
+from harness.proxy import AFTER_COMMIT, AFTER_END, BEFORE_END, Proxy
+from harness.wait import wait_until
+from test_proxy import EAGER
+
+NDJSON = "application/x-ndjson"
+TIME = "2024-11-24T08:44:26.123456Z"
+TIME_MS = 1732437866123
+
+
+@pytest.fixture(scope="module")
+def hosts(postgres, module_programs):
+    """Two collectds before one database; the second has two lanes."""
+    database = module_programs.database(postgres)
+    one = module_programs.collectd(database).start()
+    two = module_programs.collectd(database, buffer={"Lanes": 2}).start()
+    one.database = two.database = database
+    return one, two
+
+
+@pytest.fixture
+def api(hosts):
+    return hosts[0]
+
+
+# --- names, computed here from the words of the contract ---------------------------
+
+
+def version_8(data):
+    byte = bytearray(data[:16])
+    byte[6] = byte[6] & 0x0F | 0x80
+    byte[8] = byte[8] & 0x3F | 0x80
+    return uuid.UUID(bytes=bytes(byte))
+
+
+def name_of(body, key="", query="", ms=TIME_MS):
+    """The name of a request as an integer; ms None: no event bears a time."""
+    digest = hashlib.sha256(body).digest()
+    digest = hashlib.sha256(
+        b"aurore\0request\0" + key.encode() + b"\0" + query.encode() + b"\0" + digest
+    ).digest()
+    if ms is not None:
+        digest = ms.to_bytes(6, "big") + digest
+    return version_8(digest).int
+
+
+def ids_of(name, numbers):
+    return [str(uuid.UUID(int=name ^ number)) for number in numbers]
+
+
+def send(api, body, query="", key=None, content_type="application/json", **headers):
+    headers = {name.replace("_", "-"): value for name, value in headers.items()}
+    headers["Content-Type"] = content_type
+    if key is not None:
+        headers["Idempotency-Key"] = key
+    path = "/events" + ("?" + query if query else "")
+    return api.session.post(api.url(path), data=body, headers=headers, timeout=60)
+
+
+def bodied(*events):
+    return json.dumps(list(events)).encode()
+
+
+def unique(**fields):
+    return event(str(uuid.uuid4()), timestamp=TIME, **fields)
+
+
+def stored(api, message):
+    return api.database.value(
+        "SELECT count(*) FROM aurore.event WHERE message = %s", (message,)
+    )
+
+
+def figures(*hosts):
+    """All of them at rest: the sums, which balance."""
+    total = {}
+    for api in hosts:
+        values = api.rest()
+        one = {
+            name: values.get(f"events_{name}_total")
+            for name in ("enqueued", "processed", "duplicate")
+        }
+        one["dead"] = values.get("dead_letters_total")
+        assert one["enqueued"] == one["processed"] + one["duplicate"] + one["dead"]
+        for name, value in one.items():
+            total[name] = total.get(name, 0) + value
+    return total
+
+
+# --- an id of its own ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "form", [str, lambda i: str(i).upper(), lambda i: i.hex, lambda i: i.hex.upper()]
+)
+def test_an_id_of_its_own(hosts, form):
+    sent = unique()
+    own = uuid.uuid4()
+    for api in hosts:
+        assert api.accept({**sent, "event_id": form(own)}) == [str(own)]
+    assert hosts[0].accept({**sent, "event_id": str(own)}) == [str(own)]
+    before = figures(*hosts)
+    assert stored(hosts[0], sent["message"]) == 1
+    assert before["duplicate"] >= 2
+    assert hosts[0].database.value(
+        "SELECT event_id::text FROM aurore.event WHERE message = %s",
+        (sent["message"],),
+    ) == str(own)
+
+
+def test_the_first_content_stands(hosts):
+    own = str(uuid.uuid4())
+    first, second = unique(), unique()
+    for sent in (first, second):
+        assert hosts[0].accept({**sent, "event_id": own}) == [own]
+        hosts[0].rest()
+    assert stored(hosts[0], first["message"]) == 1
+    assert stored(hosts[0], second["message"]) == 0
+
+
+# --- names of requests ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("header", ["Idempotency-Key", "X-Idempotency-Key"])
+@pytest.mark.parametrize("quoted", [False, True])
+def test_a_key(hosts, header, quoted):
+    key = str(uuid.uuid4())
+    events = [unique() for _ in range(4)]
+    events[2] = {"message": "refused"}
+    body = bodied(*events)
+    expected = ids_of(name_of(body, key), range(4))
+    expected[2] = None
+    for api in (*hosts, hosts[0]):
+        answer = send(api, body, **{header: f'"{key}"' if quoted else key})
+        assert answer.status_code == 207
+        assert answer.json()["event_ids"] == expected
+    before = figures(*hosts)
+    assert [stored(hosts[0], one["message"]) for one in events] == [1, 1, 0, 1]
+    assert before["duplicate"] >= 6
+
+
+@pytest.mark.parametrize("query", ["once=request", "once=request&service=a%20b", "service=%C3%A9&once=request"])
+def test_by_its_bytes(hosts, query):
+    body = bodied(unique(), unique(event_id=str(uuid.UUID(int=7 << 70))), unique())
+    sent = [one["message"] for one in json.loads(body)]
+    name = name_of(body, query=query)
+    for api in (*hosts, hosts[1], hosts[0]):
+        answer = send(api, body, query)
+        assert answer.status_code == 202, answer.text
+        first, _, last = answer.json()["event_ids"]
+        assert [first, last] == ids_of(name, [0, 2])
+    figures(*hosts)
+    assert stored(hosts[0], sent[0]) == stored(hosts[0], sent[2]) == 1
+
+
+def test_compressed_or_not_is_the_same(api):
+    sent = unique()
+    body = bodied(sent)
+    packed = gzip.compress(body)
+    for data, headers in ((body, {}), (packed, {"Content_Encoding": "gzip"})):
+        answer = send(api, data, "once=request", **headers)
+        assert answer.json()["event_ids"] == ids_of(
+            name_of(body, query="once=request"), [0]
+        )
+    api.rest()
+    assert stored(api, sent["message"]) == 1
+
+
+def test_lines_have_numbers_too(api):
+    one, two = unique(), unique()
+    body = f"{json.dumps(one)}\n\nno JSON\n{json.dumps(two)}\n".encode()
+    name = name_of(body, "k")
+    for _ in range(2):
+        answer = send(api, body, key="k", content_type=NDJSON)
+        assert answer.json()["event_ids"] == [
+            *ids_of(name, [0]),
+            None,
+            *ids_of(name, [2]),
+        ]
+    api.rest()
+    assert stored(api, one["message"]) == stored(api, two["message"]) == 1
+
+
+def test_a_static_key_loses_nothing(api):
+    """Another body, or the same one with another query, is another request."""
+    same = unique()
+    others = [unique() for _ in range(5)]
+    for one in others:
+        send(api, bodied(one), key="static")
+    for query in ("", "service=a", "service=b", "once=none"):
+        assert send(api, bodied(same), query, key="static").status_code == 202
+    api.rest()
+    assert [stored(api, one["message"]) for one in others] == [1] * 5
+    assert stored(api, same["message"]) == 4
+
+
+def test_equal_events_stay_several(api):
+    same = unique()
+    body = bodied(same, same, same)
+    for _ in range(2):
+        send(api, body, "once=request")
+    send(api, bodied(same, same), "once=request")  # another request
+    api.rest()
+    assert stored(api, same["message"]) == 5
+
+
+def test_without_a_time_bytes_are_no_name(api):
+    sent = {"message": str(uuid.uuid4())}
+    for _ in range(2):
+        answer = send(api, bodied(sent), "once=request&lenient=true")
+        assert answer.status_code == 202
+        assert answer.json()["event_ids"][0][14] == "7"
+    body = bodied(sent)
+    for _ in range(2):
+        answer = send(api, body, "lenient=true", key="k")
+        assert answer.json()["event_ids"] == ids_of(
+            name_of(body, "k", "lenient=true", ms=None), [0]
+        )
+    api.rest()
+    assert stored(api, sent["message"]) == 3
+
+
+def test_without_a_name_nothing_is_compared(api):
+    sent = unique()
+    for query in ("", "", "once=none"):
+        answer = send(api, bodied(sent), query)
+        assert answer.json()["event_ids"][0][14] == "7"
+    api.rest()
+    assert stored(api, sent["message"]) == 3
+
+
+def test_the_option(hosts, programs):
+    api = programs.collectd(hosts[0].database, buffer={"Once": "request"}).start()
+    api.database = hosts[0].database
+    sent = unique()
+    for _ in range(2):
+        send(api, bodied(sent))
+    for _ in range(2):
+        send(api, bodied(sent), "once=none")
+    api.rest()
+    assert stored(api, sent["message"]) == 3
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("Idempotency-Key", "")],
+        [("Idempotency-Key", '""')],
+        [("Idempotency-Key", "two words")],
+        [("Idempotency-Key", "x" * 256)],
+        [("Idempotency-Key", "caf\xe9")],
+        [("Idempotency-Key", "a"), ("Idempotency-Key", "b")],
+        [("Idempotency-Key", "a"), ("X-Idempotency-Key", "b")],
+    ],
+)
+def test_what_is_no_key(api, headers):
+    body = bodied(unique())
+    connection = http.client.HTTPConnection("127.0.0.1", api.port, timeout=30)
+    connection.putrequest("POST", "/events")
+    connection.putheader("Content-Type", "application/json")
+    connection.putheader("Content-Length", str(len(body)))
+    for name, value in headers:
+        connection.putheader(name, value.encode("latin-1"))
+    connection.endheaders(body)
+    response = connection.getresponse()
+    answer = json.loads(response.read())
+    connection.close()
+    assert response.status == 400
+    assert list(answer["errors"][0]["constraints"]) == ["isIdempotencyKey"]
+
+
+def test_the_same_key_twice(api):
+    sent = unique()
+    body = bodied(sent)
+    answer = send(api, body, Idempotency_Key="a", X_Idempotency_Key='"a"')
+    assert answer.json()["event_ids"] == ids_of(name_of(body, "a"), [0])
+
+
+# --- OpenTelemetry ----------------------------------------------------------------------
+
+
+def test_exporters_repeat_a_request(hosts):
+    text = str(uuid.uuid4())
+    record = {"timeUnixNano": str(TIME_MS * 10**6), "body": {"stringValue": text}}
+    body = json.dumps(
+        {"resourceLogs": [{"scopeLogs": [{"logRecords": [record, record]}]}]}
+    )
+
+    def export(api, query=""):
+        answer = api.session.post(
+            api.url("/v1/logs" + query),
+            data=body,
+            headers={"Content-Type": "application/json"},
+            timeout=30,
+        )
+        assert answer.status_code == 200
+
+    for api in (*hosts, hosts[0]):
+        export(api)
+    figures(*hosts)
+    assert stored(hosts[0], text) == 2
+    export(hosts[0], "?once=none")
+    export(hosts[0], "?once=none")
+    hosts[0].rest()
+    assert stored(hosts[0], text) == 6
+
+
+# --- what dies meanwhile ------------------------------------------------------------------
+
+
+class Sender(threading.Thread):
+    """Sends requests, each again until it is answered 202; some answers it does
+    not wait for, and so sends them again, too, to whichever host."""
+
+    def __init__(self, apis, seed):
+        super().__init__(daemon=True)
+        self._apis = apis
+        self._seed = seed
+        self.sent = []
+        self.stop = threading.Event()
+        self.failure = None
+
+    def run(self):
+        try:
+            turn = 0
+            while not self.stop.is_set():
+                turn += 1
+                self._send(turn)
+        except Exception as error:  # shown by the test
+            self.failure = error
+
+    def _send(self, turn):
+        events = [unique() for _ in range(1 + turn % 7)]
+        query, headers = "", {}
+        if turn % 3 == 0:
+            for one in events:
+                one["event_id"] = str(uuid.uuid4())
+        elif turn % 3 == 1:
+            headers["Idempotency-Key"] = "static"
+        else:
+            query = "?once=request"
+        body = bodied(*events)
+        self.sent += [one["message"] for one in events]
+        impatient = turn % 4 == 0
+        while True:
+            turn += 1
+            api = self._apis[(self._seed + turn) % len(self._apis)]
+            if self._try(api, query, body, headers, impatient):
+                return
+            impatient = False
+            if self.stop.wait(0.01):
+                impatient = False
+
+    def _try(self, api, query, body, headers, impatient):
+        connection = http.client.HTTPConnection("127.0.0.1", api.port, timeout=20)
+        try:
+            connection.request(
+                "POST",
+                "/events" + query,
+                body,
+                {"Content-Type": "application/json", **headers},
+            )
+            if impatient:
+                return False
+            answer = connection.getresponse()
+            answer.read()
+            assert answer.status in (202, 429, 503), answer.status
+            return answer.status == 202
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+
+def check_each_once(database, senders):
+    messages = [one for sender in senders for one in sender.sent]
+    rows = [one for (one,) in database.rows("SELECT message FROM aurore.event")]
+    assert sorted(rows) == sorted(messages)
+    assert database.counted() == len(rows)
+
+
+def start_senders(apis):
+    senders = [Sender(apis, seed) for seed in range(3)]
+    for sender in senders:
+        sender.start()
+    return senders
+
+
+def end_senders(senders):
+    for sender in senders:
+        sender.stop.set()
+    for sender in senders:
+        sender.join(60)
+        assert not sender.is_alive() and sender.failure is None, sender.failure
+
+
+def has_sent(senders, count):
+    return lambda: all(
+        len(sender.sent) >= count or sender.failure for sender in senders
+    )
+
+
+@pytest.mark.parametrize("moment", [AFTER_COMMIT, BEFORE_END, AFTER_END])
+def test_the_database_is_cut_off(postgres, programs, moment):
+    """At the worst moments of either string, again and again."""
+    database = programs.database(postgres)
+    proxy = Proxy(postgres.directory / ".s.PGSQL.5432")
+    conninfo = (
+        f"host=127.0.0.1 port={proxy.port} user=postgres"
+        f" dbname={database.name} sslmode=disable gssencmode=disable"
+    )
+    apis = [
+        programs.collectd(conninfo, writer=EAGER, buffer={"Lanes": 2}).start(),
+        programs.collectd(conninfo, writer=EAGER).start(),
+    ]
+    senders = start_senders(apis)
+    for count in range(40, 240, 40):
+        proxy.set_trap(moment, 2)
+        wait_until(has_sent(senders, count), 120, "nothing is sent")
+        proxy.cut()
+    proxy.let_go()
+    end_senders(senders)
+    for api in apis:
+        api.rest()
+    check_each_once(database, senders)
+    for api in apis:
+        assert api.stop() == 0
+    proxy.close()
+
+
+def test_hosts_are_killed(postgres, programs):
+    database = programs.database(postgres)
+    apis = [programs.collectd(database, buffer={"Lanes": 2}) for _ in range(2)]
+    for api in apis:
+        api.buffer["SpoolDirectory"] = api.directory / "spool"
+        api.start()
+    senders = start_senders(apis)
+    for turn in range(4):
+        wait_until(has_sent(senders, 40 * (turn + 1)), 120, "nothing is sent")
+        apis[turn % 2].kill()
+        apis[turn % 2].start()
+    end_senders(senders)
+    for api in apis:
+        api.rest()
+    check_each_once(database, senders)
+
+
+def test_sessions_are_ended_while_generations_turn(postgres, programs):
+    """DedupWindow is a second: generations change places all the time."""
+    database = programs.database(postgres)
+    writer = {**EAGER, "DedupWindow": 5}
+    apis = [programs.collectd(database, writer=writer).start() for _ in range(2)]
+    senders = start_senders(apis)
+    for turn in range(6):
+        wait_until(has_sent(senders, 30 * (turn + 1)), 120, "nothing is sent")
+        database.execute(
+            "UPDATE aurore.event_key_generation SET began_at = began_at -"
+            " (ends_at - now()), ends_at = now() WHERE ends_at IS NOT NULL"
+            if turn % 2 == 0
+            else "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE"
+            " application_name LIKE '%writer%' AND datname = current_database()"
+        )
+    end_senders(senders)
+    for api in apis:
+        api.rest()
+    check_each_once(database, senders)
+
+
+def test_an_id_is_forgotten(postgres, programs):
+    database = programs.database(postgres)
+    api = programs.collectd(database, writer={"DedupWindow": 0.2}).start()
+    sent = {**unique(), "event_id": str(uuid.uuid4())}
+    api.accept(sent)
+
+    def is_stored_again():
+        api.accept(sent)
+        api.rest()
+        return database.stored() >= 2
+
+    wait_until(is_stored_again, 60, "the id is never forgotten")
