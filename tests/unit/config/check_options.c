@@ -471,12 +471,23 @@ TEST(a_long_name_is_cut) {
 }
 
 TEST(the_table_is_the_contract) {
-  static const char *const others[] = {
-      "Listen",         "SpoolDirectory", "Durability",    "TokenFile",
-      "TLSCertificate", "TLSKey",         "TLSClientCA",   "HistoryFile",
-      "AllowOrigin",    "ConnInfo",       "RetentionTime", "Notifications",
-      "Lenient",        "AcceptedStatus", "TraceContext",  "AsyncCommit",
-      "Once"};
+  static const char *const others[] = {"Listen",
+                                       "SpoolDirectory",
+                                       "Durability",
+                                       "TokenFile",
+                                       "TLSCertificate",
+                                       "TLSKey",
+                                       "TLSClientCA",
+                                       "HistoryFile",
+                                       "AllowOrigin",
+                                       "ConnInfo",
+                                       "RetentionTime",
+                                       "Notifications",
+                                       "Lenient",
+                                       "AcceptedStatus",
+                                       "TraceContext",
+                                       "AsyncCommit",
+                                       "Once"};
   au_option_info_t info;
   size_t count = 0;
   for (; au_option_info(count, &info); count++) {
