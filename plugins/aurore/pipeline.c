@@ -18,6 +18,7 @@
 #include "store/writer.h"
 
 #include <inttypes.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
@@ -457,7 +458,22 @@ static au_status_t stop_buffer(bool writers_ended) {
   return status;
 }
 
+/* Lets load balancers see that we are about to go, while all else goes on. */
+static void say_goodbye(void) {
+  if (pipeline.http == NULL || pipeline.options.drain_time_s <= 0)
+    return;
+  int64_t end_ns = au_clock_monotonic_ns() +
+                   au_clock_seconds_ns(pipeline.options.drain_time_s);
+  au_http_leave(pipeline.http);
+  au_log(AU_LOG_NOTICE, "accepting events for another %.3g s (DrainTime)",
+         pipeline.options.drain_time_s);
+  for (int64_t now_ns = au_clock_monotonic_ns(); now_ns < end_ns;
+       now_ns = au_clock_monotonic_ns())
+    (void)poll(NULL, 0, au_clock_poll_ms(end_ns - now_ns));
+}
+
 au_status_t au_pipeline_stop(void) {
+  say_goodbye();
   int64_t deadline_ns =
       au_clock_monotonic_ns() +
       (pipeline.has_options

@@ -41,7 +41,7 @@ unsigned au_assess_ready(const au_request_t *request, const char **out_message,
                          const char **out_reason) {
   *out_reason = "shutting down";
   *out_message = "SERVER_IS_SHUTTING_DOWN";
-  if (au_http_is_quiescing(au_request_server(request)))
+  if (au_http_is_leaving(au_request_server(request)))
     return MHD_HTTP_SERVICE_UNAVAILABLE;
   au_buffer_t *buffer = au_api_of(request)->buffer;
   au_buffer_usage_t usage;

@@ -43,6 +43,7 @@ typedef struct au_options {
   unsigned max_connections_per_address; /* 0: no limit */
   double request_timeout_s;
   double keep_alive_timeout_s;
+  double drain_time_s;
   au_limits_t limits;
   uint64_t body_memory;
   bool body_memory_set;

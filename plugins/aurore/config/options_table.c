@@ -110,6 +110,12 @@ const au_option_t au_option_table[] = {
            "answer. Clients are told one second less, in the header "
            "Keep-Alive."),
 
+    NUMBER("DrainTime", BUFFER, SECONDS, drain_time_s, "0", "0", "300",
+           "Seconds between the moment when /ready says that the server is "
+           "shutting down and the end of accepting: as long as a load balancer "
+           "needs to send nobody here any more. Until then requests are "
+           "answered as ever, and their connections are closed."),
+
     OTHER("SpoolDirectory", BUFFER, TEXT, spool_directory, "",
           "Directory of the spool, which holds accepted events until they are "
           "stored; created if it is missing. If it is absent or \"\", events "

@@ -89,7 +89,7 @@ static const char *vary_of(const au_request_t *request,
 
 /* Tells the client for how long the connection stays open, if it does. A second
  * less than it will: a request that is under way by then must not meet its end.
- */
+ * Nobody is to come back while the server is about to go. */
 static void add_keep_alive(const au_request_t *request,
                            struct MHD_Response *response) {
   char value[32];
@@ -97,6 +97,10 @@ static void add_keep_alive(const au_request_t *request,
   if (keep_s < 1 || !au_request_stays_open(request) ||
       MHD_get_response_header(response, MHD_HTTP_HEADER_CONNECTION) != NULL)
     return;
+  if (au_http_is_leaving(request->http)) {
+    add_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+    return;
+  }
   snprintf(value, sizeof(value), "timeout=%lld", (long long)keep_s);
   add_header(response, "Keep-Alive", value);
 }

@@ -102,6 +102,7 @@ struct au_http {
   int64_t started_ns;
   bool is_library_lenient; /* http/framing.h */
 
+  _Atomic bool leaving;
   _Atomic bool quiescing;
   _Atomic unsigned unbound;
   _Atomic unsigned requests;  /* under way */

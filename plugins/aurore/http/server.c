@@ -205,6 +205,12 @@ au_status_t au_http_start(const au_http_config_t *config, au_http_t **out_http,
   return AU_OK;
 }
 
+void au_http_leave(au_http_t *http) { atomic_store(&http->leaving, true); }
+
+bool au_http_is_leaving(const au_http_t *http) {
+  return atomic_load(&http->leaving) || au_http_is_quiescing(http);
+}
+
 void au_http_quiesce(au_http_t *http) { atomic_store(&http->quiescing, true); }
 
 void au_http_stop(au_http_t *http) {

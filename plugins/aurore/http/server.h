@@ -38,6 +38,12 @@ AU_MUST_CHECK au_status_t au_http_start(const au_http_config_t *config,
                                         au_http_t **out_http, char *error,
                                         size_t error_size);
 
+/* From now on au_http_is_leaving() is true, for the routes to tell a load
+ * balancer: requests are taken as before, and their connections are closed with
+ * the answer. */
+void au_http_leave(au_http_t *http);
+bool au_http_is_leaving(const au_http_t *http);
+
 /* From now on au_http_is_quiescing() is true, for the routes to say so and to
  * refuse new work; requests under way are finished. */
 void au_http_quiesce(au_http_t *http);

@@ -83,6 +83,7 @@ static const number_option_t numbers[] = {
     {"RequestTimeout", BUFFER, FRACTION, AT(request_timeout_s), 10, 1, 3600, 0},
     {"KeepAliveTimeout", BUFFER, FRACTION, AT(keep_alive_timeout_s), 65, 1,
      3600, 0},
+    {"DrainTime", BUFFER, FRACTION, AT(drain_time_s), 0, 0, 300, 0},
     {"MaxBodyBytes", BUFFER, SIZE, AT(limits.max_body_bytes), MIB, 1024,
      64 * MIB, 1},
     {"MaxBatchEvents", BUFFER, SIZE, AT(limits.max_batch_events), 10000, 1,
