@@ -79,6 +79,7 @@ MOVES = {
     "db_slow_queries_total": {"stored": ("store", "business")},
     "db_connection_pool_active": {"held": ()},
     "db_connection_pool_idle": {"away": ()},
+    "retention_overdue_days": {"stuck": ()},
     "process_cpu_usage_percent": {"started": ()},
     "process_memory_usage_bytes": {"started": ()},
     "http_request_duration_ms": {
@@ -256,6 +257,19 @@ def held(world):
     world.api.rest()
 
 
+def stuck(world):
+    """A day that is over RetentionDays old, and of which somebody has made a
+    view; the writer comes back, and wakes the janitor."""
+    world.database.execute(
+        """SELECT aurore.ensure_partitions(current_date - 90, current_date - 90);
+           DO $$BEGIN EXECUTE 'CREATE VIEW public.kept AS SELECT * FROM '
+             'aurore.event_' || to_char(current_date - 90, 'YYYYMMDD'); END$$"""
+    )
+    end_writers(world)
+    yield
+    world.database.execute("DROP VIEW public.kept")
+
+
 def away(world):
     world.postgres.stop()
     accept(world, [event(f"waiting {i}") for i in range(150)])
@@ -323,6 +337,7 @@ STEPS = [
     unwritable,
     fenced,
     blocked,
+    stuck,
 ]
 
 

@@ -35,6 +35,7 @@ GAUGES = [
     ("db_connection_pool_idle", "database"),
     ("lanes_fenced", "health"),
     ("lanes_blocked", "health"),
+    ("retention_overdue_days", "database"),
     ("process_cpu_usage_percent", "process"),
     ("process_memory_usage_bytes", "process"),
     ("http_connections", "http"),

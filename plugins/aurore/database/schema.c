@@ -280,6 +280,29 @@ au_status_t au_schema_ensure_partitions(au_database_t *database,
   return au_database_exec(database, sql, NULL, error);
 }
 
+au_status_t au_schema_make_day(au_database_t *database, int64_t day,
+                               char out_table[AU_TABLE_SIZE],
+                               au_database_error_t *error) {
+  char sql[96];
+  (void)snprintf(sql, sizeof(sql),
+                 "SELECT aurore.make_day(date '1970-01-01' + (%" PRId64 "))",
+                 day);
+  au_result_t result = {NULL};
+  au_status_t status = au_database_exec(database, sql, &result, error);
+  if (status != AU_OK)
+    return status;
+  const char *table = au_result_text(&result, 0, 0);
+  size_t size = table != NULL ? strlen(table) : 0;
+  if (size >= AU_TABLE_SIZE) {
+    au_database_error_set(error, "the name of a partition is too long");
+    status = AU_INVALID;
+  } else {
+    memcpy(out_table, table != NULL ? table : "", size + 1);
+  }
+  au_result_fini(&result);
+  return status;
+}
+
 int64_t au_schema_day(int64_t us) {
   int64_t day = us / AU_US_PER_DAY;
   return us % AU_US_PER_DAY < 0 ? day - 1 : day;

@@ -29,9 +29,16 @@ AU_MUST_CHECK au_status_t
 au_schema_ensure_partitions(au_database_t *database, int64_t first_day,
                             int64_t last_day, au_database_error_t *error);
 
-/* What the error of au_schema_ensure_partitions says while one of the days is
- * being dropped. */
-#define AU_SQLSTATE_IN_USE "55006"
+/* Sees to it that the events of a day can be stored, whatever is there of its
+ * partition. "out_table" is "" when aurore.event takes them. While the day's
+ * partition is half detached, PostgreSQL makes no other one; then it is the
+ * name of that partition, quoted for SQL, for a transaction that begins with
+ * aurore.hold_leaving. Otherwise as au_schema_ensure_partitions. */
+#define AU_TABLE_SIZE 288 /* two names, all of quotes */
+AU_MUST_CHECK au_status_t au_schema_make_day(au_database_t *database,
+                                             int64_t day,
+                                             char out_table[AU_TABLE_SIZE],
+                                             au_database_error_t *error);
 
 /* The day of a time in microseconds since 1970, rounded down. */
 int64_t au_schema_day(int64_t us);

@@ -185,10 +185,22 @@ static bool add_run(au_batch_t *batch, size_t *count, size_t start,
          add_piece(batch, count, batch->slab.bytes.data + start, end - start);
 }
 
-/* Ends the range before an event that is put back: COPY cannot store it. */
+static bool is_diverted(const au_batch_t *batch, const au_slab_t *slab,
+                        size_t row) {
+  if (batch->diverted_table[0] == '\0')
+    return false;
+  const au_row_t parts = au_slab_row(slab, row);
+  return au_schema_day(au_row_ingested_at_us(&parts)) == batch->diverted_day;
+}
+
+/* Ends the range before an event that is put back, which COPY cannot store, and
+ * before one that goes into another table. */
 static void end_range(au_batch_t *batch) {
+  const au_slab_t *slab = &batch->slab;
   size_t row = batch->done;
-  while (row < batch->hi && batch->slab.row[row].kind != AU_ROW_REPROCESS)
+  bool diverted = row < batch->hi && is_diverted(batch, slab, row);
+  while (row < batch->hi && slab->row[row].kind != AU_ROW_REPROCESS &&
+         is_diverted(batch, slab, row) == diverted)
     row++;
   batch->hi = row;
 }
@@ -275,9 +287,19 @@ static void put_advance(au_batch_t *batch, const au_claim_t *claim,
                   au_batch_position(batch).seq, end);
 }
 
-static void put_copy(au_batch_t *batch) {
-  au_bytes_put_string(&batch->sql, "COPY aurore.event (" AU_ROW_COLUMNS
-                                   ") FROM STDIN (FORMAT binary);");
+/* For a range that begins with this row. */
+static void put_copy(au_batch_t *batch, const au_slab_t *slab, size_t row) {
+  au_bytes_t *sql = &batch->sql;
+  bool diverted = is_diverted(batch, slab, row);
+  if (diverted) {
+    au_bytes_put_string(sql, "SELECT aurore.hold_leaving(");
+    au_database_put_literal(sql, batch->diverted_table,
+                            strlen(batch->diverted_table));
+    au_bytes_put_string(sql, ");");
+  }
+  au_bytes_printf(sql,
+                  "COPY %s (" AU_ROW_COLUMNS ") FROM STDIN (FORMAT binary);",
+                  diverted ? batch->diverted_table : "aurore.event");
 }
 
 /* An event that is put back is alone in its range: whether it was stored is
@@ -304,7 +326,7 @@ static au_status_t make_rest(au_batch_t *batch, const au_claim_t *claim,
   if (batch->copied > 0) {
     if (make_pieces(batch, out_pieces) != AU_OK)
       return AU_NOMEM;
-    put_copy(batch);
+    put_copy(batch, &batch->slab, batch->done);
     put_counters(batch, spool_id, claim->lane);
   }
   size_t end = marks_before(batch, batch->hi);
@@ -467,6 +489,20 @@ void au_batch_skip(au_batch_t *batch, uint64_t next_seq) {
   set_limit(batch, batch->slab.count);
 }
 
+void au_batch_divert(au_batch_t *batch, int64_t day, const char *table) {
+  if (table[0] == '\0' && day != batch->diverted_day)
+    return;
+  batch->diverted_day = day;
+  (void)snprintf(batch->diverted_table, sizeof(batch->diverted_table), "%s",
+                 table);
+}
+
+bool au_batch_is_stranded(const au_batch_t *batch) {
+  return is_reprocess_next(batch) &&
+         is_diverted(batch, &batch->slab, batch->done) &&
+         find_dead(batch, batch->done) == NULL;
+}
+
 bool au_batch_is_marked(const au_batch_t *batch, size_t row) {
   return find_dead(batch, row) != NULL;
 }
@@ -512,7 +548,7 @@ au_status_t au_batch_try(au_batch_t *batch, const au_slab_t *slab, size_t row,
       &batch->tally, au_row_ingested_at_us(&parts), au_row_service(&parts));
   au_bytes_clear(&batch->sql, KEEP_SQL);
   put_advance(batch, claim, spool_id, slab->first_seq + row + 1);
-  put_copy(batch);
+  put_copy(batch, slab, row);
   put_counters(batch, spool_id, claim->lane);
   put_undo(&batch->sql);
   const char *sql = au_database_text(&batch->sql, error);

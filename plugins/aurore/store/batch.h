@@ -28,6 +28,7 @@
 #define AURORE_STORE_BATCH_H
 
 #include "database/database.h"
+#include "database/schema.h"
 #include "spool/lane.h"
 #include "store/claim.h"
 #include "store/dead_letter.h"
@@ -56,6 +57,9 @@ typedef struct au_batch {
   size_t dead_capacity;
   int64_t taken_ns;     /* monotonic */
   au_event_keys_t keys; /* of the last attempt's range: its duplicates */
+  /* The day whose rows go into a table of its own, if that has a name. */
+  int64_t diverted_day;
+  char diverted_table[AU_TABLE_SIZE];
   /* Memory used again. */
   au_tally_t tally;
   au_bytes_t sql;
@@ -98,6 +102,16 @@ void au_batch_skip(au_batch_t *batch, uint64_t next_seq);
 /* The database has fallen back: forgets what was taken; the lane has it again.
  */
 void au_batch_forget(au_batch_t *batch);
+
+/* From now on the rows of this day go into "table", a partition that is half
+ * detached (au_schema_make_day); "": into aurore.event, as all others. There is
+ * one such day at most. When the partition is detached the database refuses
+ * them with AU_FAULT_PARTITION. */
+void au_batch_divert(au_batch_t *batch, int64_t day, const char *table);
+
+/* Whether the next row is an event that is put back, of a day that is diverted.
+ * It can be stored nowhere: its dead letter knows no other table. */
+bool au_batch_is_stranded(const au_batch_t *batch);
 
 /* --- for who looks for a bad row ------------------------------------------ */
 

@@ -30,6 +30,9 @@
 /* How often a cause of trouble that changes is logged. */
 #define CAUSE_NS (10 * AU_NS_PER_S)
 
+#define SQLSTATE_IN_USE "55006"
+#define SQLSTATE_LOCKED "55P03"
+
 /* Why nothing is stored, as it was logged. */
 typedef struct trouble {
   bool is_on; /* cleared when a batch is stored */
@@ -147,9 +150,10 @@ static void back_off(au_writer_t *writer, au_permit_t permit, const char *what,
   keep_error(writer, error);
   log_trouble(writer, what, error);
   au_metrics_count_failure(error->is_connect ? "" : error->sqlstate);
-  /* The day of an event is being dropped: its partition cannot be made until
-   * that is done. The database works, and has spoken. */
-  if (strcmp(error->sqlstate, AU_SQLSTATE_IN_USE) == 0)
+  /* A partition is being made or dropped, or somebody holds a lock: the
+   * database works, and has spoken. */
+  if (strcmp(error->sqlstate, SQLSTATE_IN_USE) == 0 ||
+      strcmp(error->sqlstate, SQLSTATE_LOCKED) == 0)
     au_breaker_success(writer->breaker, permit);
   else
     au_breaker_failure(writer->breaker, permit, au_clock_monotonic_ns(),
@@ -299,20 +303,29 @@ static bool make_ready(au_writer_t *writer) {
   return false;
 }
 
-/* The partitions of the days that the next range falls into. */
-static bool make_partitions(au_writer_t *writer, au_database_error_t *error) {
-  const au_slab_t *slab = &writer->batch.slab;
+/* The days that the batch falls into are made, or it is known where their rows
+ * go. */
+static bool make_days(au_writer_t *writer, au_database_error_t *error) {
+  au_batch_t *batch = &writer->batch;
   int64_t made = INT64_MIN;
   /* Day by day: a clock that jumped may have left years between two of them. */
-  for (size_t row = 0; row < slab->count; row++) {
-    const au_row_t parts = au_slab_row(slab, row);
+  for (size_t row = batch->done; row < batch->slab.count; row++) {
+    const au_row_t parts = au_slab_row(&batch->slab, row);
     int64_t day = au_schema_day(au_row_ingested_at_us(&parts));
-    if (day != made &&
-        au_schema_ensure_partitions(writer->database, day, day, error) != AU_OK)
+    char table[AU_TABLE_SIZE];
+    if (day == made)
+      continue;
+    if (au_schema_make_day(writer->database, day, table, error) != AU_OK)
       return false;
+    au_batch_divert(batch, day, table);
     made = day;
   }
-  return true;
+  if (!au_batch_is_stranded(batch))
+    return true;
+  const au_database_error_t reason = {
+      .sqlstate = SQLSTATE_IN_USE,
+      .message = "the events of its day are being dropped"};
+  return au_batch_set_aside(batch, batch->done, &reason);
 }
 
 /* The next step of finding out whose fault a refusal is. */
@@ -342,7 +355,7 @@ static void handle_failure(au_writer_t *writer, au_permit_t permit,
                            au_database_error_t *error, bool *partitions_made) {
   if (error->fault == AU_FAULT_PARTITION && !*partitions_made) {
     *partitions_made = true;
-    if (make_partitions(writer, error)) {
+    if (make_days(writer, error)) {
       au_breaker_cancel(writer->breaker, permit);
       return;
     }

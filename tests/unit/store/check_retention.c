@@ -5,6 +5,7 @@
 #include "support/own_database.h"
 
 #include "base/clock.h"
+#include "metrics/metrics.h"
 #include "store/retention.h"
 #include "support/clients.h"
 #include "support/log_capture.h"
@@ -169,10 +170,12 @@ static const char oldest_sql[] =
     "WHERE relnamespace = 'aurore'::regnamespace "
     "AND relname ~ '^event_[0-9]{8}$' AND relkind = 'r'";
 
+static const char marks_sql[] = "SELECT count(*) FROM aurore.event_leaving";
+
 /* Only the last three days are left, and a week ahead. */
 static void await_dropped(void) {
   await(database, oldest_sql, "3 11");
-  await(database, "SELECT count(*) FROM aurore.event_drop", "0");
+  await(database, marks_sql, "0");
 }
 
 static const char rest_of_counters_sql[] =
@@ -218,6 +221,32 @@ static void await_idle(void) {
         "0");
 }
 
+/* The only wish that is heard. */
+static void wish(int days) {
+  do_sqlf(database,
+          "DELETE FROM aurore.retention_wish; "
+          "SELECT aurore.tell_retention('test', 'test', %d)",
+          days);
+}
+
+/* What would be dropped next: its name, and how. */
+static const char *next_of(const char *arguments) {
+  char sql[256];
+  snprintf(sql, sizeof(sql),
+           "SELECT coalesce((SELECT name || coalesce(': ' || statement, '') || "
+           "coalesce(': ' || reason, '') FROM aurore.next_leaving(%s, '{}')), "
+           "'none')",
+           arguments);
+  return ask(database, sql);
+}
+
+/* What a process does first that keeps so many days, and no more. */
+static void mark_next(int days) {
+  wish(days);
+  ck_assert_str_ne(next_of("current_date, NULL, '00:00'"), "none");
+  do_sql(database, "DELETE FROM aurore.retention_wish");
+}
+
 TEST(nothing_is_dropped_too_early) {
   make_days();
   options.retention_days = 0;
@@ -231,26 +260,22 @@ TEST(nothing_is_dropped_too_early) {
   ck_assert_str_eq(ask(database, oldest_sql), "6 14");
   au_retention_stop(retention);
   /* A host whose clock is ahead: the server's has a say. Before RetentionTime
-   * yesterday's is in force. */
-  ck_assert_str_eq(ask(database, "SELECT count(*) FROM aurore.next_drop("
-                                 "current_date + 100, 6, '00:00')"),
-                   "0");
-  ck_assert_str_eq(ask(database, "SELECT count(*) FROM aurore.next_drop("
-                                 "current_date + 100, 5, '24:00')"),
-                   "0");
-  ck_assert_str_eq(ask(database, "SELECT count(*) FROM aurore.next_drop("
-                                 "current_date - 6, 1, '00:00')"),
-                   "0");
-  ck_assert_str_eq(ask(database, "SELECT count(*) FROM aurore.event_drop"),
-                   "0");
+   * yesterday's is in force; what waits in a buffer keeps its day. */
+  wish(6);
+  ck_assert_str_eq(next_of("current_date + 100, NULL, '00:00'"), "none");
+  wish(5);
+  ck_assert_str_eq(next_of("current_date + 100, NULL, '24:00'"), "none");
+  ck_assert_str_eq(next_of("current_date - 1, NULL, '00:00'"), "none");
+  ck_assert_str_eq(next_of("current_date, current_date - 6, '00:00'"), "none");
+  ck_assert_str_eq(ask(database, marks_sql), "0");
   /* Marked, and to be kept after all. */
-  ck_assert_str_eq(ask(database, "SELECT count(*) FROM aurore.next_drop("
-                                 "current_date, 5, '00:00')"),
-                   "1");
+  ck_assert_str_ne(next_of("current_date, NULL, '00:00'"), "none");
+  ck_assert_str_eq(ask(database, marks_sql), "1");
   assert_exact();
+  do_sql(database, "DELETE FROM aurore.retention_wish");
   options.retention_days = 6;
   retention = start(NULL);
-  await(database, "SELECT count(*) FROM aurore.event_drop", "0");
+  await(database, marks_sql, "0");
   await_idle();
   ck_assert_str_eq(ask(database, oldest_sql), "6 14");
   au_retention_stop(retention);
@@ -291,7 +316,7 @@ TEST(a_long_query_is_waited_for_and_blocks_nobody) {
   assert_exact();
   commit(reader);
   await(database, oldest_sql, "3 12");
-  await(database, "SELECT count(*) FROM aurore.event_drop", "0");
+  await(database, marks_sql, "0");
   assert_exact();
   au_retention_stop(retention);
   ck_assert_str_eq(last_warning(), "");
@@ -330,7 +355,7 @@ static void stop_for_good(au_retention_t *retention) {
 TEST(what_a_crash_leaves_behind_is_finished) {
   make_days();
   /* Marked and half detached. */
-  do_sql(database, "SELECT * FROM aurore.next_drop(current_date, 3, '00:00')");
+  mark_next(3);
   cut_off_detach(6);
   assert_exact();
   au_retention_t *retention = start(NULL);
@@ -342,19 +367,19 @@ TEST(what_a_crash_leaves_behind_is_finished) {
   cut_off_detach(3);
   retention = start(NULL);
   await(database, oldest_sql, "2 10");
-  await(database, "SELECT count(*) FROM aurore.event_drop", "0");
+  await(database, marks_sql, "0");
   assert_exact();
   stop_for_good(retention);
   /* Detached, and not dropped. */
   options.retention_days = 1;
-  do_sql(database, "SELECT * FROM aurore.next_drop(current_date, 1, '00:00')");
+  mark_next(1);
   do_sql(database, "DO $$BEGIN EXECUTE 'ALTER TABLE aurore.event DETACH "
                    "PARTITION aurore.event_' || to_char(current_date - 2, "
                    "'YYYYMMDD'); END$$");
   assert_exact();
   retention = start(NULL);
   await(database, oldest_sql, "1 9");
-  await(database, "SELECT count(*) FROM aurore.event_drop", "0");
+  await(database, marks_sql, "0");
   assert_exact();
   au_retention_stop(retention);
   ck_assert_str_eq(last_warning(), "");
@@ -363,7 +388,7 @@ TEST(what_a_crash_leaves_behind_is_finished) {
 /* The table is gone already. */
 TEST(a_table_that_somebody_else_dropped_is_no_trouble) {
   make_days();
-  do_sql(database, "SELECT * FROM aurore.next_drop(current_date, 3, '00:00')");
+  mark_next(3);
   do_sql(database, "DO $$BEGIN EXECUTE 'DROP TABLE aurore.event_' || "
                    "to_char(current_date - 6, 'YYYYMMDD'); END$$");
   assert_exact();
@@ -425,7 +450,9 @@ TEST(a_role_that_does_not_own_the_table_is_logged_once) {
   do_sqlf(database,
           "CREATE ROLE %s LOGIN; GRANT USAGE ON SCHEMA aurore TO %s; "
           "GRANT SELECT ON aurore.schema_version TO %s; GRANT EXECUTE ON "
-          "FUNCTION aurore.ensure_partitions(date, date) TO %s",
+          "FUNCTION aurore.ensure_partitions(date, date), "
+          "aurore.tell_retention(text, text, integer), "
+          "aurore.overdue_days(date, date, interval) TO %s",
           own_role, own_role, own_role, own_role);
   char more[160];
   snprintf(more, sizeof(more), "dbname=%s user=%s", own_name, own_role);
@@ -444,20 +471,253 @@ TEST(a_role_that_does_not_own_the_table_is_logged_once) {
 }
 
 /* PostgreSQL detaches nothing concurrently while there is one. */
-TEST(a_default_partition_is_logged_once) {
+TEST(a_default_partition_does_not_stop_it) {
   make_days();
   do_sql(database, "CREATE TABLE aurore.rest PARTITION OF aurore.event "
                    "DEFAULT");
+  /* Whoever waits for the whole table would be waited for: not for long. */
+  PGconn *reader = hold_read();
   au_retention_t *retention = start(NULL);
-  await_many_attempts();
-  ck_assert_uint_eq(logged(AU_LOG_WARNING), 1);
-  ck_assert_ptr_nonnull(strstr(last_warning(), "default partition"));
+  await_logged(AU_LOG_WARNING, 1);
+  ck_assert_ptr_nonnull(strstr(last_warning(), "lock timeout"));
+  store(0, "meanwhile", 3);
   assert_exact();
-  do_sql(database, "DROP TABLE aurore.rest");
+  commit(reader);
   await_dropped();
   await_logged(AU_LOG_NOTICE, 4);
+  assert_exact();
   au_retention_stop(retention);
   ck_assert_uint_eq(logged(AU_LOG_WARNING), 1);
+}
+
+/* --- days that cannot be dropped -------------------------------------------
+ */
+
+static const char *day_of(int days_ago) {
+  static char name[64];
+  char sql[128];
+  snprintf(sql, sizeof(sql),
+           "SELECT 'event_' || to_char(current_date - %d, 'YYYYMMDD')",
+           days_ago);
+  snprintf(name, sizeof(name), "%s", ask(database, sql));
+  return name;
+}
+
+static void await_overdue(double days) {
+  while (au_metrics_gauge(AU_M_RETENTION_OVERDUE) != days)
+    poll(NULL, 0, 5);
+}
+
+CASE("stuck", setup, teardown);
+
+/* Something depends on it: the other days go, and its own is made again. */
+TEST(a_day_that_cannot_be_dropped_stops_no_other) {
+  make_days();
+  do_sqlf(database, "CREATE VIEW public.kept AS SELECT * FROM aurore.%s",
+          day_of(6));
+  au_retention_t *retention = start(NULL);
+  await_overdue(1);
+  ck_assert_str_eq(ask(database, oldest_sql), "3 12");
+  ck_assert_str_eq(ask(database, marks_sql), "1");
+  assert_exact();
+  await_logged(AU_LOG_WARNING, 1);
+  ck_assert_ptr_nonnull(strstr(last_warning(), day_of(6)));
+  ck_assert_ptr_nonnull(strstr(last_warning(), "other objects depend on it"));
+  /* Its events are stored all the same, and go with the next drop. */
+  make_schema(6);
+  store(6, "late", 4);
+  assert_exact();
+  ck_assert_str_eq(ask(database, "SELECT count(*) FROM aurore.event "
+                                 "WHERE service = 'late'"),
+                   "4");
+  au_retention_wake(retention);
+  await(database, "SELECT count(*) FROM aurore.event WHERE service = 'late'",
+        "0");
+  await(database, marks_sql, "1");
+  assert_exact();
+  do_sql(database, "DROP VIEW public.kept");
+  await_dropped();
+  await_overdue(0);
+  assert_exact();
+  au_retention_stop(retention);
+  ck_assert_uint_eq(logged(AU_LOG_WARNING), 1);
+}
+
+/* Somebody else's data: not for us to drop. */
+TEST(a_foreign_partition_is_left_alone) {
+  make_days();
+  do_sqlf(database,
+          "DROP TABLE aurore.%s; CREATE FOREIGN DATA WRAPPER nothing; CREATE "
+          "SERVER elsewhere FOREIGN DATA WRAPPER nothing",
+          day_of(6));
+  do_sql(database,
+         "DO $$BEGIN EXECUTE format('CREATE FOREIGN TABLE aurore.far PARTITION "
+         "OF aurore.event FOR VALUES FROM (%L) TO (%L) SERVER elsewhere', "
+         "current_date - 6, current_date - 5); END$$");
+  au_retention_t *retention = start(NULL);
+  await_overdue(1);
+  ck_assert_str_eq(ask(database, oldest_sql), "3 11");
+  ck_assert_str_eq(ask(database, marks_sql), "0");
+  await_logged(AU_LOG_WARNING, 1);
+  ck_assert_ptr_nonnull(strstr(last_warning(), "\"far\" is a foreign table"));
+  do_sql(database, "DROP FOREIGN TABLE aurore.far");
+  await_overdue(0);
+  au_retention_stop(retention);
+}
+
+/* A cause that changes is logged again. */
+TEST(another_cause_is_logged) {
+  make_days();
+  do_sqlf(database, "CREATE VIEW public.one AS SELECT * FROM aurore.%s",
+          day_of(6));
+  do_sqlf(database, "CREATE VIEW public.two AS SELECT * FROM aurore.%s",
+          day_of(5));
+  au_retention_t *retention = start(NULL);
+  await_overdue(2);
+  await_logged(AU_LOG_WARNING, 1);
+  ck_assert_ptr_nonnull(strstr(last_warning(), day_of(6)));
+  do_sql(database, "DROP VIEW public.one");
+  await_logged(AU_LOG_WARNING, 2);
+  ck_assert_ptr_nonnull(strstr(last_warning(), day_of(5)));
+  do_sql(database, "DROP VIEW public.two");
+  await_dropped();
+  await_overdue(0);
+  au_retention_stop(retention);
+  ck_assert_uint_eq(logged(AU_LOG_WARNING), 2);
+}
+
+/* A mark of a database that was restored, or of a table that has another name
+ * now: whatever has the name of a mark is not dropped for that alone. */
+TEST(a_mark_means_one_partition_alone) {
+  make_days();
+  do_sqlf(database,
+          "INSERT INTO aurore.event_leaving (schema_name, name, lower_bound, "
+          "upper_bound) VALUES ('aurore', '%s', current_date - 9, current_date "
+          "- 8)",
+          day_of(0));
+  do_sqlf(database, "ALTER TABLE aurore.event DETACH PARTITION aurore.%s",
+          day_of(2));
+  do_sqlf(database,
+          "INSERT INTO aurore.event_leaving (schema_name, name, lower_bound, "
+          "upper_bound) VALUES ('aurore', '%s', current_date - 9, current_date "
+          "- 8)",
+          day_of(2));
+  au_retention_t *retention = start(NULL);
+  await_overdue(1);
+  await_logged(AU_LOG_WARNING, 1);
+  ck_assert_ptr_nonnull(strstr(last_warning(), "is not the partition"));
+  /* The live day is no one's any more, and the impostor stands. */
+  ck_assert_str_eq(ask(database, marks_sql), "1");
+  char sql[96];
+  snprintf(sql, sizeof(sql), "SELECT count(*) FROM aurore.%s", day_of(2));
+  ck_assert_str_eq(ask(database, sql), "34");
+  snprintf(sql, sizeof(sql), "SELECT count(*) FROM aurore.%s", day_of(0));
+  ck_assert_str_eq(ask(database, sql), "30");
+  ck_assert_str_eq(ask(database, "SELECT count(*) FROM aurore.event WHERE "
+                                 "ingested_at >= current_date"),
+                   "30");
+  au_retention_stop(retention);
+}
+
+/* A distributed table is detached for all at once. There is no Citus here; what
+ * is looked at is its catalogue. */
+TEST(a_distributed_table_is_detached_plainly) {
+  make_days();
+  do_sql(database,
+         "SET allow_system_table_mods = on; CREATE TABLE "
+         "pg_catalog.pg_dist_partition (logicalrelid regclass PRIMARY KEY)");
+  wish(3);
+  char plain[192];
+  char concurrently[256];
+  snprintf(plain, sizeof(plain),
+           "%s: ALTER TABLE aurore.event DETACH PARTITION aurore.%s", day_of(6),
+           day_of(6));
+  snprintf(concurrently, sizeof(concurrently), "%s CONCURRENTLY", plain);
+  ck_assert_str_eq(next_of("current_date, NULL, '00:00'"), concurrently);
+  do_sql(database,
+         "INSERT INTO pg_dist_partition VALUES ('aurore.dead_letter')");
+  ck_assert_str_eq(next_of("current_date, NULL, '00:00'"), concurrently);
+  do_sql(database, "INSERT INTO pg_dist_partition VALUES ('aurore.event')");
+  ck_assert_str_eq(next_of("current_date, NULL, '00:00'"), plain);
+  do_sql(database, "DELETE FROM aurore.retention_wish");
+  au_retention_t *retention = start(NULL);
+  await_dropped();
+  assert_exact();
+  au_retention_stop(retention);
+  ck_assert_str_eq(last_warning(), "");
+}
+
+/* --- whose wish counts ------------------------------------------------------
+ */
+
+CASE("wishes", setup, teardown);
+
+TEST(the_largest_wish_counts_for_thirty_days) {
+  make_days();
+  do_sql(database, "SELECT aurore.tell_retention('a', 'short', 1); "
+                   "SELECT aurore.tell_retention('b', 'long', 5); "
+                   "SELECT aurore.tell_retention('c', 'for ever', 0)");
+  au_retention_t *retention = start(NULL);
+  await_logged(AU_LOG_NOTICE, 1);
+  await_idle();
+  ck_assert_str_eq(ask(database, oldest_sql), "6 14");
+  do_sql(database, "UPDATE aurore.retention_wish SET told_at = now() - "
+                   "interval '30 days 1 second' WHERE who = 'c'");
+  au_retention_wake(retention);
+  await(database, oldest_sql, "5 13");
+  do_sql(database, "DELETE FROM aurore.retention_wish WHERE who = 'b'");
+  au_retention_wake(retention);
+  await_dropped();
+  /* Each change once, and each day that was dropped. */
+  await_logged(AU_LOG_NOTICE, 3 + 3);
+  await_overdue(0);
+  au_retention_stop(retention);
+  ck_assert_uint_eq(logged(AU_LOG_NOTICE), 3 + 3);
+  ck_assert_str_eq(last_warning(), "");
+}
+
+/* It tells nothing, but it stores. When it asks what to drop, it is heard. */
+TEST(a_host_of_the_release_before_is_not_overlooked) {
+  make_days();
+  do_sql(database, "INSERT INTO aurore.lane (spool_id, owner, next_seq, epoch, "
+                   "lane, host) VALUES (gen_random_uuid(), gen_random_uuid(), "
+                   "1, 1, 0, 'old-host')");
+  au_retention_t *retention = start(NULL);
+  await_logged(AU_LOG_NOTICE, 1);
+  await_idle();
+  ck_assert_str_eq(ask(database, oldest_sql), "6 14");
+  do_sql(database, "SELECT aurore.next_drop(current_date - 4, 4, '00:00')");
+  au_retention_wake(retention);
+  await(database, oldest_sql, "4 12");
+  /* Once all have this release nobody else is waited for. */
+  do_sql(database,
+         "DELETE FROM aurore.retention_wish WHERE who LIKE 'release%'; "
+         "SELECT aurore.tell_retention('its spool', 'old-host', 2)");
+  au_retention_wake(retention);
+  await_dropped();
+  au_retention_stop(retention);
+  ck_assert_str_eq(last_warning(), "");
+}
+
+/* Without a spool directory a process leaves nothing behind, and the next one
+ * of the host may wish for less. */
+TEST(a_wish_ends_with_its_process) {
+  make_days();
+  options.retention_days = 0;
+  au_retention_t *retention = start(NULL);
+  await(database, "SELECT days FROM aurore.retention_wish", "0");
+  await_idle();
+  ck_assert_str_eq(ask(database, "SELECT is_over FROM aurore.retention_wish"),
+                   "f");
+  au_retention_stop(retention);
+  ck_assert_str_eq(ask(database, "SELECT is_over FROM aurore.retention_wish"),
+                   "t");
+  /* Also for who is known by another name; others' wishes stay. */
+  do_sql(database, "UPDATE aurore.retention_wish SET who = 'another port'");
+  options.retention_days = 3;
+  retention = start(NULL);
+  await_dropped();
+  au_retention_stop(retention);
 }
 
 CASE_IF(has_bouncer, "pooled", setup, teardown);

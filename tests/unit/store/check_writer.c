@@ -373,6 +373,61 @@ TEST(partition_that_is_missing_is_made) {
   check_stored(10);
 }
 
+#define OLD_DAY (au_clock_wall_us() - 5 * INT64_C(86400) * 1000000)
+
+/* The partition of OLD_DAY, quoted for SQL. */
+static const char *old_partition(void) {
+  return ask(database, "SELECT 'aurore.event_' || to_char(current_date - 5, "
+                       "'YYYYMMDD')");
+}
+
+/* Begins to detach it, which waits for who reads. */
+static PGconn *begin_detach(void) {
+  PGconn *conn = PQconnectdb(own_conninfo);
+  ck_assert_int_eq(PQstatus(conn), CONNECTION_OK);
+  char sql[160];
+  snprintf(sql, sizeof(sql),
+           "ALTER TABLE aurore.event DETACH PARTITION %s CONCURRENTLY",
+           old_partition());
+  ck_assert_int_eq(PQsendQuery(conn, sql), 1);
+  await(database, "SELECT count(*) FROM pg_inherits WHERE inhdetachpending",
+        "1");
+  return conn;
+}
+
+static void await_processed(uint64_t count) {
+  while (au_metrics_counter(AU_M_EVENTS_PROCESSED, 0) < count)
+    poll(NULL, 0, 5);
+  ck_assert_uint_eq(au_metrics_counter(AU_M_EVENTS_PROCESSED, 0), count);
+}
+
+/* PostgreSQL makes no other partition of the day until the old one is detached,
+ * which may take as long as somebody's query. */
+TEST(events_of_a_day_that_is_being_detached_are_stored) {
+  make_schema(6);
+  PGconn *reader = hold("SELECT count(*) FROM aurore.event");
+  PGconn *detach = begin_detach();
+  append(0, 2);
+  append_at(OLD_DAY, 2, 3, "event");
+  append(5, 2);
+  append_at(OLD_DAY, 7, 1, "event");
+  start_writer();
+  await_processed(8);
+  ck_assert_str_eq(ask(database, "SELECT count(*) FROM aurore.event"), "4");
+  char sql[96];
+  snprintf(sql, sizeof(sql), "SELECT count(*) FROM %s", old_partition());
+  ck_assert_str_eq(ask(database, sql), "4");
+  commit(reader);
+  PQclear(PQgetResult(detach)); /* it is done */
+  PQfinish(detach);
+  append_at(OLD_DAY, 8, 2, "event");
+  drain();
+  ck_assert_str_eq(ask(database, sql), "4");
+  ck_assert_str_eq(ask(database, "SELECT count(*) FROM aurore.event"), "6");
+  ck_assert_uint_eq(au_metrics_counter(AU_M_DEAD_LETTERS, 0), 0);
+  ck_assert_str_eq(last_warning(), "");
+}
+
 TEST(partition_that_cannot_be_made_is_waited_for) {
   make_schema(1);
   do_sql(database,
