@@ -25,7 +25,7 @@ const char au_page_html_policy[] =
     "frame-ancestors 'none'";
 
 void au_html_put_text(au_bytes_t *html, const char *text) {
-  for (const char *at = text; *at != '\0'; at++) {
+  for (const char *at = text; at != NULL && *at != '\0'; at++) {
     unsigned char byte = (unsigned char)*at;
     if (byte == '&')
       au_bytes_put_string(html, "&amp;");

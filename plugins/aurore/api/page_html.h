@@ -11,7 +11,7 @@
 
 #include "api/overview.h"
 
-/* Appends the text so that a browser shows it as it is. */
+/* Appends the text so that a browser shows it as it is. NULL: nothing. */
 void au_html_put_text(au_bytes_t *html, const char *text);
 
 /* Appends the page. "host_version" is collectd's. */

@@ -131,7 +131,7 @@ TEST(options_needs_no_token) {
   unlink(path);
   ck_assert_int_eq(head_of("OPTIONS", "/dlq", "").status, 204);
   reply_t reply = head_of("OPTIONS", "/dlq", ORIGIN ASKS("GET"));
-  expect_preflight(&reply, "GET, HEAD, OPTIONS", NULL);
+  expect_preflight(&reply, "GET, HEAD, DELETE, OPTIONS", NULL);
   expect_shared(&reply, LISTED, false);
   /* ... but what it was about does. */
   reply = head_of("GET", "/dlq", ORIGIN);

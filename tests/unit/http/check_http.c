@@ -41,7 +41,8 @@ TEST(an_unknown_path_is_404_without_its_query) {
          "{\"statusCode\":404,\"message\":\"Cannot DELETE "
          "/events/7\",\"error\":\"Not "
          "Found\",\"errorCode\":\"NOT_FOUND\"}");
-  expect_part(GET("/"), 404, "Cannot GET /\"");
+  expect_part(GET("//"), 404, "Cannot GET //\"");
+  expect_part(GET("/"), 200, "<!DOCTYPE html>");
   ck_assert_uint_eq(au_metrics_counter(AU_M_EVENTS_REJECTED, 0), 0);
 }
 
