@@ -678,6 +678,32 @@ TEST(a_clock_that_was_ahead_is_forgiven) {
   ck_assert_uint_eq(duplicates(), 1);
 }
 
+/* A role that may store, but owns nothing, as it was given its rights before
+ * this release: the migration is made again under its eyes. */
+TEST(who_may_store_may_look_up) {
+  do_sqlf(database,
+          "CREATE ROLE %s LOGIN; GRANT EXECUTE ON FUNCTION "
+          "aurore.ensure_partitions(date, date) TO %s",
+          own_role, own_role);
+  do_sql(database,
+         "DROP FUNCTION aurore.turn_event_keys(text, interval), "
+         "aurore.event_key_end(timestamptz), "
+         "aurore.take_event_keys(uuid[], integer[], text, interval, boolean);"
+         "DROP TABLE aurore.event_key, aurore.event_key_before, "
+         "aurore.event_key_wish, aurore.event_key_generation;"
+         "DELETE FROM aurore.schema_addition WHERE name LIKE '017%'");
+  migrate(database);
+  ck_assert_int_eq(
+      number("SELECT count(*) FROM pg_proc AS p CROSS JOIN LATERAL "
+             "aclexplode(p.proacl) AS a WHERE p.proname IN "
+             "('take_event_keys', 'turn_event_keys') AND a.grantee IN "
+             "(SELECT oid FROM pg_roles WHERE NOT rolsuper)"),
+      2);
+  send_and_store(0, 1, "a");
+  send_and_store(0, 1, "a");
+  ck_assert_uint_eq(duplicates(), 1);
+}
+
 /* --- whose window ---------------------------------------------------------*/
 
 TEST(without_a_window_nothing_is_compared) {

@@ -203,3 +203,27 @@ $$;
 REVOKE ALL ON FUNCTION
   aurore.take_event_keys(uuid[], integer[], text, interval, boolean) FROM PUBLIC;
 REVOKE ALL ON FUNCTION aurore.turn_event_keys(text, interval) FROM PUBLIC;
+
+-- Whoever may make partitions may store, so may do this, too: a role that was
+-- given the rights to write by the last version has those of this one.
+DO $$
+DECLARE
+  grantee oid;
+  who     text;
+BEGIN
+  FOR grantee IN
+    SELECT a.grantee
+      FROM pg_catalog.pg_proc AS p
+     CROSS JOIN LATERAL pg_catalog.aclexplode(p.proacl) AS a
+     WHERE p.oid = 'aurore.ensure_partitions(date, date)'::pg_catalog.regprocedure
+       AND a.privilege_type = 'EXECUTE' AND a.grantee <> p.proowner
+  LOOP
+    who := CASE WHEN grantee = 0 THEN 'PUBLIC'
+                ELSE grantee::pg_catalog.regrole::text END;
+    EXECUTE format('GRANT EXECUTE ON FUNCTION aurore.take_event_keys'
+                   '(uuid[], integer[], text, interval, boolean) TO %s', who);
+    EXECUTE format('GRANT EXECUTE ON FUNCTION aurore.turn_event_keys'
+                   '(text, interval) TO %s', who);
+  END LOOP;
+END
+$$;
