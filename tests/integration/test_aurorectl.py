@@ -12,8 +12,10 @@ import re
 import signal
 import socketserver
 import subprocess
+import tempfile
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -27,7 +29,8 @@ MANUAL = build.TOP / "docs/man/aurorectl.pod"
 
 def environment(**more):
     mine = {key: value for key, value in os.environ.items() if "AURORE_" not in key}
-    return {**mine, **build.sanitizer_environment(build.TOP), **more}
+    place = Path(tempfile.gettempdir())
+    return {**mine, **build.sanitizer_environment(place), **more}
 
 
 def run(*arguments, text=b"", status=0, **more):
@@ -440,6 +443,56 @@ def test_events_are_stored(api):
     )
     assert not done.stderr
     assert database.stored() == before + 250
+
+
+def test_each_line_is_stored_once(programs, own_postgres, tmp_path):
+    """The sender, the server and the database are killed, again and again."""
+    chance = random.Random(7)
+    database = own_postgres.create_database()
+    api = programs.collectd(database, writer={"BackoffMin": 0.01})
+    api.buffer["SpoolDirectory"] = api.directory / "spool"
+    api.start()
+    count = 4000
+    reader, writer = os.pipe()
+    command = [
+        PROGRAM, "send", "--url", api.url(""), "--state", tmp_path / "state",
+        "--lines", "--service", "test", "--batch-events", "50", "--quiet",
+        "--timeout", "5",
+    ]
+
+    def produce():
+        for i in range(count):
+            os.write(writer, f"number {i}\n".encode())
+        os.close(writer)
+
+    producer = threading.Thread(target=produce)
+    producer.start()
+    kills = 0
+    while True:
+        process = subprocess.Popen(command, stdin=reader, env=environment())
+        try:
+            status = process.wait(chance.uniform(0.02, 0.3))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            kills += 1
+            if kills % 3 == 1:
+                api.kill()
+                api.start()
+            if kills % 4 == 2:
+                own_postgres.kill()
+                own_postgres.start()
+            continue
+        assert status == 0
+        break
+    producer.join()
+    os.close(reader)
+    assert kills > 3
+    wait_until(
+        lambda: database.stored() >= count, 60, lambda: f"{database.stored()} rows"
+    )
+    api.rest()
+    assert sorted(messages(database)) == sorted(names(count))
 
 
 def test_refused_events(api, tmp_path):
