@@ -187,7 +187,7 @@ def test_no_content_type(api):
         assert connection.read_head()[0] == 415
 
 
-@pytest.mark.parametrize("encoding", ["br", "deflate", "zstd", "gzip, gzip"])
+@pytest.mark.parametrize("encoding", ["br", "compress", "lz4", "gzip, gzip"])
 def test_wrong_content_encoding(api, encoding):
     answer = api.post(
         json.dumps(event()), headers={"Content-Encoding": encoding}

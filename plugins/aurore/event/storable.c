@@ -37,13 +37,15 @@ au_unstorable_t au_storable_text(const char *text, size_t size,
  * left of "*max" after it. */
 static size_t sound_run(const char *text, size_t size, size_t *max) {
   size_t at = 0;
-  while (at<size && * max> 0 && text[at] != '\0') {
+  size_t left = *max;
+  while (left > 0 && at < size && text[at] != '\0') {
     size_t sequence = au_utf8_sequence(text + at, size - at);
     if (sequence == 0)
       break;
     at += sequence;
-    (*max)--;
+    left--;
   }
+  *max = left;
   return at;
 }
 

@@ -49,6 +49,13 @@ typedef struct shot {
   fake_answer_t answer;
 } shot_t;
 
+/* A query string that is too long to be kept, so that it is read each time. */
+#define FIFTY "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwx"
+#define FIELDS FIFTY FIFTY FIFTY FIFTY FIFTY "," FIFTY FIFTY FIFTY FIFTY FIFTY
+#define NOT_KEPT                                                               \
+  "/events?lenient=true&service=s&timestamp_field=" FIELDS                     \
+  "&message_field=/" FIELDS
+
 static const shot_t shots[] = {
     {"POST", "/events", JSON_TYPE, EVENT, false, 202, 1, FAKE_OK},
     {"POST", "/events", JSON_TYPE, EVENT, false, 202, 1, FAKE_RACE},
@@ -59,6 +66,13 @@ static const shot_t shots[] = {
     {"POST", "/events", JSON_TYPE "Content-Encoding: gzip\r\n", EVENT, true,
      202, 1, FAKE_OK},
     {"POST", "/events", JSON_TYPE, "[1 2]", false, 400, 0, FAKE_OK},
+    {"POST", "/events?lenient=true&message_field=/a/b,c&id_field=d", JSON_TYPE,
+     "{\"a\":{\"\\u0062\":\"\\n\"},\"d\":\"x\",\"e\":[{}],\"metadata\":{\"f\":"
+     "1}}",
+     false, 202, 1, FAKE_OK},
+    {"POST", NOT_KEPT "&events_field=a", JSON_TYPE, "{\"a\":[{},{},1]}", false,
+     207, 2, FAKE_OK},
+    {"POST", NOT_KEPT "&once=x", JSON_TYPE, EVENT, false, 400, 0, FAKE_OK},
     {"POST", "/events", JSON_TYPE, EVENT, false, 503, 0, FAKE_IO},
     {"GET", "/health", "", NULL, false, 200, 0, FAKE_OK},
     {"GET", "/metrics", "", NULL, false, 200, 0, FAKE_OK},
