@@ -17,31 +17,9 @@ EXPECTED = json.loads((FOLDER / "expected.json").read_text())
 FILES = EXPECTED["files"]
 ORIGINS = [line.split('"')[1] for line in EXPECTED["options"]]
 
-# What is still to come, by kind; a test that passes then says so.
-MISSING = {
-    "once": "names of requests",
-}
 
-
-def kinds(name):
-    """What the file needs beyond events of one shape or another."""
-    raw = (FOLDER / name).read_bytes()
-    head = raw.split(b"\r\n\r\n")[0].lower()
-    if b" /v1/logs" in head.split(b"\r\n")[0]:
-        return {"otlp"}
-    if re.search(rb"\r\n(ce-specversion:|content-type: application/cloudevents)", head):
-        return {"cloudevents"}
-    return set()
-
-
-def marked(name, more=()):
-    """The file as a parameter of a test."""
-    missing = (kinds(name) | set(more)) & set(MISSING)
-    marks = [
-        pytest.mark.xfail(strict=True, reason=MISSING[kind])
-        for kind in sorted(missing)
-    ]
-    return pytest.param(name, marks=marks, id=name)
+def is_otlp(name):
+    return b" /v1/logs" in (FOLDER / name).read_bytes().split(b"\r\n")[0]
 
 
 def exchange(api, name):
@@ -75,8 +53,7 @@ class Server:
 
     def is_stored_already(self, name):
         """Whether another file has had the ids of this one."""
-        shares = set(FILES[name].get("shares", []))
-        return "once" not in MISSING and bool(self._sent & shares)
+        return bool(self._sent & set(FILES[name].get("shares", [])))
 
     def _new_rows(self):
         wait_until(self.api.database.has_schema, 30, "there is no schema")
@@ -165,7 +142,7 @@ def test_every_file_is_expected():
     assert {path.name for path in FOLDER.glob("*.http")} == set(FILES)
 
 
-@pytest.mark.parametrize("name", [marked(name) for name in sorted(FILES)])
+@pytest.mark.parametrize("name", sorted(FILES))
 def test_recorded(server, name):
     expected = FILES[name]
     is_stored_already = server.is_stored_already(name)
@@ -176,7 +153,7 @@ def test_recorded(server, name):
     if "asked" in expected:
         allowed = headers["access-control-allow-headers"].lower()
         assert set(expected["asked"]) <= set(re.split(r"[, ]+", allowed))
-    if status == 200 and "otlp" in kinds(name):
+    if status == 200 and is_otlp(name):
         assert b"partialSuccess" not in body
     assert len(rows) == (0 if is_stored_already else expected.get("stored", 0))
     if rows:
@@ -187,14 +164,7 @@ def test_recorded(server, name):
             left.remove(match[0])
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        marked(name, {"once"} if one["again"] == 0 else ())
-        for name, one in sorted(FILES.items())
-        if one.get("stored")
-    ],
-)
+@pytest.mark.parametrize("name", [name for name in sorted(FILES) if "stored" in FILES[name]])
 def test_sent_twice(repeating, name):
     is_stored_already = repeating.is_stored_already(name)
     first, rows = repeating.send(name)
