@@ -303,7 +303,7 @@ static const au_slab_t *choose_witness(au_blame_t *blame,
                                        au_blame_sweep_t **out_sweep) {
   const au_row_t parts = au_slab_row(&batch->slab, batch->done);
   const au_slice_t service = au_row_is_sound(&parts) ? au_row_service(&parts)
-                                                     : (au_slice_t){.size = 0};
+                                                     : (au_slice_t){.data = ""};
   bool is_behind = (blame->asked % 2 != 0) != blame->prefers_behind;
   for (int i = 0; i < 2; i++, is_behind = !is_behind) {
     *out_sweep = is_behind ? &blame->beyond : &blame->within;
