@@ -303,29 +303,39 @@ typedef struct setting {
   const char *name;
   const char *value; /* NULL: the statement timeout */
   bool direct;       /* only on a direct connection */
+  int version;       /* of the first server that knows it */
 } setting_t;
 
 /* What each session, or each transaction, is to have. */
 static const setting_t settings[] = {
-    {"statement_timeout", NULL, false},
+    {"statement_timeout", NULL, false, 0},
     /* A transaction that we left behind must not keep the lane's row lock. */
-    {"idle_in_transaction_session_timeout", NULL, false},
+    {"idle_in_transaction_session_timeout", NULL, false, 0},
+    /* A role or a database may have others: ours bound what we do, and a
+     * connection that waits for events is idle. */
+    {"lock_timeout", "0", false, 0},
+    {"idle_session_timeout", "0", false, 0},
+    {"transaction_timeout", "0", false, 170000},
+    /* An error is an answer. */
+    {"exit_on_error", "off", false, 0},
+    {"plpgsql.extra_errors", "none", false, 0},
+    {"plpgsql.extra_warnings", "none", false, 0},
     /* A server that waits for the rest of a COPY from a peer that vanished
      * would keep it, too. */
-    {"tcp_keepalives_idle", "10", true},
-    {"tcp_keepalives_interval", "5", true},
-    {"tcp_keepalives_count", "3", true},
+    {"tcp_keepalives_idle", "10", true, 0},
+    {"tcp_keepalives_interval", "5", true, 0},
+    {"tcp_keepalives_count", "3", true, 0},
     /* A statement whose connection we have dropped ends within a second. */
-    {"client_connection_check_interval", "1000", false},
+    {"client_connection_check_interval", "1000", false, 0},
     /* A commit may warn that its standby may not have it. */
-    {"client_min_messages", "warning", false},
+    {"client_min_messages", "warning", false, 0},
     /* Compiling takes longer than any statement of ours should. */
-    {"jit", "off", false},
-    {"datestyle", "'ISO, YMD'", false},
-    {"timezone", "'UTC'", false},
-    {"bytea_output", "hex", false},
-    {"standard_conforming_strings", "on", false},
-    {"search_path", "pg_catalog, pg_temp", false},
+    {"jit", "off", false, 0},
+    {"datestyle", "'ISO, YMD'", false, 0},
+    {"timezone", "'UTC'", false, 0},
+    {"bytea_output", "hex", false, 0},
+    {"standard_conforming_strings", "on", false, 0},
+    {"search_path", "pg_catalog, pg_temp", false, 0},
 };
 
 static void put_settings(const au_database_t *database, bool sync,
@@ -340,7 +350,8 @@ static void put_settings(const au_database_t *database, bool sync,
                                  "'read committed'; ");
   for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
     const setting_t *setting = &settings[i];
-    if (setting->direct && database->pooled)
+    if ((setting->direct && database->pooled) ||
+        PQserverVersion(database->conn) < setting->version)
       continue;
     au_bytes_printf(sql, "%s %s = ", set, setting->name);
     if (setting->value != NULL)

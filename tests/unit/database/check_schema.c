@@ -140,6 +140,45 @@ TEST(newer_version_is_refused) {
   refuse(au_schema_migrate(database, &error), &error, "has that release");
 }
 
+/* What the owner of a database may have set for everybody; a timeout that this
+ * server knows and this test does not has to be set, or listed. */
+TEST(settings_of_the_database_do_not_reach_us) {
+  static const char unset[] =
+      "SELECT coalesce(string_agg(name, ' ' ORDER BY name), '') FROM "
+      "pg_settings WHERE name LIKE '%timeout%' AND context IN ('user', "
+      "'superuser') AND source <> 'session' AND name NOT IN ("
+      /* The server's own business; the keepalives bound a dead connection. */
+      "'deadlock_timeout', 'tcp_user_timeout', 'wal_sender_timeout')";
+  static const char *const set[] = {
+      "lock_timeout = 1",
+      "idle_session_timeout = 60000",
+      "idle_in_transaction_session_timeout = 60000",
+      "statement_timeout = 60000",
+      "exit_on_error = on",
+      "plpgsql.extra_errors = 'all'",
+      "datestyle = 'German, MDY'",
+      "timezone = 'Asia/Kathmandu'",
+      "search_path = 'public'",
+      "bytea_output = 'escape'",
+      "default_transaction_isolation = "
+      "'serializable'"};
+  for (size_t i = 0; i < sizeof(set) / sizeof(set[0]); i++)
+    do_sqlf(control, "ALTER DATABASE %s SET %s", own_name, set[i]);
+  au_database_t *other = open_client(own_conninfo);
+  ck_assert_str_eq(ask(other, unset), "");
+  migrate(other);
+  ensure(other, today(), today() + 1);
+  ck_assert_str_eq(
+      ask(other, "SELECT string_agg(setting, ' ' ORDER BY name) FROM "
+                 "pg_settings WHERE name IN ('lock_timeout', 'exit_on_error', "
+                 "'idle_session_timeout', 'plpgsql.extra_errors')"),
+      "off 0 0 none");
+  /* A variable of the same name twice is an error with extra_errors. */
+  do_sql(other, "DO $$DECLARE n int; BEGIN DECLARE n int; BEGIN n := 1; END; "
+                "END$$");
+  au_database_destroy(other);
+}
+
 /* Each session ends with its first error. */
 TEST(no_error_is_used_as_a_question) {
   do_sqlf(control, "ALTER DATABASE %s SET exit_on_error = on", own_name);
