@@ -225,6 +225,8 @@ TEST(what_there_is_no_memory_for_fails) {
   ck_assert(message.failed);
   au_protobuf_end(&message, au_protobuf_begin(&message, 1));
   ck_assert(message.failed);
+  au_bytes_fini(&message); /* before its account ends */
+  message.account = NULL;
 }
 
 int main(void) { return run_tests("protobuf"); }
