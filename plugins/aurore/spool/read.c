@@ -132,6 +132,17 @@ static void set_aside(au_spool_t *spool, const span_t *span, uint64_t from,
   io->close(fd);
 }
 
+/* Of the row that was just added, whose prefix is taken out. */
+static uint32_t take_number(au_slab_t *slab, au_row_kind_t kind, size_t start) {
+  if (kind != AU_ROW_NUMBERED)
+    return 0;
+  uint8_t *row = slab->bytes.data + start;
+  const au_row_t parts = au_row_split(kind, row, slab->bytes.size - start);
+  memmove(row, parts.tuple, parts.size);
+  slab->bytes.size = start + parts.size;
+  return parts.number;
+}
+
 static au_status_t add_row(au_slab_t *slab, const au_frame_t *frame,
                            uint64_t end_offset) {
   au_slab_row_t *row =
@@ -148,8 +159,10 @@ static au_status_t add_row(au_slab_t *slab, const au_frame_t *frame,
   }
   if (slab->count == 0)
     slab->first_seq = frame->seq;
-  row[slab->count++] =
-      (au_slab_row_t){.kind = kind, .start = start, .end_offset = end_offset};
+  row[slab->count++] = (au_slab_row_t){.kind = kind,
+                                       .number = take_number(slab, kind, start),
+                                       .start = start,
+                                       .end_offset = end_offset};
   row[slab->count].start = slab->bytes.size;
   slab->end.seq = frame->seq + 1;
   slab->end.offset = end_offset;

@@ -102,7 +102,9 @@ typedef struct au_spool_config {
 
 typedef struct au_slab_row {
   au_row_kind_t kind;
-  size_t start;        /* of the row in "bytes" */
+  uint32_t number; /* of AU_ROW_NUMBERED, which is here without its prefix, so
+                      that tuples lie behind each other */
+  size_t start;    /* of the row in "bytes" */
   uint64_t end_offset; /* where its frame ends in the segment */
 } au_slab_row_t;
 
@@ -125,7 +127,13 @@ static inline au_row_t au_slab_row(const au_slab_t *slab, size_t index) {
   const au_slab_row_t *row = &slab->row[index];
   size_t size = row[1].start - row->start;
   if (size == 0) /* there may be no bytes at all */
-    return au_row_split(row->kind, (const uint8_t *)"", 0);
+    return (au_row_t){
+        .kind = row->kind, .number = row->number, .tuple = (const uint8_t *)""};
+  if (row->kind == AU_ROW_NUMBERED)
+    return (au_row_t){.kind = row->kind,
+                      .number = row->number,
+                      .tuple = slab->bytes.data + row->start,
+                      .size = size};
   return au_row_split(row->kind, slab->bytes.data + row->start, size);
 }
 

@@ -225,7 +225,7 @@ static au_status_t find_keys(au_batch_t *batch) {
 }
 
 /* The COPY data: the rows are sent as they lie in the slab, in as few pieces as
- * the rows that are left out and the prefixes allow. Also tallies them. */
+ * the rows that are left out allow. Also tallies them. */
 static au_status_t make_pieces(au_batch_t *batch, size_t *out_count) {
   const au_slab_t *slab = &batch->slab;
   size_t count = 0;
@@ -236,13 +236,12 @@ static au_status_t make_pieces(au_batch_t *batch, size_t *out_count) {
   for (size_t row = batch->done; row < batch->hi; row++) {
     const au_row_t parts = au_slab_row(slab, row);
     bool is_out = is_left_out(batch, row);
-    if (is_out || slab->row[row].kind == AU_ROW_NUMBERED) {
+    if (is_out) {
       if (!add_run(batch, &count, run_start, slab->row[row].start))
         return AU_NOMEM;
-      run_start = slab->row[row + 1].start - (is_out ? 0 : parts.size);
-    }
-    if (!is_out && au_tally_add(&batch->tally, au_row_ingested_at_us(&parts),
-                                au_row_service(&parts)) != AU_OK)
+      run_start = slab->row[row + 1].start;
+    } else if (au_tally_add(&batch->tally, au_row_ingested_at_us(&parts),
+                            au_row_service(&parts)) != AU_OK)
       return AU_NOMEM;
   }
   if (!add_run(batch, &count, run_start, slab->row[batch->hi].start))
