@@ -15,6 +15,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Of a place in a segment, before it is passed: with a second between them, as
  * the writer does, half a minute. */

@@ -241,8 +241,9 @@ static au_status_t make_pieces(au_batch_t *batch, size_t *out_count) {
         return AU_NOMEM;
       run_start = slab->row[row + 1].start;
     } else if (au_tally_add(&batch->tally, au_row_ingested_at_us(&parts),
-                            au_row_service(&parts)) != AU_OK)
+                            au_row_service(&parts)) != AU_OK) {
       return AU_NOMEM;
+    }
   }
   if (!add_run(batch, &count, run_start, slab->row[batch->hi].start))
     return AU_NOMEM;
