@@ -112,6 +112,11 @@ TEST(what_is_kept_takes_no_room_and_never_waits_by_itself) {
   }
   ck_assert_uint_eq(au_spool_rewind(spool, 7), 7);
   /* A process that dies now has been told for good. */
+  au_spool_state_t state;
+  int fd = open(directory, O_RDONLY | O_DIRECTORY);
+  ck_assert_int_eq(au_spool_state_load(&au_io_system, fd, &state), AU_OK);
+  ck_assert_uint_eq(state.begin.seq, 7);
+  close(fd);
   au_spool_close(spool);
   spool = open_keeping(NULL, LONG, MUCH);
   check_waiting(spool, 7, 40);
