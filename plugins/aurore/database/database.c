@@ -329,14 +329,47 @@ static void read_results(run_t *run) {
   }
 }
 
-/* Whether the session is where the string should have left it. A transaction of
- * several strings that has failed is undone. */
-static bool is_settled(const run_t *run) {
-  au_database_t *database = run->database;
+/* Begins a run; false when there is nobody to run it. */
+static bool begin(run_t *run, au_database_error_t *error) {
+  run->error = error;
+  *error = (au_database_error_t){.fault = AU_FAULT_NONE};
+  if (run->database->conn == NULL) {
+    au_database_error_set(error, "not connected");
+    return false;
+  }
+  run->deadline_ns = au_clock_monotonic_ns() + run->timeout_ns;
+  struct pollfd stop = {.fd = run->database->stop_fd, .events = POLLIN};
+  if (poll(&stop, 1, 0) <= 0)
+    return true;
+  give_up(run, AU_READY_STOP);
+  au_database_disconnect(run->database);
+  return false;
+}
+
+static int64_t with_grace(int64_t timeout_ns) {
+  return timeout_ns + AU_DATABASE_GRACE_NS;
+}
+
+/* Undoes the transaction of several strings that has failed. */
+static bool undo(au_database_t *database) {
   au_database_error_t ignored;
-  PGTransactionStatusType status = PQtransactionStatus(database->conn);
+  run_t run = {.database = database,
+               .timeout_ns = with_grace(database->statement_timeout_ns)};
+  if (!begin(&run, &ignored))
+    return false;
+  if (PQsendQuery(database->conn, "ROLLBACK") == 0)
+    give_up(&run, AU_READY);
+  read_results(&run);
+  PQclear(run.rows);
+  return !run.doubt && !run.failed &&
+         PQtransactionStatus(database->conn) == PQTRANS_IDLE;
+}
+
+/* Whether the session is where the string should have left it. */
+static bool is_settled(const run_t *run) {
+  PGTransactionStatusType status = PQtransactionStatus(run->database->conn);
   if (run->failed && status == PQTRANS_INERROR)
-    return au_database_roll_back(database, &ignored) == AU_OK;
+    return undo(run->database);
   return status ==
          (run->stays_open && !run->failed ? PQTRANS_INTRANS : PQTRANS_IDLE);
 }
@@ -376,23 +409,6 @@ static au_status_t assess(run_t *run, au_result_t *out_result) {
   return AU_UNAVAILABLE;
 }
 
-/* Begins a run; false when there is nobody to run it. */
-static bool begin(run_t *run, au_database_error_t *error) {
-  run->error = error;
-  *error = (au_database_error_t){.fault = AU_FAULT_NONE};
-  if (run->database->conn == NULL) {
-    au_database_error_set(error, "not connected");
-    return false;
-  }
-  run->deadline_ns = au_clock_monotonic_ns() + run->timeout_ns;
-  struct pollfd stop = {.fd = run->database->stop_fd, .events = POLLIN};
-  if (poll(&stop, 1, 0) <= 0)
-    return true;
-  give_up(run, AU_READY_STOP);
-  au_database_disconnect(run->database);
-  return false;
-}
-
 static au_status_t run_string(run_t *run, const char *sql,
                               au_result_t *out_result,
                               au_database_error_t *error) {
@@ -428,10 +444,6 @@ static au_status_t run_with(run_t *run, const char *extra, const char *sql,
       text != NULL ? run_string(run, text, out_result, error) : AU_NOMEM;
   au_bytes_fini(&whole);
   return status;
-}
-
-static int64_t with_grace(int64_t timeout_ns) {
-  return timeout_ns + AU_DATABASE_GRACE_NS;
 }
 
 au_status_t au_database_exec(au_database_t *database, const char *sql,

@@ -213,8 +213,10 @@ static field_t field_of(const char *name, size_t size) {
 static void cut_space(const char *value, size_t size) {
   while (size > 0 && (value[size - 1] == ' ' || value[size - 1] == '\t'))
     size--;
-  if (value[size] != '\0')
-    ((char *)(uintptr_t)value)[size] = '\0';
+  char *text = NULL;
+  memcpy(&text, &value, sizeof(text));
+  if (text != NULL && text[size] != '\0')
+    text[size] = '\0';
 }
 
 /* A line that was continued, or that has a NUL, does not lie where it should.

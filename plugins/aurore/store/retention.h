@@ -14,10 +14,10 @@
  * Days are dropped whole, RetentionDays before the day whose RetentionTime has
  * passed, so a drop that was missed is made up for at the next look. Neither
  * inserts nor queries wait for it; it waits for the queries that still use the
- * partition. schema/012_event_leaving.sql has the steps, and what the counters do
- * meanwhile. Several processes may share a database: one of them drops, and the
- * largest RetentionDays counts. A partition that cannot be dropped is passed
- * over, and counted.
+ * partition. schema/012_event_leaving.sql has the steps, and what the counters
+ * do meanwhile. Several processes may share a database: one of them drops, and
+ * the largest RetentionDays counts. A partition that cannot be dropped is
+ * passed over, and counted.
  *
  * Threads: start and stop from one thread; wake from any, between the two.
  */

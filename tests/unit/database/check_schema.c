@@ -160,8 +160,7 @@ TEST(settings_of_the_database_do_not_reach_us) {
       "timezone = 'Asia/Kathmandu'",
       "search_path = 'public'",
       "bytea_output = 'escape'",
-      "default_transaction_isolation = "
-      "'serializable'"};
+      "default_transaction_isolation = serializable"};
   for (size_t i = 0; i < sizeof(set) / sizeof(set[0]); i++)
     do_sqlf(control, "ALTER DATABASE %s SET %s", own_name, set[i]);
   au_database_t *other = open_client(own_conninfo);

@@ -212,6 +212,7 @@ TEST(a_name_is_in_the_ids_of_the_numbered_rows) {
   au_bytes_put(&before, rows.bytes.data, rows.bytes.size);
   au_rows_set_name(&rows, &name, ids);
   size_t unchanged = (size_t)(row_at(3) - rows.bytes.data);
+  ck_assert_ptr_nonnull(before.data);
   ck_assert_mem_eq(rows.bytes.data, before.data, unchanged);
   au_bytes_fini(&before);
   for (size_t i = 0; i < 3; i++)

@@ -396,8 +396,7 @@ TEST_EACH(unexpected_answer_of_claim_is_an_error, 6) {
       "SELECT 1::bigint, NULL::integer, 1::bigint, false",
       "SELECT 1::bigint, 1, NULL::bigint, false",
       "SELECT 1::bigint, 1, 1::bigint, NULL::boolean",
-      "SELECT 1::bigint, 1, 1::bigint, false "
-      "FROM generate_series(1, 2)"};
+      "SELECT 1, 1, 1, false UNION ALL SELECT 1, 1, 1, false"};
   do_sqlf(database,
           "CREATE OR REPLACE FUNCTION aurore.claim_lane(p_spool uuid, p_lane "
           "smallint, p_owners uuid[], p_ends bigint[], p_oldest bigint, "
