@@ -154,7 +154,7 @@ static const char *const own_states[] = {
     "53200", "55000", "55P03", "57014", "57P03", "58000", "58030"};
 #define OWN_STATES (sizeof(own_states) / sizeof(own_states[0]))
 
-CASE("every class", set_up, tear_down);
+CASE("classes", set_up, tear_down);
 
 static void set_aside_one(const char *kind, const char *state) {
   raise_from(kind, "NEW.message LIKE 'bad%'", state, "");
@@ -218,7 +218,7 @@ TEST_EACH(database_that_says_so_is_at_fault, 2) {
   }
 }
 
-CASE("for a while", set_up, tear_down);
+CASE("while", set_up, tear_down);
 
 /* Whatever was under way when the schema was mended, or broke. A sequence
  * counts what is rolled back, too. */
