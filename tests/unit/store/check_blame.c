@@ -299,6 +299,28 @@ TEST_EACH(row_that_is_alone_is_set_aside_when_it_is_named, EVIDENT) {
                    evident[_i].state);
 }
 
+/* Among others, and without a line of the COPY: what a row refers to is looked
+ * for after the last one. */
+TEST(neighbours_of_a_row_that_is_named_are_stored) {
+  do_sql(database, "CREATE TABLE public.known (name text PRIMARY KEY);"
+                   "INSERT INTO public.known VALUES ('good');"
+                   "ALTER TABLE aurore.event ADD FOREIGN KEY (service) "
+                   "REFERENCES public.known");
+  append(0, 5, "good", "x");
+  append(5, 1, "bad", "x");
+  append(6, 4, "good", "x");
+  append(10, 2, "bad", "x");
+  append(12, 9, "good", "x");
+  ck_assert_uint_eq(store_all(100, 1), 0);
+  append(21, 1, "good", "x");
+  append(22, 1, "bad", "x");
+  ck_assert_uint_eq(store_all(100, 1), 0);
+  check_all_stored(19, 4);
+  ck_assert_int_eq(number("SELECT count(*) FROM aurore.event "
+                          "WHERE service = 'bad'"),
+                   0);
+}
+
 /* The same classes, but nothing of the row is named. */
 static const char *const schema_faults[] = {
     "ALTER TABLE aurore.event ADD extra int NOT NULL",
