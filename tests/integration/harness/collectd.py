@@ -77,6 +77,7 @@ class Collectd:
         self.metrics_port = None
         self.files = None  # how many files it may have open
         self.clock = None  # a harness.clock.Clock: its own time of day
+        self.plugins = None  # where our plugins are, if not those under test
         self.control = self.directory / "control"
         self.config_path = self.directory / "collectd.conf"
         self.process = None
@@ -128,7 +129,7 @@ LoadPlugin unixsock
   SocketPerms "0600"
   DeleteSocket true
 </Plugin>
-PluginDir "{build.plugin_directory()}"
+PluginDir "{self.plugins or build.plugin_directory()}"
 {self._plugins()}
 """
 
