@@ -44,7 +44,7 @@ def samples(text, seconds):
 def series_of(name, host):
     """The series of a host; its labels come before those of the name."""
     metric, labels = re.fullmatch(r"(\w+)(?:\{(.*)\})?", name).groups()
-    own = f'instance="h{host}",job="collectd",target="h{host}:9103"'
+    own = f'instance="h{host}",job="collectd"'
     return f"{metric}{{{own}{',' + labels if labels else ''}}}"
 
 
