@@ -255,7 +255,7 @@ def test_what_is_not_kept_is_told(programs, own_postgres, kept):
     with Load(api, events=200) as load:
         load.wait_acknowledged(300)
         standby = standby_that_stops(programs, own_postgres)
-        wait_stored_more(address.database, 10000)
+        wait_stored_more(address.database, 40000)
         own_postgres.kill()
         promoted = promote(standby, name)
         address.point_to(standby)

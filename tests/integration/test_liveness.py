@@ -84,12 +84,12 @@ MOVES = {
     "process_memory_usage_bytes": {"started": ()},
     "http_request_duration_ms": {
         "stored": ("events_post",),
-        "asked": ("events_get", "metrics", "health", "dlq", "other"),
+        "asked": ("events_get", "otlp_logs", "metrics", "health", "dlq", "page", "other"),
     },
     "http_request_total": {
         "stored": ("events_post",),
         "refused": ("events_post",),
-        "asked": ("events_get", "metrics", "health", "dlq", "other"),
+        "asked": ("events_get", "otlp_logs", "metrics", "health", "dlq", "page", "other"),
     },
     "http_connections": {"connected": ()},
     "http_connections_refused_total": {"crowded": ("limit", "address")},
@@ -163,7 +163,10 @@ def asked(world):
     assert api.get("/dlq").status_code == 200
     assert api.get("/metrics").status_code == 200
     assert api.get("/health").status_code == 200
+    assert api.get("/").status_code == 200
     assert api.get("/nope").status_code == 404
+    answer = api.session.post(api.url("/v1/logs"), json={}, timeout=30)
+    assert answer.status_code == 200
     yield
 
 
