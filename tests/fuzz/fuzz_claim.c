@@ -38,8 +38,8 @@ static bool is_written(const char *text, uint64_t number) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   fuzz_input_t input = {.data = data, .size = size};
   fuzz_be_quiet();
-  char *text[3];
-  for (int i = 0; i < 3; i++) {
+  char *text[4];
+  for (int i = 0; i < 4; i++) {
     fuzz_input_t line = fuzz_take_line(&input);
     text[i] = line.size == 1 && line.data[0] == 'N' ? NULL : fuzz_text(line);
     fuzz_answer.text[i] = text[i];
@@ -58,7 +58,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     fuzz_require(status == AU_INVALID && error.message[0] != '\0' &&
                      claim.epoch == 12345678 && claim.next_seq == 87654321,
                  "a claim that was refused has changed");
-  for (int i = 0; i < 3; i++)
+  for (int i = 0; i < 4; i++)
     free(text[i]);
   return 0;
 }

@@ -74,9 +74,11 @@ typedef struct answer {
 } answer_t;
 
 static bool read_answer(const au_result_t *result, answer_t *out) {
+  if (au_result_rows(result) != 1)
+    return false;
   const char *is_new = au_result_text(result, 0, 3);
   out->is_new = is_new != NULL && strcmp(is_new, "t") == 0;
-  return au_result_rows(result) == 1 && is_new != NULL &&
+  return is_new != NULL &&
          read_number(au_result_text(result, 0, 0), INT64_MAX, &out->next_seq) &&
          read_number(au_result_text(result, 0, 1), UINT32_MAX, &out->epoch) &&
          read_number(au_result_text(result, 0, 2), INT64_MAX, &out->found_seq);
