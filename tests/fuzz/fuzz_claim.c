@@ -35,6 +35,12 @@ static bool is_written(const char *text, uint64_t number) {
   return strcmp(text, number == 0 ? "" : written) == 0;
 }
 
+/* The lane's first number is 1: a place before it is of events that are lost,
+ * and is passed. */
+static bool is_place(const char *text, uint64_t next_seq) {
+  return is_written(text, next_seq) || (next_seq == 1 && is_written(text, 0));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   fuzz_input_t input = {.data = data, .size = size};
   fuzz_be_quiet();
@@ -50,7 +56,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   au_database_error_t error;
   au_status_t status = au_claim_make(&claim, NULL, lane_of_memory(), &error);
   if (status == AU_OK)
-    fuzz_require(fuzz_answer.rows == 1 && is_written(text[0], claim.next_seq) &&
+    fuzz_require(fuzz_answer.rows == 1 && is_place(text[0], claim.next_seq) &&
                      is_written(text[1], claim.epoch) &&
                      claim.next_seq <= INT64_MAX,
                  "the claim is not what was answered");
