@@ -288,7 +288,7 @@ def test_asynchronous_commits_and_a_crash(programs, own_postgres, how):
     database = own_postgres.create_database()
     # The longest that the server takes to write: each crash takes back a lot.
     database.execute("ALTER SYSTEM SET wal_writer_delay = '10s'")
-    database.execute("ALTER SYSTEM SET wal_writer_flush_after = 0")
+    database.execute("ALTER SYSTEM SET wal_writer_flush_after = '1GB'")
     own_postgres.restart()
     api = collectd_of(
         programs, database, writer={"AsyncCommit": True}

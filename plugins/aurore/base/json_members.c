@@ -128,9 +128,12 @@ au_status_t au_json_members_read(const char *text, size_t size,
   au_json_result_t result = au_json_parser_feed(parser, "[", 1);
   if (result == AU_JSON_OK)
     result = au_json_parser_feed(parser, text, size);
+  bool is_open = reading.depth == 1; /* the text has not ended the array */
   if (result == AU_JSON_OK)
     result = au_json_parser_feed(parser, "]", 1);
   au_json_parser_destroy(parser);
+  if (result == AU_JSON_OK && !is_open)
+    result = AU_JSON_INVALID;
   au_status_t status = status_of(&reading, result);
   au_bytes_fini(&reading.name);
   au_bytes_fini(&reading.value);

@@ -98,9 +98,24 @@ def limits(expression):
     ]
 
 
+def _before_unless(expression):
+    """The expression up to an "unless" that is in no parentheses."""
+    depth = 0
+    for match in re.finditer(r"[(){}]|\bunless\b", expression):
+        if match.group() in "({":
+            depth += 1
+        elif match.group() in ")}":
+            depth -= 1
+        elif depth == 0:
+            return expression[: match.start()]
+    return expression
+
+
 def without_limits(expression):
     """The expression with every comparison answering 0 or 1 for each series: it
-    has a value whether or not the limit is passed."""
+    has a value whether or not the limit is passed. What it leaves out ("unless", of
+    the whole) is left aside, too."""
+    expression = _before_unless(expression)
     parts = re.split(r"(\{[^}]*\})", expression)
     for i in range(0, len(parts), 2):
         parts[i] = re.sub(r"([<>]=?|[=!]=)(?!=|\s*bool\b)", r"\1 bool ", parts[i])

@@ -49,6 +49,8 @@ static const char *const others[] = {
     "{}]",        "{}] [",   "{}],[{}",    "{}][",    "{\"a\":1}}",
     "{} \"x",     "{}{",     "{\"a\":1,}", "{'a':1}", "{} tru",
     "{\"a\":[1}", "{\"a\":", "]",          "] {} [",  "\xEF\xBB\xBF{}",
+    /* Out of the object, and into what never ends. */
+    "{}]\"x",     "{} ] 12",
 };
 
 CASE("json_members", NULL, forget);
