@@ -318,7 +318,10 @@ TEST(crash_beyond_a_pooler_is_not_the_rows_fault) {
   ck_assert_int_eq(background.status, AU_UNAVAILABLE);
   ck_assert_str_eq(background.error.sqlstate, "08P01");
   ck_assert_int_eq(background.error.fault, AU_FAULT_DATABASE);
-  /* It starts again by itself; only then can it be stopped. */
+  /* It starts again by itself, once it has ended all sessions; a stop that
+   * comes in between is waited for forever. */
+  while (au_database_check(watcher))
+    poll(NULL, 0, 1);
   while (au_database_connect(watcher, &error) != AU_OK)
     poll(NULL, 0, 10);
   au_database_destroy(background.database);
