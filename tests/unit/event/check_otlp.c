@@ -603,16 +603,20 @@ static void put_records(size_t count, size_t message, size_t attribute,
 static size_t count_with(const char *part) {
   size_t offset = 0;
   size_t count = 0;
+  size_t wrong = 0;
   for (size_t i = 0; i < intake->rows.count; i++) {
     au_event_t event;
     const au_row_t row =
         au_row_split(intake->rows.row[i].kind, intake->rows.bytes.data + offset,
                      intake->rows.row[i].size);
-    ck_assert_int_eq(au_row_decode(row.tuple, row.size, &event), AU_OK);
-    ck_assert(au_row_is_sound(&row));
-    count += has(event.metadata, part);
+    if (au_row_decode(row.tuple, row.size, &event) == AU_OK &&
+        au_row_is_sound(&row))
+      count += has(event.metadata, part);
+    else
+      wrong++;
     offset += intake->rows.row[i].size;
   }
+  ck_assert_uint_eq(wrong, 0);
   return count;
 }
 
