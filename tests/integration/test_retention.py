@@ -186,7 +186,7 @@ def test_events_of_a_day_that_is_being_dropped_are_stored(programs, database):
     reader = psycopg2.connect(database.conninfo)
     reader.cursor().execute("SELECT count(*) FROM aurore.event")
     # Another host, whose clock is right, drops it.
-    programs.collectd(database, writer=keeps).start()
+    other = programs.collectd(database, writer=keeps).start()
     wait_until(lambda: is_pending(database), 30, "it is not being dropped")
     api.accept([event() for _ in range(7)])
     wait_until(
@@ -202,7 +202,8 @@ def test_events_of_a_day_that_is_being_dropped_are_stored(programs, database):
         "the drop is not finished",
     )
     assert database.stored() == 0
-    # From now on they have a partition again.
+    # From now on they have a partition again; nobody is to drop it at once.
+    assert other.stop() == 0
     api.accept([event() for _ in range(3)])
     database.wait_stored(3)
     wait_figures(api, 3)
