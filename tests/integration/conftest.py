@@ -31,6 +31,15 @@ def pytest_configure(config):
     config.addinivalue_line(
         "markers", "slow: takes seconds; left out by -m 'not slow'"
     )
+    config.addinivalue_line(
+        "markers", "plain(why): is skipped with the build that has the sanitizers"
+    )
+
+
+def pytest_runtest_setup(item):
+    plain = item.get_closest_marker("plain")
+    if plain is not None and build.SANITIZE:
+        pytest.skip(plain.args[0])
 
 
 def pytest_unconfigure(config):

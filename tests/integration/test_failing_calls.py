@@ -14,6 +14,8 @@ from harness.load import Load
 from harness.process import Process
 from harness.wait import wait_until
 
+pytestmark = pytest.mark.plain("strace and the sanitizers do not go together")
+
 CASES = {
     # The group goes to a new segment, or is refused.
     "sync": ["fdatasync:error=EIO:when=3+7"],
@@ -36,8 +38,6 @@ def need_strace():
     probe = subprocess.run(["strace", "-o", os.devnull, "true"], capture_output=True)
     if probe.returncode != 0:
         pytest.skip("ptrace is not permitted here")
-    if os.environ.get("AURORE_SANITIZE"):
-        pytest.skip("strace and the sanitizers do not go together")
 
 
 def attach(api, faults):

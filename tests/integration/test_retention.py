@@ -7,15 +7,12 @@ from datetime import datetime, timedelta, timezone
 import psycopg2
 import pytest
 
-from harness import build
 from harness.clock import Clock
 from harness.events import event
 from harness.load import Load
 from harness.wait import wait_until
 
-needs_clock = pytest.mark.skipif(
-    build.SANITIZE != "", reason="a sanitizer and libfaketime do not go together"
-)
+needs_clock = pytest.mark.plain("a sanitizer and libfaketime do not go together")
 DAY = timedelta(days=1)
 EXACT = """SELECT (SELECT n FROM aurore.figures(now(), 0) WHERE kind = 'total')
                   - count(*) FROM aurore.event"""
