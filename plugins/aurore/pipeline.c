@@ -154,6 +154,17 @@ static au_status_t start_history(char *error, size_t error_size) {
   return status;
 }
 
+uint64_t au_pipeline_descriptors(const au_options_t *options, unsigned lanes,
+                                 bool is_memory) {
+  return GUEST_DESCRIPTORS + au_http_descriptors(options) +
+         au_buffer_descriptors(lanes, is_memory) +
+         DATABASE_DESCRIPTORS * (uint64_t)au_pipeline_sessions(options, lanes);
+}
+
+unsigned au_pipeline_sessions(const au_options_t *options, unsigned lanes) {
+  return lanes + options->query_connections + DATABASE_OTHERS;
+}
+
 /* MaxConnections, or what the limit of open files leaves of it: the spool and
  * the database must never lack a descriptor because of clients. */
 static unsigned connections_max(void) {
@@ -161,10 +172,8 @@ static unsigned connections_max(void) {
   uint64_t limit = au_descriptors_raise();
   uint64_t used = au_descriptors_open();
   uint64_t reserved =
-      GUEST_DESCRIPTORS + au_http_descriptors(options) +
-      au_buffer_descriptors(pipeline.buffer) +
-      DATABASE_DESCRIPTORS * (au_buffer_lanes(pipeline.buffer) +
-                              options->query_connections + DATABASE_OTHERS);
+      au_pipeline_descriptors(options, au_buffer_lanes(pipeline.buffer),
+                              options->spool_directory[0] == '\0');
   uint64_t left = limit > used + reserved ? limit - used - reserved : 1;
   if (left >= options->max_connections)
     return options->max_connections;

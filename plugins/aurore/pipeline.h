@@ -49,4 +49,10 @@ au_status_t au_pipeline_stop(void);
 
 #pragma GCC visibility pop
 
+/* What a process with these options needs: sessions of the database, and files
+ * beside its clients' connections and what it had open before. Pure. */
+unsigned au_pipeline_sessions(const au_options_t *options, unsigned lanes);
+uint64_t au_pipeline_descriptors(const au_options_t *options, unsigned lanes,
+                                 bool is_memory);
+
 #endif

@@ -91,6 +91,21 @@ static au_status_t read_state(au_database_t *database, state_t *out,
   return is_made ? read_rows(database, is_added, out, error) : AU_OK;
 }
 
+au_status_t au_schema_look(au_database_t *database, au_schema_look_t *out,
+                           au_database_error_t *error) {
+  state_t state;
+  *out = (au_schema_look_t){.known = VERSION};
+  au_status_t status = read_state(database, &state, error);
+  if (status != AU_OK)
+    return status;
+  out->version = state.version;
+  if (state.version < VERSION)
+    out->missing = (unsigned)(VERSION - state.version);
+  for (size_t i = 0; i < ADDITIONS; i++)
+    out->missing += state.is_added[i] ? 0 : 1;
+  return AU_OK;
+}
+
 /* A step that was taken is not taken again: "question" says whether it is due,
  * "is_first" stands for its answer while its table (of the schema) is not
  * there, and "record" writes down that the step was taken. */

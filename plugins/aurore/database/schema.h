@@ -20,6 +20,18 @@
 AU_MUST_CHECK au_status_t au_schema_migrate(au_database_t *database,
                                             au_database_error_t *error);
 
+/* What there is of the schema, without a change to it. */
+typedef struct au_schema_look {
+  long version;     /* of the database; 0: there is no schema */
+  long known;       /* the one of this program */
+  unsigned missing; /* migrations of this program that the database lacks */
+} au_schema_look_t;
+
+/* AU_INVALID: the role may not read it. Needs a connection. */
+AU_MUST_CHECK au_status_t au_schema_look(au_database_t *database,
+                                         au_schema_look_t *out,
+                                         au_database_error_t *error);
+
 /* Makes the partitions of aurore.event for the days from "first_day" to
  * "last_day" (days since 1970-01-01, UTC) that are missing; at most 1000 days.
  * Safe beside other processes that do the same; never blocks inserts or

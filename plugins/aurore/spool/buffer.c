@@ -35,7 +35,6 @@ struct au_buffer {
   unsigned request_lanes; /* those that take requests: the first ones */
   uint64_t capacity;
   uint64_t max_bytes;
-  bool is_memory;
 
   au_usage_t usage;
   _Atomic unsigned turn;       /* which lane is next */
@@ -50,9 +49,8 @@ struct au_buffer {
  * range, and what goes with them. In memory each segment has one, too. */
 #define LANE_DESCRIPTORS 12
 
-unsigned au_buffer_descriptors(const au_buffer_t *buffer) {
-  return 1 + buffer->lanes * LANE_DESCRIPTORS +
-         (buffer->is_memory ? MEMORY_SEGMENTS : 0);
+unsigned au_buffer_descriptors(unsigned lanes, bool is_memory) {
+  return 1 + lanes * LANE_DESCRIPTORS + (is_memory ? MEMORY_SEGMENTS : 0);
 }
 
 static uint64_t segment_bytes(const au_buffer_config_t *config,
@@ -146,7 +144,6 @@ au_status_t au_buffer_open(const au_buffer_config_t *config,
   buffer->request_lanes = config->lanes;
   buffer->capacity = config->capacity;
   buffer->max_bytes = config->max_bytes;
-  buffer->is_memory = config->directory == NULL;
   au_status_t status = open_lanes(buffer, config, error, error_size);
   if (status != AU_OK) {
     au_buffer_destroy(buffer);

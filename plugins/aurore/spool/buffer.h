@@ -56,8 +56,8 @@ AU_MUST_CHECK au_status_t au_buffer_open(const au_buffer_config_t *config,
                                          au_buffer_t **out_buffer, char *error,
                                          size_t error_size);
 
-/* Descriptors that it may have open at a time. */
-unsigned au_buffer_descriptors(const au_buffer_t *buffer);
+/* Descriptors that a buffer of so many lanes may have open at a time. */
+unsigned au_buffer_descriptors(unsigned lanes, bool is_memory);
 
 /* From now on append and watch return AU_CLOSED; what waits stays readable.
  * Returns after every AU_PENDING append and watch has been completed. */
