@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * aurorectl - the command line of the event pipeline: sends events, handles
- * dead letters, makes tokens, looks into spools.
+ * dead letters, finds what is wrong, makes tokens, looks into spools.
  */
 #include "aurore_config.h"
 #include "tools/ctl.h"
@@ -16,6 +16,8 @@ static const char usage_text[] =
     "Usage: aurorectl send   [OPTION]...              events from standard "
     "input to the API\n"
     "       aurorectl dlq    list|show|reprocess|delete  the dead letters\n"
+    "       aurorectl doctor                          what is wrong, and what "
+    "to do\n"
     "       aurorectl token  SCOPE                    a token, and its line "
     "for "
     "TokenFile\n"
@@ -27,6 +29,7 @@ static const struct {
   const char *name;
   int (*run)(int argc, char **argv);
 } commands[] = {{"dlq", ctl_dlq},
+                {"doctor", ctl_doctor},
                 {"send", ctl_send},
                 {"spool", ctl_spool},
                 {"token", ctl_token}};

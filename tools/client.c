@@ -20,7 +20,8 @@ struct ctl_client {
   CURL *curl;
   const ctl_server_t *server;
   char authorization[TOKEN_MAX + 32]; /* a line, or "" */
-  volatile sig_atomic_t *abort_flag;  /* NULL: none */
+  bool (*is_over)(void *context);     /* NULL: never */
+  void *context;
 };
 
 void ctl_server_init(ctl_server_t *server) {
@@ -60,6 +61,8 @@ bool ctl_server_option(ctl_server_t *server, int option, const char *value) {
 static bool read_token(const ctl_server_t *server, char token[TOKEN_MAX + 1]) {
   const char *given = getenv("AURORE_TOKEN");
   token[0] = '\0';
+  if (server->is_anonymous)
+    return true;
   if (server->token_file == NULL) {
     if (given != NULL)
       snprintf(token, TOKEN_MAX + 1, "%.*s", (int)strcspn(given, " \t\r\n"),
@@ -101,6 +104,12 @@ static bool set_up(ctl_client_t *client) {
   if (server->key != NULL)
     is_set = is_set &&
              curl_easy_setopt(curl, CURLOPT_SSLKEY, server->key) == CURLE_OK;
+  if (server->pinned_key != NULL)
+    is_set = is_set &&
+             curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 0L) == CURLE_OK &&
+             curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 0L) == CURLE_OK &&
+             curl_easy_setopt(curl, CURLOPT_PINNEDPUBLICKEY,
+                              server->pinned_key) == CURLE_OK;
   if (!is_set)
     ctl_say("libcurl does not take these options");
   return is_set;
@@ -143,11 +152,13 @@ static int check_abort(void *context, curl_off_t a, curl_off_t b, curl_off_t c,
   (void)b;
   (void)c;
   (void)d;
-  return *client->abort_flag != 0;
+  return client->is_over(client->context);
 }
 
-void ctl_client_abort_on(ctl_client_t *client, volatile sig_atomic_t *flag) {
-  client->abort_flag = flag;
+void ctl_client_abort_when(ctl_client_t *client, bool (*is_over)(void *context),
+                           void *context) {
+  client->is_over = is_over;
+  client->context = context;
   (void)curl_easy_setopt(client->curl, CURLOPT_NOPROGRESS, 0L);
   (void)curl_easy_setopt(client->curl, CURLOPT_XFERINFODATA, client);
   (void)curl_easy_setopt(client->curl, CURLOPT_XFERINFOFUNCTION, check_abort);
@@ -219,6 +230,7 @@ void ctl_client_ask(ctl_client_t *client, const char *method, const char *path,
   char url[PATH_SIZE];
   char why[CURL_ERROR_SIZE] = "";
   answer->status = 0;
+  answer->is_refused = false;
   answer->retry_after_s = 0;
   answer->error[0] = '\0';
   au_bytes_clear(&answer->body, CTL_ANSWER_MAX);
@@ -237,6 +249,7 @@ void ctl_client_ask(ctl_client_t *client, const char *method, const char *path,
     (void)curl_easy_getinfo(client->curl, CURLINFO_RETRY_AFTER, &retry_after_s);
     answer->retry_after_s = (long)retry_after_s;
   } else {
+    answer->is_refused = code == CURLE_COULDNT_CONNECT;
     snprintf(answer->error, sizeof(answer->error), "%.200s",
              why[0] != '\0' ? why : curl_easy_strerror(code));
   }

@@ -8,7 +8,6 @@
 #include "base/bytes.h"
 
 #include <getopt.h>
-#include <signal.h>
 #include <stdbool.h>
 
 /* Of an answer, so much is kept. */
@@ -23,6 +22,9 @@ typedef struct ctl_server {
   const char *certificate;
   const char *key;
   double timeout_s;
+  bool is_anonymous;      /* no token, whoever has one */
+  const char *pinned_key; /* as libcurl takes it: https is believed by this key
+                             alone, whatever the certificate says */
 } ctl_server_t;
 
 /* The options that say so, for a table of getopt_long, and their values. */
@@ -64,11 +66,14 @@ typedef struct ctl_client ctl_client_t;
 ctl_client_t *ctl_client_create(const ctl_server_t *server);
 void ctl_client_destroy(ctl_client_t *client);
 
-/* Ends a request, without an answer, when "flag" is not 0; borrowed. */
-void ctl_client_abort_on(ctl_client_t *client, volatile sig_atomic_t *flag);
+/* Ends a request, without an answer, when "is_over" says so, which is asked
+ * about once a second and when a signal has come; "context" is borrowed. */
+void ctl_client_abort_when(ctl_client_t *client, bool (*is_over)(void *context),
+                           void *context);
 
 typedef struct ctl_answer {
   long status;        /* 0: there is none; "error" says why */
+  bool is_refused;    /* nobody listens there */
   long retry_after_s; /* 0: the server does not say */
   au_bytes_t body;    /* NUL-terminated by ctl_answer_text */
   char error[256];

@@ -15,13 +15,14 @@
 /* Exit statuses; those of "spool" are in tools/spool.c. */
 enum {
   CTL_GOOD = 0,
-  CTL_SOME = 1,    /* some events, or dead letters, were refused */
+  CTL_SOME = 1,    /* some events, or dead letters, were refused; problems */
   CTL_USAGE = 2,   /* the command line, or a file that cannot be used */
   CTL_LATER = 3,   /* the server could not be reached, or gave up: try again */
   CTL_REFUSED = 4, /* the server does not want to talk: token, address */
 };
 
 int ctl_dlq(int argc, char **argv);
+int ctl_doctor(int argc, char **argv);
 int ctl_send(int argc, char **argv);
 int ctl_spool(int argc, char **argv);
 int ctl_token(int argc, char **argv);

@@ -86,6 +86,11 @@ static void on_signal(int number) {
   stop = 1;
 }
 
+static bool is_stopped(void *context) {
+  (void)context;
+  return stop != 0;
+}
+
 /* The second one ends the process. Nothing that waits is begun again. */
 static void catch_signals(void) {
   struct sigaction action = {.sa_handler = on_signal,
@@ -443,7 +448,7 @@ static int run(sender_t *sender) {
     sender->client = ctl_client_create(&sender->server);
     /* What is under way is known to the next process: it need not end well. */
     if (sender->client != NULL && sender->state_file != NULL)
-      ctl_client_abort_on(sender->client, &stop);
+      ctl_client_abort_when(sender->client, is_stopped, NULL);
     if (sender->client != NULL)
       status = run_opened(sender);
   }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "tools/tree.h"
 
+#include <math.h>
+#include <stdlib.h>
 #include <yajl/yajl_tree.h>
 
 ctl_tree_t *ctl_tree_parse(au_bytes_t *bytes) {
@@ -33,6 +35,14 @@ bool ctl_tree_number(ctl_tree_t *object, const char *name, long long *out) {
     return false;
   *out = YAJL_GET_INTEGER(found);
   return true;
+}
+
+double ctl_tree_double(ctl_tree_t *object, const char *name) {
+  ctl_tree_t *found = ctl_tree_member(object, name);
+  double number = NAN;
+  if (YAJL_IS_NUMBER(found))
+    number = strtod(YAJL_GET_NUMBER(found), NULL);
+  return number;
 }
 
 size_t ctl_tree_length(ctl_tree_t *tree) {

@@ -23,6 +23,9 @@ ctl_tree_t *ctl_tree_member(ctl_tree_t *object, const char *name);
 const char *ctl_tree_text(ctl_tree_t *object, const char *name);
 bool ctl_tree_number(ctl_tree_t *object, const char *name, long long *out);
 
+/* Any number; NAN: there is none. */
+double ctl_tree_double(ctl_tree_t *object, const char *name);
+
 /* Items of an array, or values of an object. */
 size_t ctl_tree_length(ctl_tree_t *tree);
 ctl_tree_t *ctl_tree_item(ctl_tree_t *tree, size_t index);

@@ -665,6 +665,8 @@ def test_the_manual_names_every_option():
     assert section("Options of send") | server == options_of(help_of("send")) - {"--help"}
     own = section("Options of dlq")
     assert own | server == options_of(help_of("dlq")) - {"--help"}
+    own = section("Options of doctor")
+    assert own | server == options_of(help_of("doctor")) - {"--help"}
     assert section("Options of token") == options_of(help_of("token")) - {"--help"}
     assert section("Options of spool") == options_of(help_of("spool")) - {"--help"}
 
@@ -683,6 +685,6 @@ def test_usage():
         [], ["nothing"], ["send", "x"], ["send", "--nothing"], ["send", "--lines"],
         ["send", "--wait", "31"], ["send", "--wait", "x"], ["send", "--batch-events", 0],
         ["send", "--batch-bytes", "1XB"], ["send", "--timestamp", "never"],
-        ["send", "--service", ""], ["send", "--timeout", "0"], ["spool", "x"],
+        ["send", "--service", ""], ["doctor", "x"], ["doctor", "--nothing"], ["send", "--timeout", "0"], ["spool", "x"],
     ):
         assert run(*wrong, status=2).stderr
