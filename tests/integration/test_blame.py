@@ -5,6 +5,7 @@ collectd, with several lanes."""
 import pytest
 
 from harness.events import event
+from harness.rules import add_trigger, add_unfilled_column, drop_trigger, fill_column
 from harness.wait import wait_until
 
 # Tries again soon; the breaker is as it is by default.
@@ -23,21 +24,6 @@ def started(programs, database, lanes=1, **writer):
 def accept_each(api, events):
     """In a request for each, so that they go to all lanes in turn."""
     return [api.accept(one)[0] for one in events]
-
-
-def add_trigger(database, condition, using, when="BEFORE"):
-    """From now on an event for which the condition holds raises an error."""
-    database.execute(
-        "CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$"
-        f" BEGIN IF {condition} THEN RAISE EXCEPTION 'go away' USING {using};"
-        " END IF; RETURN NEW; END $$;"
-        f" CREATE TRIGGER refuse {when} INSERT ON aurore.event"
-        " FOR EACH ROW EXECUTE FUNCTION public.refuse()"
-    )
-
-
-def drop_trigger(database):
-    database.execute("DROP TRIGGER refuse ON aurore.event")
 
 
 def check_figures(api, database, stored, dead):
@@ -79,10 +65,7 @@ def test_a_row_that_a_trigger_refuses(programs, database, error, when):
 def test_a_column_that_nobody_fills(programs, database):
     """Every event is refused with a class that means bad data: none is."""
     api = started(programs, database)
-    database.execute(
-        "ALTER TABLE aurore.event ADD extra int DEFAULT 0 NOT NULL;"
-        " ALTER TABLE aurore.event ALTER extra DROP DEFAULT"
-    )
+    add_unfilled_column(database)
     for _ in range(20):
         api.accept([event("meanwhile") for _ in range(100)])
     api.wait_log("the database refuses every event")
@@ -101,7 +84,7 @@ def test_a_column_that_nobody_fills(programs, database):
     error = api.get("/health/detailed").json()["database"]["lastError"]
     assert error["sqlState"] == "23502"
     assert '"extra"' in error["message"]
-    database.execute("ALTER TABLE aurore.event ALTER extra SET DEFAULT 0")
+    fill_column(database)
     check_figures(api, database, 2002, 0)
     api.wait_log("the database takes events again")
 

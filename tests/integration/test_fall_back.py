@@ -4,13 +4,18 @@ promoted, a backup is restored, the server crashes with commits that were not on
 its disk. What it lost is stored again, each event once, or told to be lost."""
 
 import os
-import threading
 
-import psycopg2
 import pytest
 
 from harness.load import Load
 from harness.postgres import Database
+from harness.standby import (
+    base_backup,
+    cancelled_waits,
+    promote,
+    standby_that_stops,
+    synchronous_standby,
+)
 from harness.wait import wait_until
 
 # How often each is done in one test; 20 shows more.
@@ -46,20 +51,6 @@ def collectd_of(programs, conninfo, buffer=None, writer=None):
     )
     api.buffer["SpoolDirectory"] = api.directory / "spool"
     return api
-
-
-def standby_that_stops(programs, primary):
-    """A copy of the primary, that has all up to now and gets nothing more."""
-    standby = programs.postgres(primary=primary)
-    standby.stop()
-    return standby
-
-
-def promote(standby, name):
-    standby.start()
-    promoted = Database(standby.conninfo(name))
-    promoted.execute("SELECT pg_promote()")
-    return promoted
 
 
 def count(database):
@@ -129,8 +120,7 @@ def test_a_backup_is_restored(programs, own_postgres):
         load.wait_acknowledged(300)
         for number in range(ROUNDS):
             server = address.server
-            backup = standby_that_stops(programs, server)
-            (backup.data / "standby.signal").unlink()
+            backup = base_backup(programs, server)
             if number % 2 == 1:
                 api.kill()
                 api.start()
@@ -185,17 +175,6 @@ def test_the_former_primary_comes_back(programs, own_postgres):
     current.close()
 
 
-def cancel_waits(primary, stop):
-    """An operator who ends what hangs."""
-    with psycopg2.connect(primary.conninfo("postgres")) as connection:
-        connection.autocommit = True
-        while not stop.wait(0.01):
-            connection.cursor().execute(
-                "SELECT pg_cancel_backend(pid) FROM pg_stat_activity "
-                "WHERE wait_event = 'SyncRep'"
-            )
-
-
 @pytest.mark.slow
 def test_waits_for_the_synchronous_standby_are_cancelled(
     programs, own_postgres
@@ -203,34 +182,20 @@ def test_waits_for_the_synchronous_standby_are_cancelled(
     """What is committed without the standby is not stored: the standby that is
     promoted does not have it."""
     database = own_postgres.create_database()
-    standby = programs.postgres(primary=own_postgres)
-    database.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
-    database.execute("SELECT pg_reload_conf()")
-    wait_until(
-        lambda: database.rows("SELECT sync_state FROM pg_stat_replication")
-        == [("sync",)],
-        30,
-        "the standby is not a synchronous one",
-    )
+    standby = synchronous_standby(programs, own_postgres)
     address = Address(own_postgres, database.name)
     api = collectd_of(programs, address.conninfo).start()
     with Load(api) as load:
         load.wait_acknowledged(300)
         wait_until(lambda: database.stored() > 100, 60, "nothing is stored")
         standby.stop()
-        stop = threading.Event()
-        operator = threading.Thread(
-            target=cancel_waits, args=(own_postgres, stop)
-        )
-        operator.start()
-        committed = count(database)
-        load.wait_acknowledged(500)
-        wait_until(
-            lambda: count(database) > committed, 60, "nothing is committed"
-        )
-        api.wait_log("without its synchronous standby")
-        stop.set()
-        operator.join()
+        with cancelled_waits(own_postgres):
+            committed = count(database)
+            load.wait_acknowledged(500)
+            wait_until(
+                lambda: count(database) > committed, 60, "nothing is committed"
+            )
+            api.wait_log("without its synchronous standby")
         own_postgres.kill()
         promoted = promote(standby, database.name)
         address.point_to(standby)
