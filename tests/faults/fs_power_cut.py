@@ -34,6 +34,7 @@ from harness.filesystem import (  # noqa: E402
     SMALLEST_MB,
     FileSystem,
     Unsupported,
+    private_mounts,
 )
 
 
@@ -258,6 +259,7 @@ def main():
     if os.geteuid() != 0:
         print("fs_power_cut: skipped: mounting a file system needs root")
         return 0
+    private_mounts()
     results = [run_case(case, kind, arguments) for case in CASES for kind in ("ext4", "xfs")]
     return 0 if all(results) else 1
 

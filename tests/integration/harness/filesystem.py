@@ -3,6 +3,7 @@
 whose free space can be taken away. Needs root, loop devices and the right to
 mount."""
 
+import ctypes
 import fcntl
 import os
 import struct
@@ -22,6 +23,7 @@ _MAKE = {
     "ext4": ["mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0"],
     "xfs": ["mkfs.xfs", "-q", "-f"],
 }
+_CLONE_NEWNS, _MS_REC, _MS_PRIVATE = 0x20000, 0x4000, 0x40000
 _CHECK = {"ext4": ["e2fsck", "-f", "-n"], "xfs": ["xfs_repair", "-n"]}
 
 
@@ -39,8 +41,25 @@ def run(*command):
     ).stdout.strip()
 
 
+def private_mounts():
+    """From now on nobody but this process and its children sees what it mounts,
+    and no copy of the mounts that somebody else has keeps a file system whose
+    power was cut: they are gone with the last of these processes, however it
+    ends. For a process of one thread; without root it does nothing, since then
+    nothing is mounted."""
+    if os.geteuid() != 0:
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(_CLONE_NEWNS) != 0 or libc.mount(
+        None, b"/", None, ctypes.c_ulong(_MS_REC | _MS_PRIVATE), None
+    ):
+        error = os.strerror(ctypes.get_errno())
+        print(f"mounts are not private: {error}", flush=True)
+
+
 class FileSystem:
-    """Mounted at "point" until close. "kind" is ext4 or xfs."""
+    """Mounted at "point" until close. "kind" is ext4 or xfs. The loop device goes
+    with the last of its users: this process, or the mount."""
 
     def __init__(self, kind, directory, megabytes, options=""):
         self.kind = kind
@@ -50,6 +69,7 @@ class FileSystem:
         self.point = self.directory / "mount"
         self.point.mkdir()
         self.device = None
+        self._held = None  # a descriptor of the device
         image = self.directory / "image"
         if os.geteuid() != 0:
             raise Unsupported("mounting a file system needs root")
@@ -58,6 +78,9 @@ class FileSystem:
         try:
             run(*_MAKE[kind], image)
             self.device = run("losetup", "--find", "--show", image)
+            self._held = os.open(self.device, os.O_RDONLY | os.O_CLOEXEC)
+            # As soon as nobody has it open any more.
+            run("losetup", "--detach", self.device)
             self.mount()
         except (OSError, subprocess.CalledProcessError) as error:
             self.close()
@@ -130,6 +153,6 @@ class FileSystem:
     def close(self):
         if os.path.ismount(self.point):
             self.unmount()
-        if self.device is not None:
-            run("losetup", "--detach", self.device)
-            self.device = None
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
