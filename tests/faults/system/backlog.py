@@ -15,7 +15,8 @@ from harness.journal import (
 )
 from harness.wait import wait_until
 
-from .world import Violation, World
+from .host import Violation
+from .world import World
 
 EVENTS = 1000000
 REQUEST = 2000
@@ -63,7 +64,7 @@ def _post(connection, world, size):
     if answer.status in (202, 207):
         world.journal.answer(request, ACKNOWLEDGED, refused=refused)
     elif answer.status == 400 and len(refused) == size:
-        world.journal.answer(request, REFUSED, refused=refused)
+        world.journal.answer(request, REFUSED)
     else:
         raise Violation(f"{answer.status}: {text[:300]}")
     return answer.status

@@ -11,7 +11,8 @@ from harness.filesystem import LOG_FLUSH, NO_LOG_FLUSH, SMALLEST_MB, FileSystem
 from harness.postgres import DURABLE, USER
 from harness.wait import wait_until
 
-from .world import Violation, World
+from .host import Violation
+from .world import World
 
 # Of sparse images: what a slow machine accepts and stores in a round has room.
 SPOOL_MB = 512

@@ -326,11 +326,13 @@ FAULTS = (
     too_many_connections,
 )
 
+
 def one_round(world, faults):
     """Load, the faults, some more load, and the verdict."""
     world.load(pad=max(getattr(fault, "pad", 0) for fault in faults))
     world.some_load()
     for fault in faults:
+        world.any_host()
         fault(world)
         world.some_load()
     return world.verdict()

@@ -7,13 +7,20 @@ import time
 import traceback
 
 from harness.filesystem import Unsupported
+from harness.oracle import Verdict
 from harness.programs import Programs
 
-from . import backlog, disks, faults
-from .world import Violation, World
+from . import backlog, disks, fall_back, faults, fleet, owners
+from .host import Violation
+from .world import COUNTED, World
 
+# Those that need no disk of their own.
+ANYWHERE = faults.FAULTS + owners.FAULTS + fall_back.FAULTS
+WRONGS = (*Verdict.WRONGS, "lost_in_bound")
 # The short form: each fault once, half of them with two lanes.
 LANES = (1, 2)
+# Hosts in the world of its faults of fleets.
+FLEET = 2
 # Rounds between two starts of collectd with other options.
 ROUNDS_AT_ONCE = 6
 # Seconds in one world, and in one with disks of its own, in the long form.
@@ -34,6 +41,7 @@ class Loop:
         self.happened = {}  # name of a fault: how often
         self.skipped = {}  # name: why
         self.violations = []
+        self.not_judged = 0  # events acknowledged in rounds that did not end
         self.totals = {}
         self.oldest_lost = 0.0  # of what durability "interval" has lost
 
@@ -53,24 +61,27 @@ class Loop:
         word = self.options.only
         if word:
             return [one for one in functions if word in one.__name__]
+        takes_all = self.options.minutes or self.options.long
         return [
             one
             for one in functions
-            if self.options.minutes or not getattr(one, "takes_long", False)
+            if takes_all or not getattr(one, "takes_long", False)
         ]
 
     # --- the two forms ---
 
     def _each_once(self):
-        wanted = self._wanted(faults.FAULTS)
-        for lanes in LANES:
-            mine = wanted[lanes - 1 :: len(LANES)]
+        wanted = self._wanted(ANYWHERE)
+        worlds = [(1, lanes, wanted[lanes - 1 :: len(LANES)]) for lanes in LANES]
+        worlds.append((FLEET, 1, self._wanted(fleet.FAULTS)))
+        for hosts, lanes, mine in worlds:
             if not mine:
                 continue
             self._in_a_world(
                 lambda world, mine=mine, lanes=lanes: self._rounds(
                     world, [[fault] for fault in mine], lanes=lanes
-                )
+                ),
+                hosts=hosts,
             )
         self._on_disks(
             self._wanted(disks.POWER_CUTS + disks.FULL_DISKS),
@@ -100,13 +111,20 @@ class Loop:
     def _at_random(self, until):
         """Now without and now with disks of their own."""
         while time.monotonic() < until and len(self.violations) < VIOLATIONS_MAX:
+            hosts = self.chance.choice((1, 1, 2, 3))
+            asynchronous = self.chance.random() < 0.25
+            wanted = self._wanted(
+                ANYWHERE + (fleet.FAULTS if hosts > 1 or self.options.only else ())
+            )
             self._in_a_world(
-                lambda world: self._random_rounds(
+                lambda world, wanted=wanted: self._random_rounds(
                     world,
-                    self._wanted(faults.FAULTS),
+                    wanted,
                     min(until, time.monotonic() + WORLD_S),
                     ("commit", "commit", "commit", "interval", "memory"),
-                )
+                ),
+                hosts=hosts,
+                writer={"AsyncCommit": True} if asynchronous else None,
             )
             if time.monotonic() >= until:
                 break
@@ -175,6 +193,7 @@ class Loop:
                     body(world)
                 finally:
                     self._add(world.totals)
+                    self.not_judged += world.journal.acknowledged
 
         self._guarded(inside, programs)
 
@@ -206,6 +225,10 @@ class Loop:
 
     def _rounds(self, world, rounds, **options):
         words = ", ".join(f"{name} {value}" for name, value in options.items())
+        if len(world.hosts) > 1:
+            words += f", hosts {len(world.hosts)}"
+        if world.may_fall:
+            words += ", AsyncCommit"
         world.begin(**options)
         for some in rounds:
             names = [fault.__name__ for fault in some]
@@ -217,8 +240,9 @@ class Loop:
             verdict = faults.one_round(world, some)
             self.oldest_lost = max(self.oldest_lost, verdict.lost_age)
             print(
-                f"{verdict.acknowledged} acknowledged, {verdict.stored} stored, "
-                f"{verdict.dead} dead, {verdict.unanswered} unanswered, "
+                f"{verdict.acknowledged} acknowledged, {verdict.retried} retried, "
+                f"{verdict.stored} stored, {verdict.dead} dead, "
+                f"{verdict.duplicates} duplicates, {verdict.unanswered} unanswered, "
                 f"{time.monotonic() - began:.1f} s" + self._lost_in_bound(verdict),
                 flush=True,
             )
@@ -233,25 +257,33 @@ class Loop:
 
     # --- the sum ---
 
-    def summary(self):
-        total = self.totals.get
+    def summary(self, status):
+        """The last lines of a run, however it has ended; "status" is the exit
+        status."""
+        total = {name: self.totals.get(name, 0) for name in (*COUNTED, *WRONGS)}
         kinds = ", ".join(
             f"{name} {n}" for name, n in sorted(self.happened.items())
         )
         lines = [f"faults: {kinds or 'none'}"]
         lines += [f"skipped: {name}: {why}" for name, why in self.skipped.items()]
-        if total("lost_in_bound"):
+        if total["lost_in_bound"]:
             lines.append(
-                f"durability interval has lost {total('lost_in_bound')} events in "
+                f"durability interval has lost {total['lost_in_bound']} events in "
                 f"power cuts; {self.oldest_lost:.2f} s old at most"
             )
+        if self.not_judged:
+            lines.append(
+                f"{self.not_judged} acknowledged events of a round that did not "
+                "end were not judged"
+            )
         lines.append(
-            f"{self.rounds} rounds, {sum(self.happened.values())} faults, "
-            f"{len(self.skipped)} skipped; events: {total('sent', 0)} sent, "
-            f"{total('acknowledged', 0)} acknowledged, {total('refused', 0)} refused, "
-            f"{total('unanswered', 0)} unanswered, {total('stored', 0)} stored, "
-            f"{total('dead', 0)} dead letters; lost {total('lost', 0)}, "
-            f"duplicates {total('doubled', 0)}; "
-            f"{len(self.violations)} violations"
+            f"seed {self.options.seed}; {self.rounds} rounds, "
+            f"{sum(self.happened.values())} faults, {len(self.skipped)} skipped; "
+            f"events: {total['sent']} sent, {total['acknowledged']} acknowledged, "
+            f"{total['retried']} retried, {total['refused']} refused, "
+            f"{total['unanswered']} unanswered, {total['stored']} stored, "
+            f"{total['dead']} dead letters, {total['duplicates']} duplicates; "
+            f"lost {total['lost']}, twice {total['doubled']}; "
+            f"{len(self.violations)} violations; exit status {status}"
         )
         return "\n".join(lines)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the faults happen to: collectd, PostgreSQL, a proxy between them and
+"""What the faults happen to: collectds, PostgreSQL, a proxy between them and
 clients in front of them; and the accounts that must balance after each
 round."""
 
@@ -7,16 +7,12 @@ import random
 import threading
 import time
 
-from harness.journal import (
-    ACKNOWLEDGED,
-    UNANSWERED,
-    Clients,
-    Journal,
-    refuse_poison,
-)
+from harness.journal import Clients, Journal, refuse_poison
 from harness.oracle import judge, read_dead, read_stored
-from harness.proxy import Proxy
+from harness.postgres import Database
 from harness.wait import wait_until
+
+from .host import Host, Violation
 
 # Everything is short, so that much happens in a round.
 WRITER = {
@@ -30,40 +26,23 @@ WRITER = {
     "BreakerSuccesses": 1,
     "BreakerTimeout": 0.3,
     "ShutdownTimeout": 2,
+    "RetentionTime": "00:00",
 }
 
 
+# What is summed up of the verdicts.
+COUNTED = (
+    "sent",
+    "acknowledged",
+    "refused",
+    "unanswered",
+    "retried",
+    "duplicates",
+    "stored",
+    "dead",
+)
 # What a sync may take on a busy machine, seconds.
 SYNC_S = 1.0
-
-
-class Violation(Exception):
-    """A promise that was not kept."""
-
-
-class _Life:
-    """A collectd from its start on. "stored" and "dead": what the database had
-    got before, None when nobody could ask."""
-
-    def __init__(self, stored, dead, from_rest):
-        self.stored = stored
-        self.dead = dead
-        self.from_rest = from_rest
-        self.began = self.ready = time.monotonic()
-        self.least = 0  # events that it has accepted
-        self.most = 0
-
-    def add(self, requests):
-        """Those of a round. An answer that was read after "ready" came from
-        this life; one that was read since "began" may have."""
-        for request in requests:
-            if request.outcome == ACKNOWLEDGED and request.at >= self.began:
-                valid = request.size - len(request.refused)
-                self.most += valid
-                if request.at >= self.ready:
-                    self.least += valid
-            elif request.outcome == UNANSWERED:
-                self.most += request.size
 
 
 class World:
@@ -74,6 +53,10 @@ class World:
     buffer, writer   options of the plugins
     pause      of the clients, between two requests
     patient    outages may be longer than the writer's deadlines
+    hosts      how many collectds there are before the one database
+
+    A fault happens to one host, world.host, and what belongs to it: world.api,
+    world.proxy, world.life.
     """
 
     def __init__(
@@ -86,6 +69,7 @@ class World:
         writer=None,
         pause=0.01,
         patient=False,
+        hosts=1,
     ):
         self.programs = programs
         self.seed = seed
@@ -101,25 +85,30 @@ class World:
         self._set_aside = []  # tables with rows that somebody took away
         self.at_rest = True  # nothing is under way
         self._may_lose = []  # times of answers, from and to
+        self.disliked = set()  # SQLSTATEs of this round (oracle.judge)
+        self.may_fall = (writer or {}).get("AsyncCommit", False)
         self.postgres = programs.postgres(**(postgres or {}))
         self.database = self.postgres.create_database()
         self.role = f"writer_of_{self.database.name}"
-        self.proxy = Proxy(self.postgres.directory / ".s.PGSQL.5432")
         self._make_role()
-        self.api = programs.collectd(
-            self._conninfo(), buffer, {**WRITER, **(writer or {})}
-        )
-        self.api.buffer["SpoolDirectory"] = spool or self.api.directory / "spool"
-        self.life = None
+        buffer = dict(buffer or {})
+        if spool is not None:
+            buffer["SpoolDirectory"] = spool
+        self.hosts = [
+            Host(self, number, buffer, {**WRITER, **(writer or {})})
+            for number in range(hosts)
+        ]
+        self.host = self.hosts[0]
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
         if self.clients is not None:
-            self.clients.ask_to_stop()
-        self.proxy.let_go()
-        self.proxy.close()
+            self.clients.give_up()
+        for host in self.hosts:
+            host.proxy.let_go()
+            host.proxy.close()
 
     def _make_role(self):
         self.database.execute(f"CREATE ROLE {self.role} LOGIN")
@@ -127,52 +116,57 @@ class World:
             f"GRANT CREATE ON DATABASE {self.database.name} TO {self.role}"
         )
 
-    def _conninfo(self):
-        return (
-            f"host=127.0.0.1 port={self.proxy.port} user={self.role}"
-            f" dbname={self.database.name} sslmode=disable gssencmode=disable"
-        )
+    # --- the hosts ---
 
-    # --- collectd ---
+    @property
+    def api(self):
+        return self.host.api
+
+    @property
+    def proxy(self):
+        return self.host.proxy
+
+    @property
+    def life(self):
+        return self.host.life
+
+    def any_host(self):
+        """Another one is the one that faults happen to."""
+        self.host = self.chance.choice(self.hosts)
+
+    def each_host(self):
+        """One after the other is that one, in any order."""
+        hosts = list(self.hosts)
+        self.chance.shuffle(hosts)
+        for self.host in hosts:
+            yield self.host
 
     def begin(self, lanes=1, durability="commit", sync_interval=0.2):
         """The first start, or another one with other options, at rest."""
-        if self.api.is_running():
-            self.stop_collectd()
-        self.api.buffer.update(
-            Lanes=lanes, Durability=durability, SyncInterval=sync_interval
-        )
         first = self.life is None
-        self.start_collectd()
-        if first:
-            wait_until(
-                self.database.has_schema, 30, "collectd makes no schema"
+        known = set().union(*(host.spools for host in self.hosts))
+        for host in self.hosts:
+            if host.api.is_running():
+                host.stop()
+            host.api.buffer.update(
+                Lanes=lanes, Durability=durability, SyncInterval=sync_interval
             )
-            self.api.wait_metric("database_connection_status", 1)
+            host.start()
+            wait_until(self.database.has_schema, 30, "collectd makes no schema")
+            host.api.wait_metric("database_connection_status", 1)
+            host.learn_spools(known)
+            known |= host.spools
+        if first:
             refuse_poison(self.database)
 
     def start_collectd(self):
-        """What the last one has left in the database is finished before."""
-        stored = dead = None
-        if self.postgres.process is not None:
-            wait_until(
-                lambda: not self.sessions("state <> 'idle'"),
-                30,
-                "a session of a collectd that has ended goes on",
-            )
-            stored, dead = self._in_database()
-        self.life = _Life(stored, dead, self.at_rest)
-        self.api.start()
-        self.life.ready = time.monotonic()
+        self.host.start()
 
     def stop_collectd(self, timeout=30):
-        self.api.terminate()
-        status = self.api.wait(timeout)
-        if status != 0:
-            raise Violation(f"collectd has ended with {status} at a SIGTERM")
+        self.host.stop(timeout)
 
     def sessions(self, where="true"):
-        """The process ids of the writers' sessions."""
+        """The process ids of the hosts' sessions."""
         return [
             pid
             for (pid,) in self.database.rows(
@@ -200,6 +194,37 @@ class World:
         )
         self._set_aside.append(name)
 
+    def replace_postgres(self, server):
+        """Another server, which runs, is there in the place of the one that was
+        killed; it knows nothing of the last moments."""
+        former, name = self.postgres, self.database.name
+        self.database.close()
+        self.postgres = server
+        self.database = Database(server.conninfo(name), name)
+        for host in self.hosts:
+            host.database_fell_back()
+            host.proxy.lead_to(server.socket)
+        self.programs.discard(former)
+
+    def wait_lanes_move(self):
+        """Until something was stored by each lane of each host, from now on."""
+        before = [host.places() for host in self.hosts]
+
+        def standing():
+            return [
+                f"host {host.number} lane {lane}"
+                for host, places in zip(self.hosts, before)
+                for (lane, spool), place in host.places().items()
+                if lane < host.api.buffer["Lanes"]
+                and place == places.get((lane, spool))
+            ]
+
+        wait_until(
+            lambda: not standing() or self.clients.failures,
+            60,
+            lambda: f"nothing more is stored: {standing()}",
+        )
+
     # --- the load ---
 
     def load(self, **keywords):
@@ -208,7 +233,7 @@ class World:
         self.at_rest = False
         self.clients = Clients(
             self.journal,
-            lambda: self.api.port,
+            lambda: [host.api.port for host in self.hosts],
             f"{self.seed}.{self._clients_made}",
             pause=self.pause_between,
             **keywords,
@@ -222,6 +247,14 @@ class World:
         more = events or int(10 ** self.chance.uniform(0.5, 2.8))
         self.clients.wait_acknowledged(more)
         self.moment(0.05)
+
+    def read(self):
+        """A client asks for events; it gets them, or is told that it cannot."""
+        answer = self.api.get(
+            "/events?service=service%200&from=2026-03-01&to=2026-03-30&pageSize=1000"
+        )
+        if answer.status_code not in (200, 503):
+            raise Violation(f"GET /events: {answer.status_code} {answer.text[:300]}")
 
     def wait_failure(self):
         """Until the writer has failed once more: the fault has reached it."""
@@ -253,7 +286,7 @@ class World:
     def _tables(self):
         return ["aurore.event", *self._set_aside]
 
-    def _in_database(self):
+    def in_database(self):
         """All that was ever stored, and all dead letters."""
         stored, dead = self._checked
         if self.database.has_schema():
@@ -267,6 +300,7 @@ class World:
         SyncInterval may be lost then: and while its sync was under way, which
         a busy machine may make long."""
         if self.api.buffer.get("Durability") == "interval":
+            self.host.may_forget()
             bound = self.api.buffer["SyncInterval"] + SYNC_S
             self._may_lose.append((begin - bound, end))
 
@@ -278,51 +312,37 @@ class World:
         return self.judge_without_load(90)
 
     def judge_without_load(self, timeout):
-        figures = self.api.rest(timeout)
+        figures = [host.api.rest(timeout) for host in self.hosts]
         verdict = judge(
             self.journal,
             read_stored(self.database, self._tables()),
             read_dead(self.database),
             self._may_lose,
+            self.disliked,
         )
-        wrongs = verdict.wrongs()
-        wrongs += self.wrong_figures(figures, verdict)
-        self.life.add(self.journal.requests)
-        accepted = figures.get("events_enqueued_total")
-        if not self.life.least <= accepted <= self.life.most:
-            wrongs.append(
-                f"accepted: {accepted}, and clients were told of "
-                f"{self.life.least} to {self.life.most}"
-            )
-        self._add_up(verdict)
+        wrongs = verdict.wrongs() + self.wrong_figures(figures, verdict)
+        for host, its in zip(self.hosts, figures):
+            wrongs += host.wrong_accepted(its, self._attempts(host))
+        self._add_up(verdict, figures)
         if wrongs:
             raise Violation("; ".join(wrongs))
         self._forget()
         return verdict
 
+    def _attempts(self, host):
+        return [
+            (attempt, request)
+            for request in self.journal.requests
+            for attempt in request.attempts
+            if attempt.host == host.number
+        ]
+
     def wrong_figures(self, figures, verdict):
-        """The counters, of collectd and beside the events, must be exact."""
+        """The counters, of each collectd (its figures) and beside the events,
+        must be exact."""
         wrongs = []
-
-        def must(what, found, expected):
-            if found != expected:
-                wrongs.append(f"{what}: {found}, not {expected}")
-
-        accepted = figures.get("events_enqueued_total")
-        processed = figures.get("events_processed_total")
-        dead_lettered = figures.get("dead_letters_total")
-        must("damaged ranges", figures.get("spool_damaged_total"), 0)
-        stored, dead = self._in_database()
-        if self.life.stored is not None:
-            must("stored in this life", processed, stored - self.life.stored)
-            must("dead in this life", dead_lettered, dead - self.life.dead)
-        if self.life.from_rest:
-            must("accepted", accepted, processed + dead_lettered)
-        elif accepted > processed + dead_lettered:
-            wrongs.append(
-                f"accepted: {accepted}, more than {processed} stored and "
-                f"{dead_lettered} dead letters"
-            )
+        for host, its in zip(self.hosts, figures):
+            wrongs += host.wrong_figures(its)
         counted = self.database.counted_by_service()
         there = {}
         for table in self._tables():
@@ -331,16 +351,21 @@ class World:
             ):
                 there[service] = there.get(service, 0) + n
         for service in sorted(set(counted) | set(self._counted) | set(there)):
-            must(
-                f"counted of {service}",
-                counted.get(service, 0) - self._counted.get(service, 0),
-                there.get(service, 0),
-            )
-        must("verdict", verdict.stored, sum(there.values()))
+            grown = counted.get(service, 0) - self._counted.get(service, 0)
+            if grown != there.get(service, 0):
+                wrongs.append(
+                    f"counted of {service}: {grown}, not {there.get(service, 0)}"
+                )
+        if verdict.stored != sum(there.values()):
+            wrongs.append(f"verdict: {verdict.stored}, not {sum(there.values())}")
         return wrongs
 
-    def _add_up(self, verdict):
-        for name in ("sent", "acknowledged", "refused", "unanswered", "stored", "dead"):
+    def _add_up(self, verdict, figures):
+        verdict.retried = self.journal.retried
+        verdict.duplicates = sum(
+            host.new_duplicates(its) for host, its in zip(self.hosts, figures)
+        )
+        for name in COUNTED:
             self.totals[name] = self.totals.get(name, 0) + getattr(verdict, name)
         for name in (*verdict.WRONGS, "lost_in_bound"):
             found = len(getattr(verdict, name))
@@ -349,7 +374,7 @@ class World:
     def _forget(self):
         """What was judged goes out of the way; numbers go on, so that anything
         that comes again later is known for what it is."""
-        self._checked = list(self._in_database())
+        self._checked = list(self.in_database())
         self._counted = self.database.counted_by_service()
         self.database.execute("TRUNCATE aurore.event, aurore.dead_letter")
         for table in self._set_aside:
@@ -357,6 +382,7 @@ class World:
         self._set_aside = []
         self.journal.clear()
         self._may_lose = []
+        self.disliked = set()
         self.at_rest = True
 
     def check_port(self):
@@ -364,17 +390,23 @@ class World:
         names = (
             "events_enqueued_total",
             "events_processed_total",
+            "events_duplicate_total",
+            "events_replayed_total",
             "dead_letters_total",
             "batches_processed_total",
         )
 
         def differences():
-            port, api = self.api.values(), self.api.metrics()
-            return [
-                f"{name}: {port.get('collectd_aurore_' + name)}, not {api.get(name)}"
-                for name in names
-                if port.get("collectd_aurore_" + name) != api.get(name)
-            ]
+            wrongs = []
+            for host in self.hosts:
+                port, api = host.api.values(), host.api.metrics()
+                wrongs += [
+                    f"{name}: {port.get('collectd_aurore_' + name)}, "
+                    f"not {api.get(name)}"
+                    for name in names
+                    if port.get("collectd_aurore_" + name) != api.get(name)
+                ]
+            return wrongs
 
         wait_until(
             lambda: not differences(),

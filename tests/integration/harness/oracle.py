@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: MIT
 """The oracle: compares what the clients were answered with what is stored.
-Every acknowledged event is stored or a dead letter, exactly once; one that was
-not answered, at most once; a refused one, never; nothing else is there."""
+Every acknowledged event is stored or a dead letter, exactly once, however often
+it was sent; one that was not answered, at most once; a refused one, never;
+nothing else is there."""
 
 import struct
 
 from .journal import (
     ACKNOWLEDGED,
     REFUSED,
+    is_disliked,
     is_invalid,
     is_poison,
     message_of,
@@ -111,7 +113,7 @@ class _Sums:
                 self.state[number - self.base] = 2
             elif request.outcome == ACKNOWLEDGED:
                 self.state[number - self.base] = 1
-                self.at[number] = request.at
+                self.at[number] = request.acknowledged_at
                 if request.ids is not None:
                     self.ids[number] = request.ids[i]
 
@@ -138,10 +140,17 @@ class _Sums:
         return number
 
 
-def judge(journal, stored, dead, may_lose=()):
+def _may_be_dead(number, sql_state, disliked):
+    if is_poison(number) and sql_state in ("23514", "22012"):
+        return True
+    return is_disliked(number) and sql_state in disliked
+
+
+def judge(journal, stored, dead, may_lose=(), disliked=()):
     """Compares the journal with rows of read_stored and read_dead. What was
     acknowledged at one of the times "may_lose" (pairs of monotonic seconds) may
-    be lost: the bound of durability "interval"."""
+    be lost: the bound of durability "interval". "disliked": the SQLSTATEs with
+    which a rule has refused for a while what is_disliked: dead letters or not."""
     sums = _Sums(journal)
     verdict = Verdict()
     verdict.sent = sums.end - sums.base
@@ -160,19 +169,22 @@ def judge(journal, stored, dead, may_lose=()):
             verdict.misplaced.append(f"{number} is stored")
     for event_id, service, message, sql_state in dead:
         number = sums.see(verdict, event_id, service, message)
-        if number is not None and not (
-            is_poison(number) and sql_state in ("23514", "22012")
-        ):
+        if number is not None and not _may_be_dead(number, sql_state, disliked):
             verdict.misplaced.append(f"{number} is a dead letter: {sql_state}")
     for place, state in enumerate(sums.state):
         if state != 1 or sums.seen[place]:
             continue
         number = place + sums.base
-        at = sums.at[number]
-        ages = [end - at for begin, end in may_lose if begin <= at <= end]
-        if ages:
+        ages = [_age(at, may_lose) for at in sums.at[number]]
+        if None not in ages:
             verdict.lost_in_bound.append(number)
-            verdict.lost_age = max(verdict.lost_age, min(ages))
+            verdict.lost_age = max(verdict.lost_age, *ages)
         else:
             verdict.lost.append(number)
     return verdict
+
+
+def _age(at, may_lose):
+    """How old an answer was when it might have been lost; None: it might not."""
+    ages = [end - at for begin, end in may_lose if begin <= at <= end]
+    return min(ages) if ages else None

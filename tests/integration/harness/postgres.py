@@ -171,6 +171,11 @@ class Postgres:
         )
         self.process = None
 
+    def discard(self):
+        """It has ended for good: nothing is left of it."""
+        assert self.process is None, "it still runs"
+        shutil.rmtree(self.directory, ignore_errors=True)
+
     def restart(self, mode="fast"):
         self.stop(mode)
         self.start()
@@ -191,6 +196,11 @@ class Postgres:
                 os.kill(pid, number)
             except ProcessLookupError:
                 pass  # it has ended by itself
+
+    @property
+    def socket(self):
+        """Where it listens."""
+        return self.directory / f".s.PGSQL.{self.port}"
 
     def conninfo(self, database):
         return (

@@ -73,6 +73,11 @@ class Programs:
         self._others.append(made)
         return made.start()
 
+    def discard(self, postgres):
+        """A cluster that has ended for good goes before the others."""
+        self._others.remove(postgres)
+        postgres.discard()
+
     def logs(self):
         """(name, log) of each program that was started."""
         return [

@@ -205,6 +205,10 @@ class Proxy:
         with self._lock:
             return list(self._connections)
 
+    def lead_to(self, path):
+        """New connections go to another socket."""
+        self._path = str(path)
+
     # --- what goes wrong ---
 
     def cut(self):
