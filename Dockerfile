@@ -4,7 +4,9 @@
 # database, Prometheus, Alertmanager and Grafana.
 #
 #   docker build -t aurore .
-#   docker run -e PGHOST=... -e PGUSER=... -e PGPASSWORD=... \
+#   docker run --read-only --tmpfs /tmp --cap-drop ALL \
+#     --security-opt no-new-privileges --memory 512m \
+#     -e PGHOST=... -e PGUSER=... -e PGPASSWORD=... \
 #     -v aurore-spool:/var/lib/collectd/aurore -p 127.0.0.1:3000:3000 aurore
 #
 # libpq's PG* variables select the database. The spool is in the volume and
@@ -60,7 +62,8 @@ USER 990:990
 VOLUME /var/lib/collectd/aurore
 EXPOSE 3000 9103
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
-  CMD ["curl", "-fsS", "-o", "/dev/null", "http://127.0.0.1:3000/ready"]
+  CMD ["curl", "-fsS", "--fail-early", "-o/dev/null", "http://127.0.0.1:3000/ready", \
+    "-o/dev/null", "http://127.0.0.1:9103/metrics"]
 # On SIGTERM waiting events are stored, for at most ShutdownTimeout: give the
 # container more time than that to stop.
 STOPSIGNAL SIGTERM

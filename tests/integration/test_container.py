@@ -21,6 +21,11 @@ BASE_IMAGE = "debian:bookworm-slim"
 SPOOL = "/var/lib/collectd/aurore"
 API = "http://127.0.0.1:3000"
 PORT = "http://127.0.0.1:9103/metrics"
+# As docker-compose.yml has it.
+CONFINED = [
+    *("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL"),
+    *("--security-opt", "no-new-privileges", "--memory", "512m"),
+]
 
 pytestmark = [
     pytest.mark.slow,
@@ -191,6 +196,7 @@ def run(docker, image, network, own_postgres):
         name = f"aurore{len(made)}"
         docker.run(
             *("run", "--detach", "--network", network, "--name", name),
+            *CONFINED,
             *("--volume", f"{socket}:{socket}", "--volume", f"spool:{SPOOL}"),
             *("--env", f"PGHOST={socket}", "--env", "PGUSER=postgres"),
             image,
@@ -235,6 +241,8 @@ def test_the_container_stores_events_and_stops_cleanly(
             lambda: f"no {name}: {container.log()}",
         )
 
+    assert docker.run("exec", container.name, "touch", "/etc/x", check=False).returncode != 0
+
     # What cannot be stored outlives the container, in the volume.
     own_postgres.stop()
     assert container.post(events(range(100, 150)))["accepted"] == 50
@@ -251,6 +259,29 @@ def test_the_container_stores_events_and_stops_cleanly(
     assert database.value(
         "SELECT count(DISTINCT message) FROM aurore.event"
     ) == 200
+
+
+def test_a_container_without_its_metrics_port_is_unhealthy(docker, network, image, tmp_path):
+    empty = tmp_path / "empty.conf"
+    empty.write_text("")
+    docker.run(
+        *("run", "--detach", "--network", network, "--name", "mute", *CONFINED),
+        *("--health-interval", "1s", "--health-start-period", "0s"),
+        *("--volume", f"{empty}:/etc/collectd/collectd.conf.d/aurore-prometheus.conf"),
+        image,
+    )
+    container = Container(docker, "mute")
+    try:
+        wait_until(
+            lambda: container.ask(f"{API}/ready", "-o/dev/null", "-w%{http_code}") == "200",
+            60,
+            lambda: container.log(),
+        )
+        wait_until(
+            lambda: container.health() == "unhealthy", 60, lambda: container.health()
+        )
+    finally:
+        docker.run("rm", "--force", "mute")
 
 
 def test_the_compose_file_is_clean_and_open_to_this_machine_alone():
@@ -274,9 +305,19 @@ def test_the_compose_file_is_clean_and_open_to_this_machine_alone():
     }
     for name, service in services.items():
         assert "healthcheck" in service, name
-        for port in service["ports"]:
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert "mem_limit" in service, name
+        assert "web.enable-lifecycle" not in str(service), name
+        for port in service.get("ports", []):
             assert str(port).startswith("127.0.0.1:"), (name, port)
         image = service["image"]
         assert ":" in image and not image.endswith(":latest"), image
         for other, how in service.get("depends_on", {}).items():
             assert how["condition"] == "service_healthy", (name, other)
+    assert "ports" not in services["postgres"]
+    assert services["collectd"]["environment"]["PGUSER"] == "aurore"
+    assert "POSTGRES_USER" not in services["postgres"]["environment"]
+    check = services["collectd"]["healthcheck"]["test"]
+    assert f"{API}/ready" in check and PORT in check
