@@ -3,7 +3,8 @@
 # shellcheck disable=SC2034 # used by the scripts that source this file
 #
 # debian.sh - which Debian packages are needed for what, and how to install
-# them without starting or enabling any service; to be sourced by bash.
+# them and leave the machine's services and clusters as they were; to be sourced by
+# bash.
 
 packages_build='autoconf automake collectd-dev gcc libc6-dev
   libcurl4-gnutls-dev libmicrohttpd-dev
@@ -37,11 +38,13 @@ missing_packages() {
   done
 }
 
-# Installs the missing packages, and says so; does nothing if none is missing.
-# No service is started (not even once), and no new one is enabled: it would
-# start at the next boot.
+# Installs the missing packages, and says so in a line; does nothing, and needs no
+# network, if none is missing. What apt says goes into the file of $packages_log, if
+# that is set. The machine's services stay as they are: none is started (not even
+# once) or enabled, so that none starts at the next boot, and PostgreSQL gets no
+# cluster.
 install_packages() {
-  local missing
+  local missing before log=${packages_log:-/dev/stdout}
   # shellcheck disable=SC2005,SC2046,SC2048,SC2086 # lists of names, made one line
   missing=$(echo $(missing_packages $*))
   [ -n "$missing" ] || return 0
@@ -49,37 +52,64 @@ install_packages() {
     echo "packages are missing; as root: apt-get install $missing" >&2
     return 1
   fi
-  echo "installing $missing"
-  apt_install_quietly "$missing" && disable_new_services "$missing"
+  echo "installing $(wc -w <<<"$missing") packages${packages_log:+, see $packages_log}"
+  before=$(enabled_services)
+  if ! apt_install_quietly "$missing" >>"$log" 2>&1; then
+    [ -z "${packages_log-}" ] || tail -n 20 "$packages_log" >&2
+    echo "could not install $missing${packages_log:+; the whole log is $packages_log}" >&2
+    return 1
+  fi
+  disable_new_services "$before" >>"$log"
 }
 
+policy_file=/usr/sbin/policy-rc.d
+clusters_file=/etc/postgresql-common/createcluster.conf
+
 # While packages are set up a policy-rc.d denies every start of a service; the
-# machine's own is kept if there is one.
+# machine's own is kept if there is one. A PostgreSQL server that is installed for
+# the first time would get a cluster "main", but for a line in another file.
 apt_install_quietly() (
-  policy=/usr/sbin/policy-rc.d
-  if [ ! -e $policy ] && [ ! -L $policy ]; then
-    trap 'rm -f $policy' EXIT
-    printf '#!/bin/sh\n# only during an installation\nexit 101\n' >$policy
-    chmod 755 $policy
+  trap 'exit 130' INT TERM HUP
+  trap 'put_back "$clusters_file"' EXIT
+  if [ ! -e "$policy_file" ] && [ ! -L "$policy_file" ]; then
+    trap 'rm -f "$policy_file"; put_back "$clusters_file"' EXIT
+    printf '#!/bin/sh\n# only during an installation\nexit 101\n' >"$policy_file"
+    chmod 755 "$policy_file"
   fi
-  apt_install() {
-    DEBIAN_FRONTEND=noninteractive \
-      apt-get install -q -y --no-install-recommends "$@"
-  }
+  case " $1 " in
+  *' postgresql '*)
+    apt_install postgresql-common || exit 1
+    cp -p "$clusters_file" "$clusters_file.before" || exit 1
+    echo 'create_main_cluster = false' >>"$clusters_file"
+    ;;
+  esac
   # shellcheck disable=SC2086 # a list of names
-  apt_install $1 || { apt-get update -q && apt_install $1; }
+  apt_install $1
 )
 
+put_back() { [ ! -e "$1.before" ] || mv -f "$1.before" "$1"; }
+
+apt_install() {
+  apt_get install "$@" || { apt_get update && apt_get install "$@"; }
+}
+
+apt_get() {
+  DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends "$@"
+}
+
+# Also where systemd does not run.
+enabled_services() {
+  ! command -v systemctl >/dev/null ||
+    systemctl --root=/ list-unit-files --state=enabled --no-legend --no-pager \
+      --type=service,socket,timer | cut -d ' ' -f 1 | sort
+}
+
+# Those that were not enabled before.
 disable_new_services() {
-  local service
-  command -v systemctl >/dev/null || return 0
-  for service in postgresql collectd haproxy nginx pgbouncer prometheus \
-    prometheus-alertmanager docker; do
-    case " $1 " in
-    *" $service "* | *" $service-core "* | *" $service-light "* | *" $service.io "*)
-      systemctl --quiet disable "$service.service" "$service.socket" 2>/dev/null
-      ;;
-    esac
-  done
-  return 0
+  local new
+  new=$(comm -13 <(echo "$1") <(enabled_services) | paste -s -d ' ')
+  [ -n "$new" ] || return 0
+  echo "these services came with the packages, and stay off: $new"
+  # shellcheck disable=SC2086 # a list of names
+  systemctl --quiet disable $new
 }
