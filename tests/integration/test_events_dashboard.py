@@ -98,7 +98,7 @@ def reader(postgres, module_programs):
     )
     database.wait_stored(EVENTS)
     fill(database)
-    database.execute(rights())
+    database.execute(rights().replace("aurore_events", database.name))
     connection = psycopg2.connect(database.conninfo, user="aurore_reader")
     connection.autocommit = True
     yield Reader(connection, now - timedelta(hours=6), now + timedelta(hours=1))

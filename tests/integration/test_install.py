@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What "make uninstall" leaves, and what other plugins of the same collectd do
-with our values."""
+"""What "make uninstall" leaves, what other plugins of the same collectd do with
+our values, and what systemd makes of the drop-in that confines it."""
 
 import os
 import re
@@ -59,10 +59,9 @@ def test_what_was_edited_is_kept_but_not_read(installed):
 
 @pytest.mark.plain("collectd's own match_regex leaks a string")
 def test_histograms_are_kept_from_rrdtool(programs, database):
-    """The filter of the document, with csv in the place of rrdtool: it makes a
-    file for each series, too."""
-    document = (build.TOP / "docs/observability.md").read_text()
-    (chain,) = re.findall(r"^```collectd\n(.*?)^```", document, re.M | re.S)
+    """The filter, with csv in the place of rrdtool: it makes a file for each
+    series, too."""
+    chain = (build.TOP / "docs/examples/collectd-rrdtool.conf").read_text()
     assert chain.count('"rrdtool"') == 1
     api = programs.collectd(database, load=())
     data = api.directory / "csv"
@@ -86,3 +85,42 @@ def test_histograms_are_kept_from_rrdtool(programs, database):
     written = [one.name for one in data.rglob("*") if one.is_file()]
     assert len(written) > 30
     assert not [name for name in written if re.search(r"_(bucket|count|sum)-", name)]
+
+
+def analyze(place, *arguments):
+    return subprocess.run(
+        ["systemd-analyze", "--no-pager", *arguments, str(place / "collectd.service")],
+        env={**os.environ, "SYSTEMD_UNIT_PATH": f"{place}:"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None, reason="there is no systemd"
+)
+def test_the_drop_in_is_understood_and_confines(tmp_path):
+    shutil.copy("/lib/systemd/system/collectd.service", tmp_path)
+    bare = analyze(tmp_path, "security", "--offline=true", "--threshold=20")
+    assert bare.returncode != 0, bare.stdout
+    drop_in = tmp_path / "collectd.service.d"
+    drop_in.mkdir()
+    shutil.copy(
+        build.TOP / "docs/examples/collectd-confined.conf", drop_in / "aurore.conf"
+    )
+    verified = analyze(tmp_path, "verify", "--man=no")
+    assert verified.returncode == 0, verified.stdout
+    assert "collectd.service" not in verified.stdout
+    # Of 100; without the drop-in it is more than 90.
+    confined = analyze(tmp_path, "security", "--offline=true", "--threshold=20")
+    assert confined.returncode == 0, confined.stdout
+
+
+def test_the_drop_in_leaves_time_to_store():
+    text = (build.TOP / "docs/examples/collectd-confined.conf").read_text()
+    (stop,) = re.findall(r"^TimeoutStopSec=(\d+)$", text, re.M)
+    options = (build.TOP / "conf.d/aurore.conf").read_text()
+    (shutdown,) = re.findall(r"^  #ShutdownTimeout (\d+)$", options, re.M)
+    assert int(stop) >= int(shutdown) + 15
