@@ -136,13 +136,15 @@ copy_tree() {
 # --- its network --------------------------------------------------------------------
 
 # One of its own, in which the ports of the default configuration are free; the
-# archive is out of reach there.
+# archive is out of reach there. write_prometheus listens only where there is an
+# address besides that of loopback.
 make_network() {
   unshare --net -- tail -f /dev/null &
   network_pid=$!
   pids+=("$network_pid")
   wait_for has_own_network &&
-    nsenter --net="/proc/$network_pid/ns/net" ip link set lo up
+    in_network ip link set lo up &&
+    in_network ip address add 192.0.2.1/32 dev lo
 }
 
 has_own_network() {
