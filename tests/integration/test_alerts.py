@@ -215,7 +215,7 @@ def test_everything_is_scraped(watched):
         found = watched.prometheus.targets()
         return {t["labels"]["job"]: t["health"] for t in found}
 
-    jobs = ("alertmanager", "collectd", "prometheus")
+    jobs = ("alertmanager", "collectd", "collectd-hosts", "prometheus")
     wait_until(
         lambda: states() == dict.fromkeys(jobs, "up"),
         30,

@@ -42,10 +42,13 @@ def samples(text, seconds):
 
 
 def series_of(name, host):
-    """The series of a host; its labels come before those of the name."""
+    """The series of a host; HOST in the name is its number. Its labels come before
+    those of the name, but for what the name itself says."""
     metric, labels = re.fullmatch(r"(\w+)(?:\{(.*)\})?", name).groups()
-    own = f'instance="h{host}",job="collectd"'
-    return f"{metric}{{{own}{',' + labels if labels else ''}}}"
+    labels = (labels or "").replace("HOST", str(host))
+    own = {"instance": f"h{host}", "job": "collectd"}
+    parts = [f'{k}="{v}"' for k, v in own.items() if f'{k}="' not in labels]
+    return f"{metric}{{{','.join(parts + [labels] if labels else parts)}}}"
 
 
 def duration(scenario):

@@ -25,6 +25,13 @@ def _our_names():
     return names
 
 
+def _made_at_the_scrape():
+    """Names that prometheus.yml gives to what it scrapes, whatever that is called."""
+    text = (TOP / "prometheus/prometheus.yml").read_text()
+    pattern = r"target_label: __name__\n +replacement: (\w+)$"
+    return set(re.findall(pattern, text, re.M))
+
+
 def _types():
     """{type: [(source, kind)]}"""
     types = {}
@@ -48,7 +55,7 @@ def _exported(plugin, type_name, sources):
 
 class Names:
     def __init__(self, recorded):
-        self._known = OWN | _our_names() | set(recorded)
+        self._known = OWN | _our_names() | _made_at_the_scrape() | set(recorded)
         self._conf = {
             path.name: path.read_text() for path in (TOP / "conf.d").glob("*.conf")
         }
