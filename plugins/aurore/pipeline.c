@@ -347,6 +347,7 @@ static au_status_t start_writer_side(char *error, size_t error_size) {
 }
 
 au_status_t au_pipeline_start(au_side_t side, char *error, size_t error_size) {
+  au_metrics_begin();
   if (au_pipeline_options() == NULL) {
     snprintf(error, error_size, "out of memory");
     return AU_NOMEM;

@@ -4,6 +4,7 @@
 import json
 import re
 import subprocess
+import time
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
@@ -420,6 +421,12 @@ def test_promtool_takes_the_text(busy):
 
 def test_openmetrics(busy):
     """Read by the parser of the Prometheus project for Python, which is strict."""
+    # No series comes between the two answers.
+    wait_until(
+        lambda: busy.metrics().family("business_events_by_service"),
+        30,
+        "there are no services",
+    )
     answer = busy.get(
         "/metrics/prometheus", headers={"Accept": "application/openmetrics-text"}
     )
@@ -436,14 +443,65 @@ def test_openmetrics(busy):
         family.name + ("_total" if family.type == "counter" else "")
         for family in families
     } == set(announced())
-    samples = {
-        (sample.name, frozenset(sample.labels.items()))
-        for family in families
-        for sample in family.samples
-    }
+    samples, created = set(), {}
+    for family in families:
+        for sample in family.samples:
+            key = (sample.name, frozenset(sample.labels.items()))
+            if sample.name.endswith("_created"):
+                created[key] = sample.value
+            else:
+                samples.add(key)
     assert samples == {
         (name, key) for name in plain.names() for key in plain.family(name)
     }
+    # Since when is counted, for each but what the database counts.
+    assert set(created) == {
+        (family.name + "_created", frozenset(sample.labels.items()))
+        for family in families
+        for sample in family.samples
+        if sample.name in (f"{family.name}_total", f"{family.name}_count")
+        and family.name != "business_events"
+    }
+    (begun,) = set(created.values())
+    uptime = busy.get("/metrics").json()["uptime_seconds"]
+    assert begun <= time.time() - uptime + 0.5 and begun > time.time() - 86400
+
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+TRACED = {"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}
+
+
+def exemplars(api):
+    """{(route, bound): exemplar} of what OpenMetrics has."""
+    answer = api.get(
+        "/metrics/prometheus", headers={"Accept": "application/openmetrics-text"}
+    )
+    return {
+        (sample.labels["route"], float(sample.labels["le"])): sample.exemplar
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+        if sample.exemplar is not None
+    }
+
+
+def test_exemplars(programs, database):
+    """The trace of a request is in the bucket of its duration; nobody's is where
+    nobody has sent one, or does not record it."""
+    api = programs.collectd(database).start()
+    api.accept(event())
+    unrecorded = TRACED["traceparent"][:-2] + "00"
+    assert api.post(event(), headers={"traceparent": unrecorded}).status_code == 202
+    assert exemplars(api) == {}
+    before = time.time()
+    assert api.post(event(), headers=TRACED).status_code == 202
+    # A request counts as soon as its answer is gone.
+    found = wait_until(lambda: exemplars(api), 30, "there is no exemplar")
+    (((route, bound), exemplar),) = found.items()
+    assert route == "events_post" and exemplar.labels == {"trace_id": TRACE}
+    below = max([float(b) for b in BOUNDS if float(b) < bound], default=0)
+    assert below < exemplar.value <= bound
+    assert before - 1 < float(exemplar.timestamp) < time.time() + 1
+    assert "trace_id" not in api.get("/metrics/prometheus").text
 
 
 @pytest.mark.parametrize(

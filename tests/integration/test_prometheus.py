@@ -181,10 +181,8 @@ def test_rates(scraped):
     assert 0 < wait_until(answer, 30, "there is no rate") <= 10000
 
 
-def test_the_other_way(scraped, module_programs):
-    """The configuration changed over to /metrics/prometheus, as its comment says:
-    the same names and labels, each once."""
-    api = scraped.collectd
+def direct_configuration(api):
+    """That for /metrics/prometheus of this collectd."""
     text = queries.direct_configuration()
     for before, after in (
         ("127.0.0.1:3000", f"127.0.0.1:{api.port}"),
@@ -192,7 +190,14 @@ def test_the_other_way(scraped, module_programs):
     ):
         assert before in text
         text = text.replace(before, after)
-    direct = module_programs.prometheus(api, text=text)
+    return text
+
+
+def test_the_other_way(scraped, module_programs):
+    """The configuration changed over to /metrics/prometheus, as its comment says:
+    the same names and labels, each once."""
+    api = scraped.collectd
+    direct = module_programs.prometheus(api, text=direct_configuration(api))
     wait_until(
         lambda: direct.value("events_processed_total")
         and direct.value('up{job="collectd"}') == 1,
@@ -217,3 +222,34 @@ def test_the_other_way(scraped, module_programs):
             30,
             f"{name} differs",
         )
+    # Nobody here asks since when is counted: that would be a series for each counter.
+    assert direct.query('{__name__=~".+_created"}') == []
+
+
+def test_traces_of_requests(scraped, module_programs):
+    """Prometheus keeps the exemplars; and since when is counted, where the line that
+    drops it is left out."""
+    api = scraped.collectd
+    text = direct_configuration(api)
+    drop = "        regex: .+_created\n"
+    assert drop in text
+    direct = module_programs.prometheus(
+        api,
+        text=text.replace(drop, "        regex: nothing\n"),
+        features=["exemplar-storage"],
+    )
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    header = {"traceparent": f"00-{trace}-b7ad6b7169203331-01"}
+    assert api.post(event(), headers=header).status_code == 202
+    found = wait_until(
+        lambda: direct.exemplars("http_request_duration_ms_bucket"),
+        60,
+        lambda: f"there is no exemplar: {direct.targets()}",
+    )
+    for series, exemplar in found:
+        assert series["route"] == "events_post" and series["instance"] == HOST
+        assert exemplar["labels"] == {"trace_id": trace}
+        assert 0 < float(exemplar["value"]) <= float(series["le"])
+    begun = direct.value("events_enqueued_created")
+    assert begun == direct.value("event_commit_latency_ms_created")
+    assert 0 < begun < direct.value("timestamp(events_enqueued_total)")

@@ -45,6 +45,7 @@ bool au_trace_read(const char *traceparent, au_trace_t *out_trace) {
   memcpy(out_trace->span_id, span_id, AU_SPAN_ID_SIZE);
   out_trace->trace_id[AU_TRACE_ID_SIZE] = '\0';
   out_trace->span_id[AU_SPAN_ID_SIZE] = '\0';
+  out_trace->is_sampled = strchr("13579bdf", flags[1]) != NULL;
   return true;
 }
 

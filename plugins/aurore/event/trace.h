@@ -22,6 +22,7 @@
 typedef struct au_trace {
   char trace_id[AU_TRACE_ID_SIZE + 1];
   char span_id[AU_SPAN_ID_SIZE + 1];
+  bool is_sampled; /* whoever calls us says that the trace is recorded */
 } au_trace_t;
 
 /* Reads the header's value (NULL: there is none). false: it is not one, or one

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/hex.h"
 #include "base/uuid.h"
+#include "metrics/exemplars.h"
 
 #include <gnutls/gnutls.h>
 #include <netinet/in.h>
@@ -411,8 +412,9 @@ void au_http_completed(void *cls, struct MHD_Connection *connection,
   if (request->held != NULL) { /* the client went away before */
     MHD_destroy_response(request->held);
   } else if (request->is_answered) {
-    au_metrics_observe(AU_M_HTTP_DURATION, label,
-                       au_clock_elapsed_ms(request->start_ns));
+    double ms = au_clock_elapsed_ms(request->start_ns);
+    au_metrics_observe(AU_M_HTTP_DURATION, label, ms);
+    au_exemplars_keep(label, ms, au_request_header(request, "traceparent"));
     au_metrics_count_request(label, request->status);
   }
   /* The client may still be sending what nobody will read. */

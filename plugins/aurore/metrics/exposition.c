@@ -2,11 +2,13 @@
  * Part of metrics/; calls event/, base/.
  *
  * The two formats differ little: OpenMetrics names the family of a counter
- * without _total, knows units, escapes quotes in help texts, too, and marks its
- * end.
+ * without _total, knows units, escapes quotes in help texts, too, tells since
+ * when is counted (_created), names traces (exemplars), and marks its end.
  */
 #include "metrics/exposition.h"
 
+#include "base/clock.h"
+#include "metrics/exemplars.h"
 #include "metrics/metrics.h"
 
 #include <inttypes.h>
@@ -146,12 +148,14 @@ static void announce(const target_t *target, au_metric_t metric) {
     au_bytes_printf(target->text, "# UNIT %.*s %s\n", length, info->name, unit);
 }
 
-/* Name and labels; "bound" is the bucket's, or NULL. */
-static void put_name(au_bytes_t *text, const au_series_t *series,
-                     const char *suffix, const char *bound) {
+/* Name and labels; "bound" is the bucket's, or NULL. "cut" is how much of the
+ * name's end the suffix replaces. */
+static void put_cut_name(au_bytes_t *text, const au_series_t *series,
+                         size_t cut, const char *suffix, const char *bound) {
   const au_metric_info_t *info = au_metric_info(series->metric);
   char before = '{';
-  au_bytes_printf(text, "%s%s", info->name, suffix);
+  au_bytes_printf(text, "%.*s%s", (int)(strlen(info->name) - cut), info->name,
+                  suffix);
   for (unsigned i = 0; i < 2; i++) {
     if (series->label_value[i] == NULL)
       continue;
@@ -167,10 +171,45 @@ static void put_name(au_bytes_t *text, const au_series_t *series,
   au_bytes_put_string(text, before == ',' ? "} " : " ");
 }
 
-static void put_histogram(au_bytes_t *text, const au_series_t *series) {
+static void put_name(au_bytes_t *text, const au_series_t *series,
+                     const char *suffix, const char *bound) {
+  put_cut_name(text, series, 0, suffix, bound);
+}
+
+static double seconds(int64_t us) { return (double)us / (double)AU_US_PER_S; }
+
+/* Since when is counted. What the database counts is older than this process.
+ */
+static void put_created(const target_t *target, const au_series_t *series) {
+  int64_t begun_us = au_metrics_begun_us();
+  if (target->format != AU_EXPOSITION_OPENMETRICS || begun_us == 0 ||
+      series->metric == AU_M_BUSINESS_EVENTS)
+    return;
+  bool is_counter = au_metric_info(series->metric)->kind == AU_COUNTER;
+  put_cut_name(target->text, series, is_counter ? strlen(TOTAL) : 0, "_created",
+               NULL);
+  au_bytes_printf(target->text, "%.3f\n", seconds(begun_us));
+}
+
+static void put_exemplar(au_bytes_t *text, const au_exemplar_t *exemplar) {
+  if (exemplar->trace_id[0] == '\0')
+    return;
+  au_bytes_printf(text, " # {trace_id=\"%s\"} ", exemplar->trace_id);
+  put_number(text, exemplar->ms);
+  au_bytes_printf(text, " %.3f", seconds(exemplar->at_us));
+}
+
+static void put_histogram(const target_t *target, const au_series_t *series) {
+  au_bytes_t *text = target->text;
+  au_exemplar_t exemplar[AU_BUCKET_COUNT] = {{.trace_id = ""}};
+  if (target->format == AU_EXPOSITION_OPENMETRICS &&
+      series->metric == AU_M_HTTP_DURATION)
+    au_exemplars_take((au_route_label_t)series->label[0], exemplar);
   for (unsigned i = 0; i < AU_BUCKET_COUNT; i++) {
     put_name(text, series, "_bucket", au_bucket_labels[i]);
-    au_bytes_printf(text, "%" PRIu64 "\n", series->bucket[i]);
+    au_bytes_printf(text, "%" PRIu64, series->bucket[i]);
+    put_exemplar(text, &exemplar[i]);
+    au_bytes_put_u8(text, '\n');
   }
   put_name(text, series, "_sum", NULL);
   put_number(text, series->sum);
@@ -190,6 +229,7 @@ static void put_series(const au_series_t *series, void *context) {
   case AU_COUNTER:
     put_name(text, series, "", NULL);
     au_bytes_printf(text, "%" PRIu64 "\n", series->counter);
+    put_created(target, series);
     break;
   case AU_GAUGE:
     put_name(text, series, "", NULL);
@@ -197,7 +237,8 @@ static void put_series(const au_series_t *series, void *context) {
     au_bytes_put_u8(text, '\n');
     break;
   case AU_HISTOGRAM:
-    put_histogram(text, series);
+    put_histogram(target, series);
+    put_created(target, series);
     break;
   }
 }

@@ -17,6 +17,8 @@
  */
 #include "metrics/metrics.h"
 
+#include "base/clock.h"
+
 #include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -154,6 +156,15 @@ const char *const au_bucket_labels[AU_BUCKET_COUNT] = {BUCKETS(LABEL) "+Inf"};
  * Relaxed order everywhere: a value says nothing of any other, and nobody
  * concludes from one cell what another holds. */
 
+static _Atomic int64_t begun_us;
+
+void au_metrics_begin(void) {
+  int64_t none = 0;
+  (void)atomic_compare_exchange_strong(&begun_us, &none, au_clock_wall_us());
+}
+
+int64_t au_metrics_begun_us(void) { return atomic_load(&begun_us); }
+
 static void add(_Atomic uint64_t *to, uint64_t n) {
   atomic_fetch_add_explicit(to, n, memory_order_relaxed);
 }
@@ -254,6 +265,13 @@ void au_metrics_add(au_metric_t metric, int64_t delta) {
       gauge, &before, after, memory_order_relaxed, memory_order_relaxed));
 }
 
+unsigned au_bucket_of(double ms) {
+  unsigned bucket = 0;
+  while (ms > au_bucket_bounds_ms[bucket])
+    bucket++;
+  return bucket;
+}
+
 void au_metrics_observe(au_metric_t metric, unsigned label, double ms) {
   au_metrics_observe_many(metric, label, ms, 1);
 }
@@ -267,10 +285,7 @@ void au_metrics_observe_many(au_metric_t metric, unsigned label, double ms,
     ms = 0;
   if (ms > OBSERVED_MAX_MS)
     ms = OBSERVED_MAX_MS;
-  unsigned bucket = 0;
-  while (ms > au_bucket_bounds_ms[bucket])
-    bucket++;
-  add(&series[bucket], n);
+  add(&series[au_bucket_of(ms)], n);
   add(&series[SUM_CELL], n * (uint64_t)(ms * US_PER_MS + 0.5));
 }
 
@@ -414,7 +429,8 @@ static void visit_cells(au_metric_t metric, au_series_visitor_t visit,
     for (unsigned b = 0; b < row->size[1]; b++) {
       au_series_t series = {.metric = metric,
                             .label_value = {first != NULL ? first[a] : NULL,
-                                            second != NULL ? second[b] : NULL}};
+                                            second != NULL ? second[b] : NULL},
+                            .label = {a, b}};
       read_cells(&series,
                  &cell[row->begin + (a * row->size[1] + b) * row->width]);
       if (row->info.kind != AU_GAUGE || !isnan(series.value))
@@ -450,5 +466,6 @@ void au_metrics_visit(const au_side_t *side_or_null, au_series_visitor_t visit,
 void au_metrics_reset(void) {
   for (unsigned i = 0; i < CELL_COUNT; i++)
     atomic_store_explicit(&cell[i], 0, memory_order_relaxed);
+  atomic_store(&begun_us, 0);
   replace_services(NULL);
 }

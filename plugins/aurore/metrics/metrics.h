@@ -99,6 +99,11 @@ typedef enum au_config_file {
 
 #define AU_BUCKET_COUNT 17 /* 16 bounds and +Inf */
 
+/* When counting began, in microseconds since 1970; the first call of "begin"
+ * says so. 0: it has not been called. */
+void au_metrics_begin(void);
+int64_t au_metrics_begun_us(void);
+
 /* Adds "n" to a counter. The label arguments are values of the enums above, or
  * the index of a status or class (below); 0 where there is no label. */
 void au_metrics_count(au_metric_t metric, unsigned label, uint64_t n);
@@ -157,11 +162,14 @@ const char *au_metric_unit(au_metric_t metric);
 extern const double au_bucket_bounds_ms[AU_BUCKET_COUNT];
 /* The same as labels: "0.1", "0.25", ..., "+Inf". */
 extern const char *const au_bucket_labels[AU_BUCKET_COUNT];
+/* The bucket that an observation is counted in. */
+unsigned au_bucket_of(double ms);
 
 /* One series as it is now. */
 typedef struct au_series {
   au_metric_t metric;
   const char *label_value[2];       /* NULL where there is no label; borrowed */
+  unsigned label[2];                /* their numbers; 0 for a service */
   double value;                     /* gauge */
   uint64_t counter;                 /* counter */
   uint64_t bucket[AU_BUCKET_COUNT]; /* histogram, cumulative */

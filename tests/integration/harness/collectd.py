@@ -64,6 +64,7 @@ class Collectd:
         types_db=True,
         text=None,
         interval=0.5,
+        host=HOST,
     ):
         self.directory = Path(base) / f"collectd{next(self._numbers)}"
         self.directory.mkdir()
@@ -73,6 +74,7 @@ class Collectd:
         self.types_db = types_db
         self.text = text
         self.interval = interval
+        self.host = host
         self.port = None
         self.metrics_port = None
         self.files = None  # how many files it may have open
@@ -102,7 +104,7 @@ class Collectd:
             types += f' "{OUR_TYPES}"'
         group = grp.getgrgid(os.getgid()).gr_name
         return f"""\
-Hostname "{HOST}"
+Hostname "{self.host}"
 FQDNLookup false
 BaseDir "{self.directory}"
 PIDFile "{self.directory}/pid"

@@ -68,8 +68,9 @@ class Programs:
         self._others.append(made)
         return made.start()
 
-    def prometheus(self, collectd, **keywords):
-        made = Prometheus(self.base, collectd.metrics_port, **keywords)
+    def prometheus(self, *collectds, **keywords):
+        """Running, and scraping the collectds."""
+        made = Prometheus(self.base, collectds, **keywords)
         self._others.append(made)
         return made.start()
 

@@ -21,7 +21,8 @@ ALERTMANAGER = "127.0.0.1:9093"
 
 def hurried(text):
     """Rules in which a minute takes a second: every "for", interval, offset, window
-    and prediction, but for windows that would hold a single scrape."""
+    and prediction, but for windows that would hold a single scrape. The age of a
+    value is some seconds here, too, so ages are a sixth."""
 
     def shorter(match):
         number, unit = match.groups()
@@ -35,27 +36,35 @@ def hurried(text):
         ahead, seconds = match.groups()
         return f"{ahead} * {int(seconds) // 60})"
 
+    def younger(match):
+        return f"{match.group(1)}{int(match.group(2)) // 6}"
+
+    text = re.sub(r"(time\(\) - [\w:]+ [<>] )(\d+)", younger, text)
     text = re.sub(r"(predict_linear\(.*, \d+) \* (60|3600)\)", nearer, text)
     places = r"\[[0-9smhd:]+\]|\b(?:for|keep_firing_for|interval|offset):? [0-9smhd]+"
     return re.sub(places, in_place, text)
 
 
 class Prometheus:
-    """Scrapes one collectd once a second, with the project's configuration or the
-    text of another one. With an Alertmanager it has the rules, too, in a hurry."""
+    """Scrapes collectds once a second, with the project's configuration or the text
+    of another one. With an Alertmanager it has the rules, too, in a hurry, or with
+    "rules". "features" are those that it must be asked for (--enable-feature)."""
 
     _numbers = itertools.count(1)
 
-    def __init__(self, base, metrics_port, alertmanager=None, text=None):
+    def __init__(
+        self, base, collectds, alertmanager=None, text=None, rules=False, features=()
+    ):
         self.directory = Path(base) / f"prometheus{next(self._numbers)}"
         self.directory.mkdir()
         self.port = None
         self.process = None
-        self.metrics_port = metrics_port
+        self.collectds = collectds
         self.alertmanager = alertmanager
         self.text = text or CONFIG.read_text()
+        self.features = [f"--enable-feature={name}" for name in features]
         self.config_path = self.directory / "prometheus.yml"
-        if alertmanager is not None:
+        if rules or alertmanager is not None:
             self._write_rules()
 
     def _write_rules(self):
@@ -66,8 +75,10 @@ class Prometheus:
 
     def _write_config(self):
         text = self.text
-        assert TARGET in text and ITSELF in text and ALERTMANAGER in text
-        text = text.replace(TARGET, f"127.0.0.1:{self.metrics_port}")
+        assert f'"{TARGET}"' in text and ITSELF in text and ALERTMANAGER in text
+        ports = [collectd.metrics_port for collectd in self.collectds]
+        targets = ", ".join(f'"127.0.0.1:{port}"' for port in ports)
+        text = text.replace(f'"{TARGET}"', targets)
         text = text.replace(ITSELF, f"127.0.0.1:{self.port}")
         if self.alertmanager is None:
             text = re.sub(r"(?ms)^alerting:.*?^$", "", text)
@@ -89,6 +100,7 @@ class Prometheus:
                     f"--config.file={self.config_path}",
                     f"--storage.tsdb.path={self.directory}/data",
                     f"--web.listen-address=127.0.0.1:{self.port}",
+                    *self.features,
                 ],
                 self.directory / "log",
                 cwd=self.directory,
@@ -132,6 +144,19 @@ class Prometheus:
         found = self.query(expression)
         assert len(found) <= 1, found
         return found[0][1] if found else None
+
+    def exemplars(self, expression):
+        """Of the series of an expression: a list of (series, exemplar)."""
+        answer = self._get(
+            "/api/v1/query_exemplars",
+            query=expression, start=0, end=4102444800,
+        ).json()  # fmt: skip
+        assert answer["status"] == "success", (expression, answer)
+        return [
+            (found["seriesLabels"], exemplar)
+            for found in answer["data"]
+            for exemplar in found["exemplars"]
+        ]
 
     def targets(self):
         answer = self._get("/api/v1/targets").json()

@@ -28,6 +28,22 @@ TEST_EACH(trace_is_read, sizeof(good) / sizeof(good[0])) {
   ck_assert_str_eq(trace.span_id, SPAN);
 }
 
+static const struct {
+  const char *header;
+  bool is_sampled;
+} flags[] = {
+    {"00-" TRACE "-" SPAN "-01", true},  {"00-" TRACE "-" SPAN "-00", false},
+    {"00-" TRACE "-" SPAN "-ff", true},  {"00-" TRACE "-" SPAN "-10", false},
+    {"00-" TRACE "-" SPAN "-0e", false}, {"cc-" TRACE "-" SPAN "-03-x", true},
+};
+
+TEST_EACH(last_bit_says_whether_it_is_recorded,
+          sizeof(flags) / sizeof(flags[0])) {
+  au_trace_t trace;
+  ck_assert(au_trace_read(flags[_i].header, &trace));
+  ck_assert(trace.is_sampled == flags[_i].is_sampled);
+}
+
 static const char *const bad[] = {
     NULL,
     "",

@@ -3,6 +3,8 @@
  * The text for Prometheus: what each format asks for, and promtool's opinion.
  */
 #include "metrics/exposition.h"
+
+#include "metrics/exemplars.h"
 #include "metrics/metrics.h"
 #include "support/suite.h"
 
@@ -16,6 +18,7 @@ static au_bytes_t text;
 
 static void setup(void) {
   au_metrics_reset();
+  au_exemplars_reset();
   text = (au_bytes_t)AU_BYTES_INIT;
 }
 
@@ -181,6 +184,51 @@ TEST(openmetrics_names_families_and_units) {
   check_no(all, "# UNIT buffer_size");
   const char end[] = "\n# EOF\n";
   ck_assert_str_eq(all + text.size - strlen(end), end);
+}
+
+/* The line's text after the name and its labels. */
+static const char *after(const char *all, const char *name) {
+  char start[256];
+  snprintf(start, sizeof(start), "\n%s ", name);
+  const char *found = strstr(all, start);
+  ck_assert_msg(found != NULL, "there is no %s", name);
+  return found + strlen(start);
+}
+
+TEST(openmetrics_tells_since_when) {
+  check_no(expose(AU_EXPOSITION_OPENMETRICS), "_created");
+  au_metrics_begin();
+  int64_t begun_us = au_metrics_begun_us();
+  au_metrics_begin();
+  ck_assert_int_eq(au_metrics_begun_us(), begun_us);
+  const char *all = expose(AU_EXPOSITION_OPENMETRICS);
+  const char *const names[] = {
+      "events_enqueued_created", "batch_failures_created{class=\"08\"}",
+      "spool_sync_time_ms_created",
+      "http_request_duration_ms_created{route=\"dlq\"}"};
+  for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+    ck_assert_double_eq_tol(strtod(after(all, names[i]), NULL),
+                            (double)begun_us / 1e6, 0.001);
+  check_no(all, "buffer_size_created");
+  /* The database has counted for longer than this process. */
+  check_no(all, "business_events_created");
+  check_no(expose(AU_EXPOSITION_TEXT), "_created");
+}
+
+TEST(openmetrics_names_traces) {
+  au_metrics_observe(AU_M_HTTP_DURATION, AU_ROUTE_DLQ, 0.3);
+  au_exemplars_keep(AU_ROUTE_DLQ, 0.3,
+                    "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+  const char *all = expose(AU_EXPOSITION_OPENMETRICS);
+  const char wanted[] =
+      "1 # {trace_id=\"4bf92f3577b34da6a3ce929d0e0e4736\"} 0.3 ";
+  const char *found =
+      after(all, "http_request_duration_ms_bucket{route=\"dlq\",le=\"0.5\"}");
+  ck_assert_int_eq(strncmp(found, wanted, strlen(wanted)), 0);
+  ck_assert_double_gt(strtod(found + strlen(wanted), NULL), 0);
+  check_line(all, "http_request_duration_ms_bucket{route=\"dlq\",le=\"1\"} 1");
+  check_no(strstr(all, "trace_id") + 1, "trace_id"); /* one alone */
+  check_no(expose(AU_EXPOSITION_TEXT), "trace_id");
 }
 
 /* What promtool has to say of style is known: the contract's names are in
