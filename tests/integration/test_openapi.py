@@ -624,6 +624,7 @@ case(
     headers={"Accept": "application/openmetrics-text; version=1.0.0"},
 )  # fmt: skip
 case("getMetricsHistory", 200, "usual")
+case("getMetricsHistory", 200, "usual", headers={"Accept": "text/html"})
 case("getMetricsHistory", 200, "guarded", headers=bearer("read"))
 case("getMetricsHistory", 400, "usual", query={"limit": 0, "page": 1})
 

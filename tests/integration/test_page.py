@@ -147,13 +147,15 @@ def test_people_of_all_kinds_can_read_it(api):
     _, page = page_of(api)
     assert ("html", {"lang": "en"}) in page.elements
     tags = [tag for tag, _ in page.elements]
-    assert tags.count("h1") == tags.count("main") == tags.count("title") == 1
+    assert tags.count("h1") == tags.count("main") == tags.count("head") == 1
+    # Of the page, and of each chart.
+    assert tags.count("title") == 1 + tags.count("svg") == 1 + tags.count("desc")
     assert any("width=device-width" in a.get("content", "") for _, a in page.elements)
     for tag, attributes in page.elements:
         label = attributes.get("aria-labelledby")
-        assert label is None or label in page.by_id
+        assert label is None or set(label.split()) <= set(page.by_id)
         if tag == "svg":
-            assert attributes["role"] == "img" and attributes["aria-label"]
+            assert attributes["role"] == "img" and len(label.split()) == 2
         if tag == "section":
             assert label or attributes["id"] == "silent"
         if tag == "th":
@@ -228,7 +230,35 @@ def test_the_figures_of_the_moment(programs, database):
     assert page.by_id["ready"] == "SERVER_IS_READY"
     assert page.by_id["last-error"] == "none"
     assert page.by_id["drained-ago"].endswith(" ago")
-    assert {"live", "hour", "silent"} <= page.hidden
+    assert {"live", "silent"} <= page.hidden and "hour" not in page.hidden
+    assert page.by_id["chart-rate-summary"] == "no snapshots yet"
+
+
+def test_the_last_hour_without_scripts(programs, database):
+    """Drawn by the server, on the page and where the snapshots are; who asks for
+    them as a program does gets them as before."""
+    api = programs.collectd(database, {"HistoryInterval": 3600})
+    api.buffer["HistoryFile"] = api.directory / "history"
+    an_hour(api.buffer["HistoryFile"])
+    api.start()
+    wait_until(database.has_schema, 30, "there is no schema")
+    answer, page = page_of(api)
+    alone = api.get("/metrics/history", headers={"Accept": "text/html"})
+    assert alone.headers["Content-Type"] == "text/html; charset=utf-8"
+    for name in ("Content-Security-Policy", "X-Frame-Options", "Referrer-Policy"):
+        assert alone.headers[name] == answer.headers[name]
+    assert "<script" not in alone.text
+    for shown, text in ((page, answer.text), (Reader(alone.text), alone.text)):
+        assert re.fullmatch(
+            r"highest [0-9]+ /s at \d\d:\d\d, last [0-9.]+ /s",
+            shown.by_id["chart-rate-summary"],
+        )
+        assert shown.by_id["chart-rate-text"] == shown.by_id["chart-rate-summary"]
+        assert shown.by_id["chart-rate-title"] == "Accepted events a second, last hour"
+        lines = re.findall(r'<path class="line" d="([^"]*)"', text)
+        assert len(lines) == 3 and lines[0].count("L") >= 50
+        assert len(re.findall(r'<th scope="row">\d\d:\d\d to', text)) == 6
+    assert len(api.get("/metrics/history").json()) == 58
 
 
 def test_everything_is_escaped(programs, database):
@@ -312,8 +342,8 @@ def test_well(programs, database, tmp_path):
         )
     api.rest()
     for name, dark, size in (
-        ("well", False, (1200, 950)), ("well-dark", True, (1200, 950)),
-        ("phone", False, (500, 1900)),
+        ("well", False, (1200, 1030)), ("well-dark", True, (1200, 1030)),
+        ("phone", False, (500, 2250)),
     ):  # fmt: skip
         page = browse(api, tmp_path, name, size=size, dark=dark)
         assert page.by_id["verdict"] == "healthy" and "why" in page.hidden
@@ -321,13 +351,14 @@ def test_well(programs, database, tmp_path):
         # The script has run, and was answered.
         assert {"live", "hour"}.isdisjoint(page.hidden) and "silent" in page.hidden
         assert "highest" in page.by_id["chart-rate-summary"]
-        assert "polyline" in [tag for tag, _ in page.elements]
+        lines = [a["d"] for _, a in page.elements if a.get("class") == "line"]
+        assert len(lines) == 3 and "L" in lines[0]
 
 
 @needs_browser
 def test_database_away_and_buffer_full(away, tmp_path):
     for name, dark in (("away", False), ("away-dark", True)):
-        page = browse(away, tmp_path, name, dark=dark)
+        page = browse(away, tmp_path, name, size=(1200, 1230), dark=dark)
         assert page.by_id["verdict"] == "critical" and "why" not in page.hidden
         assert "The database does not answer" in page.by_id["reasons"]
         assert "the buffer is full" in page.by_id["reasons"]

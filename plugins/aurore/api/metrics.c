@@ -7,10 +7,12 @@
 #include "api/routes.h"
 
 #include "api/health.h"
+#include "api/page_html.h"
 #include "metrics/exposition.h"
 #include "observe/health.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 void au_put_buffer_metrics(au_bytes_t *json) {
   au_bytes_printf(json,
@@ -54,6 +56,12 @@ static enum MHD_Result answer_metrics(au_request_t *request) {
 
 #define LIMIT_DEFAULT 100
 
+/* It asks for text/html, which no program does that wants the figures. */
+static bool is_browser(const au_request_t *request) {
+  const char *accept = au_request_header(request, MHD_HTTP_HEADER_ACCEPT);
+  return accept != NULL && strstr(accept, "text/html") != NULL;
+}
+
 static enum MHD_Result answer_history(au_request_t *request) {
   au_parameter_t limit = {.name = "limit"};
   au_refusals_t refusals = {.count = 0};
@@ -63,8 +71,14 @@ static enum MHD_Result answer_history(au_request_t *request) {
   if (refusals.count > 0)
     return au_answer_refused(request, &refusals);
   au_refusals_fini(&refusals);
-  au_bytes_t body = AU_BYTES_INIT;
-  au_history_put(au_api_of(request)->history, (size_t)count, &body);
+  au_bytes_t body = {.account = au_request_account(request)};
+  au_history_t *history = au_api_of(request)->history;
+  if (is_browser(request)) {
+    au_page_html_history_put(&body, history);
+    return au_answer(request, MHD_HTTP_OK, AU_HTML_TYPE, &body,
+                     au_page_html_headers);
+  }
+  au_history_put(history, (size_t)count, &body);
   return au_answer(request, MHD_HTTP_OK, AU_JSON_TYPE, &body, NULL);
 }
 

@@ -126,18 +126,12 @@ static bool wants_json(const au_request_t *request) {
 
 static enum MHD_Result answer_html(au_request_t *request,
                                    const au_overview_t *overview) {
-  static const char *const headers[] = {"Content-Security-Policy",
-                                        au_page_html_policy,
-                                        "Referrer-Policy",
-                                        "no-referrer",
-                                        "X-Frame-Options",
-                                        "DENY",
-                                        NULL};
   au_bytes_t html = {.account = au_request_account(request)};
-  au_page_html_put(&html, overview, au_api_of(request)->options->host_version,
+  const au_api_t *api = au_api_of(request);
+  au_page_html_put(&html, overview, api->history, api->options->host_version,
                    au_http_uptime_s(au_request_server(request)));
-  return au_answer(request, MHD_HTTP_OK, "text/html; charset=utf-8", &html,
-                   headers);
+  return au_answer(request, MHD_HTTP_OK, AU_HTML_TYPE, &html,
+                   au_page_html_headers);
 }
 
 static enum MHD_Result answer_page(au_request_t *request, au_status_t status) {

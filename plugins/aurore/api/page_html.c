@@ -8,6 +8,7 @@
 
 #include "aurore_config.h"
 
+#include "api/charts.h"
 #include "api/page_text.h"
 #include "base/clock.h"
 #include "base/timestamp.h"
@@ -18,11 +19,17 @@
 #include <stdio.h>
 #include <string.h>
 
-const char au_page_html_policy[] =
+const char *const au_page_html_headers[] = {
+    "Content-Security-Policy",
     "default-src 'none'; script-src " PAGE_SCRIPT_HASH
     "; style-src " PAGE_STYLE_HASH
     "; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'";
+    "frame-ancestors 'none'",
+    "Referrer-Policy",
+    "no-referrer",
+    "X-Frame-Options",
+    "DENY",
+    NULL};
 
 void au_html_put_text(au_bytes_t *html, const char *text) {
   for (const char *at = text; at != NULL && *at != '\0'; at++) {
@@ -118,21 +125,26 @@ static void begin_section(au_bytes_t *html, const char *id, const char *title) {
                   id, id, id, title);
 }
 
-static void put_head(au_bytes_t *html, const au_overview_t *overview) {
-  const char *verdict = au_health_text(overview->health);
-  char time[AU_TIMESTAMP_TEXT_SIZE];
-  au_timestamp_format(au_clock_wall_us(), time);
+static void begin_document(au_bytes_t *html, const char *title) {
   au_bytes_printf(
       html,
       "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
       "<meta name=\"viewport\" content=\"width=device-width, "
       "initial-scale=1\">\n<title>Aurore: %s</title>\n"
       "<link rel=\"icon\" href=\"data:,\">\n<style>",
-      verdict);
+      title);
   au_bytes_put(html, page_style, sizeof(page_style));
+  au_bytes_put_string(
+      html, "</style>\n</head>\n<body>\n<header>\n<h1>Aurore events</h1>\n");
+}
+
+static void put_head(au_bytes_t *html, const au_overview_t *overview) {
+  const char *verdict = au_health_text(overview->health);
+  char time[AU_TIMESTAMP_TEXT_SIZE];
+  au_timestamp_format(au_clock_wall_us(), time);
+  begin_document(html, verdict);
   au_bytes_printf(
       html,
-      "</style>\n</head>\n<body>\n<header>\n<h1>Aurore events</h1>\n"
       "<p role=\"status\"><span id=\"verdict\" class=\"verdict %s\">%s</span>"
       "</p>\n<p class=\"muted\">As of <span id=\"as-of\">%s</span>"
       "<span id=\"live\" hidden>, brought up to date every five seconds</span>"
@@ -283,26 +295,12 @@ static void put_lanes(au_bytes_t *html, const au_overview_t *overview) {
   au_bytes_put_string(html, "</tbody></table></div></section>\n");
 }
 
-static void put_chart(au_bytes_t *html, const char *id, const char *name) {
-  au_bytes_printf(
-      html,
-      "<figure><figcaption><span id=\"%s-name\">%s</span> "
-      "<span class=\"muted\" id=\"%s-summary\"></span></figcaption>"
-      "<svg id=\"%s\" viewBox=\"0 0 600 100\" preserveAspectRatio=\"none\" "
-      "role=\"img\" aria-label=\"%s\"></svg></figure>\n",
-      id, name, id, id, name);
-}
-
-/* For the script, which has the history. */
-static void put_charts(au_bytes_t *html) {
+static void put_hour(au_bytes_t *html, au_history_t *history) {
   au_bytes_put_string(html, "<section class=\"wide\" id=\"hour\" "
-                            "aria-labelledby=\"hour-title\" hidden>"
-                            "<h2 id=\"hour-title\">Last hour</h2>\n"
-                            "<div class=\"charts\">");
-  put_chart(html, "chart-rate", "Accepted events a second");
-  put_chart(html, "chart-fill", "Buffer in use");
-  put_chart(html, "chart-drop", "Refused, buffer full");
-  au_bytes_put_string(html, "</div></section>\n");
+                            "aria-labelledby=\"hour-title\">"
+                            "<h2 id=\"hour-title\">Last hour</h2>\n");
+  au_charts_put(html, history, au_clock_wall_us());
+  au_bytes_put_string(html, "</section>\n");
 }
 
 static void put_versions(au_bytes_t *html, const char *host_version,
@@ -320,12 +318,14 @@ static void put_versions(au_bytes_t *html, const char *host_version,
       html, "</dl>\n<nav aria-label=\"More\"><a href=\"/openapi.yaml\">API</a>"
             "<a href=\"/health/detailed\">Health</a>"
             "<a href=\"/metrics/prometheus\">Metrics</a>"
+            "<a href=\"/metrics/history\">History</a>"
             "<a href=\"/dlq?reprocessed=false\">Dead letters</a></nav>"
             "</section>\n");
 }
 
 void au_page_html_put(au_bytes_t *html, const au_overview_t *overview,
-                      const char *host_version, double uptime_s) {
+                      au_history_t *history, const char *host_version,
+                      double uptime_s) {
   put_head(html, overview);
   put_reasons(html, overview);
   put_minute(html, overview);
@@ -334,8 +334,16 @@ void au_page_html_put(au_bytes_t *html, const au_overview_t *overview,
   put_events(html);
   put_versions(html, host_version, uptime_s);
   put_lanes(html, overview);
-  put_charts(html);
+  put_hour(html, history);
   au_bytes_put_string(html, "</main>\n<script>");
   au_bytes_put(html, page_script, sizeof(page_script));
   au_bytes_put_string(html, "</script>\n</body>\n</html>\n");
+}
+
+void au_page_html_history_put(au_bytes_t *html, au_history_t *history) {
+  begin_document(html, "history");
+  au_bytes_put_string(html, "<nav aria-label=\"More\"><a href=\"/\">Status</a>"
+                            "</nav>\n</header>\n<main>\n");
+  put_hour(html, history);
+  au_bytes_put_string(html, "</main>\n</body>\n</html>\n");
 }

@@ -21,6 +21,8 @@
 typedef struct line {
   char *text; /* without its newline; owned */
   size_t size;
+  bool has_point;
+  au_history_point_t point;
 } line_t;
 
 struct au_history {
@@ -49,10 +51,12 @@ static void keep_line(const char *text, size_t size, void *context) {
   if (copy == NULL)
     return;
   memcpy(copy, text, size);
+  line_t kept = {.text = copy, .size = size};
+  kept.has_point = au_history_point_read(copy, size, &kept.point);
   pthread_mutex_lock(&history->lock);
   line_t *line = &history->line[history->next];
   char *oldest = line->text;
-  *line = (line_t){.text = copy, .size = size};
+  *line = kept;
   history->next = (history->next + 1) % AU_HISTORY_SNAPSHOTS;
   if (history->count < AU_HISTORY_SNAPSHOTS)
     history->count++;
@@ -60,20 +64,38 @@ static void keep_line(const char *text, size_t size, void *context) {
   free(oldest);
 }
 
+/* The n-th oldest of the newest "count". The caller holds the lock. */
+static const line_t *line_locked(const au_history_t *history, size_t count,
+                                 size_t n) {
+  return &history->line[(history->next + AU_HISTORY_SNAPSHOTS - count + n) %
+                        AU_HISTORY_SNAPSHOTS];
+}
+
 void au_history_put(au_history_t *history, size_t limit, au_bytes_t *json) {
   au_bytes_put_u8(json, '[');
   pthread_mutex_lock(&history->lock);
   size_t count = history->count < limit ? history->count : limit;
   for (size_t i = 0; i < count; i++) {
-    const line_t *line =
-        &history->line[(history->next + AU_HISTORY_SNAPSHOTS - count + i) %
-                       AU_HISTORY_SNAPSHOTS];
+    const line_t *line = line_locked(history, count, i);
     if (i > 0)
       au_bytes_put_u8(json, ',');
     au_bytes_put(json, line->text, line->size);
   }
   pthread_mutex_unlock(&history->lock);
   au_bytes_put_u8(json, ']');
+}
+
+void au_history_visit(au_history_t *history, au_history_visitor_t visit,
+                      void *context) {
+  if (history == NULL)
+    return;
+  pthread_mutex_lock(&history->lock);
+  for (size_t i = 0; i < history->count; i++) {
+    const line_t *line = line_locked(history, history->count, i);
+    if (line->has_point)
+      visit(&line->point, context);
+  }
+  pthread_mutex_unlock(&history->lock);
 }
 
 /* --- a snapshot ------------------------------------------------------------*/

@@ -20,6 +20,7 @@
 #include "base/io.h"
 #include "base/status.h"
 #include "database/breaker.h"
+#include "observe/history_point.h"
 #include "spool/buffer.h"
 
 /* Kept in memory, of at most AU_HISTORY_LINE_MAX bytes each. */
@@ -54,6 +55,14 @@ void au_history_destroy(au_history_t *history);
 
 /* Takes a snapshot now; what the thread does each interval. One at a time. */
 void au_history_take(au_history_t *history);
+
+/* Calls "visit" with the figures of the snapshots, the newest last; one that
+ * has none is left out, and a history that is NULL has none. A lock is held
+ * meanwhile, which the next snapshot waits for. */
+typedef void (*au_history_visitor_t)(const au_history_point_t *point,
+                                     void *context);
+void au_history_visit(au_history_t *history, au_history_visitor_t visit,
+                      void *context);
 
 /* Appends the newest "limit" snapshots as a JSON array, the newest last. */
 void au_history_put(au_history_t *history, size_t limit, au_bytes_t *json);

@@ -436,6 +436,45 @@ TEST(the_newest_come_last) {
   au_history_destroy(history);
 }
 
+typedef struct drawn {
+  unsigned count;
+  au_history_point_t last;
+} drawn_t;
+
+static void draw_point(const au_history_point_t *point, void *context) {
+  drawn_t *drawn = context;
+  ck_assert_int_ge(point->at_us, drawn->last.at_us);
+  drawn->count++;
+  drawn->last = *point;
+}
+
+TEST(figures_are_read_back) {
+  const char *const lines[] = {
+      "{\"no\":\"snapshot\"}",
+      "{\"timestamp\":\"2026-01-01T12:00:00.000Z\",\"buffer\":{"
+      "\"utilization_percent\":\"1.50\",\"drop_rate_percent\":\"2.50\","
+      "\"throughput_events_per_second\":\"3.50\"}}"};
+  for (size_t i = 0; i < 2; i++)
+    ck_assert_int_eq(append_text(lines[i]), AU_OK);
+  drawn_t drawn = {.count = 0};
+  au_history_visit(NULL, draw_point, &drawn);
+  ck_assert_uint_eq(drawn.count, 0);
+  au_history_t *history = start(path, 3600);
+  au_history_visit(history, draw_point, &drawn);
+  ck_assert_uint_eq(drawn.count, 1);
+  ck_assert_double_eq(drawn.last.value[AU_HISTORY_FILL], 1.5);
+  ck_assert_double_eq(drawn.last.value[AU_HISTORY_DROP], 2.5);
+  ck_assert_double_eq(drawn.last.value[AU_HISTORY_RATE], 3.5);
+  au_metrics_set(AU_M_EVENTS_THROUGHPUT, 0.7);
+  au_history_take(history);
+  drawn = (drawn_t){.count = 0};
+  au_history_visit(history, draw_point, &drawn);
+  ck_assert_uint_eq(drawn.count, 2);
+  ck_assert_double_eq(drawn.last.value[AU_HISTORY_RATE], 0.7);
+  ck_assert_double_eq(drawn.last.value[AU_HISTORY_FILL], 12.35);
+  au_history_destroy(history);
+}
+
 TEST(memory_holds_a_fixed_number) {
   au_history_t *history = start("", 3600);
   for (int i = 0; i < AU_HISTORY_SNAPSHOTS + 10; i++)

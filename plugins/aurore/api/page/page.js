@@ -5,7 +5,6 @@
 (() => {
   const EVERY_MS = 5000;
   const CHART_EVERY = 12; // of those
-  const HOUR_MS = 3600000;
   const byId = (id) => document.getElementById(id);
   let turn = 0;
 
@@ -29,10 +28,10 @@
   const ago = (seconds) =>
     seconds === null || seconds === undefined ? "never" : `${span(seconds)} ago`;
 
-  async function read(path) {
+  async function ask(path, type) {
     // The address of the page may have the password in it; fetch refuses that.
     const answer = await fetch(location.origin + path, {
-      headers: { Accept: "application/json" },
+      headers: { Accept: type },
       cache: "no-store",
       credentials: "same-origin",
       signal: AbortSignal.timeout(10000),
@@ -40,8 +39,10 @@
     // What is critical is told with 503, and has a body all the same.
     if (!answer.ok && answer.status !== 503)
       throw new Error(`status ${answer.status}`);
-    return answer.json();
+    return answer;
   }
+
+  const read = async (path) => (await ask(path, "application/json")).json();
 
   function showVerdict(status) {
     const element = byId("verdict");
@@ -120,52 +121,12 @@
 
   // --- the last hour -------------------------------------------------------
 
-  const NS = "http://www.w3.org/2000/svg";
-
-  function drawn(name, attributes) {
-    const element = document.createElementNS(NS, name);
-    for (const [key, value] of Object.entries(attributes))
-      element.setAttribute(key, value);
-    return element;
-  }
-
-  function chart(id, points, top, text) {
-    const now = Date.now();
-    const most = Math.max(top, ...points.map((point) => point.y));
-    const places = points.map((point) => {
-      const x = 600 * (1 - (now - point.at) / HOUR_MS);
-      return `${x.toFixed(1)},${(98 - (94 * point.y) / most).toFixed(1)}`;
-    });
-    const svg = byId(id);
-    const base = drawn("line", { class: "base", x1: 0, x2: 600, y1: 98, y2: 98 });
-    svg.replaceChildren(base);
-    if (points.length > 1) {
-      const first = places[0].split(",")[0];
-      const last = places[places.length - 1].split(",")[0];
-      const area = `${first},98 ${places.join(" ")} ${last},98`;
-      svg.append(
-        drawn("polygon", { class: "area", points: area }),
-        drawn("polyline", { class: "line", points: places.join(" ") }),
-      );
-    }
-    const highest = Math.max(0, ...points.map((point) => point.y));
-    const summary = points.length === 0
-      ? "no snapshots yet" : `highest ${text(highest)}, now ${text(points[points.length - 1].y)}`;
-    show(`${id}-summary`, summary);
-    svg.setAttribute("aria-label", `${byId(`${id}-name`).textContent}: ${summary}`);
-  }
-
-  function showHistory(history) {
-    const since = Date.now() - HOUR_MS;
-    const recent = history
-      .map((one) => ({ at: Date.parse(one.timestamp), buffer: one.buffer }))
-      .filter((one) => one.at >= since);
-    const line = (name) =>
-      recent.map((one) => ({ at: one.at, y: Number(one.buffer[name]) }));
-    chart("chart-rate", line("throughput_events_per_second"), 1, (y) => `${rate(y)} /s`);
-    chart("chart-fill", line("utilization_percent"), 100, percent);
-    chart("chart-drop", line("drop_rate_percent"), 5, percent);
-    byId("hour").hidden = false;
+  // The server draws it; this takes it from there.
+  function showHour(text) {
+    const drawn = new DOMParser().parseFromString(text, "text/html");
+    const fresh = drawn.getElementById("hour");
+    fresh.querySelector("details").open = byId("hour-table").open;
+    byId("hour").replaceWith(document.adoptNode(fresh));
   }
 
   // --- every few seconds ---------------------------------------------------
@@ -182,7 +143,7 @@
       showMetrics(metrics);
       showDetailed(detailed);
       if (turn++ % CHART_EVERY === 0)
-        showHistory(await read("/metrics/history?limit=1000"));
+        showHour(await (await ask("/metrics/history", "text/html")).text());
       show("as-of", detailed.timestamp);
       byId("silent").hidden = true;
     } catch (error) {
