@@ -47,12 +47,12 @@ struct au_history {
 /* Keeps a copy of a line; drops the line when out of memory. */
 static void keep_line(const char *text, size_t size, void *context) {
   au_history_t *history = context;
-  char *copy = malloc(size);
-  if (copy == NULL)
+  line_t kept = {.size = size};
+  kept.has_point = au_history_point_read(text, size, &kept.point);
+  kept.text = malloc(size);
+  if (kept.text == NULL)
     return;
-  memcpy(copy, text, size);
-  line_t kept = {.text = copy, .size = size};
-  kept.has_point = au_history_point_read(copy, size, &kept.point);
+  memcpy(kept.text, text, size);
   pthread_mutex_lock(&history->lock);
   line_t *line = &history->line[history->next];
   char *oldest = line->text;
