@@ -20,10 +20,16 @@ packages_run='collectd-core curl libmnl0 libprotobuf-c1 libudev1 prometheus
 
 # "postgresql" is not listed above: ./run can use a server elsewhere.
 packages_check='clang clang-format clang-tidy cppcheck e2fsprogs git haproxy
-  libclang-rt-dev libfaketime mount nginx-light openssl pgbouncer postgresql procps prometheus-alertmanager python3
-  python3-jsonschema python3-prometheus-client python3-psycopg2 python3-pytest
-  python3-pytest-xdist
+  libclang-rt-dev libestr0 libfaketime libfastjson4 libglib2.0-0 libivykis0
+  libjson-c5 liblognorm5 libnet1 libpcre3 libwrap0 mount nginx-light openssl
+  pgbouncer postgresql procps prometheus-alertmanager python3 python3-jsonschema
+  python3-prometheus-client python3-psycopg2 python3-pytest python3-pytest-xdist
   python3-requests python3-yaml shellcheck strace valgrind wrk xfsprogs'
+
+# Loggers that the tests send from. They exclude each other and whatever logger the
+# machine has, so that they are unpacked, not installed; the libraries that they need
+# are listed above.
+packages_unpacked='rsyslog syslog-ng-core syslog-ng-mod-http'
 
 # For the container image and the picture of the dashboard: ./check --long.
 packages_long='chromium debhelper debootstrap docker-compose docker.io fakeroot
@@ -85,6 +91,24 @@ apt_install_quietly() (
   esac
   # shellcheck disable=SC2086 # a list of names
   apt_install $1
+)
+
+# unpack_packages DIRECTORY PACKAGE...: what is in the packages, below the directory,
+# unless that is there.
+unpack_packages() (
+  [ ! -d "$1" ] || exit 0
+  scratch=$(mktemp -d) || exit 1
+  trap 'rm -rf "$scratch"' EXIT
+  ! id _apt >/dev/null 2>&1 || chown _apt "$scratch" 2>/dev/null
+  # shellcheck disable=SC2048,SC2086 # lists of names
+  download() { (cd "$scratch" && apt-get download -q $*); }
+  directory=$1
+  shift
+  download "$@" || { apt-get update -q && download "$@"; } || exit 1
+  for package in "$scratch"/*.deb; do
+    dpkg-deb -x "$package" "$directory.new" || exit 1
+  done
+  mv "$directory.new" "$directory"
 )
 
 put_back() { [ ! -e "$1.before" ] || mv -f "$1.before" "$1"; }

@@ -4,21 +4,19 @@ the API for what it may have and for what it may not."""
 
 import http.server
 import json
-import shutil
 import threading
 
 import pytest
 
+from harness import browser
 from harness.events import event
-from harness.process import Process
 from harness.wait import wait_until
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FAILED = "TypeError"  # what fetch says of an answer that it may not show
 ID = "01936b6e-0f5a-4d3e-8a1b-0123456789ab"
 
 pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no browser: the package chromium is not installed"
+    browser.PROGRAM is None, reason=browser.ABSENT
 )
 
 # Runs each request in turn, and tells the page's own server what came of it.
@@ -96,44 +94,27 @@ def pages():
         one.close()
 
 
-class Browser:
-    def __init__(self, directory, page):
-        profile = directory / f"chromium-{page.origin.rpartition(':')[2]}"
-        self.process = Process(
-            [
-                CHROMIUM,
-                "--headless=new",
-                "--no-sandbox",
-                "--disable-gpu",
-                "--disable-dev-shm-usage",
-                "--disable-background-networking",
-                "--no-first-run",
-                f"--user-data-dir={profile}",
-                page.origin,
-            ],
-            directory / f"{profile.name}.log",
-        )
-
-    def wait(self, page):
-        wait_until(
-            lambda: page.results is not None or not self.process.is_running(),
-            120,
-            lambda: f"the page does not end:\n{self.process.log()}",
-        )
-        assert page.results is not None, self.process.log()
-        return page.results
+def results_of(process, page):
+    """What the page found."""
+    wait_until(
+        lambda: page.results is not None or not process.is_running(),
+        120,
+        lambda: f"the page does not end:\n{process.log()}",
+    )
+    assert page.results is not None, process.log()
+    return page.results
 
 
 def run(api, page, requests, until=lambda: True):
     """What the page found; "until" is waited for before the browser ends."""
     page.requests = [{**one, "url": api.url(one["url"])} for one in requests]
-    browser = Browser(api.directory, page)
+    process = browser.browse(api.directory, page.origin)
     try:
-        results = browser.wait(page)
+        results = results_of(process, page)
         wait_until(until, 30, lambda: f"not as expected: {results}")
         return results
     finally:
-        browser.process.kill()
+        process.kill()
 
 
 def preflights(api):

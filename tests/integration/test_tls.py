@@ -7,38 +7,17 @@ import os
 import shutil
 import ssl
 import stat
-import subprocess
 import threading
 
 import pytest
 import requests
 
+from harness.certificate import make_certificate
 from harness.events import event
 from harness.process import free_port
 from harness.wait import wait_until
 
 DAY = 86400
-
-
-def openssl(directory, *arguments):
-    subprocess.run(
-        ["openssl", *arguments],
-        cwd=directory,
-        check=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-
-
-def make_certificate(directory, name, days=10):
-    """NAME.pem and NAME.key, for 127.0.0.1, signed by itself."""
-    openssl(
-        directory, "req", "-x509", "-newkey", "ec", "-pkeyopt",
-        "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", f"{name}.key",
-        "-out", f"{name}.pem", "-days", str(days), "-subj", f"/CN={name}",
-        "-addext", "subjectAltName=IP:127.0.0.1",
-    )  # fmt: skip
-    (directory / f"{name}.key").chmod(0o600)
 
 
 class Https:

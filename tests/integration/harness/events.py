@@ -31,6 +31,12 @@ def microseconds(moment):
     return (moment - EPOCH) // timedelta(microseconds=1)
 
 
+def is_now(us):
+    """Whether microseconds since 1970 are a time of this test."""
+    moment = EPOCH + timedelta(microseconds=us)
+    return abs(datetime.now(timezone.utc) - moment) < timedelta(hours=1)
+
+
 # --- texts that must come back byte for byte ----------------------------------
 
 TEXTS = {
