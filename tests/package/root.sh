@@ -94,6 +94,8 @@ make_root() {
   mount --bind "$root" "$root" &&
     mount -t proc proc "$root/proc" &&
     make_devices &&
+    # As wherever a Debian runs; df reads it.
+    ln -sfn ../proc/self/mounts "$root/etc/mtab" &&
     # collectd asks for the name of its host, and ends if nobody knows it.
     echo "127.0.0.1 localhost $(hostname)" >"$root/etc/hosts" &&
     # Nothing is started by an installation.
