@@ -459,25 +459,102 @@ def test_hosts_are_killed(postgres, programs):
     check_each_once(database, senders)
 
 
+def settled(api):
+    """How many of the accepted events have been stored, or not stored again."""
+    values = api.metrics()
+    return sum(
+        values.get(f"events_{name}_total") for name in ("processed", "duplicate")
+    )
+
+
+def wait_settled(apis):
+    """Until all that has been accepted by now is stored."""
+    accepted = [(api, api.metrics().get("events_enqueued_total")) for api in apis]
+    wait_until(
+        lambda: all(settled(api) >= count for api, count in accepted),
+        120,
+        "what was accepted is not stored",
+    )
+
+
+END_GENERATION = (
+    "UPDATE aurore.event_key_generation SET began_at = began_at -"
+    " (ends_at - now()), ends_at = now() WHERE ends_at IS NOT NULL"
+)
+END_SESSIONS = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE"
+    " application_name LIKE '%writer%' AND datname = current_database()"
+)
+
+
 def test_sessions_are_ended_while_generations_turn(postgres, programs):
-    """DedupWindow is a second: generations change places all the time."""
+    """A generation lasts no longer than what was accepted in the one before it
+    waits to be stored."""
     database = programs.database(postgres)
-    writer = {**EAGER, "DedupWindow": 5}
+    writer = {**EAGER, "DedupWindow": 60}
     apis = [programs.collectd(database, writer=writer).start() for _ in range(2)]
     senders = start_senders(apis)
     for turn in range(6):
         wait_until(has_sent(senders, 30 * (turn + 1)), 120, "nothing is sent")
-        database.execute(
-            "UPDATE aurore.event_key_generation SET began_at = began_at -"
-            " (ends_at - now()), ends_at = now() WHERE ends_at IS NOT NULL"
-            if turn % 2 == 0
-            else "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE"
-            " application_name LIKE '%writer%' AND datname = current_database()"
-        )
+        if turn % 2 == 0:
+            wait_settled(apis)
+            database.execute(END_GENERATION)
+        else:
+            database.execute(END_SESSIONS)
     end_senders(senders)
     for api in apis:
         api.rest()
     check_each_once(database, senders)
+
+
+def named_in_turn(number):
+    """What a client sends: a body, and what names it."""
+    events = [unique() for _ in range(1 + number % 5)]
+    if number % 3 == 0:
+        for one in events:
+            one["event_id"] = str(uuid.uuid4())
+    query = "once=request" if number % 3 == 1 else ""
+    return bodied(*events), query, "static" if number % 3 == 2 else None
+
+
+def test_two_hosts_have_the_same_at_once(postgres, programs):
+    """All of it, in opposite order: they contend for names, while sessions end and
+    generations change places."""
+    database = programs.database(postgres)
+    writer = {**EAGER, "DrainInterval": 0.02}
+    apis = [
+        programs.collectd(database, writer=writer, buffer={"Lanes": 2}).start()
+        for _ in range(2)
+    ]
+    requests = [named_in_turn(number) for number in range(300)]
+    count = sum(len(json.loads(body)) for body, _, _ in requests)
+    answers = [{}, {}]
+
+    def send_all(host, turn):
+        for body, query, key in requests[::turn]:
+            answer = send(apis[host], body, query, key)
+            answers[host][body] = answer.status_code, answer.json()["event_ids"]
+
+    threads = [
+        threading.Thread(target=send_all, args=(host, 1 - 2 * host))
+        for host in range(2)
+    ]
+    for one in threads:
+        one.start()
+    for turn in range(8):
+        wait_until(
+            lambda part=turn: all(len(one) >= 30 * part for one in answers),
+            120,
+            "nothing is sent",
+        )
+        database.execute(END_GENERATION if turn == 4 else END_SESSIONS)
+    for one in threads:
+        one.join(120)
+    assert answers[0] == answers[1] and len(answers[0]) == len(requests)
+    assert {status for status, _ in answers[0].values()} == {202}
+    total = figures(*apis)
+    assert total["processed"] == total["duplicate"] == count
+    assert database.stored() == database.counted() == count
 
 
 def test_an_id_is_forgotten(postgres, programs):

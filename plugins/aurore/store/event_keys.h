@@ -6,10 +6,10 @@
  *
  * Of the rows that are stored once (event/row.h) each has a name, and a number
  * below which all events of that name are stored if it is. The database knows
- * how many of a name are (schema/017_event_key.sql): the rows with a lower
- * number are duplicates. Rows of one name are in order within a lane; so one
- * row of a name tells about all of its rows, and when a range has a name twice,
- * what comes first counts.
+ * how many of a name are (schema/017_event_key.sql, 018_take_event_keys.sql):
+ * the rows with a lower number are duplicates. Rows of one name are in order
+ * within a lane; so one row of a name tells about all of its rows, and when a
+ * range has a name twice, what comes first counts.
  *
  * Threads: one at a time.
  */
