@@ -30,19 +30,24 @@ static bool read_value(const char *value, au_key_t *out_key) {
   return true;
 }
 
+bool au_key_take(au_key_t *key, const char *name, const char *value) {
+  if (strcasecmp(name, "Idempotency-Key") != 0 &&
+      strcasecmp(name, "X-Idempotency-Key") != 0)
+    return true;
+  au_key_t given;
+  if (!read_value(value, &given) ||
+      (key->size > 0 && strcmp(key->text, given.text) != 0))
+    return false;
+  *key = given;
+  return true;
+}
+
 static enum MHD_Result take_header(void *cls, enum MHD_ValueKind kind,
                                    const char *name, const char *value) {
   (void)kind;
   reading_t *reading = cls;
-  if (strcasecmp(name, "Idempotency-Key") != 0 &&
-      strcasecmp(name, "X-Idempotency-Key") != 0)
-    return MHD_YES;
-  au_key_t key;
-  if (!read_value(value != NULL ? value : "", &key) ||
-      (reading->key->size > 0 && strcmp(reading->key->text, key.text) != 0))
+  if (!au_key_take(reading->key, name, value != NULL ? value : ""))
     reading->is_bad = true;
-  else
-    *reading->key = key;
   return MHD_YES;
 }
 

@@ -27,6 +27,12 @@ typedef struct au_key {
   char text[AU_KEY_MAX + 1];
 } au_key_t;
 
+/* Takes one header of a request, of any name; "key" has what those before it
+ * have said, size 0 before the first. false: its value is no key, or another
+ * one than there is. */
+AU_MUST_CHECK bool au_key_take(au_key_t *key, const char *name,
+                               const char *value);
+
 /* Reads the headers Idempotency-Key and X-Idempotency-Key. false: what they say
  * is no key. */
 AU_MUST_CHECK bool au_key_read(au_request_t *request, au_key_t *out_key);
