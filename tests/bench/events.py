@@ -56,6 +56,37 @@ def write_bodies(path, events, size):
             file.write(compact(part if size > 1 else part[0]) + "\n")
 
 
+def random_id(_):
+    """Version 4: anywhere in an index."""
+    return str(uuid.UUID(int=random.getrandbits(128), version=4))
+
+
+def growing_id(us):
+    """Version 7: at the end of an index."""
+    low = random.getrandbits(74)
+    return str(uuid.UUID(int=us // 1000 << 80 | 7 << 76 | low >> 62 << 64 | 2 << 62
+                         | low & (1 << 62) - 1))
+
+
+def write_different(path, events, count, size, make_id):
+    """As write_bodies, with "count" events of which no two are the same: their
+    times grow, and each has an id, if there is something that makes one."""
+    start = time.time_ns() // 1000 - 60000000
+    with open(path, "w", encoding="ascii") as file:
+        part = []
+        for number in range(count):
+            us = start + 60000000 * number // count
+            event = dict(events[number % len(events)])
+            event["timestamp"] = us / 1000
+            event["metadata"] = {**event["metadata"], "trace": f"{number:016x}"}
+            if make_id is not None:
+                event["event_id"] = make_id(us)
+            part.append(event)
+            if len(part) == size:
+                file.write(compact(part if size > 1 else part[0]) + "\n")
+                part = []
+
+
 def microseconds(timestamp):
     """The event time as PostgreSQL keeps it."""
     whole = time.strptime(timestamp[:19], "%Y-%m-%dT%H:%M:%S")

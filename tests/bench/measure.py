@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import time
+from typing import NamedTuple
 
 import events
 import psycopg2
@@ -25,6 +26,34 @@ REQUEST_EVENTS = 500
 REQUEST_CONNECTIONS = 8
 POOL = 10000  # different events
 FULL_EVENTS = 1000000  # the default of Capacity
+
+# Files of events of which no two are the same: how many a request, and what gives
+# them ids.
+DIFFERENT = {
+    "all": (REQUEST_EVENTS, None),
+    "all-random": (REQUEST_EVENTS, events.random_id),
+    "all-growing": (REQUEST_EVENTS, events.growing_id),
+    "each": (1, None),
+    "each-random": (1, events.random_id),
+    "each-growing": (1, events.growing_id),
+}
+
+
+# The names of a day of requests.
+GROWING_NAME = ("(lpad(to_hex((extract(epoch FROM now()) * 1000 - 86400000.0 * "
+                "(1 - n / {count}.0))::bigint), 12, '0') || '8' || "
+                "right(replace(gen_random_uuid()::text, '-', ''), 19))::uuid")
+RANDOM_NAME = "gen_random_uuid()"
+FILL = "INSERT INTO aurore.{table} SELECT {name}, 1, 0 FROM generate_series(1, {count}) AS n"
+
+
+class Sent(NamedTuple):
+    """What the client sends: a file of bodies, and what names the requests."""
+
+    bodies: str
+    query: str = ""
+    key: str = ""
+
 
 # Room for everything that a measurement accepts.
 ROOM = {"Capacity": 100000000, "MaxBytes": "64GiB"}
@@ -62,6 +91,34 @@ class Bench:
         self.postgres.start()
         self.make_tables()
 
+    def bodies(self, name):
+        """The file; one of DIFFERENT is another each time."""
+        path = self.directory / name
+        if name in DIFFERENT:
+            size, make_id = DIFFERENT[name]
+            events.write_different(path, events.make(POOL), self.rows, size, make_id)
+        return path
+
+    def fill_names(self, count, do_grow):
+        """So many names are known of each of the two generations."""
+        with self.collectd() as collectd:
+            event = {**events.make(1)[0], "event_id": events.random_id(0)}
+            collectd.post(events.compact(event))
+            servers.wait_for(lambda: self.names()[0] == 1, "the first name",
+                             collectd.process)
+        for table in ("event_key_before", "event_key"):
+            name = GROWING_NAME.format(count=count) if do_grow else RANDOM_NAME
+            self.postgres.bench.execute(
+                FILL.format(table=table, count=count, name=name))
+        self.postgres.keeps_names = True
+
+    def names(self):
+        """Names of this generation, and the bytes of each of them."""
+        count, size = self.postgres.bench.rows(
+            "SELECT count(*), pg_total_relation_size('aurore.event_key') "
+            "FROM aurore.event_key")[0]
+        return count, size / max(count, 1)
+
     def make_tables(self):
         """By the project's own migrations; and learns the size of an answer."""
         with self.collectd() as collectd:
@@ -91,11 +148,12 @@ class Bench:
         return servers.Collectd(self.directory, BOTH, buffer=options, writer=writer)
 
 
-def wrk(url, bodies, connections, threads, seconds, requests=None):
+def wrk(url, bodies, connections, threads, seconds, requests=None, key=""):
     """The command; with "requests" it waits to be interrupted."""
     command = ["setpriv", "--pdeathsig", "TERM", "wrk", f"-t{threads}", f"-c{connections}",
                f"-d{seconds}", "--timeout", "30", "-s", HERE / "post.lua", url, "--", bodies]
-    return command + ([str(requests)] if requests else [])
+    return (command + ([str(requests)] if requests else [])
+            + ([key] if requests and key else []))
 
 
 def read_wrk(output):
@@ -117,14 +175,30 @@ def run_wrk(bench, url):
     return read_wrk(done.stdout)
 
 
+class Used:
+    """Processor time from now on, of PostgreSQL and of a collectd."""
+
+    def __init__(self, bench, collectd=None):
+        self.read = {"server": lambda: servers.tree_cpu_seconds(bench.postgres.process)}
+        if collectd is not None:
+            self.read["cpu"] = collectd.cpu_seconds
+        self.before = {name: read() for name, read in self.read.items()}
+
+    def figures(self, count):
+        return {name: (read() - self.before[name]) / count * 1e6
+                for name, read in self.read.items()}
+
+
 def bare_copy(bench):
     bench.postgres.clear()
+    used = Used(bench)
     done = subprocess.run(
         [bench.bare_copy, bench.postgres.bench.conninfo, bench.directory / "tuples",
          str(bench.rows), str(BATCH)],
         check=True, capture_output=True, text=True)
+    figures = used.figures(bench.rows)
     check_stored(bench, bench.rows)
-    return {"rate": bench.rows / float(done.stdout)}
+    return {"rate": bench.rows / float(done.stdout), **figures}
 
 
 def bare_http(bench):
@@ -178,11 +252,12 @@ def accept(bench, durable, database):
 
 
 @contextlib.contextmanager
-def fixed_load(bench, url, requests):
-    """500 events a request, just so many requests; gives a function that ends
-    the client and returns its figures."""
+def fixed_load(bench, collectd, requests, sent, connections=REQUEST_CONNECTIONS):
+    """Just so many requests, of a file that was made; gives a function that ends the client and returns its
+    figures."""
+    url = collectd.url("/events" + ("?" + sent.query if sent.query else ""))
     client = subprocess.Popen(
-        wrk(url, bench.directory / "batches", REQUEST_CONNECTIONS, 1, 3600, requests),
+        wrk(url, bench.directory / sent.bodies, connections, 1, 3600, requests, sent.key),
         stdout=subprocess.PIPE, text=True)
 
     def finish():
@@ -196,24 +271,52 @@ def fixed_load(bench, url, requests):
         client.wait()
 
 
-def store(bench, durable, lanes, **writer):
+def store(bench, durable, lanes, sent=Sent("batches"), **writer):
     """500 events a request, from the first request to the last commit."""
+    bench.bodies(sent.bodies)
     bench.postgres.clear()
     requests = bench.rows // REQUEST_EVENTS
     with bench.collectd(durable=durable, lanes=lanes, writer=writer) as collectd:
         watermarks = Watermarks(bench, lanes)
-        cpu = collectd.cpu_seconds()
-        with fixed_load(bench, collectd.url("/events"), requests) as finish:
+        used = Used(bench, collectd)
+        with fixed_load(bench, collectd, requests, sent) as finish:
             servers.wait_for(lambda: watermarks.stored() >= bench.rows, "storing",
                              collectd.process, 300)
             end = time.time()
-            cpu = collectd.cpu_seconds() - cpu
+            processor = used.figures(bench.rows)
             figures = finish()
     check_stored(bench, bench.rows)
     start = bench.postgres.bench.value(
         "SELECT extract(epoch FROM min(ingested_at))::float8 FROM aurore.event")
-    figures["rate"] = bench.rows / (end - start)
-    figures["cpu"] = cpu / bench.rows * 1e6
+    return {**figures, "rate": bench.rows / (end - start), **processor}
+
+
+@contextlib.contextmanager
+def held_table(bench):
+    """Nothing is stored."""
+    with contextlib.closing(psycopg2.connect(bench.postgres.bench.conninfo)) as holder:
+        holder.cursor().execute("LOCK TABLE aurore.event IN SHARE MODE")
+        yield
+
+
+def backlog(bench, sent):
+    """One event a request: how fast they are stored when all have been accepted."""
+    bench.bodies(sent.bodies)
+    bench.postgres.clear()
+    with bench.collectd(writer={"StatementTimeout": 600}) as collectd:
+        watermarks = Watermarks(bench, 1)
+        with held_table(bench), fixed_load(bench, collectd, bench.rows, sent,
+                                           CONNECTIONS) as finish:
+            servers.wait_for(lambda: collectd.accepted() == bench.rows, "accepting",
+                             collectd.process, 300)
+            finish()
+            used = Used(bench, collectd)
+        start = time.time()
+        servers.wait_for(lambda: watermarks.stored() >= bench.rows, "storing",
+                         collectd.process, 300)
+        figures = {"rate": bench.rows / (time.time() - start),
+                   **used.figures(bench.rows)}
+    check_stored(bench, bench.rows)
     return figures
 
 
@@ -227,8 +330,8 @@ def full_memory(bench, durable):
     with bench.collectd(durable=durable, database=False, Capacity=FULL_EVENTS,
                         MaxBytes="1GiB") as collectd:
         figures = {"idle": collectd.memory()["resident"]}
-        with fixed_load(bench, collectd.url("/events"),
-                        FULL_EVENTS // REQUEST_EVENTS) as finish:
+        with fixed_load(bench, collectd, FULL_EVENTS // REQUEST_EVENTS,
+                        Sent("batches")) as finish:
             servers.wait_for(lambda: collectd.accepted() == FULL_EVENTS, "filling",
                              collectd.process, 300)
             finish()

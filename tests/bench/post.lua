@@ -2,10 +2,11 @@
 --
 -- post.lua - what wrk sends: the bodies of a file, one a line, in turn.
 --
--- usage: wrk ... -s post.lua URL -- FILE [REQUESTS]
+-- usage: wrk ... -s post.lua URL -- FILE [REQUESTS [KEY]]
 --
 -- With REQUESTS no more than so many are sent (by all threads of one), and wrk
--- then waits to be interrupted. The last line that is printed is
+-- then waits to be interrupted; KEY is the Idempotency-Key of all. The last line
+-- that is printed is
 --   RESULT requests microseconds refused broken p50 p99
 -- where the latencies are in microseconds, "refused" are answers of 400 and
 -- more, and "broken" are connections that failed.
@@ -15,11 +16,13 @@ local turn = 0
 local left
 
 function init(arguments)
+  local headers = {
+    ["Content-Type"] = "application/json",
+    ["Host"] = "127.0.0.1",
+    ["Idempotency-Key"] = arguments[3],
+  }
   for line in io.lines(arguments[1]) do
-    requests[#requests + 1] = wrk.format("POST", "/events", {
-      ["Content-Type"] = "application/json",
-      ["Host"] = "127.0.0.1",
-    }, line)
+    requests[#requests + 1] = wrk.format("POST", wrk.path, headers, line)
   end
   left = tonumber(arguments[2])
   if left then

@@ -56,6 +56,21 @@ def cpu_seconds(process):
     return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
+def tree_cpu_seconds(process):
+    """The same of a process and its children, of those that have ended, too."""
+    total = 0
+    place = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    for pid in [process.pid, *place.read_text(encoding="ascii").split()]:
+        try:
+            text = pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="ascii")
+        except FileNotFoundError:
+            continue  # it counts with its parent by now
+        fields = text.rpartition(")")[2].split()
+        total += sum(map(int, fields[11:15] if int(pid) == process.pid
+                         else fields[11:13]))
+    return total / os.sysconf("SC_CLK_TCK")
+
+
 class Directory:
     """A directory of the benchmark's own, which is removed at the end."""
 
@@ -72,6 +87,7 @@ class Postgres(postgres.Postgres):
 
     def __init__(self, directory):
         super().__init__(directory, POSTGRES_SETTINGS, wal_segment_mb=16)
+        self.keeps_names = False
 
     def start(self):
         super().start()
@@ -81,6 +97,8 @@ class Postgres(postgres.Postgres):
         """Empty tables, and nothing left to be written."""
         self.bench.execute("TRUNCATE aurore.event, aurore.event_count, aurore.lane, "
                            "aurore.dead_letter")
+        if not self.keeps_names:
+            self.bench.execute("TRUNCATE aurore.event_key, aurore.event_key_before")
         self.bench.execute("CHECKPOINT")
 
 

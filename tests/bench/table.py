@@ -72,6 +72,24 @@ def print_stored(results, lines):
                     "p50 ms", "p99 ms"], rows)
 
 
+def print_named(results, lines):
+    """"lines": name of the runs, text, name of the same without names, aim of that,
+    aim of a bare COPY."""
+    rows = []
+    for name, text, plain, plain_aim, aim in lines:
+        runs = results.get(name)
+        if not runs:
+            continue
+        rows.append([
+            text, number(figure(runs, "rate")),
+            compared(runs, results.get(plain, []), plain_aim),
+            compared(runs, results.get("a", []), aim),
+            number(figure(runs, "cpu"), 2), number(figure(runs, "server"), 2)])
+    if rows:
+        print_rows(["stored once", "events/s", "of without names", "of (a)", "CPU s/M",
+                    "PostgreSQL's"], rows)
+
+
 def print_accepted(results, lines):
     reference = results.get("b", [])
     rows = []
