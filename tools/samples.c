@@ -67,7 +67,7 @@ static const char *label_of(const sample_t *sample, const char *label) {
 
 double ctl_samples_with(const char *text, const char *name, const char *label,
                         const char *value) {
-  double sum = NAN;
+  double sum = (double)NAN;
   sample_t sample;
   for (const char *at = text; (at = next_sample(at, name, &sample)) != NULL;) {
     const char *given = label != NULL ? label_of(&sample, label) : NULL;
@@ -134,7 +134,7 @@ double ctl_histogram_quantile(const ctl_histogram_t *now,
   double low = 0;
   double passed = 0;
   if (all <= 0)
-    return NAN;
+    return (double)NAN;
   for (size_t i = 0; i < now->count; i++) {
     double below = since(now, before, i);
     double high = now->bound[i];
