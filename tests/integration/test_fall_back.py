@@ -13,7 +13,6 @@ from harness.standby import (
     base_backup,
     cancelled_waits,
     promote,
-    standby_that_stops,
     synchronous_standby,
 )
 from harness.wait import wait_until
@@ -88,7 +87,7 @@ def test_an_asynchronous_standby_is_promoted(programs, own_postgres, restarts):
         load.wait_acknowledged(300)
         for number in range(ROUNDS):
             primary = address.server
-            standby = standby_that_stops(programs, primary)
+            standby = programs.copy_of(primary)
             wait_stored_more(address.database, 300)
             primary.kill()
             if restarts:
@@ -141,7 +140,7 @@ def test_the_former_primary_comes_back(programs, own_postgres):
     """Beside the one that was promoted, and first in the list of hosts. Nothing
     goes there but while it is the only one, and what did is stored again."""
     former = own_postgres.create_database()
-    standby = standby_that_stops(programs, own_postgres)
+    standby = programs.copy_of(own_postgres)
     hosts = f"{own_postgres.directory},{standby.directory}"
     api = collectd_of(
         programs,
@@ -219,7 +218,7 @@ def test_what_is_not_kept_is_told(programs, own_postgres, kept):
     api = collectd_of(programs, address.conninfo, kept).start()
     with Load(api, events=200) as load:
         load.wait_acknowledged(300)
-        standby = standby_that_stops(programs, own_postgres)
+        standby = programs.copy_of(own_postgres)
         wait_stored_more(address.database, 40000)
         own_postgres.kill()
         promoted = promote(standby, name)

@@ -104,7 +104,11 @@ class Run:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
-        self.is_gone()
+        try:
+            self.is_gone()
+        finally:
+            for line in self.mounts():
+                subprocess.run(["umount", line.split()[4]], check=False)
         shutil.rmtree(self.directory)
 
 

@@ -2,13 +2,7 @@
 """Faults after which the database is one of an earlier time: the primary dies,
 and another server takes its place."""
 
-from harness.standby import (
-    base_backup,
-    cancelled_waits,
-    promote,
-    standby_that_stops,
-    synchronous_standby,
-)
+from harness.standby import base_backup, cancelled_waits, promote, synchronous_standby
 from harness.wait import wait_until
 
 
@@ -51,7 +45,7 @@ def _change_places(world, start):
 
 def promote_standby(world):
     """an asynchronous standby, which is some seconds behind"""
-    standby = standby_that_stops(world.programs, world.postgres)
+    standby = world.programs.copy_of(world.postgres)
 
     def start():
         promote(standby, world.database.name).close()
@@ -64,6 +58,9 @@ def restore_backup(world):
     """a base backup that was made under load"""
     backup = base_backup(world.programs, world.postgres)
     _change_places(world, backup.start)
+
+
+restore_backup.takes_long = True
 
 
 def cancel_waits(world):

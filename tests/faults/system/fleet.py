@@ -19,6 +19,9 @@ def roll(world):
         world.start_collectd()
 
 
+roll.takes_long = True
+
+
 def kill_all(world):
     """kill -9 of all of them"""
     for host in world.hosts:
@@ -26,5 +29,7 @@ def kill_all(world):
     for _ in world.each_host():
         world.start_collectd()
 
+
+kill_all.takes_long = True
 
 FAULTS = (kill_in_turn, roll, kill_all)

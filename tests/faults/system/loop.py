@@ -24,8 +24,8 @@ FLEET = 2
 # Rounds between two starts of collectd with other options.
 ROUNDS_AT_ONCE = 6
 # Seconds in one world, and in one with disks of its own, in the long form.
-WORLD_S = 240
-DISKS_S = 150
+WORLD_S = 100
+DISKS_S = 50
 # A long run goes on after a violation, in a new world, until there are so many.
 VIOLATIONS_MAX = 5
 

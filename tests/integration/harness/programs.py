@@ -74,6 +74,13 @@ class Programs:
         self._others.append(made)
         return made.start()
 
+    def copy_of(self, postgres):
+        """A copy of a running cluster, as it is now: a standby of it that was not
+        started."""
+        made = Postgres(self.base, primary=postgres)
+        self._others.append(made)
+        return made
+
     def discard(self, postgres):
         """A cluster that has ended for good goes before the others."""
         self._others.remove(postgres)

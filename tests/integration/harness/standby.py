@@ -10,22 +10,17 @@ from .postgres import Database
 from .wait import wait_until
 
 
-def standby_that_stops(programs, primary):
-    """A copy of the primary, that has all up to now and gets nothing more."""
-    standby = programs.postgres(primary=primary)
-    standby.stop()
-    return standby
-
-
 def base_backup(programs, server):
-    """The same, which is no standby when it starts: it is restored."""
-    backup = standby_that_stops(programs, server)
+    """What is restored when it is started: it knows nothing of what came after
+    it."""
+    backup = programs.copy_of(server)
     (backup.data / "standby.signal").unlink()
     return backup
 
 
 def promote(standby, name):
-    """Starts it; returns its database of that name."""
+    """Starts it: it has what its primary had when it was copied, or what it has
+    got while it ran. Returns its database of that name."""
     standby.start()
     promoted = Database(standby.conninfo(name), name)
     promoted.execute("SELECT pg_promote()")
