@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "tools/finding.h"
 
+#include "base/utf8.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define TEXT_SIZE 2048
@@ -25,6 +28,7 @@ void ctl_findings_init(ctl_findings_t *findings) {
 static void AU_PRINTF(1, 0) print(const char *format, va_list arguments) {
   char text[TEXT_SIZE];
   vsnprintf(text, sizeof(text), format, arguments);
+  text[au_utf8_whole(text, strlen(text))] = '\0';
   for (const char *c = text; *c != '\0'; c++)
     putchar((unsigned char)*c < ' ' || *c == 0x7F ? ' ' : *c);
   putchar('\n');

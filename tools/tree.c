@@ -39,7 +39,7 @@ bool ctl_tree_number(ctl_tree_t *object, const char *name, long long *out) {
 
 double ctl_tree_double(ctl_tree_t *object, const char *name) {
   ctl_tree_t *found = ctl_tree_member(object, name);
-  double number = NAN;
+  double number = nan("");
   if (YAJL_IS_NUMBER(found))
     number = strtod(YAJL_GET_NUMBER(found), NULL);
   return number;

@@ -2,20 +2,25 @@
 """aurorectl doctor: a healthy installation has nothing to be told, and each
 thing that may be wrong with one is named, with what to do about it."""
 
+import http.server
+import os
+import pty
+import pwd
 import re
-import shutil
 import subprocess
+import threading
 from datetime import timedelta
 
-import psycopg2
 import pytest
 
 from harness import build
 from harness.clock import Clock
 from harness.collectd import BOTH, PROGRAM as COLLECTD
-from harness.doctor import examine
+from harness.doctor import PROGRAM, examine
 from harness.events import event
-from harness.postgres import DURABLE, Database
+from harness.filesystem import FileSystem, Unsupported
+from harness.postgres import DURABLE
+from harness.process import free_port
 from harness.wait import wait_until
 
 # --- an installation as it should be ------------------------------------------------
@@ -66,6 +71,18 @@ def make(programs, place, buffer=None, writer=None, **keywords):
 def healthy(report):
     assert report.troubles() == [], report.output
     return report
+
+
+def settle(api):
+    """Waits until the schema is made, and the first values have come."""
+
+    def is_settled():
+        report = examine(api)
+        return report.has("write_prometheus", "has our") and report.has(
+            "schema", "all that this release adds"
+        )
+
+    wait_until(is_settled, 30, "it does not settle")
 
 
 def place_of(api, word):
@@ -514,3 +531,460 @@ def test_a_clock_that_is_wrong(programs, place, tmp_path, offset, state, text):
     clock = Clock(tmp_path, timedelta(seconds=offset))
     found = examine(api, environment=clock.environment()).find(state, "clock", text)
     assert "chrony" in found.advice[0]
+
+
+# --- files --------------------------------------------------------------------------
+
+
+def token_file(api, mode=0o600):
+    """A TokenFile that lets a reader in, and the file with the token."""
+    tokens = api.directory / "tokens"
+    made = subprocess.run(
+        [PROGRAM, "token", "--file", tokens, "read"],
+        capture_output=True,
+        env={**os.environ, **build.sanitizer_environment(api.directory)},
+        check=True,
+    )
+    token = api.directory / "token"
+    token.write_bytes(made.stdout)
+    tokens.chmod(mode)
+    return tokens, token
+
+
+def openssl(directory, *arguments):
+    subprocess.run(
+        ["openssl", *map(str, arguments)], cwd=directory, check=True, capture_output=True
+    )
+
+
+SUBJECT_NAME = "subjectAltName=IP:127.0.0.1"
+
+
+def make_certificate(directory, name, days=60, issuer=None, authority=False):
+    """NAME.pem and NAME.key, signed by itself or by another one."""
+    openssl(
+        directory, "req", "-new", "-newkey", "ec", "-pkeyopt",
+        "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", f"{name}.key",
+        "-out", f"{name}.csr", "-subj", f"/CN={name}",
+    )  # fmt: skip
+    (directory / "extensions").write_text(
+        "basicConstraints=critical,CA:TRUE\n" if authority else f"{SUBJECT_NAME}\n"
+    )
+    by = ["-CA", f"{issuer}.pem", "-CAkey", f"{issuer}.key", "-CAcreateserial"]
+    by = by if issuer else ["-signkey", f"{name}.key"]
+    openssl(
+        directory, "x509", "-req", "-in", f"{name}.csr", "-out", f"{name}.pem",
+        "-days", days, "-extfile", "extensions", *by,
+    )  # fmt: skip
+    (directory / f"{name}.key").chmod(0o600)
+    return directory / f"{name}.pem", directory / f"{name}.key"
+
+
+def test_files_that_others_may_read_or_write(programs, place):
+    api = make(programs, place)
+    certificate, key = make_certificate(api.directory, "server")
+    tokens, _ = token_file(api)
+    api.buffer.update(
+        TokenFile=str(tokens), TLSCertificate=str(certificate), TLSKey=str(key)
+    )
+    api.write_config()
+    examine(api).find("ok", "files", "nobody else")
+
+    tokens.chmod(0o644)
+    found = examine(api).find("warning", "files", f'TokenFile "{tokens}" has mode 0644')
+    assert found.advice == [f"chmod 0640 {tokens}"]
+    tokens.chmod(0o602)
+    found = examine(api).find("problem", "files", "mode 0602: everybody may write")
+    assert found.advice == [f"chmod o-w {tokens}"]
+    tokens.chmod(0o600)
+    key.chmod(0o644)
+    found = examine(api).find("problem", "files", f'TLSKey "{key}" .* may read the key')
+    assert found.advice == [f"chmod 0640 {key}"]
+    key.chmod(0o600)
+    api.config_path.chmod(0o666)
+    found = examine(api).find("problem", "files", "collectd.conf.* everybody may write")
+    assert found.advice == [f"chmod o-w {api.config_path}"]
+
+
+def test_a_password_that_everybody_may_read(programs, place):
+    conninfo = f"{place.conninfo} password=geheim"
+    api = make(programs, place, writer={"ConnInfo": conninfo})
+    report = examine(api)
+    found = report.find("problem", "files", "mode 0644, and a password in ConnInfo")
+    assert "passfile" in found.advice[0]
+    assert "geheim" not in report.output + report.errors
+    api.config_path.chmod(0o640)
+    assert not examine(api).has("files", "password")
+
+
+# --- certificates -------------------------------------------------------------------
+
+
+def with_certificate(programs, place, certificate, key, **more):
+    api = make(
+        programs, place, {"TLSCertificate": str(certificate), "TLSKey": str(key), **more}
+    )
+    return api
+
+
+def test_https_with_tokens_is_healthy(programs, place, tmp_path):
+    """An authority of one's own, an intermediate one, tokens: asked at its
+    address, whatever name the certificate bears."""
+    make_certificate(tmp_path, "root", authority=True)
+    make_certificate(tmp_path, "middle", issuer="root", authority=True)
+    certificate, key = make_certificate(tmp_path, "server", issuer="middle")
+    certificate.write_text(certificate.read_text() + (tmp_path / "middle.pem").read_text())
+    api = with_certificate(programs, place, certificate, key)
+    tokens, token = token_file(api)
+    api.buffer["TokenFile"] = str(tokens)
+    api.start_only()
+    api.wait_log("listening on")
+    settle(api)
+    found = examine(api).find("warning", "api", "needs a token with the scope read")
+    assert "--token-file" in found.advice[0]
+    report = healthy(examine(api, "--token-file", token))
+    report.find("ok", "certificate", r"CN=server, until 20\d\d-.*; 2 in the chain.*CN=root")
+    report.find("ok", "api", f"https://127.0.0.1:{api.port} takes events")
+    report.find("ok", "api", "is healthy")
+
+
+def test_certificates_that_are_wrong(programs, place, tmp_path):
+    good, key = make_certificate(tmp_path, "good")
+    other, other_key = make_certificate(tmp_path, "other")
+    soon, soon_key = make_certificate(tmp_path, "soon", days=5)
+    past, past_key = make_certificate(tmp_path, "past", days=-1)
+    nonsense = tmp_path / "nonsense"
+    nonsense.write_text("nonsense\n")
+    nonsense.chmod(0o600)
+    chain = tmp_path / "chain.pem"
+    chain.write_text(good.read_text() + other.read_text())
+    (tmp_path / "elsewhere").mkdir()
+    for directory in tmp_path, tmp_path / "elsewhere":
+        root, _ = make_certificate(directory, "root", authority=True)
+    forged, forged_key = make_certificate(tmp_path, "leaf", issuer="root")
+    forged.write_text(forged.read_text() + root.read_text())
+    for certificate, its_key, state, text, advice in (
+        (good, key, "ok", "CN=good, until", None),
+        (past, past_key, "problem", "CN=past, has expired on 20", "renew it"),
+        (soon, soon_key, "warning", "CN=soon, expires on 20", "renew it"),
+        (good, other_key, "problem", "is not the key of TLSCertificate", str(good)),
+        (nonsense, key, "problem", "holds no certificates", "comes first"),
+        (good, nonsense, "problem", "holds no private key", str(good)),
+        (chain, key, "warning", "1 in TLSCertificate .* does not belong to the chain", "behind"),
+        (forged, forged_key, "warning", "1 in TLSCertificate .* does not belong", "behind it"),
+    ):
+        api = with_certificate(programs, place, certificate, its_key)
+        found = examine(api).find(state, "certificate", text)
+        assert advice is None or advice in found.advice[0]
+
+
+def test_a_certificate_of_the_future(programs, place, tmp_path):
+    certificate, key = make_certificate(tmp_path, "server")
+    api = with_certificate(programs, place, certificate, key)
+    clock = Clock(tmp_path, timedelta(days=-3))
+    report = examine(api, environment=clock.environment())
+    found = report.find("problem", "certificate", "CN=server, is not valid before")
+    assert "clock" in found.advice[0]
+
+
+def test_clients_that_must_have_a_certificate(programs, place, tmp_path):
+    authority, _ = make_certificate(tmp_path, "root", authority=True)
+    certificate, key = make_certificate(tmp_path, "server", issuer="root")
+    client, client_key = make_certificate(tmp_path, "client", issuer="root")
+    api = with_certificate(programs, place, certificate, key, TLSClientCA=str(authority))
+    api.start_only()
+    api.wait_log("listening on")
+    report = examine(api)
+    report.find("ok", "certificate", "1 authority of clients")
+    found = report.find("warning", "api", "wants a certificate of its clients")
+    assert "--cert" in found.advice[0]
+    report = examine(api, "--cert", client, "--key", client_key)
+    report.find("ok", "api", "takes events")
+    report.find("ok", "api", "is healthy")
+
+
+# --- the spool ----------------------------------------------------------------------
+
+
+def test_without_a_spool(programs, place):
+    api = make(programs, place, {"SpoolDirectory": ""})
+    found = examine(api).find("warning", "spool", "lost when the process is killed")
+    assert "SpoolDirectory" in found.advice[0]
+
+
+def test_a_spool_of_somebody_else(programs, place):
+    """As another user collectd cannot write there; root could."""
+    api = make(programs, place)
+    spool = api.directory / "spool"
+    spool.mkdir(mode=0o755)
+    api.directory.chmod(0o755)
+    report = examine(api, "--user", "nobody")
+    found = report.find("problem", "spool", f'nobody cannot write to "{spool}": Permission')
+    assert f"chown nobody {spool}" in found.advice[0]
+    os.chown(spool, pwd.getpwnam("nobody").pw_uid, -1)
+    examine(api, "--user", "nobody").find("ok", "spool", "a sync takes")
+
+
+def test_a_spool_that_is_none(programs, place):
+    api = make(programs, place)
+    spool = api.directory / "spool"
+    spool.write_text("")
+    found = examine(api).find("problem", "spool", "Not a directory")
+    assert "name a directory" in found.advice[0]
+    api = make(programs, place, {"SpoolDirectory": "/nowhere/aurore/spool"})
+    found = examine(api).find("problem", "spool", "neither .* is there")
+    assert "install -d" in found.advice[0]
+
+
+def test_a_spool_in_memory(programs, place):
+    directory = f"/dev/shm/aurore-doctor-{os.getpid()}"
+    os.mkdir(directory)
+    try:
+        api = make(programs, place, {"SpoolDirectory": directory})
+        found = examine(api).find("problem", "spool", "is on tmpfs: .* is lost")
+        assert "on a disk" in found.advice[0]
+        api = make(programs, place, {"SpoolDirectory": directory, "Durability": "memory"})
+        examine(api).find("warning", "spool", "is on tmpfs")
+    finally:
+        os.rmdir(directory)
+
+
+@pytest.fixture
+def disk(tmp_path):
+    try:
+        made = FileSystem("ext4", tmp_path / "disk", 64)
+    except Unsupported as reason:
+        pytest.skip(str(reason))
+    yield made
+    made.close()
+
+
+def test_a_spool_on_a_disk_that_is_small_full_or_read_only(programs, place, disk):
+    spool = disk.point / "spool"
+    spool.mkdir()
+    api = make(programs, place, {"SpoolDirectory": str(spool), "MaxBytes": "32MiB"})
+    report = examine(api)
+    found = report.find("warning", "spool", r"has \d+ MiB for the spool.* may want 288")
+    assert "MaxBytes" in found.advice[0]
+    report.find("ok", "spool", "is on ext4")
+    api.buffer["KeepStored"] = 0
+    api.write_config()
+    examine(api).find("ok", "spool", r"\d+ MiB of room, of which it may take 32")
+
+    filler = disk.fill()
+    found = examine(api).find("problem", "spool", "is full: 0.0 MiB left")
+    assert "du -x" in found.advice[0]
+    filler.unlink()
+    subprocess.run(["mount", "-o", "remount,ro", disk.point], check=True)
+    found = examine(api).find("problem", "spool", "Read-only file system")
+    assert "ReadWritePaths" in found.advice[0]
+
+
+# --- what it may open, who it is ----------------------------------------------------
+
+
+def test_too_few_descriptors(programs, place):
+    api = make(programs, place, {"MaxConnections": 1000})
+    api.files = 500
+    api.start()
+    found = examine(api).find("warning", "descriptors", "may open 500 .*MaxConnections 1000")
+    assert "LimitNOFILE" in found.advice[0]
+    assert "lowered MaxConnections" in api.log()
+
+
+def test_a_user_that_is_not_there(programs, place):
+    found = examine(make(programs, place), "--user", "nothere").find(
+        "problem", "collectd", "nothere that it runs as does not exist"
+    )
+    assert "systemctl show -p User" in found.advice[0]
+
+
+def test_another_user_than_collectd(programs, place):
+    """What depends on who one is, is a warning then."""
+    api = make(programs, place).start()
+    api.directory.chmod(0o755)
+    program = api.directory / "aurorectl"
+    program.write_bytes(PROGRAM.read_bytes())
+    program.chmod(0o755)
+    done = subprocess.run(
+        [program, "doctor", "--config", api.config_path],
+        user="nobody",
+        capture_output=True,
+        text=True,
+        env={**os.environ, **build.sanitizer_environment(api.directory)},
+        check=False,
+    )
+    assert re.search(r"^warning  collectd: it runs as root", done.stdout, re.M), done
+    assert "run this as root, or as root" in done.stdout
+    assert re.search(r"^warning  spool: root cannot write", done.stdout, re.M), done.stdout
+    assert not re.search(r"^problem  spool", done.stdout, re.M)
+
+
+# --- ports --------------------------------------------------------------------------
+
+
+def test_a_port_that_is_taken(programs, place):
+    """By another HTTP server, and by one that says nothing anybody knows."""
+
+    class Other(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_error(404)
+
+        def log_message(self, *arguments):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Other)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        port = server.server_port
+        api = make(programs, place, {"Listen": f"127.0.0.1:{port}"})
+        api.start_only()
+        api.wait_log("could not listen")
+        report = examine(api)
+        found = report.find("problem", "api", f"somebody else answers on .*:{port}: 404")
+        assert f"ss -ltnp 'sport = :{port}'" in found.advice[0]
+        assert not report.has("api", "healthy")
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_several_addresses(programs, place):
+    api = programs.collectd(place.conninfo)
+    api.port = free_port()
+    path = api.directory / "socket"
+    addresses = [f"*:{api.port}", f"unix:{path}"]
+    api.buffer.update(Listen=addresses, SpoolDirectory=str(api.directory / "spool"))
+    api.start()
+    settle(api)
+    report = healthy(examine(api))
+    report.find("ok", "api", f"http://127.0.0.1:{api.port} takes events")
+    report.find("ok", "api", f"unix:{path} takes events")
+    report.find("ok", "api", "is healthy")
+    report = healthy(examine(api, "--unix-socket", path))
+    report.find("ok", "api", f"^{path} takes events")
+
+
+def test_an_exporter_that_is_not_there(programs, place):
+    api = make(programs, place)
+    found = examine(api).find("problem", "write_prometheus", f":{api.metrics_port}/?:")
+    assert "port" in found.advice[0]
+    other = make(programs, place, load=()).start()
+    text = api.config_path.read_text()
+    api.config_path.write_text(
+        text.replace(f'Port "{api.metrics_port}"', f"Port {other.metrics_port}")
+    )
+    found = examine(api).find("problem", "write_prometheus", "without any of our values")
+    assert "ss -ltnp" in found.advice[0]
+    api.config_path.write_text(text.replace("LoadPlugin write_prometheus", ""))
+    examine(api).find("ok", "write_prometheus", "is not loaded")
+
+
+# --- what it says of itself ---------------------------------------------------------
+
+
+def test_a_database_that_is_away(programs, own_postgres):
+    own = Place(own_postgres)
+    api = make(programs, own, writer={"BreakerFailures": 1}).start()
+    own.admin.close()
+    own_postgres.stop("immediate")
+    api.accept(event())
+    api.wait_metric("circuit_breaker_state", 1)
+    report = examine(api)
+    found = report.find("problem", "api", "the circuit breaker is (OPEN|HALF_OPEN)")
+    assert "see to the database" in found.advice[0]
+    report.find("problem", "api", "in state critical")
+    report.find("problem", "database", "cannot be reached")
+    report.find("ok", "api", "takes events")
+    own_postgres.start()
+
+
+def test_dead_letters(programs, place):
+    api = make(programs, place).start()
+    api.accept(event())
+    api.rest()
+    place.admin.execute(
+        "ALTER TABLE aurore.event ADD CONSTRAINT good CHECK (message <> 'bad')"
+    )
+    api.accept([event("bad"), event("good")])
+    api.wait_metric("dead_letters_pending", 1)
+    found = examine(api).find("warning", "api", "^1 dead letters wait")
+    assert "aurorectl dlq list" in found.advice[0]
+
+
+def test_a_lane_that_is_blocked(programs, place):
+    api = make(programs, place, {"RequestTimeout": 10}).start()
+    api.accept(event())
+    api.rest()
+    place.admin.execute("ALTER TABLE aurore.event ADD COLUMN more text NOT NULL DEFAULT ''")
+    place.admin.execute("ALTER TABLE aurore.event ALTER COLUMN more DROP DEFAULT")
+    api.accept(event())
+    api.wait_metric("lanes_blocked", 1, timeout=90)
+    found = examine(api).find("problem", "api", "lanes are blocked")
+    assert "mend the schema" in found.advice[0]
+    place.admin.execute("ALTER TABLE aurore.event DROP COLUMN more")
+    api.rest()
+
+
+def test_a_lane_that_is_fenced(programs, place):
+    first = make(programs, place).start()
+    first.accept(event())
+    first.rest()
+    first.stop()
+    spool = first.directory / "spool"
+    copy = first.directory / "copy"
+    subprocess.run(["cp", "-a", spool, copy], check=True)
+    first.start()
+    first.accept(event())
+    first.rest()
+    second = make(programs, place, {"SpoolDirectory": str(copy)}).start_only()
+    second.wait_log("fenced")
+    wait_until(
+        lambda: examine(second).has("api", "lanes are fenced"), 30, "is not fenced"
+    )
+    found = examine(second).find("problem", "api", "^1 lanes are fenced")
+    assert "aurorectl spool renew" in found.advice[0]
+    found = examine(second).find("problem", "api", "takes no events: ")
+    assert found.advice
+
+
+def test_the_places_that_it_names_exist():
+    """In the runbook and the other documents."""
+    sources = "".join(
+        path.read_text() for path in (build.TOP / "tools/doctor").glob("*.c")
+    )
+    runbook = (build.TOP / "docs/runbook.md").read_text()
+    named = set(re.findall(r"\b(Aurore[A-Z]\w+)", sources))
+    assert len(named) >= 3
+    for name in named:
+        assert f"### {name}\n" in runbook, name
+    for path in set(re.findall(r"docs/\w+\.md", sources)):
+        assert (build.TOP / path).exists()
+    assert "A fenced lane" in (build.TOP / "docs/reliability.md").read_text()
+
+
+# --- for people ---------------------------------------------------------------------
+
+
+def test_colors_are_for_terminals(programs, place):
+    api = make(programs, place)
+    assert "\x1b" not in examine(api).output
+    for variables, is_colored in (({}, True), ({"NO_COLOR": "1"}, False)):
+        master, slave = pty.openpty()
+        subprocess.run(
+            [PROGRAM, "doctor", "--config", api.config_path],
+            stdout=slave,
+            env={**os.environ, **build.sanitizer_environment(api.directory), **variables},
+            check=False,
+        )
+        os.close(slave)
+        output = b""
+        try:
+            while piece := os.read(master, 65536):
+                output += piece
+        except OSError:
+            pass
+        os.close(master)
+        assert (b"\x1b[31mproblem" in output) == is_colored, output

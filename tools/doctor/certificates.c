@@ -163,26 +163,24 @@ static bool check_key(ctl_doctor_t *doctor, gnutls_x509_crt_t certificate) {
   return false;
 }
 
-/* Whether each is signed by the next one. */
-static bool check_signatures(ctl_doctor_t *doctor, const chain_t *chain) {
-  for (unsigned i = 0; i + 1 < chain->count; i++) {
-    unsigned verdict = 0;
-    char one[NAME_SIZE];
-    char other[NAME_SIZE];
-    if (gnutls_x509_crt_verify(chain->list[i], &chain->list[i + 1], 1,
-                               GNUTLS_VERIFY_DISABLE_TIME_CHECKS,
-                               &verdict) == 0 &&
-        verdict == 0)
-      continue;
-    ctl_find(&doctor->findings, CTL_PROBLEM, WHAT,
-             "%s is not signed by %s, which follows it in TLSCertificate",
-             subject_of(chain->list[i], one),
-             subject_of(chain->list[i + 1], other));
-    ctl_advise(&doctor->findings, "put the certificates of its authorities "
-                                  "behind it, up to the root");
+/* What is sent is sorted, and without what belongs to no other. */
+static bool check_rest(ctl_doctor_t *doctor, const chain_t *chain) {
+  chain_t all;
+  const char *path = doctor->options.tls_certificate;
+  if (!read_chain(doctor, "TLSCertificate", path, 0, &all))
     return false;
-  }
-  return true;
+  unsigned rest = all.count - chain->count;
+  chain_fini(&all);
+  if (rest == 0)
+    return true;
+  ctl_find(&doctor->findings, CTL_WARNING, WHAT,
+           "%u in TLSCertificate \"%s\" %s to the chain of the first, and %s "
+           "not sent",
+           rest, path, rest == 1 ? "does not belong" : "do not belong",
+           rest == 1 ? "is" : "are");
+  ctl_advise(&doctor->findings, "put the certificates of its own authorities "
+                                "behind it, or clients may not believe it");
+  return false;
 }
 
 static void check_pair(ctl_doctor_t *doctor) {
@@ -194,7 +192,7 @@ static void check_pair(ctl_doctor_t *doctor) {
                   GNUTLS_X509_CRT_LIST_SORT, &chain))
     return;
   bool is_good = check_key(doctor, chain.list[0]);
-  is_good = check_signatures(doctor, &chain) && is_good;
+  is_good = check_rest(doctor, &chain) && is_good;
   for (unsigned i = 0; i < chain.count; i++)
     is_good = check_times(doctor, "TLSCertificate", chain.list[i]) && is_good;
   size_t size = sizeof(issuer);

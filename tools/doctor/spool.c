@@ -81,11 +81,12 @@ static bool find_directory(ctl_doctor_t *doctor, char path[PATH_MAX]) {
       return false;
     }
   }
-  if (faccessat(AT_FDCWD, path, R_OK | W_OK | X_OK, AT_EACCESS) == 0 &&
-      S_ISDIR(info.st_mode))
+  if (!S_ISDIR(info.st_mode))
+    find_unusable(doctor, path, ENOTDIR);
+  else if (faccessat(AT_FDCWD, path, R_OK | W_OK | X_OK, AT_EACCESS) == 0)
     return true;
-  find_unusable(doctor, path,
-                S_ISDIR(info.st_mode) || errno != 0 ? errno : ENOTDIR);
+  else
+    find_unusable(doctor, path, errno);
   return false;
 }
 
