@@ -21,6 +21,8 @@ static const char usage_text[] =
     "       aurorectl token  SCOPE                    a token, and its line "
     "for "
     "TokenFile\n"
+    "       aurorectl top                             what matters now, in a "
+    "terminal\n"
     "       aurorectl spool  check|stat|export|renew  a spool directory\n"
     "\n"
     "\"aurorectl COMMAND --help\" says more, and aurorectl(1) all.\n";
@@ -28,11 +30,9 @@ static const char usage_text[] =
 static const struct {
   const char *name;
   int (*run)(int argc, char **argv);
-} commands[] = {{"dlq", ctl_dlq},
-                {"doctor", ctl_doctor},
-                {"send", ctl_send},
-                {"spool", ctl_spool},
-                {"token", ctl_token}};
+} commands[] = {{"dlq", ctl_dlq},     {"doctor", ctl_doctor},
+                {"send", ctl_send},   {"spool", ctl_spool},
+                {"token", ctl_token}, {"top", ctl_top}};
 
 void ctl_say(const char *format, ...) {
   va_list arguments;

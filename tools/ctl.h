@@ -26,6 +26,7 @@ int ctl_doctor(int argc, char **argv);
 int ctl_send(int argc, char **argv);
 int ctl_spool(int argc, char **argv);
 int ctl_token(int argc, char **argv);
+int ctl_top(int argc, char **argv);
 
 /* A line on standard error, after the name of the program. */
 void ctl_say(const char *format, ...) AU_PRINTF(1, 2);

@@ -667,6 +667,8 @@ def test_the_manual_names_every_option():
     assert own | server == options_of(help_of("dlq")) - {"--help"}
     own = section("Options of doctor")
     assert own | server == options_of(help_of("doctor")) - {"--help"}
+    own = section("Options of top")
+    assert own | server == options_of(help_of("top")) - {"--help"}
     assert section("Options of token") == options_of(help_of("token")) - {"--help"}
     assert section("Options of spool") == options_of(help_of("spool")) - {"--help"}
 
@@ -678,6 +680,29 @@ def test_the_manual_says_the_defaults():
         assert f"({default})" in said and default in text
 
 
+def test_the_overview_names_every_command():
+    text = (MANUAL.parent / "aurore.pod").read_text()
+    commands = set(re.findall(r"aurorectl (\w+)", run("--help").stdout.decode())) - {"COMMAND"}
+    assert len(commands) == 6
+    assert set(re.findall(r"^=item B<aurorectl (\w+)>", text, re.M)) == commands
+    synopsis = re.search(r"=head1 SYNOPSIS(.*?)=head1", MANUAL.read_text(), re.S)[1]
+    assert set(re.findall(r"B<aurorectl> B<(\w+)>", synopsis)) == commands
+    for name in set(re.findall(r"F<(?:/etc/collectd/collectd\.conf\.d/)?(aurore\S*\.conf)>", text)):
+        assert (build.TOP / "conf.d" / name).exists(), name
+    for path in set(re.findall(r"F<(docs/\S+)>", text)):
+        assert (build.TOP / path).exists(), path
+
+
+@pytest.mark.parametrize("path", sorted(MANUAL.parent.glob("*.pod")), ids=lambda p: p.stem)
+def test_the_manual_pages_are_sound(path):
+    done = subprocess.run(
+        ["podchecker", path], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    (made,) = PROGRAM.parent.glob(f"docs/man/{path.stem}.[1-8]")
+    assert ".TH" in made.read_text()
+
+
 def test_usage():
     assert b"Usage" in run("--help").stdout
     assert re.fullmatch(rb"aurorectl \d+\.\d+\.\d+\n", run("--version").stdout)
@@ -685,6 +710,7 @@ def test_usage():
         [], ["nothing"], ["send", "x"], ["send", "--nothing"], ["send", "--lines"],
         ["send", "--wait", "31"], ["send", "--wait", "x"], ["send", "--batch-events", 0],
         ["send", "--batch-bytes", "1XB"], ["send", "--timestamp", "never"],
-        ["send", "--service", ""], ["doctor", "x"], ["doctor", "--nothing"], ["send", "--timeout", "0"], ["spool", "x"],
+        ["send", "--service", ""], ["doctor", "x"], ["doctor", "--nothing"],
+        ["top", "x"], ["top", "--interval", "0.1"], ["top", "--interval", "x"], ["top"], ["send", "--timeout", "0"], ["spool", "x"],
     ):
         assert run(*wrong, status=2).stderr
