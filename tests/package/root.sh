@@ -62,7 +62,7 @@ wait_for() {
     read -r -t 0.1 <> <(:)
   done
   say "waited for: $* ($turn)"
-  return 1
+  "$@"
 }
 
 end_processes() {
@@ -139,14 +139,16 @@ copy_tree() {
 
 # One of its own, in which the ports of the default configuration are free; the
 # archive is out of reach there. write_prometheus listens only where there is an
-# address besides that of loopback.
+# address besides that of loopback, and interface looks at no other.
 make_network() {
   unshare --net -- tail -f /dev/null &
   network_pid=$!
   pids+=("$network_pid")
   wait_for has_own_network &&
     in_network ip link set lo up &&
-    in_network ip address add 192.0.2.1/32 dev lo
+    in_network ip link add eth0 type veth peer name eth1 &&
+    in_network ip link set eth0 up &&
+    in_network ip address add 192.0.2.1/32 dev eth0
 }
 
 has_own_network() {
