@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "faults/crash_report.h"
 
+#include "spool/segment.h"
+
 #include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -15,6 +17,9 @@ enum {
   KIND_STALE,
   KIND_SEGMENTS,
   KIND_MAKING,
+  KIND_SPARE,
+  KIND_REUSING,
+  KIND_REUSED,
   KIND_SECOND,
   KINDS
 };
@@ -31,6 +36,9 @@ static const char *const kind_text[KINDS] = {
     "stale blocks where nothing was written",
     "three segments or more",
     "a segment half made",
+    "a spare waits to be a segment again",
+    "a spare half made a segment",
+    "rows of an earlier life in a segment",
     "cut again in the middle of what follows"};
 static uint64_t kinds[KINDS];
 
@@ -66,13 +74,46 @@ static void save_state(void) {
           directory);
 }
 
+/* Where the number, the salt and the earlier lives are in a header. */
+#define NUMBER_AT 32
+#define SALT_AT 40
+#define LIVES_AT 56
+
+/* Whether there is a frame that would be good in the life before. */
+static bool has_earlier_rows(const uint8_t *data, size_t size) {
+  uint64_t salt;
+  uint32_t lives;
+  au_frame_t frame;
+  if (size < AU_SEGMENT_HEADER_SIZE)
+    return false;
+  memcpy(&salt, data + SALT_AT, sizeof(salt));
+  memcpy(&lives, data + LIVES_AT, sizeof(lives));
+  for (size_t at = AU_SEGMENT_HEADER_SIZE; lives > 0 && at < size;
+       at += AU_FRAME_MARK_SIZE)
+    if (au_frame_read(data + at, size - at, salt - 1, &frame) == AU_FRAME_GOOD)
+      return true;
+  return false;
+}
+
+static void count_file(const char *name, const uint8_t *data, size_t size) {
+  uint64_t spare = au_segment_parse_spare(name);
+  uint64_t number = spare;
+  if (spare != 0 && size >= AU_SEGMENT_HEADER_SIZE)
+    memcpy(&number, data + NUMBER_AT, sizeof(number));
+  kinds[KIND_SPARE] += spare != 0;
+  kinds[KIND_REUSING] += spare != number;
+  kinds[KIND_REUSED] +=
+      au_segment_parse_name(name) != 0 && has_earlier_rows(data, size);
+}
+
 void count_kinds(const disk_image_t *image, const disk_choice_t *choice,
                  bool is_second) {
   size_t segments = 0;
   bool making = false;
   for (size_t i = 0; i < image->count; i++) {
     segments += strstr(image->file[i].name, ".segment") != NULL;
-    making |= strstr(image->file[i].name, ".new") != NULL;
+    making |= strstr(image->file[i].name, ".segment.new") != NULL;
+    count_file(image->file[i].name, image->file[i].data, image->file[i].size);
   }
   for (int kind = 0; kind < KIND_KILL; kind++)
     kinds[kind] += image->damage >> kind & 1;

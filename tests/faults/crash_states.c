@@ -36,8 +36,10 @@
 #define STATE_SECONDS                                                          \
   60 /* no opening takes longer, whatever the machine does */
 #define STEPS 28
+#define STEPS_BEFORE 120 /* some segment is in its second life then */
 #define CHOICES_MAX 80
 #define IDS_MAX 256
+#define MAX_BYTES ((uint64_t)1 << 20) /* more than ever wait */
 
 enum {
   MARK_OPENED,       /* value: which id */
@@ -132,6 +134,7 @@ static au_status_t open_spool(run_t *run, const au_io_t *io) {
                                     .durability = AU_DURABILITY_COMMIT,
                                     .keep_s = 3600,
                                     .keep_bytes = run->keep_bytes,
+                                    .max_bytes = MAX_BYTES,
                                     .usage = &run->usage};
   atomic_store(&run->usage.events, 0);
   atomic_store(&run->usage.bytes, 0);
@@ -446,23 +449,36 @@ static void test_place(const run_t *run, const disk_t *disk,
   }
 }
 
-/* One to three calls of all, and one or two of the syncs. */
-static void add_faults(recorder_config_t *config, unsigned *seed) {
+/* One to three calls of all, and one or two of the syncs, at any time of the
+ * run. */
+static void add_faults(recorder_config_t *config, unsigned calls,
+                       unsigned *seed) {
   config->faults = roll(seed, RECORDER_FAULTS_MAX);
   for (size_t i = 0; i < config->faults; i++)
-    config->fault[i] = 1 + roll(seed, 120);
+    config->fault[i] = 1 + roll(seed, 3 * calls);
   config->sync_faults = 1 + roll(seed, 2);
   for (size_t i = 0; i < config->sync_faults; i++)
-    config->sync_fault[i] = 1 + roll(seed, 40);
+    config->sync_fault[i] = 1 + roll(seed, calls);
 }
+
+/* What is kept of what was stored, and whether the run is cut only when files
+ * are written again that an earlier part of it has let go of. */
+typedef struct plan {
+  uint64_t keep_bytes;
+  bool begins_late;
+} plan_t;
 
 static void test_round(unsigned round) {
   unsigned seed = all.seed + round * 7919;
-  /* Nothing, a little, and all that was stored. */
-  static const uint64_t kept[] = {KEEP_ALL, 0, 3 * 8192, KEEP_ALL};
+  static const plan_t plans[] = {
+      {KEEP_ALL, false}, {0, false}, {0, true},        {KEEP_ALL, false},
+      {3 * 8192, false}, {0, true},  {3 * 8192, true}, {3 * 8192, false}};
+  const plan_t *plan = &plans[round % 8];
   run_t run = {.directory = all.directory[0],
-               .segment_bytes = round % 3 == 2 ? 12288 : 8192,
-               .keep_bytes = kept[round % 4],
+               .segment_bytes = plan->begins_late ? 12288
+                                : round % 3 == 2  ? 16384
+                                                  : 8192,
+               .keep_bytes = plan->keep_bytes,
                .seed = seed,
                .next_value = 1};
   oracle_init(&run.oracle);
@@ -472,7 +488,7 @@ static void test_round(unsigned round) {
   disk_image_write(&nothing, all.directory[0]);
   recorder_config_t config = {.disk = disk, .record = &run.record};
   if (round % 2 == 1)
-    add_faults(&config, &seed);
+    add_faults(&config, plan->begins_late ? 120 : 40, &seed);
   under_test.round = round;
   under_test.record = &run.record;
   under_test.image = NULL;
@@ -480,6 +496,9 @@ static void test_round(unsigned round) {
   recorder_start(&config);
   while (!start(&run)) {
   }
+  for (int i = 0; plan->begins_late && i < STEPS_BEFORE; i++)
+    step(&run);
+  size_t first = plan->begins_late ? run.told : 0;
   for (int i = 0; i < STEPS; i++)
     step(&run);
   au_spool_close(run.spool);
@@ -489,8 +508,9 @@ static void test_round(unsigned round) {
   oracle_init(&oracle);
   for (size_t place = 0;; place++) {
     under_test.place = place;
-    all.places++;
-    test_place(&run, disk, &oracle, &seed);
+    all.places += place >= first;
+    if (place >= first)
+      test_place(&run, disk, &oracle, &seed);
     if (place == run.record.count || all.states >= all.limit)
       break;
     disk_op_t *op = &run.record.op[place];

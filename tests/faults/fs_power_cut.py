@@ -38,6 +38,10 @@ from harness.filesystem import (  # noqa: E402
 )
 
 
+# In the header of a segment, of four bytes.
+LIVES_AT = 56
+
+
 class Failure(Exception):
     """The spool has not kept its promise."""
 
@@ -45,14 +49,15 @@ class Failure(Exception):
 class Load:
     """The spool, its journal, and the program that loads and verifies it."""
 
-    def __init__(self, program, file_system, directory):
+    def __init__(self, program, file_system, directory, *options):
         self.program = program
+        self.options = options
         self.spool = file_system.point / "spool"
         self.journal = os.path.join(directory, "journal")
 
     def start(self, *options):
         return subprocess.Popen(
-            [self.program, *options, "run", self.spool, self.journal],
+            [self.program, *self.options, *options, "run", self.spool, self.journal],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -60,7 +65,7 @@ class Load:
 
     def verify(self):
         result = subprocess.run(
-            [self.program, "verify", self.spool, self.journal],
+            [self.program, *self.options, "verify", self.spool, self.journal],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -80,6 +85,14 @@ class Load:
             if time.monotonic() > deadline:
                 raise Failure("the load acknowledges nothing")
             time.sleep(0.005)
+
+    def written_again(self):
+        """Segments in files that have been others before: their headers say so."""
+        found = 0
+        for path in self.spool.glob("*.segment"):
+            header = path.read_bytes()[:LIVES_AT + 4]
+            found += header[LIVES_AT:] not in (b"", bytes(4))
+        return found
 
     def count(self, what):
         try:
@@ -128,7 +141,9 @@ def cut_a_running_load(load, process, file_system, how):
 def power_cuts(program, kind, directory, rounds):
     file_system = FileSystem(kind, directory, max(64, SMALLEST_MB[kind]))
     try:
-        load = Load(program, file_system, directory)
+        # Small ones: files are written again and again.
+        load = Load(program, file_system, directory, "--segment-bytes", "16384")
+        again = 0
         for number in range(rounds):
             cut = random.choice((cut_a_dead_load, cut_a_dead_load, cut_a_running_load))
             hold = "1000000000" if cut is cut_a_running_load else "0"
@@ -141,11 +156,14 @@ def power_cuts(program, kind, directory, rounds):
             finally:
                 end(process)
             file_system.power_up()
+            again += load.written_again()
             result = load.verify()
+        if again == 0:
+            raise Failure("no segment was in a file that had been another before")
         file_system.unmount()
         file_system.check()
         file_system.mount()
-        return f"{rounds} power cuts, {result}"
+        return f"{rounds} power cuts, {again} segments written again, {result}"
     finally:
         file_system.close()
 

@@ -43,6 +43,7 @@ static struct {
   unsigned threads;
   uint64_t until; /* acknowledged appends after which it ends; 0: never */
   uint64_t hold;  /* nothing is stored before so many refusals */
+  uint64_t rows;  /* of an append; 0: one to five */
   unsigned seed;
 } options = {.directory = "",
              .journal = "",
@@ -122,6 +123,7 @@ static void open_and_check(void) {
   const au_spool_config_t config = {.directory = options.directory,
                                     .segment_bytes = options.segment_bytes,
                                     .durability = AU_DURABILITY_COMMIT,
+                                    .max_bytes = UINT64_C(1) << 40,
                                     .usage = &load.usage};
   read_journal();
   if (au_spool_open(&config, &load.spool, error, sizeof(error)) != AU_OK)
@@ -170,7 +172,8 @@ static void client_done(au_waiter_t *waiter, au_status_t status) {
 
 /* Holds lock, so that the journal has the order of the appends. */
 static void append_locked(client_t *client) {
-  client->rows = 1 + (uint64_t)rand_r(&client->seed) % 5;
+  client->rows = options.rows != 0 ? options.rows
+                                   : 1 + (uint64_t)rand_r(&client->seed) % 5;
   client->value = load.next_value;
   client->is_done = false;
   load.next_value += client->rows;
@@ -314,7 +317,8 @@ static int bad_usage(void) {
         "       spool_load [options] kill DIRECTORY JOURNAL ROUNDS\n"
         "  --threads N  --segment-bytes N  --seed N\n"
         "  --until N    end after N acknowledged appends\n"
-        "  --hold N     store nothing before N appends were refused\n",
+        "  --hold N     store nothing before N appends were refused\n"
+        "  --rows N     rows of an append (one to five)\n",
         stderr);
   return 2;
 }
@@ -326,6 +330,7 @@ int main(int argc, char **argv) {
       {"seed", required_argument, NULL, 's'},
       {"until", required_argument, NULL, 'u'},
       {"hold", required_argument, NULL, 'h'},
+      {"rows", required_argument, NULL, 'r'},
       {NULL, 0, NULL, 0}};
   for (int c; (c = getopt_long(argc, argv, "", long_options, NULL)) != -1;) {
     uint64_t number = c == '?' ? 0 : strtoull(optarg, NULL, 10);
@@ -339,6 +344,8 @@ int main(int argc, char **argv) {
       options.until = number;
     else if (c == 'h')
       options.hold = number;
+    else if (c == 'r')
+      options.rows = number;
     else
       return bad_usage();
   }

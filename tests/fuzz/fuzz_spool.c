@@ -60,6 +60,7 @@ static au_spool_t *open_spool(char *error, size_t error_size) {
   const au_spool_config_t config = {.directory = directory,
                                     .segment_bytes = SEGMENT_BYTES,
                                     .durability = AU_DURABILITY_COMMIT,
+                                    .max_bytes = UINT64_C(1) << 30,
                                     .usage = &usage};
   au_spool_t *spool = NULL;
   au_status_t status = au_spool_open(&config, &spool, error, error_size);

@@ -45,6 +45,7 @@ MOVES = {
     "spool_sync_time_ms": {"stored": ()},
     "spool_damaged_total": {"damaged": ()},
     "spool_kept_bytes": {"stored": ()},
+    "spool_spare_bytes": {"emptied": ()},
     "events_replayed_total": {"fallen_back": ()},
     "events_lost_total": {"fallen_back": ()},
     "lanes_fenced": {"fenced": ()},
@@ -227,6 +228,14 @@ def end_writers(world):
     )
 
 
+def emptied(world):
+    """Some segments are filled and stored, more than are kept."""
+    for _ in range(8):
+        accept(world, [event(metadata={"text": "x" * 15000}) for _ in range(40)])
+        world.api.rest()
+    yield
+
+
 def connected(world):
     connections = [
         socket.create_connection(("127.0.0.1", world.api.port)) for _ in range(30)
@@ -330,6 +339,7 @@ STEPS = [
     asked,
     poisoned,
     fallen_back,
+    emptied,
     connected,
     crowded,
     held,
@@ -367,6 +377,7 @@ def moved(module_programs):
             "RateLimit": 500,
             "MaxConnections": 80,
             "MaxConnectionsPerAddress": 40,
+            "KeepStoredBytes": "1MiB",  # which makes segments of 1 MiB
         },
         {
             "BusinessInterval": 0.1,

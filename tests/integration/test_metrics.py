@@ -23,6 +23,7 @@ GAUGES = [
     ("buffer_oldest_age_seconds", "buffer"),
     ("buffer_health_status", "buffer"),
     ("spool_kept_bytes", "spool"),
+    ("spool_spare_bytes", "spool"),
     ("events_drop_rate_percent", "events"),
     ("events_throughput_per_second", "events"),
     ("dead_letters_pending", "batch"),

@@ -151,7 +151,10 @@ const au_option_t au_option_table[] = {
            "Maximum size of the events waiting to be stored, in all lanes "
            "together, as the spool holds them.",
            .details = "The file system of the SpoolDirectory must be able to "
-                      "spare it. Without a spool it bounds the memory in use."),
+                      "spare it. Of what the events leave of it each lane "
+                      "takes up to two segments (64 MiB each, or a quarter of "
+                      "MaxBytes) that it has emptied and will write again. "
+                      "Without a spool it bounds the memory in use."),
     NUMBER(
         "Lanes", BUFFER, WHOLE, lanes, "1", "1", "16",
         "Number of independent spools, each with its own writer and database "

@@ -87,6 +87,7 @@ static au_health_t sample_buffer(au_buffer_t *buffer, double drop_rate) {
   au_metrics_set(AU_M_BUFFER_BYTES, (double)usage.bytes);
   au_metrics_set(AU_M_BUFFER_OLDEST_AGE, usage.oldest_age_s);
   au_metrics_set(AU_M_SPOOL_KEPT, (double)usage.kept_bytes);
+  au_metrics_set(AU_M_SPOOL_SPARE, (double)usage.spare_bytes);
   au_metrics_set(AU_M_LANES_FENCED, (double)usage.lanes_fenced);
   au_metrics_set(AU_M_LANES_BLOCKED, (double)usage.lanes_blocked);
   au_health_t health = assess(usage.utilization_percent, drop_rate);

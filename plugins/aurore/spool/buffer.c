@@ -88,6 +88,7 @@ static au_status_t open_lane(au_buffer_t *buffer,
                              .sync_interval_s = config->sync_interval_s,
                              .keep_s = config->keep_s,
                              .keep_bytes = config->keep_bytes / lanes,
+                             .max_bytes = config->max_bytes,
                              .usage = &buffer->usage};
   if (config->directory != NULL) {
     lane_directory(config, index, path, sizeof(path));
@@ -261,6 +262,8 @@ void au_buffer_usage(au_buffer_t *buffer, au_buffer_usage_t *out) {
   out->capacity = buffer->capacity;
   out->max_bytes = buffer->max_bytes;
   out->kept_bytes = 0;
+  out->spare_bytes =
+      atomic_load_explicit(&buffer->usage.spare_bytes, memory_order_relaxed);
   out->lanes_fenced = 0;
   out->lanes_blocked = 0;
   double by_events = 100.0 * (double)out->events / (double)out->capacity;

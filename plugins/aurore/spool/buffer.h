@@ -46,6 +46,7 @@ typedef struct au_buffer_usage {
   double since_enqueue_s;     /* since events were last accepted; -1: never */
   double since_drain_s;       /* since events were last committed; -1: never */
   uint64_t kept_bytes;        /* of stored events that are kept */
+  uint64_t spare_bytes;       /* of segments that wait to be written again */
   unsigned lanes_fenced;      /* lanes that take no events: see lane.h */
   unsigned lanes_blocked;     /* lanes whose events the database refuses */
 } au_buffer_usage_t;

@@ -15,12 +15,43 @@
 
 /* No group waits longer than this for others to join it. */
 #define WAIT_FOR_MORE_NS (AU_NS_PER_MS / 2)
+/* Of file systems, and of memory. */
+#define BLOCK_SIZE 4096
+
+/* How many zeros to write behind what ends there. A block of which only a part
+ * is written must be read first, if it has been written before and is not in
+ * memory any more: so the last block is written to its end when the group is
+ * the first in it. */
+static size_t padding(const au_spool_t *spool, const au_segment_t *segment,
+                      uint64_t end) {
+  uint64_t left = (BLOCK_SIZE - end % BLOCK_SIZE) % BLOCK_SIZE;
+  bool is_first = spool->write_offset % BLOCK_SIZE == 0 ||
+                  spool->write_offset / BLOCK_SIZE != end / BLOCK_SIZE;
+  if (segment->lives == 0 || !is_first || left > segment->size - end)
+    return 0;
+  return (size_t)left;
+}
+
+/* Writes the frames behind what the segment holds. */
+static int write_frames(const au_spool_t *spool, const au_segment_t *segment,
+                        au_bytes_t *frames) {
+  size_t size = frames->size;
+  size_t zeros = padding(spool, segment, spool->write_offset + size);
+  uint8_t *end = zeros > 0 ? au_bytes_extend(frames, zeros) : NULL;
+  if (end != NULL)
+    memset(end, 0, zeros);
+  int status = au_io_write_all(spool->store.io, segment->fd, frames->data,
+                               frames->size, spool->write_offset);
+  frames->size = size;
+  frames->failed = false; /* no memory for zeros is no failure */
+  return status;
+}
 
 /* Writes the group into the active segment. After a failure the segment is
  * never written again: what the kernel did with the pages is not known. */
 static au_status_t write_once(au_spool_t *spool, au_group_t *group) {
   uint64_t size = group->frames.size;
-  if (spool->active == NULL || spool->active_failed ||
+  if (spool->active == NULL || spool->active->failed ||
       spool->write_offset + size > spool->active->size) {
     au_status_t status = au_spool_rotate(spool, size);
     if (status != AU_OK)
@@ -30,8 +61,7 @@ static au_status_t write_once(au_spool_t *spool, au_group_t *group) {
   au_segment_t *segment = spool->active;
   au_frame_seal(group->frames.data, group->frames.size, spool->durable_seq,
                 segment->salt);
-  int status = au_io_write_all(io, segment->fd, group->frames.data, size,
-                               spool->write_offset);
+  int status = write_frames(spool, segment, &group->frames);
   if (status == 0 && spool->durability == AU_DURABILITY_COMMIT) {
     int64_t start = au_clock_monotonic_ns();
     status = io->fdatasync(segment->fd);
@@ -40,7 +70,7 @@ static au_status_t write_once(au_spool_t *spool, au_group_t *group) {
   if (status == 0)
     return AU_OK;
   int error = errno;
-  spool->active_failed = true;
+  segment->failed = true;
   /* Best effort: a group that is refused should not come back at recovery. */
   if (io->ftruncate(segment->fd, (off_t)spool->write_offset) == 0)
     segment->size = spool->write_offset;

@@ -125,13 +125,16 @@ au_frame_result_t au_frame_read(const uint8_t *data, size_t available,
     return AU_FRAME_NONE;
   uint32_t size = (uint32_t)get_le(data + 4, 4);
   out_frame->size = size;
-  out_frame->total = au_frame_size(size);
+  out_frame->total = AU_FRAME_MARK_SIZE;
   if (size > AU_FRAME_ROW_MAX)
     return AU_FRAME_BAD;
-  if (available < AU_FRAME_HEADER_SIZE)
+  if (available < AU_FRAME_HEADER_SIZE) {
+    out_frame->total = AU_FRAME_HEADER_SIZE;
     return AU_FRAME_SHORT;
+  }
   if (!read_header(data, out_frame))
     return AU_FRAME_BAD;
+  out_frame->total = au_frame_size(size);
   if (available < out_frame->total)
     return AU_FRAME_SHORT;
   if (checksum(data, out_frame->total, salt) != get_le(data, 4))

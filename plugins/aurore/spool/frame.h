@@ -50,9 +50,11 @@ typedef struct au_frame {
   au_row_kind_t row_kind; /* for a row of layout 2 or later */
   const uint8_t *data;    /* points into what was given */
   uint32_t size;          /* of the data */
-  uint64_t total;         /* of the frame: header, data and padding */
-  uint64_t first_seq;     /* of the group, for a footer */
-  uint64_t count;         /* of the group, for a footer */
+  /* Of the frame: header, data and padding. Of what is none: as far as it was
+   * looked at. */
+  uint64_t total;
+  uint64_t first_seq; /* of the group, for a footer */
+  uint64_t count;     /* of the group, for a footer */
 } au_frame_t;
 
 typedef enum au_frame_result {

@@ -60,8 +60,9 @@ static bool prepare_segment(au_spool_t *spool) {
 static void sync_active(au_spool_t *spool) {
   const au_io_t *io = spool->store.io;
   pthread_mutex_lock(&spool->write_lock);
-  uint64_t number =
-      spool->active == NULL || spool->active_failed ? 0 : spool->active->number;
+  uint64_t number = spool->active == NULL || spool->active->failed
+                        ? 0
+                        : spool->active->number;
   pthread_mutex_unlock(&spool->write_lock);
   if (number == 0)
     return;
@@ -78,7 +79,7 @@ static void sync_active(au_spool_t *spool) {
   /* What the failed sync covered stays readable, but is not synced again. */
   pthread_mutex_lock(&spool->write_lock);
   if (spool->active->number == number)
-    spool->active_failed = true;
+    spool->active->failed = true;
   pthread_mutex_unlock(&spool->write_lock);
   au_spool_set_trouble(spool, "the spool cannot be synced", error);
 }

@@ -4,7 +4,7 @@
  * private - the spool as its own files see it. They call each other in one
  * direction:
  *
- *   spool → recover, read, commit, keeper → segments → tidy, trouble
+ *   spool → recover, read, commit, keeper → segments → tidy, trouble → spares
  *
  * Lock order: write_lock, tidy_lock, lock. Only whoever holds write_lock writes
  * to the active segment: the committer with durability "commit", else whoever
@@ -36,6 +36,7 @@ struct au_spool {
   uint64_t segment_bytes;
   int64_t keep_ns;     /* for which stored segments are kept; 0: they are not */
   uint64_t keep_bytes; /* at most so much of them */
+  uint64_t max_bytes;  /* of usage->bytes and the spares together */
   /* No row before it is kept, whatever the files hold. Its offset is unused. */
   au_position_t floor;
   au_usage_t *usage;
@@ -44,10 +45,9 @@ struct au_spool {
   int lock_fd;    /* held with flock; -1 in memory */
   bool recovered; /* the directory is ours and has been read */
 
-  pthread_mutex_t write_lock; /* protects: the next four */
+  pthread_mutex_t write_lock; /* protects: the next three */
   au_segment_t *active;       /* the newest in the list; NULL: none yet */
   uint64_t write_offset;      /* in the active segment */
-  bool active_failed;         /* a write or sync failed: never written again */
   au_group_t writing;         /* of append itself; memory is used again */
 
   pthread_mutex_t tidy_lock;
@@ -72,7 +72,9 @@ struct au_spool {
   au_segment_t *oldest;
   au_segment_t *newest;   /* == active once there is one */
   au_segment_t *prepared; /* made ahead, not in the list yet */
-  au_segment_t *trimmed;  /* to be deleted by the keeper */
+  au_segment_t *trimmed;  /* to be deleted by the keeper, or made spares */
+  au_segment_t *spares;   /* see spares.h */
+  unsigned spare_count;   /* of them, and of those on their way there */
   bool want_prepared;
   _Atomic bool prepare_failed; /* logged */
   _Atomic bool state_failed;   /* logged */

@@ -16,6 +16,7 @@
 #include "spool/recover.h"
 
 #include "spool/segments.h"
+#include "spool/spares.h"
 #include "spool/tidy.h"
 
 #include "base/array.h"
@@ -43,15 +44,7 @@ static int compare_numbers(const void *left, const void *right) {
   return a < b ? -1 : a > b;
 }
 
-/* Adds a segment to the list; deletes a file that a crash left unfinished. */
-static au_status_t list_file(const au_spool_t *spool, const char *name,
-                             numbers_t *numbers) {
-  uint64_t number = au_segment_parse_name(name);
-  size_t size = strlen(name);
-  if (size > 4 && strcmp(name + size - 4, ".new") == 0)
-    spool->store.io->unlinkat(spool->store.directory, name);
-  if (number == 0)
-    return AU_OK;
+static au_status_t add_number(numbers_t *numbers, uint64_t number) {
   uint64_t *grown = au_array_grow(numbers->number, &numbers->capacity,
                                   numbers->count, sizeof(*grown));
   if (grown == NULL)
@@ -61,9 +54,27 @@ static au_status_t list_file(const au_spool_t *spool, const char *name,
   return AU_OK;
 }
 
-/* Lists the segments by rising number. A list that is cut short is an error:
- * new segments would take the names of those that were not seen. */
-static au_status_t list_segments(const au_spool_t *spool, numbers_t *numbers) {
+/* Adds a segment or a spare to its list; deletes a file that a crash left
+ * unfinished. */
+static au_status_t list_file(const au_spool_t *spool, const char *name,
+                             numbers_t *segments, numbers_t *spares) {
+  uint64_t segment = au_segment_parse_name(name);
+  uint64_t spare = au_segment_parse_spare(name);
+  size_t size = strlen(name);
+  if (segment != 0)
+    return add_number(segments, segment);
+  if (spare != 0)
+    return add_number(spares, spare);
+  if (size > 4 && strcmp(name + size - 4, ".new") == 0)
+    spool->store.io->unlinkat(spool->store.directory, name);
+  return AU_OK;
+}
+
+/* Lists the segments by rising number, and the spares. A list that is cut short
+ * is an error: new segments would take the names of those that were not seen.
+ */
+static au_status_t list_segments(const au_spool_t *spool, numbers_t *segments,
+                                 numbers_t *spares) {
   int fd = spool->store.io->openat(spool->store.directory, ".",
                                    O_RDONLY | O_DIRECTORY, 0);
   DIR *directory = fd < 0 ? NULL : fdopendir(fd);
@@ -77,15 +88,15 @@ static au_status_t list_segments(const au_spool_t *spool, numbers_t *numbers) {
     const struct dirent *entry = readdir(directory);
     if (entry == NULL)
       break;
-    status = list_file(spool, entry->d_name, numbers);
+    status = list_file(spool, entry->d_name, segments, spares);
   }
   if (status == AU_OK && errno != 0)
     status = AU_IO;
   int error = errno;
   closedir(directory);
   errno = error;
-  if (numbers->count > 0)
-    qsort(numbers->number, numbers->count, sizeof(*numbers->number),
+  if (segments->count > 0)
+    qsort(segments->number, segments->count, sizeof(*segments->number),
           compare_numbers);
   return status;
 }
@@ -198,7 +209,8 @@ static au_status_t scan(au_spool_t *spool, au_segment_t *segment, int fd,
       return errno == ENOMEM ? AU_NOMEM : AU_IO;
     if (result != AU_CURSOR_FRAME) {
       whole = false;
-      torn |= result == AU_CURSOR_DAMAGE;
+      /* Or it is of an earlier life of the file. */
+      torn |= result == AU_CURSOR_DAMAGE && segment->lives == 0;
       result = au_cursor_resync(&spool->cursor);
       if (result == AU_CURSOR_ERROR)
         return errno == ENOMEM ? AU_NOMEM : AU_IO;
@@ -287,7 +299,7 @@ static void log_lost_tail(const au_segment_t *segment) {
             "the end of the spool cannot be read");
 }
 
-/* Scans the newest segment with rows; deletes newer ones, which hold nothing
+/* Scans the newest segment with rows; gives up newer ones, which hold nothing
  * that was acknowledged. Sets durable_seq. */
 static au_status_t find_end(au_spool_t *spool) {
   for (;;) {
@@ -316,18 +328,19 @@ static au_status_t find_end(au_spool_t *spool) {
       spool->durable_seq = found.next_seq;
       return AU_OK;
     }
-    if (tail->unreadable) {
-      set_segment_aside(spool, tail->number, "could not read a group of");
-      spool->state.tail_lost = true;
-    } else {
-      delete_segment(spool, tail->number);
-    }
-    au_segment_close(&spool->store, tail);
     spool->newest = before;
     if (before != NULL)
       before->next = NULL;
     else
       spool->oldest = NULL;
+    if (tail->unreadable) {
+      set_segment_aside(spool, tail->number, "could not read a group of");
+      spool->state.tail_lost = true;
+      au_segment_close(&spool->store, tail);
+    } else {
+      tail->next = spool->trimmed;
+      spool->trimmed = tail;
+    }
   }
 }
 
@@ -384,7 +397,20 @@ static au_status_t lock_directory(au_spool_t *spool, const char *path,
   return AU_IO;
 }
 
-static au_status_t read_directory(au_spool_t *spool) {
+/* The files for new segments: spares of an earlier run, and what holds nothing
+ * that was acknowledged. */
+static void recover_spares(au_spool_t *spool, const numbers_t *spares) {
+  for (size_t i = 0; i < spares->count; i++)
+    au_spares_recover(spool, spares->number[i]);
+  au_segment_t *trimmed = spool->trimmed;
+  spool->trimmed = NULL;
+  if (trimmed != NULL)
+    au_spool_discard(spool, trimmed, false);
+}
+
+/* Reads the state and the segments. */
+static au_status_t read_segments(au_spool_t *spool, numbers_t *segments,
+                                 numbers_t *spares) {
   au_status_t status = au_spool_state_load(
       spool->store.io, spool->store.directory, &spool->state);
   if (status != AU_OK)
@@ -396,13 +422,18 @@ static au_status_t read_directory(au_spool_t *spool) {
     if (status != AU_OK)
       return status;
   }
-  numbers_t numbers = {.number = NULL};
-  status = list_segments(spool, &numbers);
+  status = list_segments(spool, segments, spares);
   if (status == AU_OK)
-    status = open_segments(spool, &numbers);
-  free(numbers.number);
+    status = open_segments(spool, segments);
   if (status == AU_OK)
     status = find_end(spool);
+  return status;
+}
+
+static au_status_t read_directory(au_spool_t *spool, numbers_t *spares) {
+  numbers_t segments = {.number = NULL};
+  au_status_t status = read_segments(spool, &segments, spares);
+  free(segments.number);
   if (status != AU_OK)
     return status;
   if (spool->state.generation == 0 && spool->oldest != NULL)
@@ -419,8 +450,11 @@ static au_status_t read_directory(au_spool_t *spool) {
   spool->state.begin = spool->begin;
   spool->state.kept = au_spool_kept_locked(spool);
   au_spool_state_add_owner(&spool->state, spool->durable_seq);
-  return au_spool_state_save(spool->store.io, spool->store.directory,
-                             &spool->state);
+  status = au_spool_state_save(spool->store.io, spool->store.directory,
+                               &spool->state);
+  if (status == AU_OK)
+    recover_spares(spool, spares);
+  return status;
 }
 
 au_status_t au_spool_recover(au_spool_t *spool, const char *directory,
@@ -428,7 +462,11 @@ au_status_t au_spool_recover(au_spool_t *spool, const char *directory,
   au_status_t status = lock_directory(spool, directory, error, error_size);
   if (status != AU_OK)
     return status;
-  status = read_directory(spool);
+  numbers_t spares = {.number = NULL};
+  status = read_directory(spool, &spares);
+  int cause = errno;
+  free(spares.number);
+  errno = cause;
   if (status != AU_OK) {
     snprintf(error, error_size, "could not read spool directory \"%s\": %s",
              directory,

@@ -24,6 +24,10 @@
 #define BLOCK_SIZE 4096
 /* Each may take a disk seconds; a file with more is not read to its end. */
 #define UNREADABLE_MAX 64
+/* Times the size of a file. What earlier lives have left in it costs twice the
+ * size at most; rows that were made to look like the headers of others, by
+ * whoever sent them, would cost the square of it. */
+#define IN_VAIN_MAX 4
 
 /* The header as it is in the file; little endian. */
 typedef struct header {
@@ -34,20 +38,33 @@ typedef struct header {
   uint64_t number;
   uint64_t salt;
   int64_t created_us;
-  uint32_t reserved;
-  uint32_t crc; /* of all before */
+  uint32_t lives; /* zero in what older releases have written */
+  uint32_t crc;   /* of all before */
 } header_t;
 
 void au_segment_name(uint64_t number, char name[AU_SEGMENT_NAME_SIZE]) {
   snprintf(name, AU_SEGMENT_NAME_SIZE, "%016" PRIx64 ".segment", number);
 }
 
-uint64_t au_segment_parse_name(const char *name) {
-  char *end = NULL;
-  uint64_t number = strtoull(name, &end, 16);
+static void spare_name(uint64_t number, char name[AU_SEGMENT_NAME_SIZE]) {
+  snprintf(name, AU_SEGMENT_NAME_SIZE, "%016" PRIx64 ".spare.new", number);
+}
+
+static uint64_t parse_name(const char *name,
+                           void (*format)(uint64_t number,
+                                          char name[AU_SEGMENT_NAME_SIZE])) {
+  uint64_t number = strtoull(name, NULL, 16);
   char back[AU_SEGMENT_NAME_SIZE];
-  au_segment_name(number, back);
+  format(number, back);
   return strcmp(name, back) == 0 && number < UINT64_MAX ? number : 0;
+}
+
+uint64_t au_segment_parse_name(const char *name) {
+  return parse_name(name, au_segment_name);
+}
+
+uint64_t au_segment_parse_spare(const char *name) {
+  return parse_name(name, spare_name);
 }
 
 int au_segment_set_aside(const au_store_t *store, uint64_t number) {
@@ -82,7 +99,8 @@ static int write_header(const au_store_t *store, au_segment_t *segment) {
   header_t header = {.version = htole32(VERSION),
                      .header_size = htole32(AU_SEGMENT_HEADER_SIZE),
                      .number = htole64(segment->number),
-                     .salt = htole64(segment->salt)};
+                     .salt = htole64(segment->salt),
+                     .lives = htole32(segment->lives)};
   memcpy(header.magic, MAGIC, sizeof(header.magic));
   memcpy(header.spool_id, store->id.byte, sizeof(header.spool_id));
   header.created_us = (int64_t)htole64((uint64_t)au_clock_wall_us());
@@ -102,12 +120,28 @@ static int make_memory_file(const au_store_t *store, au_segment_t *segment) {
   return write_header(store, segment);
 }
 
-static int fill_new_file(const au_store_t *store, au_segment_t *segment) {
-  if (store->io->fallocate(segment->fd, 0, (off_t)segment->size) != 0)
-    return -1;
-  if (write_header(store, segment) != 0)
-    return -1;
-  return store->io->fdatasync(segment->fd);
+/* Gives the open file its header and, once that is durable, its name. On error
+ * it has no name at all. */
+static int enter(const au_store_t *store, au_segment_t *segment,
+                 const char *temporary) {
+  char name[AU_SEGMENT_NAME_SIZE];
+  au_segment_name(segment->number, name);
+  const char *current = temporary;
+  int status = write_header(store, segment);
+  if (status == 0)
+    status = store->io->fdatasync(segment->fd);
+  if (status == 0)
+    status = store->io->renameat(store->directory, temporary, name);
+  if (status == 0) {
+    current = name;
+    status = store->io->fsync(store->directory);
+  }
+  if (status == 0)
+    return 0;
+  int error = errno;
+  store->io->unlinkat(store->directory, current);
+  errno = error;
+  return -1;
 }
 
 static int make_file(const au_store_t *store, au_segment_t *segment) {
@@ -119,13 +153,8 @@ static int make_file(const au_store_t *store, au_segment_t *segment) {
                                   O_RDWR | O_CREAT | O_TRUNC, 0600);
   if (segment->fd < 0)
     return -1;
-  if (fill_new_file(store, segment) == 0) {
-    if (store->io->renameat(store->directory, temporary, name) == 0) {
-      if (store->io->fsync(store->directory) == 0)
-        return 0;
-      memcpy(temporary, name, sizeof(name)); /* remove it under its new name */
-    }
-  }
+  if (store->io->fallocate(segment->fd, 0, (off_t)segment->size) == 0)
+    return enter(store, segment, temporary);
   int error = errno;
   store->io->unlinkat(store->directory, temporary);
   errno = error;
@@ -150,18 +179,28 @@ au_segment_t *au_segment_create(const au_store_t *store, uint64_t number,
   return NULL;
 }
 
-static int read_header(au_store_t *store, au_segment_t *segment) {
-  header_t header;
+static ssize_t pread_header(const au_store_t *store, int fd,
+                            header_t *out_header) {
   ssize_t done = -1;
   for (int tries = 0; done < 0 && tries < 2; tries += errno != EINTR)
-    done = store->io->pread(segment->fd, &header, sizeof(header), 0);
+    done = store->io->pread(fd, out_header, sizeof(*out_header), 0);
+  return done;
+}
+
+static bool is_header(const header_t *header, uint64_t number) {
+  return memcmp(header->magic, MAGIC, sizeof(header->magic)) == 0 &&
+         le32toh(header->crc) ==
+             au_crc32c(0, header, offsetof(header_t, crc)) &&
+         le64toh(header->number) == number;
+}
+
+static int read_header(au_store_t *store, au_segment_t *segment) {
+  header_t header;
+  ssize_t done = pread_header(store, segment->fd, &header);
   if (done < 0 && errno != EIO)
     return -1;
   errno = EILSEQ;
-  if ((size_t)done != sizeof(header) ||
-      memcmp(header.magic, MAGIC, sizeof(header.magic)) != 0 ||
-      le32toh(header.crc) != au_crc32c(0, &header, offsetof(header_t, crc)) ||
-      le64toh(header.number) != segment->number)
+  if ((size_t)done != sizeof(header) || !is_header(&header, segment->number))
     return -1;
   if (le32toh(header.version) > VERSION) {
     errno = EPROTO;
@@ -174,7 +213,14 @@ static int read_header(au_store_t *store, au_segment_t *segment) {
            0)
     return -1;
   segment->salt = le64toh(header.salt);
+  segment->lives = le32toh(header.lives);
   return 0;
+}
+
+bool au_segment_is_same(const au_store_t *store, const au_segment_t *segment) {
+  header_t header;
+  return pread_header(store, segment->fd, &header) == (ssize_t)sizeof(header) &&
+         is_header(&header, segment->number);
 }
 
 /* The number of the first row; of what is damaged before the first good one,
@@ -225,6 +271,78 @@ au_segment_t *au_segment_open(au_store_t *store, uint64_t number) {
   return NULL;
 }
 
+/* --- spares ----------------------------------------------------------------*/
+
+int au_segment_spare(const au_store_t *store, au_segment_t *segment) {
+  char name[AU_SEGMENT_NAME_SIZE];
+  char spare[AU_SEGMENT_NAME_SIZE];
+  au_segment_name(segment->number, name);
+  spare_name(segment->number, spare);
+  if (store->io->renameat(store->directory, name, spare) != 0)
+    return -1;
+  au_io_close(store->io, segment->fd);
+  segment->fd = -1;
+  return 0;
+}
+
+/* A file with another name besides is somebody's copy, and not ours to write.
+ */
+static int open_spare(const au_store_t *store, au_segment_t *spare) {
+  char name[AU_SEGMENT_NAME_SIZE];
+  spare_name(spare->number, name);
+  struct stat info;
+  spare->fd = store->io->openat(store->directory, name, O_RDWR, 0);
+  if (spare->fd < 0 || fstat(spare->fd, &info) != 0)
+    return -1;
+  errno = EMLINK;
+  spare->size = (uint64_t)info.st_size;
+  return info.st_nlink == 1 ? 0 : -1;
+}
+
+au_segment_t *au_segment_open_spare(au_store_t *store, uint64_t number) {
+  au_segment_t *spare = segment_new(number);
+  if (spare == NULL)
+    return NULL;
+  if (open_spare(store, spare) == 0 && read_header(store, spare) == 0) {
+    store->io->close(spare->fd);
+    spare->fd = -1;
+    return spare;
+  }
+  au_segment_delete_spare(store, spare);
+  return NULL;
+}
+
+au_segment_t *au_segment_reuse(const au_store_t *store, au_segment_t *spare,
+                               uint64_t number) {
+  char name[AU_SEGMENT_NAME_SIZE];
+  spare_name(spare->number, name);
+  if (open_spare(store, spare) != 0) {
+    au_segment_delete_spare(store, spare);
+    return NULL;
+  }
+  *spare = (au_segment_t){.number = number,
+                          .salt = spare->salt + 1,
+                          .lives = spare->lives + 1,
+                          .end = AU_SEGMENT_HEADER_SIZE,
+                          .size = spare->size,
+                          .fd = spare->fd};
+  if (enter(store, spare, name) == 0)
+    return spare;
+  au_segment_close(store, spare);
+  return NULL;
+}
+
+void au_segment_delete_spare(const au_store_t *store, au_segment_t *spare) {
+  char name[AU_SEGMENT_NAME_SIZE];
+  spare_name(spare->number, name);
+  int error = errno;
+  store->io->unlinkat(store->directory, name);
+  errno = error;
+  au_segment_close(store, spare);
+}
+
+/* --- reading ---------------------------------------------------------------*/
+
 void au_cursor_init(au_cursor_t *cursor, const au_io_t *io, int fd,
                     uint64_t salt, uint64_t offset, uint64_t limit) {
   cursor->io = io;
@@ -237,6 +355,7 @@ void au_cursor_init(au_cursor_t *cursor, const au_io_t *io, int fd,
   cursor->passes_unreadable = false;
   cursor->unreadable = 0;
   cursor->unreadable_end = 0;
+  cursor->in_vain = 0;
 }
 
 void au_cursor_fini(au_cursor_t *cursor) { au_bytes_fini(&cursor->window); }
@@ -296,12 +415,15 @@ static bool refill(au_cursor_t *cursor, uint64_t need) {
   return true;
 }
 
-static au_frame_result_t peek_frame(au_cursor_t *cursor, au_frame_t *out_frame,
-                                    bool *out_error) {
+/* The frame at the cursor's offset, if it is no larger than "total_max". */
+static au_frame_result_t peek_frame(au_cursor_t *cursor, uint64_t total_max,
+                                    au_frame_t *out_frame, bool *out_error) {
   for (;;) {
     uint64_t left = cursor->limit - cursor->offset;
     if (left < AU_FRAME_MARK_SIZE)
       return AU_FRAME_NONE;
+    if (left > total_max)
+      left = total_max;
     uint64_t at = cursor->offset - cursor->window_offset;
     size_t available =
         at < cursor->window.size ? cursor->window.size - (size_t)at : 0;
@@ -315,8 +437,10 @@ static au_frame_result_t peek_frame(au_cursor_t *cursor, au_frame_t *out_frame,
                              out_frame);
     if (result != AU_FRAME_SHORT)
       return result;
-    if (out_frame->total > left)
-      return AU_FRAME_BAD; /* claims to end after the end */
+    if (out_frame->total > left) { /* claims to end after the end */
+      out_frame->total = AU_FRAME_MARK_SIZE;
+      return AU_FRAME_BAD;
+    }
     if (!refill(cursor, out_frame->total)) {
       *out_error = true;
       return AU_FRAME_BAD;
@@ -326,7 +450,7 @@ static au_frame_result_t peek_frame(au_cursor_t *cursor, au_frame_t *out_frame,
 
 au_cursor_result_t au_cursor_next(au_cursor_t *cursor, au_frame_t *out_frame) {
   bool error = false;
-  au_frame_result_t result = peek_frame(cursor, out_frame, &error);
+  au_frame_result_t result = peek_frame(cursor, UINT64_MAX, out_frame, &error);
   if (error)
     return AU_CURSOR_ERROR;
   if (result == AU_FRAME_NONE)
@@ -354,15 +478,19 @@ static void skip_zeros(au_cursor_t *cursor) {
 }
 
 au_cursor_result_t au_cursor_resync(au_cursor_t *cursor) {
-  au_frame_t frame;
+  au_frame_t frame = {.total = AU_FRAME_MARK_SIZE};
   bool error = false;
   while (cursor->limit - cursor->offset >= AU_FRAME_MARK_SIZE) {
     cursor->offset += AU_FRAME_MARK_SIZE;
     skip_zeros(cursor);
-    if (peek_frame(cursor, &frame, &error) == AU_FRAME_GOOD)
+    uint64_t total_max = cursor->in_vain / IN_VAIN_MAX > cursor->limit
+                             ? AU_FRAME_FOOTER_SIZE
+                             : UINT64_MAX;
+    if (peek_frame(cursor, total_max, &frame, &error) == AU_FRAME_GOOD)
       return AU_CURSOR_FRAME;
     if (error)
       return AU_CURSOR_ERROR;
+    cursor->in_vain += frame.total;
   }
   cursor->offset = cursor->limit;
   return AU_CURSOR_END;

@@ -7,8 +7,21 @@
  * synced and only then renamed, so that a file with a segment's name is whole.
  * In memory it is a memory file that is never synced.
  *
- *   0                                                     4096
- *   | "AURSPOOL" version size spool number salt time crc32c | frames ...
+ *   0                                                           4096
+ *   | "AURSPOOL" version size spool number salt time lives crc32c | frames ...
+ *
+ * The file of a segment whose rows are gone may become a spare, and then
+ * another segment: its blocks are written already, so a sync of new rows has
+ * nothing but these rows to write, while in a file that was only allocated it
+ * must also note that the blocks are in use. Each life of a file has the salt
+ * after that of the one before, which no checksum of the earlier lives fits;
+ * what they have left behind the new frames is no frame.
+ *
+ *     N.segment -> N.spare.new -> M.segment
+ *
+ * The header of M is durable before the file gets that name. Whatever ends in
+ * ".new" is no segment to any release; those that know of no spares delete it
+ * at their start.
  *
  * Threads: one at a time per segment and cursor.
  */
@@ -36,8 +49,10 @@ typedef struct au_segment {
   uint64_t first_seq; /* of its first row; 0: it holds none */
   uint64_t end;       /* bytes that may be read */
   uint64_t size;      /* bytes allocated */
+  uint32_t lives;     /* that the file had before: it holds their bytes */
   int fd;             /* -1: not open (memory files are always open) */
   bool unreadable;    /* some of it cannot be read: kept aside, not deleted */
+  bool failed;        /* a write or sync has failed: never written again */
   int64_t stored_ns;  /* since when all its rows are stored; 0: not all are */
 } au_segment_t;
 
@@ -53,6 +68,25 @@ au_segment_t *au_segment_create(const au_store_t *store, uint64_t number,
  * size. */
 au_segment_t *au_segment_open(au_store_t *store, uint64_t number);
 
+/* Gives the file the name of a spare and closes it. -1 and errno on error: it
+ * has its name still. */
+int au_segment_spare(const au_store_t *store, au_segment_t *segment);
+
+/* Opens the spare that was the segment of that number. NULL: it is not fit to
+ * be used again. */
+au_segment_t *au_segment_open_spare(au_store_t *store, uint64_t number);
+
+/* Makes the spare the segment of that number, open for writing. On error errno
+ * is set, the spare is deleted and freed, and NULL is returned. */
+au_segment_t *au_segment_reuse(const au_store_t *store, au_segment_t *spare,
+                               uint64_t number);
+
+/* Deletes the file of a spare and frees it; errno stays. */
+void au_segment_delete_spare(const au_store_t *store, au_segment_t *spare);
+
+/* Whether the open file is that segment still, and not another one by now. */
+bool au_segment_is_same(const au_store_t *store, const au_segment_t *segment);
+
 /* Gives the file another name ("damaged-..."), for whoever wants to look at it;
  * the spool does not read it any more. -1 and errno on error. */
 int au_segment_set_aside(const au_store_t *store, uint64_t number);
@@ -65,6 +99,8 @@ void au_segment_name(uint64_t number, char name[AU_SEGMENT_NAME_SIZE]);
 /* The number of such a name; 0 when it is not one, or when no number could
  * follow it. */
 uint64_t au_segment_parse_name(const char *name);
+/* As that, of "0000000000000001.spare.new". */
+uint64_t au_segment_parse_spare(const char *name);
 
 /* Reads the frames of a segment one after the other. */
 typedef struct au_cursor {
@@ -80,6 +116,7 @@ typedef struct au_cursor {
   bool passes_unreadable;
   unsigned unreadable;
   uint64_t unreadable_end;
+  uint64_t in_vain; /* bytes that were looked at and are no frame */
 } au_cursor_t;
 
 typedef enum au_cursor_result {
@@ -100,7 +137,9 @@ au_cursor_result_t au_cursor_next(au_cursor_t *cursor, au_frame_t *out_frame);
 
 /* After AU_CURSOR_DAMAGE or AU_CURSOR_END: goes to the next good frame, if
  * there is any before the limit (AU_CURSOR_FRAME: next will read it), else to
- * the limit (AU_CURSOR_END). */
+ * the limit (AU_CURSOR_END). Bytes that pass for the header of a large row, one
+ * after the other, cost no more than some times the size of the file: then only
+ * a footer is looked for. */
 au_cursor_result_t au_cursor_resync(au_cursor_t *cursor);
 
 #endif

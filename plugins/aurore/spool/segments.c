@@ -3,6 +3,7 @@
 #include "spool/segments.h"
 
 #include "base/log.h"
+#include "spool/spares.h"
 #include "spool/tidy.h"
 
 #include <errno.h>
@@ -46,8 +47,13 @@ au_segment_t *au_spool_make_segment(au_spool_t *spool, uint64_t need,
   pthread_mutex_lock(&spool->lock);
   uint64_t number = *out_number = spool->next_number++;
   pthread_mutex_unlock(&spool->lock);
-  au_segment_t *segment = au_segment_create(&spool->store, number, size);
-  if (segment == NULL && errno == ENOSPC && au_spool_let_go(spool))
+  au_segment_t *spare =
+      size == spool->segment_bytes ? au_spares_take(spool) : NULL;
+  au_segment_t *segment =
+      spare != NULL ? au_segment_reuse(&spool->store, spare, number) : NULL;
+  if (segment == NULL)
+    segment = au_segment_create(&spool->store, number, size);
+  while (segment == NULL && errno == ENOSPC && au_spool_let_go(spool))
     segment = au_segment_create(&spool->store, number, size);
   if (segment == NULL && errno == ENOSPC && size > SMALL_SEGMENT_BYTES &&
       need + AU_SEGMENT_HEADER_SIZE <= SMALL_SEGMENT_BYTES)
@@ -84,13 +90,13 @@ static void leave_active(au_spool_t *spool) {
   au_segment_t *segment = spool->active;
   if (segment == NULL)
     return;
-  if (spool->active_failed && segment->first_seq == 0) {
+  if (segment->failed && segment->first_seq == 0) {
     give_up_active(spool);
     return;
   }
   if (spool->store.directory < 0)
     return;
-  if (spool->durability == AU_DURABILITY_INTERVAL && !spool->active_failed &&
+  if (spool->durability == AU_DURABILITY_INTERVAL && !segment->failed &&
       spool->store.io->fdatasync(segment->fd) != 0)
     au_log(AU_LOG_ERROR, "could not sync a segment of the spool: %s",
            strerror(errno));
@@ -113,7 +119,6 @@ au_status_t au_spool_rotate(au_spool_t *spool, uint64_t need) {
   au_spool_link_segment(spool, segment);
   pthread_mutex_unlock(&spool->lock);
   spool->active = segment;
-  spool->active_failed = false;
   spool->write_offset = AU_SEGMENT_HEADER_SIZE;
   return AU_OK;
 }

@@ -9,10 +9,10 @@
 
 #include "spool/private.h"
 
-/* Makes a file for "need" bytes of frames or more, with the next number. On a
- * disk that has no room for it what is kept goes first, and then it is a small
- * one. NULL: see errno. The caller owns it. Any thread, with write_lock or no
- * lock held. */
+/* Makes a segment for "need" bytes of frames or more, with the next number: of
+ * a spare, or else a new file. On a disk that has no room for it what is kept
+ * goes first, and then it is a small one. NULL: see errno. The caller owns it.
+ * Any thread, with write_lock or no lock held. */
 au_segment_t *au_spool_make_segment(au_spool_t *spool, uint64_t need,
                                     uint64_t *out_number);
 

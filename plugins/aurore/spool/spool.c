@@ -9,6 +9,7 @@
 #include "spool/keeper.h"
 #include "spool/recover.h"
 #include "spool/segments.h"
+#include "spool/spares.h"
 #include "spool/tidy.h"
 #include "spool/trouble.h"
 
@@ -37,6 +38,7 @@ static au_spool_t *spool_new(const au_spool_config_t *config) {
     spool->keep_ns = au_clock_seconds_ns(config->keep_s);
     spool->keep_bytes = config->keep_bytes;
   }
+  spool->max_bytes = config->max_bytes;
   spool->usage = config->usage;
   spool->disk_full_seen = atomic_load(&spool->usage->disk_full);
   spool->on_durable = config->on_durable;
@@ -103,11 +105,16 @@ void au_spool_close(au_spool_t *spool) {
   au_spool_close_intake(spool);
   au_spool_stop_keeper(spool);
   const au_io_t *io = spool->store.io;
+  if (spool->prepared != NULL) { /* a spare is found sooner at the next start */
+    spool->prepared->next = spool->trimmed;
+    spool->trimmed = spool->prepared;
+    spool->prepared = NULL;
+  }
   if (spool->recovered)
     (void)au_spool_tidy(spool); /* has logged; the next start does the rest */
   au_spool_close_segments(spool, spool->oldest);
   au_spool_close_segments(spool, spool->trimmed);
-  au_segment_close(&spool->store, spool->prepared);
+  au_spares_close(spool);
   au_io_close(io, spool->read_fd);
   au_io_close(io, spool->lock_fd);
   au_io_close(io, spool->store.directory);

@@ -26,6 +26,10 @@
  * from nobody: they count in no bound but their own, and go first when the disk
  * is full.
  *
+ * The files of segments that are gone become new segments. Their blocks are
+ * written already, so a sync has rows to write and no bookkeeping of the file
+ * system's; and the salt says which of their bytes are of this life.
+ *
  * Without a directory the segments are memory files (memfd_create): the same
  * code, never synced, gone with the process.
  *
@@ -74,6 +78,8 @@ typedef struct au_usage {
   /* Not a bound: how often a segment could not be made for want of disk; the
    * spools let go of what they keep when it changes. */
   _Atomic uint64_t disk_full;
+  /* Nor this: what the spares of all spools take of the disk. */
+  _Atomic uint64_t spare_bytes;
 } au_usage_t;
 
 static inline void au_usage_give_back(au_usage_t *usage, uint64_t events,
@@ -93,6 +99,9 @@ typedef struct au_spool_config {
    * Either 0, or no directory: none is. */
   double keep_s;
   uint64_t keep_bytes;
+  /* Of what rows that wait leave of it (usage->bytes) a few segments whose rows
+   * are gone take some, to be written again. 0: none is. */
+  uint64_t max_bytes;
   au_usage_t *usage; /* borrowed until close */
   /* Called when durable rows have been added, by whoever wrote them, with the
    * spool's write_lock held: may not append. May be NULL. */

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "spool/spares.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -77,25 +78,40 @@ au_segment_t *au_spool_drop_stored_locked(au_spool_t *spool, bool all) {
   return NULL;
 }
 
-static void delete_segments(au_spool_t *spool, au_segment_t *segment) {
+static void delete_segment(const au_spool_t *spool, au_segment_t *segment) {
+  char name[AU_SEGMENT_NAME_SIZE];
+  au_segment_name(segment->number, name);
+  int status = segment->unreadable
+                   ? au_segment_set_aside(&spool->store, segment->number)
+                   : spool->store.io->unlinkat(spool->store.directory, name);
+  if (status != 0 && errno != ENOENT)
+    au_log(AU_LOG_WARNING,
+           "could not delete segment \"%s\" of the spool: %s; trying again "
+           "at the next start",
+           name, strerror(errno));
+  au_segment_close(&spool->store, segment);
+}
+
+void au_spool_discard(au_spool_t *spool, au_segment_t *segment, bool all) {
+  au_segment_t *spares = NULL;
   while (segment != NULL) {
     au_segment_t *next = segment->next;
-    char name[AU_SEGMENT_NAME_SIZE];
-    au_segment_name(segment->number, name);
-    int status = segment->unreadable
-                     ? au_segment_set_aside(&spool->store, segment->number)
-                     : spool->store.io->unlinkat(spool->store.directory, name);
-    if (status != 0 && errno != ENOENT)
-      au_log(AU_LOG_WARNING,
-             "could not delete segment \"%s\" of the spool: %s; trying again "
-             "at the next start",
-             name, strerror(errno));
-    au_segment_close(&spool->store, segment);
+    if (!all && au_spares_make(spool, segment)) {
+      segment->next = spares;
+      spares = segment;
+    } else {
+      delete_segment(spool, segment);
+    }
     segment = next;
   }
-  if (spool->store.io->fsync(spool->store.directory) != 0)
-    au_log(AU_LOG_WARNING, "could not sync the spool directory: %s",
-           strerror(errno));
+  if (spool->store.io->fsync(spool->store.directory) == 0) {
+    au_spares_add(spool, spares);
+    return;
+  }
+  au_log(AU_LOG_WARNING, "could not sync the spool directory: %s",
+         strerror(errno));
+  /* After a crash they may have their old names. */
+  (void)au_spares_delete(spool, spares);
 }
 
 static void log_state_change(au_spool_t *spool, bool failed, int error) {
@@ -130,7 +146,7 @@ static bool tidy(au_spool_t *spool, bool all) {
       au_spool_state_save(spool->store.io, spool->store.directory, &state);
   int error = errno;
   if (status == AU_OK && trimmed != NULL)
-    delete_segments(spool, trimmed);
+    au_spool_discard(spool, trimmed, all);
   pthread_mutex_lock(&spool->lock);
   spool->state.generation = state.generation;
   if (status != AU_OK) {
@@ -150,6 +166,9 @@ bool au_spool_tidy(au_spool_t *spool) {
   uint64_t disk_full = atomic_load(&spool->usage->disk_full);
   bool all = disk_full != spool->disk_full_seen;
   spool->disk_full_seen = disk_full;
+  if (all)
+    (void)au_spares_delete_all(spool);
+  au_spares_fit(spool);
   bool good = tidy(spool, all);
   pthread_mutex_unlock(&spool->tidy_lock);
   return good;
@@ -157,6 +176,10 @@ bool au_spool_tidy(au_spool_t *spool) {
 
 bool au_spool_let_go(au_spool_t *spool) {
   int error = errno;
+  if (au_spares_delete_all(spool)) {
+    errno = error;
+    return true;
+  }
   uint64_t before = au_spool_kept_bytes(spool);
   atomic_fetch_add(&spool->usage->disk_full, 1);
   bool good = spool->recovered && au_spool_tidy(spool);

@@ -23,14 +23,19 @@ au_position_t au_spool_kept_locked(const au_spool_t *spool);
  * deletes them. */
 au_segment_t *au_spool_drop_stored_locked(au_spool_t *spool, bool all);
 
+/* Deletes the files of a list of segments, which it takes, or makes spares of
+ * them unless "all" is to go. The state that does not need them is durable.
+ * Holds tidy_lock, or is alone. */
+void au_spool_discard(au_spool_t *spool, au_segment_t *segment, bool all);
+
 /* Deletes what is not kept any longer and writes the state, now. Any thread,
  * with write_lock or no lock held. false: the state could not be written; it is
  * due again. */
 bool au_spool_tidy(au_spool_t *spool);
 
-/* The disk is full: deletes all that is kept, now, and lets the other spools of
- * the same bound do so. As au_spool_tidy; errno stays. false: that made no
- * room. */
+/* The disk is full: deletes the spares, or, if there are none, all that is
+ * kept, now, and lets the other spools of the same bound do both. As
+ * au_spool_tidy; errno stays. false: that made no room. */
 bool au_spool_let_go(au_spool_t *spool);
 
 #endif

@@ -42,6 +42,7 @@ static const promised_t contract[] = {
     {"spool_sync_time_ms", AU_HISTOGRAM, {NULL, NULL}, "spool", 1},
     {"spool_damaged_total", AU_COUNTER, {NULL, NULL}, "spool", 1},
     {"spool_kept_bytes", AU_GAUGE, {NULL, NULL}, "spool", 1},
+    {"spool_spare_bytes", AU_GAUGE, {NULL, NULL}, "spool", 1},
     {"events_replayed_total", AU_COUNTER, {NULL, NULL}, "events", 1},
     {"events_lost_total", AU_COUNTER, {NULL, NULL}, "events", 1},
     {"lanes_fenced", AU_GAUGE, {NULL, NULL}, "health", 1},

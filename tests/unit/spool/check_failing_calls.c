@@ -237,6 +237,7 @@ static au_status_t run_open(run_t *run) {
                                     .directory = run->directory,
                                     .segment_bytes = SEGMENT_BYTES,
                                     .durability = AU_DURABILITY_COMMIT,
+                                    .max_bytes = UINT64_C(1) << 30,
                                     .usage = &usage};
   atomic_store(&usage.events, 0);
   atomic_store(&usage.bytes, 0);
