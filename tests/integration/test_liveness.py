@@ -3,6 +3,7 @@
 collectd's port shows that it does."""
 
 import hashlib
+import re
 import resource
 import socket
 import uuid
@@ -11,6 +12,7 @@ from types import SimpleNamespace
 import psycopg2
 import pytest
 
+from harness import build
 from harness.events import event
 from harness.wait import wait_until
 from test_metrics import (
@@ -23,6 +25,9 @@ from test_metrics import (
 from test_store import poison
 
 TOKEN = "a token"
+VERSION = re.search(
+    r"AC_INIT\(\[[^]]*\], *\[([^]]*)\]", (build.TOP / "configure.ac").read_text()
+).group(1)
 
 # {metric: {what moves it: the label's values that it moves; () where there is no
 # label}}
@@ -81,6 +86,7 @@ MOVES = {
     "db_connection_pool_active": {"held": ()},
     "db_connection_pool_idle": {"away": ()},
     "retention_overdue_days": {"stuck": ()},
+    "info": {"started": (VERSION,)},
     "process_cpu_usage_percent": {"started": ()},
     "process_memory_usage_bytes": {"started": ()},
     "http_request_duration_ms": {

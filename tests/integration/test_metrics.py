@@ -88,7 +88,7 @@ HISTOGRAMS_BY_LABEL = [
 def contract_names():
     names = [name for name, _ in GAUGES + COUNTERS + HISTOGRAMS]
     names += [row[0] for row in COUNTERS_BY_LABEL + HISTOGRAMS_BY_LABEL]
-    return names + ["http_request_total", "business_events_by_service"]
+    return names + ["http_request_total", "business_events_by_service", "info"]
 
 
 def announced():
@@ -309,7 +309,7 @@ def as_collectd(name, labels):
     """A plain series as its name and its labels at collectd's port."""
     names = dict(GAUGES + COUNTERS + HISTOGRAMS)
     names.update((row[0], row[1]) for row in COUNTERS_BY_LABEL)
-    names["business_events_by_service"] = "business"
+    names.update(business_events_by_service="business", info="process")
     wanted = {"instance": HOST}
     match = re.match(r"(.+_ms)_(bucket|count|sum)$", name)
     if match:

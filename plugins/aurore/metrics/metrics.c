@@ -17,6 +17,8 @@
  */
 #include "metrics/metrics.h"
 
+#include "aurore_config.h"
+
 #include "base/clock.h"
 
 #include <math.h>
@@ -45,6 +47,7 @@ static const char *const status_name[] = {
 
 /* Why a connection was refused. */
 static const char *const crowded_name[] = {"limit", "address"};
+static const char *const version_name[] = {AURORE_VERSION};
 static const char *const file_name[] = {"certificate", "key", "client_ca",
                                         "tokens"};
 
@@ -69,15 +72,21 @@ enum {
   SIZE_STATUS = LENGTH(status_name),
   SIZE_CROWDED = LENGTH(crowded_name),
   SIZE_FILE = LENGTH(file_name),
+  SIZE_VERSION = LENGTH(version_name),
   SIZE_SERVICE = 0
 };
 
 static const char *const *const label_values[] = {
-    [AU_LABEL_NONE] = NULL,           [AU_LABEL_REASON] = reason_name,
-    [AU_LABEL_CLASS] = class_name,    [AU_LABEL_OPERATION] = operation_name,
-    [AU_LABEL_ROUTE] = route_name,    [AU_LABEL_STATUS] = status_name,
-    [AU_LABEL_FILE] = file_name,      [AU_LABEL_SERVICE] = NULL,
-    [AU_LABEL_CROWDED] = crowded_name};
+    [AU_LABEL_NONE] = NULL,
+    [AU_LABEL_REASON] = reason_name,
+    [AU_LABEL_CLASS] = class_name,
+    [AU_LABEL_OPERATION] = operation_name,
+    [AU_LABEL_ROUTE] = route_name,
+    [AU_LABEL_STATUS] = status_name,
+    [AU_LABEL_FILE] = file_name,
+    [AU_LABEL_SERVICE] = NULL,
+    [AU_LABEL_CROWDED] = crowded_name,
+    [AU_LABEL_VERSION] = version_name};
 
 /* Cells of one series, by kind. */
 enum {
@@ -119,6 +128,7 @@ typedef struct row {
 #define LABEL_NAME_FILE "file"
 #define LABEL_NAME_SERVICE "service"
 #define LABEL_NAME_CROWDED "reason"
+#define LABEL_NAME_VERSION "version"
 
 static const row_t table[AU_METRIC_COUNT] = {
 #define METRIC(id, name_, kind_, side_, component_, a, b, help_)               \
@@ -155,15 +165,6 @@ const char *const au_bucket_labels[AU_BUCKET_COUNT] = {BUCKETS(LABEL) "+Inf"};
  *
  * Relaxed order everywhere: a value says nothing of any other, and nobody
  * concludes from one cell what another holds. */
-
-static _Atomic int64_t begun_us;
-
-void au_metrics_begin(void) {
-  int64_t none = 0;
-  (void)atomic_compare_exchange_strong(&begun_us, &none, au_clock_wall_us());
-}
-
-int64_t au_metrics_begun_us(void) { return atomic_load(&begun_us); }
 
 static void add(_Atomic uint64_t *to, uint64_t n) {
   atomic_fetch_add_explicit(to, n, memory_order_relaxed);
@@ -252,6 +253,16 @@ void au_metrics_set(au_metric_t metric, double value) {
   if (gauge != NULL)
     atomic_store_explicit(gauge, bits_of(value), memory_order_relaxed);
 }
+
+static _Atomic int64_t begun_us;
+
+void au_metrics_begin(void) {
+  int64_t none = 0;
+  (void)atomic_compare_exchange_strong(&begun_us, &none, au_clock_wall_us());
+  au_metrics_set(AU_M_INFO, 1);
+}
+
+int64_t au_metrics_begun_us(void) { return atomic_load(&begun_us); }
 
 void au_metrics_add(au_metric_t metric, int64_t delta) {
   _Atomic uint64_t *gauge = find(metric, AU_GAUGE, 0, 0);

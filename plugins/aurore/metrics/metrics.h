@@ -48,7 +48,8 @@ typedef enum au_label {
   AU_LABEL_STATUS,
   AU_LABEL_FILE,
   AU_LABEL_SERVICE,
-  AU_LABEL_CROWDED
+  AU_LABEL_CROWDED,
+  AU_LABEL_VERSION
 } au_label_t;
 
 typedef enum au_reason {
@@ -100,7 +101,7 @@ typedef enum au_config_file {
 #define AU_BUCKET_COUNT 17 /* 16 bounds and +Inf */
 
 /* When counting began, in microseconds since 1970; the first call of "begin"
- * says so. 0: it has not been called. */
+ * says so, and sets "info". 0: it has not been called. */
 void au_metrics_begin(void);
 int64_t au_metrics_begun_us(void);
 

@@ -4,6 +4,8 @@
  */
 #include "metrics/exposition.h"
 
+#include "aurore_config.h"
+
 #include "metrics/exemplars.h"
 #include "metrics/metrics.h"
 #include "support/suite.h"
@@ -213,6 +215,12 @@ TEST(openmetrics_tells_since_when) {
   /* The database has counted for longer than this process. */
   check_no(all, "business_events_created");
   check_no(expose(AU_EXPOSITION_TEXT), "_created");
+}
+
+TEST(release_is_told) {
+  au_metrics_begin();
+  check_line(expose(AU_EXPOSITION_TEXT),
+             "info{version=\"" AURORE_VERSION "\"} 1");
 }
 
 TEST(openmetrics_names_traces) {

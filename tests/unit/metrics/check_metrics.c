@@ -70,6 +70,7 @@ static const promised_t contract[] = {
     {"db_connection_pool_active", AU_GAUGE, {NULL, NULL}, "database", 1},
     {"db_connection_pool_idle", AU_GAUGE, {NULL, NULL}, "database", 1},
     {"retention_overdue_days", AU_GAUGE, {NULL, NULL}, "database", 1},
+    {"info", AU_GAUGE, {"version", NULL}, "process", 1},
     {"process_cpu_usage_percent", AU_GAUGE, {NULL, NULL}, "process", 1},
     {"process_memory_usage_bytes", AU_GAUGE, {NULL, NULL}, "process", 1},
     {"http_request_duration_ms", AU_HISTOGRAM, {"route", NULL}, "http", 8},
