@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // data - what a panel shows: its queries, with the dashboard's variables put in,
-// asked of Prometheus, as Grafana's data frames with the panel's field options.
+// asked of Prometheus, or of PostgreSQL through whoever started this, as Grafana's
+// data frames with the panel's field options.
 
 import {
   FieldType,
@@ -111,7 +112,8 @@ function seriesFrame(target, labels, points) {
   });
 }
 
-function tableFrame(target, result) {
+// Grafana's data source numbers the values when a panel asks for several tables.
+function tableFrame(target, result, several) {
   const names = [
     ...new Set(result.flatMap(({ metric }) => Object.keys(metric))),
   ].sort();
@@ -129,7 +131,7 @@ function tableFrame(target, result) {
         values: result.map(({ metric }) => metric[name] ?? ""),
       })),
       {
-        name: "Value",
+        name: several ? `Value #${target.refId}` : "Value",
         type: FieldType.number,
         values: result.map(({ value }) => Number(value[1])),
       },
@@ -150,7 +152,61 @@ function withGaps(points, scope) {
   return filled;
 }
 
-async function readTarget(target, scope) {
+const SQL_TYPES = {
+  number: FieldType.number,
+  text: FieldType.string,
+  time: FieldType.time,
+};
+
+function sqlFrame(target, columns, rows) {
+  return createDataFrame({
+    refId: target.refId,
+    fields: columns.map(({ name, type }, i) => ({
+      name,
+      type: SQL_TYPES[type],
+      values: rows.map((row) => row[i]),
+    })),
+  });
+}
+
+// A series for each value of the column of text, or for each column of numbers.
+function sqlSeries(target, columns, rows) {
+  const [time] = columns.keys();
+  const label = columns.findIndex(({ type }) => type === "text");
+  const frames = [];
+  columns.forEach(({ name, type }, i) => {
+    if (type !== "number") return;
+    const lines = Map.groupBy(rows, (row) => (label < 0 ? name : row[label]));
+    for (const [title, points] of lines) {
+      const given = points.map((row) => [row[time] / 1000, row[i]]);
+      frames.push(seriesFrame({ ...target, legendFormat: title }, {}, given));
+    }
+  });
+  return frames;
+}
+
+async function readSql(target, scope) {
+  const asked = {
+    sql: target.rawSql,
+    from: scope.range.from.valueOf(),
+    to: scope.range.to.valueOf(),
+    step: scope.step,
+  };
+  const body = JSON.stringify(asked);
+  const response = await fetch("/sql", { method: "POST", body });
+  const { error, columns, rows } = await response.json();
+  if (error) {
+    throw new Error(error);
+  }
+  return target.format === "time_series"
+    ? sqlSeries(target, columns, rows)
+    : [sqlFrame(target, columns, rows)];
+}
+
+async function readTarget(target, scope, several) {
+  if (target.rawSql !== undefined) {
+    return readSql(target, scope);
+  }
   const query = interpolate(target.expr, scope.values);
   const to = scope.range.to.valueOf() / 1000;
   if (target.instant) {
@@ -158,7 +214,7 @@ async function readTarget(target, scope) {
     const rows =
       resultType === "scalar" ? [{ metric: {}, value: result }] : result;
     if (target.format === "table") {
-      return rows.length > 0 ? [tableFrame(target, rows)] : [];
+      return rows.length > 0 ? [tableFrame(target, rows, several)] : [];
     }
     return rows.map(({ metric, value }) => seriesFrame(target, metric, [value]));
   }
@@ -221,7 +277,7 @@ function setOptions(frames, fieldConfig) {
 export async function readPanel(panel, scope, theme) {
   const targets = (panel.targets ?? []).filter((target) => !target.hide);
   const answers = await Promise.all(
-    targets.map((target) => readTarget(target, scope)),
+    targets.map((target) => readTarget(target, scope, targets.length > 1)),
   );
   const series = answers.flat();
   const transformations = panel.transformations ?? [];

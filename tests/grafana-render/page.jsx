@@ -121,7 +121,7 @@ async function read(panel, scope) {
       throw new Error(`a panel of type "${panel.type}" cannot be drawn here`);
     }
     frames = await readPanel(panel, scope, theme);
-    told.series = panel.type === "text" ? 1 : countSeries(frames);
+    told.series = panel.type === "text" ? 1 : countSeries(panel, frames);
   } catch (error) {
     told.error = String(error);
   }

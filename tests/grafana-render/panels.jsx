@@ -242,14 +242,13 @@ const DRAWN = {
   timeseries: TimeSeriesPanel,
 };
 
-// The series that have a value to show.
-export function countSeries(frames) {
-  return frames
-    .flatMap(({ fields }) => fields)
-    .filter(
-      ({ type, values }) =>
-        type === FieldType.number && values.some(Number.isFinite),
-    ).length;
+// The series that have a value to show; of a table its columns.
+export function countSeries(panel, frames) {
+  const isShown = ({ type, values }) =>
+    type === FieldType.number
+      ? values.some(Number.isFinite)
+      : panel.type === "table" && values.some((value) => value);
+  return frames.flatMap(({ fields }) => fields).filter(isShown).length;
 }
 
 export function canDraw(panel) {

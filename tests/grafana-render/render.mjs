@@ -7,6 +7,10 @@
 //     --dashboard ../../grafana/dashboards/aurore-dashboard.json \
 //     --output dashboard.png
 //
+// A dashboard over PostgreSQL has --sql in the place of --prometheus: the address
+// to which its queries are posted, as JSON, and which answers with columns and rows
+// (tests/integration/test_dashboard.py).
+//
 // A Grafana server is not needed: page.jsx draws the panels of the dashboard's
 // JSON, a small server here hands it out and passes the queries on to Prometheus,
 // and Chromium takes the picture. Printed is one line of JSON for each panel. The
@@ -27,6 +31,7 @@ const modules = join(here, "node_modules");
 const { values: options } = parseArgs({
   options: {
     prometheus: { type: "string" },
+    sql: { type: "string" },
     dashboard: {
       type: "string",
       default: join(here, "../../grafana/dashboards/aurore-dashboard.json"),
@@ -38,8 +43,8 @@ const { values: options } = parseArgs({
     "may-be-empty": { type: "string", multiple: true, default: [] },
   },
 });
-if (!options.prometheus) {
-  console.error("render: --prometheus URL is missing");
+if (!options.prometheus && !options.sql) {
+  console.error("render: --prometheus URL or --sql URL is missing");
   process.exit(2);
 }
 
@@ -100,9 +105,10 @@ function sendFile(path, response) {
   createReadStream(file).pipe(response);
 }
 
-function passOn(from, path, response) {
-  const target = new URL(path, options.prometheus);
-  const asked = request(target, { method: from.method }, (answer) => {
+function passOn(from, target, response) {
+  const length = from.headers["content-length"];
+  const headers = length === undefined ? {} : { "Content-Length": length };
+  const asked = request(target, { method: from.method, headers }, (answer) => {
     response.writeHead(answer.statusCode, {
       "Content-Type": answer.headers["content-type"] ?? "application/json",
     });
@@ -125,7 +131,10 @@ async function serve(parts) {
   const server = createServer((from, response) => {
     const path = from.url.split("?")[0];
     if (path.startsWith("/prometheus/")) {
-      passOn(from, from.url.slice("/prometheus".length), response);
+      const asked = from.url.slice("/prometheus".length);
+      passOn(from, new URL(asked, options.prometheus), response);
+    } else if (path === "/sql") {
+      passOn(from, new URL(options.sql), response);
     } else if (path in fixed) {
       response.writeHead(200, { "Content-Type": fixed[path][0] });
       response.end(fixed[path][1]);

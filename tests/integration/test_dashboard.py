@@ -1,27 +1,38 @@
 # SPDX-License-Identifier: MIT
-"""The dashboard is rendered, with Grafana's own components in a headless
-Chromium, from a Prometheus that scrapes a loaded collectd, and a picture of it
-is taken for a human to look at. The renderer comes from npm and takes minutes
-to install, so this runs only when AURORE_PICTURE is set: to the file that the
-picture is written to, or to 1."""
+"""The dashboards are rendered, with Grafana's own components in a headless
+Chromium, from three loaded hosts with one database and the Prometheus that scrapes
+them, and pictures of them are taken for a human to look at. The renderer comes from
+npm and takes minutes to install, so this runs only when AURORE_PICTURE is set: to
+the directory that the pictures are written to, or to 1."""
 
 import json
 import os
 import shutil
 import subprocess
+import threading
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import psycopg2
 import pytest
 
 from harness import build, queries
+from harness.collectd import BOTH
 from harness.events import event
+from harness.load import Load
+from harness.programs import QUICK
 from harness.wait import wait_until
 
-# The fixture: the whole of what watches, and somebody who sends events.
-from test_alerts import refuse_poison, watched  # noqa: F401
+from test_alerts import Whole, refuse_poison
+from test_events_dashboard import Reader, rights
+from test_tls import Https, make_certificate
 
 PICTURE = os.environ.get("AURORE_PICTURE", "")
+HOSTS = ("north", "south", "west")
 SERVICES = ("auth", "billing", "catalog", "checkout", "mail", "search", "web")
+MINUTES = 3
 
 pytestmark = [
     pytest.mark.slow,
@@ -53,39 +64,94 @@ def renderer(base):
     return place
 
 
-def busy(watched):
-    """A little of everything, until there are two minutes of it."""
+def secure(host):
+    """This one speaks TLS."""
+    make_certificate(host.directory, "server", days=90)
+    shutil.copy(host.directory / "server.pem", host.directory / "trusted.pem")
+    host.buffer["TLSCertificate"] = host.directory / "server.pem"
+    host.buffer["TLSKey"] = host.directory / "server.key"
+    host.session.trust_env = False
+    host.session.verify = str(host.directory / "trusted.pem")
+    host.url = Https(host).url
+
+
+@pytest.fixture(scope="module")
+def loaded(base, module_programs):
+    """Three hosts with one database, each with the plugins of conf.d, and what
+    watches them; there has been a little of everything, for some minutes."""
+    server = module_programs.postgres()
+    database = server.create_database()
+    hosts = []
+    for name in HOSTS:
+        writer = dict(
+            QUICK, SlowQuery=0, BusinessInterval=0.2, ConnInfo=database.conninfo
+        )
+        host = Whole(base, {"Capacity": 20000}, writer, BOTH, host=name)
+        host.buffer["SpoolDirectory"] = host.directory / "spool"
+        host.server, host.database = server, database
+        hosts.append(module_programs.adopt(host))
+    secure(hosts[-1])
+    for host in hosts:
+        host.start()
+    hosts[0].alertmanager = module_programs.alertmanager()
+    hosts[0].prometheus = module_programs.prometheus(
+        *hosts, alertmanager=hosts[0].alertmanager
+    )
+    wait_until(database.has_schema, 30, "there is no schema")
+    refuse_poison(database)
+    busy(hosts)
+    # So that it goes on while the pictures are taken.
+    with Load(hosts[0], threads=1, events=3), Load(hosts[1], threads=1, events=2):
+        yield hosts
+
+
+def some_events(number, size):
+    """As those of a working day: a little late, with metadata, of some services."""
+    now = datetime.now(timezone.utc)
+    service = SERVICES[(3 * number + number // 5) % len(SERVICES)]
+    return [
+        event(
+            f"{service} did piece {number} of its work",
+            service,
+            timestamp=(now - timedelta(seconds=i % 7 * 0.3)).isoformat(),
+            metadata={"level": "info" if i % 9 else "warning", "piece": number},
+        )
+        for i in range(size)
+    ]
+
+
+def busy(hosts):
     number = 0
 
     def enough():
         nonlocal number
         number += 1
-        service = SERVICES[number * number % len(SERVICES)]
-        watched.accept([event(f"{number}", service)] * (20 + number % 60))
+        host = hosts[number % len(hosts)]
+        # The first takes more than the others.
+        host.accept(some_events(number, 20 + number % 60 + 60 * (host is hosts[0])))
         if number % 20 == 0:
-            watched.accept(event("poison", "mail"))
-            watched.post("{")
-            watched.get("/health")
-            watched.get("/events", params={"service": "web"})
-        return watched.prometheus.value("count_over_time(buffer_size[10m])") > 120
+            host.accept(event("poison", "mail"))
+            host.post("{")
+            host.get("/health")
+            host.get("/events", params={"service": "web"})
+        seen = "min(count_over_time(buffer_size[10m]))"
+        return (hosts[0].prometheus.value(seen) or 0) > 60 * (MINUTES - 0.5)
 
-    wait_until(enough, 300, "there are no two minutes of figures")
+    wait_until(enough, 400, "there are no minutes of figures")
 
 
-def test_every_panel_is_drawn(watched, renderer):  # noqa: F811
-    refuse_poison(watched.database)
-    busy(watched)
-    output = Path(PICTURE if PICTURE != "1" else renderer / "dashboard.png")
+def render(renderer, dashboard, name, *arguments):
+    """Draws it; returns what is in the panels."""
+    place = Path(PICTURE) if PICTURE != "1" else renderer
+    output = (place / f"{name}.png").resolve()
     done = subprocess.run(
         [
             "node",
             "render.mjs",
-            f"--prometheus=http://127.0.0.1:{watched.prometheus.port}",
-            f"--dashboard={queries.DASHBOARD}",
-            f"--output={output.resolve()}",
-            "--minutes=3",
-            # When all is well there is nothing to see in it.
-            "--may-be-empty=Active Alerts",
+            f"--dashboard={dashboard}",
+            f"--output={output}",
+            f"--minutes={MINUTES}",
+            *arguments,
         ],
         cwd=renderer,
         stdout=subprocess.PIPE,
@@ -95,7 +161,118 @@ def test_every_panel_is_drawn(watched, renderer):  # noqa: F811
         check=False,
     )
     assert done.returncode == 0, done.stdout
-    drawn = [json.loads(line) for line in done.stdout.splitlines()]
-    titles = [panel["title"] for panel in queries.panels(queries.dashboard())]
-    assert [panel["title"] for panel in drawn] == titles
     assert output.read_bytes().startswith(b"\x89PNG")
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def titles(board):
+    return [panel["title"] for panel in queries.panels(board)]
+
+
+def test_every_panel_is_drawn(loaded, renderer):
+    drawn = render(
+        renderer,
+        queries.DASHBOARD,
+        "dashboard",
+        f"--prometheus=http://127.0.0.1:{loaded[0].prometheus.port}",
+        # When all is well there is nothing to see in it.
+        "--may-be-empty=Active Alerts",
+    )
+    assert [panel["title"] for panel in drawn] == titles(queries.dashboard())
+    series = {panel["title"]: panel["series"] for panel in drawn}
+    assert series["Lanes Fenced or Blocked"] == 2 * len(HOSTS)
+    assert series["Hosts"] == 9  # columns
+
+
+# --- the dashboard of the events ---------------------------------------------------------
+
+
+def kind(value):
+    if isinstance(value, datetime):
+        return "time"
+    return "number" if isinstance(value, (int, float, Decimal)) else "text"
+
+
+def plain(value):
+    if isinstance(value, datetime):
+        return value.timestamp() * 1000
+    return float(value) if isinstance(value, Decimal) else value
+
+
+class Asked(BaseHTTPRequestHandler):
+    """Puts a panel's query to the database as Grafana would."""
+
+    reader = None
+
+    def do_POST(self):
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        answer = self.answer(asked)
+        body = json.dumps(answer).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def answer(self, asked):
+        begin, end = (
+            datetime.fromtimestamp(asked[name] / 1000, timezone.utc)
+            for name in ("from", "to")
+        )
+        # What is asked for an hour or more shows something of minutes, too.
+        self.reader.begin, self.reader.end = begin - timedelta(hours=1), end
+        try:
+            rows = self.reader.ask(asked["sql"])
+        except psycopg2.Error as error:
+            return {"error": str(error)}
+        columns = [
+            {"name": name, "type": self.kind_of(name, rows)} for name in rows[0]
+        ] if rows else []  # fmt: skip
+        return {
+            "columns": columns,
+            "rows": [
+                [self.milliseconds(name, plain(v)) for name, v in row.items()]
+                for row in rows
+            ],
+        }
+
+    @staticmethod
+    def kind_of(name, rows):
+        known = [row[name] for row in rows if row[name] is not None]
+        return "time" if name == "time" else kind(known[0]) if known else "text"
+
+    @staticmethod
+    def milliseconds(name, value):
+        """$__timeGroup answers seconds."""
+        return value * 1000 if name == "time" and value < 1e11 else value
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def asked(loaded):
+    """Where the queries of panels are answered, with the role of the document."""
+    database = loaded[0].database
+    database.execute(rights().replace("aurore_events", database.name))
+    connection = psycopg2.connect(database.conninfo, user="aurore_reader")
+    connection.autocommit = True
+    now = datetime.now(timezone.utc)
+    reader = Reader(connection, now - timedelta(hours=1), now)
+    reader.services = [*SERVICES, "load"]
+    reader.values["event"] = reader.panel("Events")[0]["id"]
+    server = ThreadingHTTPServer(
+        ("127.0.0.1", 0), type("Asked", (Asked,), {"reader": reader})
+    )
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+    connection.close()
+
+
+def test_every_panel_of_the_events_is_drawn(loaded, renderer, asked):
+    drawn = render(
+        renderer, queries.EVENTS_DASHBOARD, "dashboard-events", f"--sql={asked}"
+    )
+    assert [panel["title"] for panel in drawn] == titles(queries.events_dashboard())

@@ -31,6 +31,11 @@ TITLES = [
     "Buffer Health",
     "CPU Usage",
     "Memory Usage",
+    "Hosts",
+    "Lanes Fenced or Blocked",
+    "Stored Again and Lost",
+    "Certificate Ends In",
+    "Days Overdue",
 ]
 
 # The limits that a panel draws are those of these alerts.
@@ -50,6 +55,18 @@ LIMITS = {
     "Memory Usage": ["AuroreMemoryHigh", "AuroreMemoryCritical"],
     "Load": ["AuroreLoadHigh"],
 }
+
+# What each host tells of the database they share: the largest counts, and a sum would
+# count the database once for each host.
+SHARED = (
+    "dead_letters_pending",
+    "business_events_total",
+    "business_events_by_service",
+    "business_events_last_24h",
+    "business_events_last_hour",
+    "business_events_per_minute",
+    "retention_overdue_days",
+)
 
 # What the numbers of a state mean.
 STATES = {
@@ -78,7 +95,16 @@ def _check_panel(panel, alerts, wrong):
             wrong(f"dashboard: {title}: {link['url']} is not an alert")
 
 
+def check_shared(where, expression, wrong):
+    for name in SHARED:
+        for match in re.finditer(rf"\b{name}\b", expression):
+            before = expression[: match.start()]
+            if not re.search(r"\bmax(?: by \([^)]*\))? ?\($", before):
+                wrong(f"{where}: {name} is the database's: take it by max")
+
+
 def _check_query(where, expression, wrong):
+    check_shared(f"dashboard: {where}", expression, wrong)
     for window in re.findall(r"\[([^\]]*)\]", expression):
         if not where.startswith("annotation") and window != "$__rate_interval":
             wrong(f"dashboard: {where}: [{window}] is not [$__rate_interval]")
