@@ -5,6 +5,8 @@ and another server takes its place."""
 from harness.standby import base_backup, cancelled_waits, promote, synchronous_standby
 from harness.wait import wait_until
 
+from .host import Violation
+
 
 def _replayed(world):
     return {
@@ -68,6 +70,7 @@ def cancel_waits(world):
     primary dies, and the standby has not got what they committed"""
     standby = synchronous_standby(world.programs, world.postgres)
     world.some_load()
+    before = _replayed(world)
     standby.stop()
     committed = world.in_database()
     with cancelled_waits(world.postgres):
@@ -82,6 +85,9 @@ def cancel_waits(world):
     promote(standby, world.database.name).close()
     world.replace_postgres(standby)
     world.wait_lanes_move()
+    # What is kept would make up for it, as long as it is kept.
+    if not world.may_fall and _replayed(world) != before:
+        raise Violation("what the standby had not got was taken for stored")
 
 
 FAULTS = (promote_standby, restore_backup, cancel_waits)

@@ -325,6 +325,7 @@ class World:
             wrongs += host.wrong_accepted(its, self._attempts(host))
         self._add_up(verdict, figures)
         if wrongs:
+            self.journal.clear()
             raise Violation("; ".join(wrongs))
         self._forget()
         return verdict
