@@ -15,6 +15,7 @@ from harness.journal import (
     REFUSED,
     Clients,
     Journal,
+    event_of,
     is_disliked,
     is_poison,
     message_of,
@@ -340,6 +341,20 @@ def test_clients_that_persist_send_the_same_again():
     assert len(Once.bodies) >= 3 * len(requests)
     assert len(set(Once.bodies)) == len(requests)
     assert {attempt.host for one in requests for attempt in one.attempts} == {0, 1}
+
+
+def test_a_bad_row_that_is_the_last_one(programs):
+    """Nobody can tell whose fault it is: the verdict brings another event."""
+    number = 13 + 499
+    assert is_poison(number) and "division" in message_of(number)
+    with World(programs, 1) as alone:
+        alone.begin()
+        alone.journal.base = alone.journal.next = number
+        clients = alone.load(count=0, persistent=0)
+        answer = alone.api.post(event_of(number))
+        clients.note(alone.journal.send(1), answer.status_code, answer.content)
+        found = alone.verdict()
+        assert (found.stored, found.dead) >= (1, 1)
 
 
 def test_a_round_that_went_wrong_raises(world):

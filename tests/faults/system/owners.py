@@ -136,16 +136,17 @@ def keep_day(world):
 
 def newer_schema(world):
     """a newer release adds to the schema, and this one starts on it"""
+    # Each by itself: with several tables locked others would wait for each other.
     world.database.execute(
         "INSERT INTO aurore.schema_addition (name) VALUES ('999_newer')"
-        " ON CONFLICT DO NOTHING;"
-        " CREATE TABLE IF NOT EXISTS aurore.newer (n integer);"
-        + "".join(
-            f" ALTER TABLE aurore.{table} ADD COLUMN IF NOT EXISTS newer"
-            " integer NOT NULL DEFAULT 7;"
-            for table in ("event", "lane", "dead_letter", "event_count", "event_key")
-        )
+        " ON CONFLICT DO NOTHING"
     )
+    world.database.execute("CREATE TABLE IF NOT EXISTS aurore.newer (n integer)")
+    for table in ("event", "lane", "dead_letter", "event_count", "event_key"):
+        world.database.execute(
+            f"ALTER TABLE aurore.{table} ADD COLUMN IF NOT EXISTS newer"
+            " integer NOT NULL DEFAULT 7"
+        )
     world.end_sessions()
     world.some_load()
     world.stop_collectd()

@@ -318,6 +318,23 @@ class Clients(Senders):
             lambda: f"; answers: {self.statuses}",
         )
 
+    def send_one(self, port):
+        """A single event that nothing is wrong with, from the caller's thread."""
+        request = self.journal.send(1)
+        while is_invalid(request.first) or is_poison(request.first):
+            self.journal.answer(request, REFUSED)  # it was never sent
+            request = self.journal.send(1)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        connection.request(
+            "POST",
+            "/events",
+            json.dumps(event_of(request.first)),
+            {"Content-Type": "application/json"},
+        )
+        answer = connection.getresponse()
+        self.note(request, answer.status, answer.read())
+        connection.close()
+
     def _run(self, chance, persists):
         line = _Line(self._ports, chance)
         while not self._stop.is_set():
