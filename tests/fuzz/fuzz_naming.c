@@ -116,6 +116,16 @@ static bool read_request(au_reader_t *to, const request_t *request,
          AU_INTAKE_DONE;
 }
 
+/* A name begins with the time of the first event that bears one, in
+ * milliseconds. */
+static void check_time(const au_intake_t *intake, const au_uuid_t *name) {
+  uint64_t ms = 0;
+  for (unsigned i = 0; i < 6; i++)
+    ms = ms << 8 | name->byte[i];
+  fuzz_require(!intake->has_time || ms == (uint64_t)intake->time_us / 1000,
+               "a name does not begin with the time");
+}
+
 static void check_numbered(const au_intake_t *intake, const au_row_t *row,
                            const au_uuid_t *id) {
   au_uuid_t expected = au_name_of_request(&intake->naming.digest,
@@ -123,6 +133,7 @@ static void check_numbered(const au_intake_t *intake, const au_row_t *row,
   au_uuid_t name = au_row_name(row);
   fuzz_require(memcmp(&name, &expected, sizeof(name)) == 0,
                "an event bears another name than its request");
+  check_time(intake, &name);
   fuzz_require(row->number < intake->total, "a number that no event has");
   fuzz_require((id->byte[6] & 0xF0) == 0x80 && (id->byte[8] & 0xC0) == 0x80,
                "an id that follows from a name is not version 8");
