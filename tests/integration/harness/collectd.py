@@ -80,6 +80,7 @@ class Collectd:
         self.files = None  # how many files it may have open
         self.clock = None  # a harness.clock.Clock: its own time of day
         self.plugins = None  # where our plugins are, if not those under test
+        self.runner = []  # the command that runs it (valgrind, say)
         self.control = self.directory / "control"
         self.config_path = self.directory / "collectd.conf"
         self.process = None
@@ -146,7 +147,7 @@ PluginDir "{self.plugins or build.plugin_directory()}"
         command = build.sanitizer_command()
         if self.files is not None:
             command = ["prlimit", f"--nofile={self.files}", *command]
-        command += [PROGRAM, *flags, "-C", self.config_path]
+        command += [*self.runner, PROGRAM, *flags, "-C", self.config_path]
         # collectd's own variables, and libpq's, must not reach it.
         environment = {
             name: value
