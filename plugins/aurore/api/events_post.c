@@ -458,7 +458,6 @@ static enum MHD_Result answer_taken(au_request_t *request, unsigned status,
   post_t *post = au_request_state(request);
   unsigned wanted = post->posting->accepted_status;
   char rejected[24];
-  snprintf(rejected, sizeof(rejected), "%" PRIu64, post->refused);
   const char *headers[HEADERS_MAX] = {NULL};
   size_t count = 0;
   for (; applied != NULL && applied[count] != NULL; count++)
@@ -466,6 +465,7 @@ static enum MHD_Result answer_taken(au_request_t *request, unsigned status,
   if (wanted == 0)
     return au_answer(request, status, AU_JSON_TYPE, &post->accepted, headers);
   if (post->refused > 0) {
+    snprintf(rejected, sizeof(rejected), "%" PRIu64, post->refused);
     headers[count++] = "X-Rejected";
     headers[count] = rejected;
   }

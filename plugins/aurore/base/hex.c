@@ -8,10 +8,10 @@ char *au_hex_write(char *to, const void *data, size_t size) {
   static const char digits[] = "0123456789abcdef";
   const uint8_t *byte = data;
   for (size_t i = 0; i < size; i++) {
-    *to++ = digits[byte[i] >> 4];
-    *to++ = digits[byte[i] & 15];
+    to[2 * i] = digits[byte[i] >> 4];
+    to[2 * i + 1] = digits[byte[i] & 15];
   }
-  return to;
+  return to + 2 * size;
 }
 
 static int digit_value(char c) {

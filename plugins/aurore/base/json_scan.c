@@ -3,6 +3,7 @@
 #include "base/json_scan.h"
 
 #include "base/hex.h"
+#include "base/json_run.h"
 
 #include <string.h>
 
@@ -11,12 +12,17 @@
 
 #define ESCAPE_SIZE 6 /* \uXXXX */
 
+/* What is seldom done is kept out of what is done for each token: that would
+ * save and restore registers for it each time. */
+#define SELDOM __attribute__((noinline))
+
+/* What may come next. */
 typedef enum place {
   AT_VALUE,          /* a value; outside of all others, or the end */
   AT_VALUE_OR_CLOSE, /* after [ */
-  AT_KEY,            /* after a comma of an object */
   AT_KEY_OR_CLOSE,   /* after { */
-  AT_COMMA           /* a comma, or the end of the innermost value */
+  AFTER_MEMBER,      /* of an object: a comma, or its end */
+  AFTER_ELEMENT      /* of an array */
 } place_t;
 
 void au_json_scan_fini(au_json_scan_t *scan) { au_bytes_fini(&scan->open); }
@@ -32,7 +38,7 @@ void au_json_scan_begin(au_json_scan_t *scan, au_dialect_t dialect,
   scan->text = text;
   scan->size = size;
   scan->at = 0;
-  scan->place = AT_VALUE;
+  scan->place = scan->after = AT_VALUE;
   scan->fault = NULL;
 }
 
@@ -48,15 +54,10 @@ bool au_token_is_value(au_token_t token) {
 /* --- characters -----------------------------------------------------------*/
 
 static bool is_space(char c) {
-  return c == ' ' || c == '\n' || c == '\r' || c == '\t';
+  return c <= ' ' && (c == ' ' || c == '\n' || c == '\r' || c == '\t');
 }
 
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }
-
-static void skip_space(au_json_scan_t *scan) {
-  while (scan->at < scan->size && is_space(scan->text[scan->at]))
-    scan->at++;
-}
 
 /* The next character, or NUL at the end. */
 static char peek(const au_json_scan_t *scan) {
@@ -65,25 +66,32 @@ static char peek(const au_json_scan_t *scan) {
   return scan->text[scan->at];
 }
 
-static au_token_t fail(au_json_scan_t *scan, const char *fault) {
+/* The same after white space, which is passed. */
+static inline char pass_space(au_json_scan_t *scan) {
+  while (scan->at < scan->size) {
+    char c = scan->text[scan->at];
+    if (!is_space(c))
+      return c;
+    scan->at++;
+  }
+  return '\0';
+}
+
+static SELDOM void fail(au_json_scan_t *scan, const char *fault,
+                        au_token_t *out_token) {
   bool is_end = scan->at >= scan->size;
   scan->fault = is_end ? "unexpected end of JSON" : fault;
-  return (au_token_t){.kind = AU_TOKEN_INVALID};
+  *out_token = (au_token_t){.kind = AU_TOKEN_INVALID};
 }
 
 /* The token from "start" to where the scan is now. */
-static au_token_t token_from(const au_json_scan_t *scan, au_token_kind_t kind,
-                             size_t start) {
-  return (au_token_t){
+static void put_token(const au_json_scan_t *scan, au_token_kind_t kind,
+                      size_t start, au_token_t *out_token) {
+  *out_token = (au_token_t){
       .kind = kind, .text = scan->text + start, .size = scan->at - start};
 }
 
 /* --- scalars --------------------------------------------------------------*/
-
-/* After a value: what may come next. */
-static void end_value(au_json_scan_t *scan) {
-  scan->place = scan->open.size > 0 ? AT_COMMA : AT_VALUE;
-}
 
 /* The escape at the scan, a backslash. */
 static bool take_escape(au_json_scan_t *scan) {
@@ -102,30 +110,53 @@ static bool take_escape(au_json_scan_t *scan) {
   return true;
 }
 
-/* The string at the scan, a quote. */
-static au_token_t take_string(au_json_scan_t *scan, au_token_kind_t kind) {
-  size_t start = ++scan->at;
-  bool has_escape = false;
-  for (;;) {
-    if (scan->at == scan->size)
-      return fail(scan, "");
-    unsigned char c = (unsigned char)scan->text[scan->at];
-    if (c == '"')
-      break;
-    if (c < 0x20)
-      return fail(scan, "control character in a string");
-    if (c != '\\') {
-      scan->at++;
-      continue;
+/* The string at the scan, a quote, has an end at "scan->at", or a backslash, or
+ * none. false: none. */
+static bool pass_escapes(au_json_scan_t *scan, unsigned *high,
+                         au_token_t *out_token) {
+  while (peek(scan) == '\\') {
+    if (!take_escape(scan)) {
+      fail(scan, "invalid escape in a string", out_token);
+      return false;
     }
-    has_escape = true;
-    if (!take_escape(scan))
-      return fail(scan, "invalid escape in a string");
+    au_json_run_t run =
+        au_json_run(scan->text + scan->at, scan->size - scan->at);
+    scan->at += run.size;
+    *high |= run.high;
   }
-  au_token_t token = token_from(scan, kind, start);
-  token.has_escape = has_escape;
+  if (peek(scan) == '"')
+    return true;
+  fail(scan, "control character in a string", out_token);
+  return false;
+}
+
+/* The string at the scan, a quote, when it is not all plain. */
+static SELDOM bool take_other_string(au_json_scan_t *scan, au_token_kind_t kind,
+                                     size_t start, unsigned high,
+                                     au_token_t *out_token) {
+  bool has_escape = peek(scan) == '\\';
+  if (!pass_escapes(scan, &high, out_token))
+    return false;
+  put_token(scan, kind, start, out_token);
+  out_token->has_escape = has_escape;
+  out_token->is_ascii = high == 0;
   scan->at++;
-  return token;
+  return true;
+}
+
+/* The string at the scan, a quote. false: there is none. */
+static inline bool take_string(au_json_scan_t *scan, au_token_kind_t kind,
+                               au_token_t *out_token) {
+  const char *text = scan->text + scan->at + 1;
+  au_json_run_t run = au_json_run(text, scan->size - scan->at - 1);
+  size_t start = scan->at + 1;
+  scan->at = start + run.size;
+  if (scan->at == scan->size || text[run.size] != '"')
+    return take_other_string(scan, kind, start, run.high, out_token);
+  scan->at++;
+  *out_token = (au_token_t){
+      .kind = kind, .is_ascii = run.high == 0, .text = text, .size = run.size};
+  return true;
 }
 
 static bool take_digits(au_json_scan_t *scan) {
@@ -169,8 +200,10 @@ static bool take_word(au_json_scan_t *scan, au_token_kind_t *out_kind) {
                {"Infinity", AU_TOKEN_NULL, AU_DIALECT_NAN},
                {"-Infinity", AU_TOKEN_NULL, AU_DIALECT_NAN}};
   for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+    if (words[i].word[0] != peek(scan) || words[i].dialect > scan->dialect)
+      continue;
     size_t size = strlen(words[i].word);
-    if (words[i].dialect > scan->dialect || size > scan->size - scan->at ||
+    if (size > scan->size - scan->at ||
         memcmp(scan->text + scan->at, words[i].word, size) != 0)
       continue;
     scan->at += size;
@@ -181,7 +214,7 @@ static bool take_word(au_json_scan_t *scan, au_token_kind_t *out_kind) {
 }
 
 /* Words that are cut by the end of the text end it too early. */
-static au_token_t fail_word(au_json_scan_t *scan) {
+static void fail_word(au_json_scan_t *scan, au_token_t *out_token) {
   static const char *const words[] = {"true", "false", "null"};
   size_t rest = scan->size - scan->at;
   bool is_cut = false;
@@ -190,101 +223,106 @@ static au_token_t fail_word(au_json_scan_t *scan) {
               memcmp(words[i], scan->text + scan->at, rest) == 0;
   if (is_cut)
     scan->at = scan->size;
-  return fail(scan, "unexpected character");
+  fail(scan, "unexpected character", out_token);
 }
 
-static au_token_t take_scalar(au_json_scan_t *scan) {
+/* A number, or a word. */
+static SELDOM void take_plain(au_json_scan_t *scan, char first,
+                              au_token_t *out_token) {
   size_t start = scan->at;
-  char c = peek(scan);
   au_token_kind_t kind = AU_TOKEN_NUMBER;
-  if (c == '"') {
-    au_token_t token = take_string(scan, AU_TOKEN_STRING);
-    end_value(scan);
-    return token;
+  if (is_digit(first) || !take_word(scan, &kind)) {
+    if (first != '-' && !is_digit(first)) {
+      fail_word(scan, out_token);
+      return;
+    }
+    if (!take_number_text(scan)) {
+      fail(scan, "malformed number", out_token);
+      return;
+    }
   }
-  if (!take_word(scan, &kind)) {
-    if (c != '-' && !is_digit(c))
-      return fail_word(scan);
-    if (!take_number_text(scan))
-      return fail(scan, "malformed number");
-  }
-  end_value(scan);
-  return token_from(scan, kind, start);
+  scan->place = scan->after;
+  put_token(scan, kind, start, out_token);
 }
 
 /* --- brackets -------------------------------------------------------------*/
 
-static au_token_t open_bracket(au_json_scan_t *scan, char bracket) {
+static void open_bracket(au_json_scan_t *scan, char bracket,
+                         au_token_t *out_token) {
   au_bytes_put_u8(&scan->open, (uint8_t)bracket);
-  if (scan->open.failed)
-    return (au_token_t){.kind = AU_TOKEN_NOMEM};
+  if (scan->open.failed) {
+    *out_token = (au_token_t){.kind = AU_TOKEN_NOMEM};
+    return;
+  }
   scan->at++;
   bool is_object = bracket == '{';
   scan->place = is_object ? AT_KEY_OR_CLOSE : AT_VALUE_OR_CLOSE;
-  return token_from(scan, is_object ? AU_TOKEN_OBJECT : AU_TOKEN_ARRAY,
-                    scan->at - 1);
+  scan->after = is_object ? AFTER_MEMBER : AFTER_ELEMENT;
+  put_token(scan, is_object ? AU_TOKEN_OBJECT : AU_TOKEN_ARRAY, scan->at - 1,
+            out_token);
 }
 
-static bool is_in_object(const au_json_scan_t *scan) {
-  return scan->open.size > 0 && scan->open.data[scan->open.size - 1] == '{';
-}
-
-/* Whether the innermost object or array ends here. */
-static bool is_close(const au_json_scan_t *scan) {
-  return scan->open.size > 0 && peek(scan) == (is_in_object(scan) ? '}' : ']');
-}
-
-static au_token_t close_bracket(au_json_scan_t *scan) {
+static void close_bracket(au_json_scan_t *scan, au_token_t *out_token) {
   scan->at++;
-  scan->open.size--;
-  end_value(scan);
-  return token_from(scan, AU_TOKEN_CLOSE, scan->at - 1);
+  scan->after = AT_VALUE;
+  if (--scan->open.size > 0)
+    scan->after = scan->open.data[scan->open.size - 1] == '{' ? AFTER_MEMBER
+                                                              : AFTER_ELEMENT;
+  scan->place = scan->after;
+  put_token(scan, AU_TOKEN_CLOSE, scan->at - 1, out_token);
 }
 
 /* --- tokens ---------------------------------------------------------------*/
 
-static au_token_t take_key(au_json_scan_t *scan) {
-  if (peek(scan) != '"')
-    return fail(scan, "expected a key in double quotes");
-  au_token_t key = take_string(scan, AU_TOKEN_KEY);
-  if (key.kind != AU_TOKEN_KEY)
-    return key;
-  skip_space(scan);
-  if (peek(scan) != ':')
-    return fail(scan, "expected ':'");
+static inline void take_text(au_json_scan_t *scan, au_token_kind_t kind,
+                             au_token_t *out_token) {
+  if (!take_string(scan, kind, out_token))
+    return;
+  scan->place = scan->after;
+  if (kind == AU_TOKEN_STRING)
+    return;
+  if (pass_space(scan) != ':') {
+    fail(scan, "expected ':'", out_token);
+    return;
+  }
   scan->at++;
   scan->place = AT_VALUE;
-  return key;
 }
 
-static au_token_t take_value(au_json_scan_t *scan) {
-  char c = peek(scan);
-  return c == '{' || c == '[' ? open_bracket(scan, c) : take_scalar(scan);
+/* A comma has been passed if one is due: "first" begins a key or a value. */
+static inline void take_next(au_json_scan_t *scan, bool is_key, char first,
+                             au_token_t *out_token) {
+  if (first == '"')
+    take_text(scan, is_key ? AU_TOKEN_KEY : AU_TOKEN_STRING, out_token);
+  else if (is_key)
+    fail(scan, "expected a key in double quotes", out_token);
+  else if (first == '{' || first == '[')
+    open_bracket(scan, first, out_token);
+  else
+    take_plain(scan, first, out_token);
 }
 
-/* The comma before the next token; false: there is none. */
-static bool take_comma(au_json_scan_t *scan) {
-  if (peek(scan) != ',')
-    return false;
-  scan->at++;
-  scan->place = is_in_object(scan) ? AT_KEY : AT_VALUE;
-  skip_space(scan);
-  return true;
-}
-
-au_token_t au_json_scan_next(au_json_scan_t *scan) {
-  skip_space(scan);
-  if (scan->at == scan->size && scan->open.size == 0)
-    return (au_token_t){.kind = AU_TOKEN_END};
-  bool may_close = scan->place == AT_COMMA || scan->place == AT_KEY_OR_CLOSE ||
-                   scan->place == AT_VALUE_OR_CLOSE;
-  if (may_close && is_close(scan))
-    return close_bracket(scan);
-  if (scan->place == AT_COMMA && !take_comma(scan))
-    return fail(scan, is_in_object(scan) ? "expected ',' or '}'"
-                                         : "expected ',' or ']'");
-  bool is_key = scan->place == AT_KEY || scan->place == AT_KEY_OR_CLOSE;
-  return is_key ? take_key(scan) : take_value(scan);
+void au_json_scan_read(au_json_scan_t *scan, au_token_t *out_token) {
+  const place_t place = (place_t)scan->place;
+  bool is_key = place == AT_KEY_OR_CLOSE || place == AFTER_MEMBER;
+  char c = pass_space(scan);
+  if (place != AT_VALUE && c == (is_key ? '}' : ']')) {
+    close_bracket(scan, out_token);
+    return;
+  }
+  if (place >= AFTER_MEMBER) {
+    if (c != ',') {
+      fail(scan, is_key ? "expected ',' or '}'" : "expected ',' or ']'",
+           out_token);
+      return;
+    }
+    scan->at++;
+    c = pass_space(scan);
+  } else if (scan->at == scan->size && scan->open.size == 0) {
+    *out_token = (au_token_t){.kind = AU_TOKEN_END};
+    return;
+  }
+  take_next(scan, is_key, c, out_token);
 }
 
 au_token_t au_json_scan_skip(au_json_scan_t *scan, au_token_t first) {

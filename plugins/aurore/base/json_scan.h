@@ -37,6 +37,7 @@ typedef enum au_token_kind {
 typedef struct au_token {
   au_token_kind_t kind;
   bool has_escape;  /* of a key or string */
+  bool is_ascii;    /* of a key or string: as it is written */
   const char *text; /* as it is written; of a key or string what is between the
                        quotes */
   size_t size;
@@ -53,7 +54,8 @@ typedef struct au_json_scan {
   size_t size;
   size_t at; /* after the last token */
   au_dialect_t dialect;
-  int place;         /* private: what may come next */
+  int place; /* private: what may come next, and after a value */
+  int after;
   au_bytes_t open;   /* a byte for each bracket that is */
   const char *fault; /* after AU_TOKEN_INVALID: static text; it is at "at" */
 } au_json_scan_t;
@@ -67,8 +69,14 @@ void au_json_scan_charge(au_json_scan_t *scan, au_account_t *account);
 void au_json_scan_begin(au_json_scan_t *scan, au_dialect_t dialect,
                         const char *text, size_t size);
 
-/* The next token. After AU_TOKEN_INVALID and AU_TOKEN_NOMEM: begin again. */
-AU_MUST_CHECK au_token_t au_json_scan_next(au_json_scan_t *scan);
+/* The next token. After AU_TOKEN_INVALID and AU_TOKEN_NOMEM: begin again. The
+ * second form is for those who read millions. */
+void au_json_scan_read(au_json_scan_t *scan, au_token_t *out_token);
+AU_MUST_CHECK static inline au_token_t au_json_scan_next(au_json_scan_t *scan) {
+  au_token_t token;
+  au_json_scan_read(scan, &token);
+  return token;
+}
 
 /* Passes over the rest of the value that begins with "first", the last token:
  * to its end if it is an object or array. Returns its last token. */

@@ -92,6 +92,44 @@ void au_intake_end(au_intake_t *intake) {
   au_rows_set_name(&intake->rows, &name, intake->ids);
 }
 
+au_intake_mark_t au_intake_mark(const au_intake_t *intake) {
+  return (au_intake_mark_t){.is_single = intake->is_single,
+                            .has_time = intake->has_time,
+                            .time_us = intake->time_us,
+                            .total = intake->total,
+                            .attempted = intake->attempted,
+                            .rows_count = intake->rows.count,
+                            .rows_size = intake->rows.bytes.size,
+                            .errors_count = intake->errors_count,
+                            .errors_listed = intake->errors_listed,
+                            .errors_size = intake->errors_json.size};
+}
+
+/* The events from "total" on are not refused. */
+static void unmark_refused(au_intake_t *intake, size_t total) {
+  au_bytes_t *bits = &intake->refused;
+  size_t whole = total / 8;
+  if (bits->size <= whole)
+    return;
+  bits->data[whole] &= (uint8_t)((1U << (total % 8)) - 1);
+  bits->size = whole + 1;
+}
+
+void au_intake_rewind(au_intake_t *intake, const au_intake_mark_t *mark) {
+  intake->is_begun = false;
+  intake->is_single = mark->is_single;
+  intake->has_time = mark->has_time;
+  intake->time_us = mark->time_us;
+  intake->total = mark->total;
+  intake->attempted = mark->attempted;
+  intake->rows.count = mark->rows_count;
+  intake->rows.bytes.size = mark->rows_size;
+  unmark_refused(intake, mark->total);
+  intake->errors_count = mark->errors_count;
+  intake->errors_listed = mark->errors_listed;
+  intake->errors_json.size = mark->errors_size;
+}
+
 /* Counts an event, or what is in the place of one. */
 static au_intake_result_t count_event(au_intake_t *intake) {
   if (intake->total == intake->max_events)

@@ -106,6 +106,20 @@ typedef struct au_intake {
   au_account_t *account; /* NULL: none */
 } au_intake_t;
 
+/* How far a request has been taken, between two events. */
+typedef struct au_intake_mark {
+  bool is_single;
+  bool has_time;
+  int64_t time_us;
+  size_t total;
+  size_t attempted;
+  size_t rows_count;
+  size_t rows_size;
+  size_t errors_count;
+  size_t errors_listed;
+  size_t errors_size;
+} au_intake_mark_t;
+
 /* "limits" is borrowed until fini. */
 void au_intake_init(au_intake_t *intake, const au_limits_t *limits);
 void au_intake_fini(au_intake_t *intake);
@@ -131,6 +145,11 @@ void au_intake_end(au_intake_t *intake);
 
 /* The request is refused as a whole: nothing of it may be taken. */
 void au_intake_discard(au_intake_t *intake);
+
+/* For a grammar that may have to read something again: forgets all that was
+ * taken after the mark, also an event that has not ended. */
+au_intake_mark_t au_intake_mark(const au_intake_t *intake);
+void au_intake_rewind(au_intake_t *intake, const au_intake_mark_t *mark);
 
 /* An event begins. AU_INTAKE_DONE, or AU_INTAKE_TOO_MANY. */
 AU_MUST_CHECK au_intake_result_t au_intake_begin_event(au_intake_t *intake);

@@ -2,8 +2,7 @@
  * Part of event/; calls base/.
  *
  * json - the grammar of JSON: objects and arrays of objects, one or several one
- * after the other; each object is an event. YAJL (base/json_parser.h) reads the
- * text once.
+ * after the other; each object is an event.
  *
  * Threads: one at a time per reader. Ownership: the reader owns its memory; the
  * intake is borrowed until destroy, a body for the call.
@@ -21,6 +20,10 @@ void au_json_reader_destroy(au_json_reader_t *reader);
 /* Charges its memory to the account (borrowed until destroy), before the first
  * body. */
 void au_json_reader_charge(au_json_reader_t *reader, au_account_t *account);
+
+/* From now on YAJL reads everything, also what the faster way takes: so that
+ * the two can be compared. */
+void au_json_reader_parse_only(au_json_reader_t *reader);
 
 /* Pushes the events of the body. After anything but AU_INTAKE_DONE the intake
  * holds some of them. */

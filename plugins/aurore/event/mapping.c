@@ -123,7 +123,7 @@ static void record_token(au_mapping_t *mapping, au_metadata_t *metadata,
                          au_token_t token) {
   bool is_text = token.kind == AU_TOKEN_KEY || token.kind == AU_TOKEN_STRING;
   au_slice_t text = is_text ? text_of(mapping, token) : (au_slice_t){NULL, 0};
-  au_text_kind_t kind = token.has_escape ? AU_TEXT_DECODED : AU_TEXT_PLAIN;
+  au_text_kind_t kind = au_text_kind_of(token);
   switch (token.kind) {
   case AU_TOKEN_KEY:
     au_metadata_key(metadata, text.data, text.size, kind);
@@ -175,8 +175,7 @@ static void push_value(au_mapping_t *mapping, au_found_t value) {
   switch (value.kind) {
   case AU_TOKEN_STRING: {
     au_slice_t text = text_of(mapping, value);
-    au_validator_string(event, text.data, text.size,
-                        value.has_escape ? AU_TEXT_DECODED : AU_TEXT_PLAIN);
+    au_validator_string(event, text.data, text.size, au_text_kind_of(value));
     break;
   }
   case AU_TOKEN_NUMBER:

@@ -53,18 +53,22 @@ static void put(au_metadata_t *metadata, const char *text, size_t size) {
     memcpy(to, text, size);
 }
 
-static void put_plain(au_metadata_t *metadata, const char *text, size_t size) {
-  uint8_t *to = extend(metadata, size + 2);
+/* "mark" is what follows the quote, 0: nothing. */
+static void put_plain(au_metadata_t *metadata, const char *text, size_t size,
+                      char mark) {
+  uint8_t *to = extend(metadata, size + (mark != 0 ? 3 : 2));
   if (to == NULL)
     return;
   to[0] = '"';
   if (size > 0)
     memcpy(to + 1, text, size);
   to[size + 1] = '"';
+  if (mark != 0)
+    to[size + 2] = (uint8_t)mark;
 }
 
-static void put_decoded(au_metadata_t *metadata, const char *text,
-                        size_t size) {
+static void put_decoded(au_metadata_t *metadata, const char *text, size_t size,
+                        char mark) {
   au_bytes_t *json = &metadata->json;
   put(metadata, "\"", 1);
   if (!has_room(metadata, size + 1))
@@ -72,20 +76,22 @@ static void put_decoded(au_metadata_t *metadata, const char *text,
   /* Escapes make it longer, but by no more than a factor. */
   au_json_put_escaped(json, text, size);
   au_bytes_put_u8(json, '"');
+  if (mark != 0)
+    au_bytes_put_u8(json, (uint8_t)mark);
   if (json->size > metadata->limits->metadata_max_bytes)
     pass(metadata, AU_METADATA_BYTES);
 }
 
 static void put_text(au_metadata_t *metadata, const char *text, size_t size,
-                     au_text_kind_t kind) {
+                     au_text_kind_t kind, char mark) {
   ptrdiff_t length = 0;
   au_unstorable_t unstorable = au_storable_text(text, size, kind, &length);
   if (metadata->unstorable == AU_STORABLE)
     metadata->unstorable = unstorable;
-  if (kind == AU_TEXT_PLAIN)
-    put_plain(metadata, text, size);
+  if (kind == AU_TEXT_DECODED)
+    put_decoded(metadata, text, size, mark);
   else
-    put_decoded(metadata, text, size);
+    put_plain(metadata, text, size, mark);
 }
 
 void au_metadata_forget(au_metadata_t *metadata) {
@@ -117,14 +123,13 @@ void au_metadata_key(au_metadata_t *metadata, const char *text, size_t size,
                      au_text_kind_t kind) {
   if (++metadata->keys > metadata->limits->metadata_max_keys)
     pass(metadata, AU_METADATA_KEYS);
-  put_text(metadata, text, size, kind);
+  put_text(metadata, text, size, kind, ':');
   metadata->needs_comma = false;
-  put(metadata, ":", 1);
 }
 
 void au_metadata_string(au_metadata_t *metadata, const char *text, size_t size,
                         au_text_kind_t kind) {
-  put_text(metadata, text, size, kind);
+  put_text(metadata, text, size, kind, 0);
   metadata->needs_comma = true;
 }
 

@@ -24,6 +24,10 @@ static const char nul_escape[ESCAPE_SIZE] = {'\\', 'u', '0', '0', '0', '0'};
 
 au_unstorable_t au_storable_text(const char *text, size_t size,
                                  au_text_kind_t kind, ptrdiff_t *out_length) {
+  if (kind == AU_TEXT_ASCII) {
+    *out_length = (ptrdiff_t)size;
+    return AU_STORABLE;
+  }
   *out_length = au_utf8_length(text, size);
   if (*out_length < 0)
     return AU_UNSTORABLE_ENCODING;

@@ -9,6 +9,7 @@
 #define AURORE_EVENT_STORABLE_H
 
 #include "base/bytes.h"
+#include "base/json_scan.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -22,9 +23,17 @@ typedef enum au_unstorable {
 
 /* Where the text of a string comes from. */
 typedef enum au_text_kind {
+  AU_TEXT_ASCII,  /* as the next, and known to be ASCII */
   AU_TEXT_PLAIN,  /* written without escapes, so it needs none again */
   AU_TEXT_DECODED /* written with escapes, which have been decoded */
 } au_text_kind_t;
+
+/* What the text of a key or string is. */
+static inline au_text_kind_t au_text_kind_of(au_token_t token) {
+  if (token.has_escape)
+    return AU_TEXT_DECODED;
+  return token.is_ascii ? AU_TEXT_ASCII : AU_TEXT_PLAIN;
+}
 
 /* A number may have up to this many digits when it is written out in full. */
 #define AU_NUMBER_MAX_DIGITS 400

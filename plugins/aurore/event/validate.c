@@ -119,10 +119,13 @@ static void note_unknown(au_validator_t *validator, const char *name,
 /* --- fields ---------------------------------------------------------------*/
 
 static au_field_t find_field(const char *name, size_t size) {
+  static const size_t field_size[] = {
+      sizeof("timestamp") - 1, sizeof("service") - 1, sizeof("message") - 1,
+      sizeof("metadata") - 1, sizeof("event_id") - 1};
   au_field_t field = 0;
-  while (field < AU_FIELD_UNKNOWN &&
-         (strlen(field_name[field]) != size ||
-          memcmp(field_name[field], name, size) != 0))
+  while (
+      field < AU_FIELD_UNKNOWN &&
+      (field_size[field] != size || memcmp(field_name[field], name, size) != 0))
     field++;
   return field;
 }
@@ -162,7 +165,7 @@ static void validate_text(au_validator_t *validator, au_valid_text_t *to,
   if (failed != 0)
     return;
   to->slice = (au_slice_t){.data = text, .size = size};
-  if (kind == AU_TEXT_PLAIN)
+  if (kind != AU_TEXT_DECODED)
     return;
   /* The parser overwrites it with its next token. */
   to->copy.size = 0;

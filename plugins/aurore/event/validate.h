@@ -8,7 +8,7 @@
  * here, what it must be in validate.c, its column in row.c.
  *
  * Threads: pure; one at a time. The validator owns its memory until fini; text
- * of AU_TEXT_PLAIN is borrowed from the caller until the next begin.
+ * without escapes is borrowed from the caller until the next begin.
  */
 #ifndef AURORE_EVENT_VALIDATE_H
 #define AURORE_EVENT_VALIDATE_H

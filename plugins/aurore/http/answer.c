@@ -5,7 +5,6 @@
 #include "http/private.h"
 
 #include "base/block.h"
-#include "base/clock.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -87,22 +86,19 @@ static const char *vary_of(const au_request_t *request,
   return is_shared ? "Origin" : NULL;
 }
 
-/* Tells the client for how long the connection stays open, if it does. A second
- * less than it will: a request that is under way by then must not meet its end.
- * Nobody is to come back while the server is about to go. */
+/* Tells the client for how long the connection stays open, if it does. Nobody
+ * is to come back while the server is about to go. */
 static void add_keep_alive(const au_request_t *request,
                            struct MHD_Response *response) {
-  char value[32];
-  int64_t keep_s = request->http->keep_alive_ns / AU_NS_PER_S - 1;
-  if (keep_s < 1 || !au_request_stays_open(request) ||
+  const char *keep_alive = request->http->keep_alive;
+  if (*keep_alive == '\0' || !au_request_stays_open(request) ||
       MHD_get_response_header(response, MHD_HTTP_HEADER_CONNECTION) != NULL)
     return;
   if (au_http_is_leaving(request->http)) {
     add_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
     return;
   }
-  snprintf(value, sizeof(value), "timeout=%lld", (long long)keep_s);
-  add_header(response, "Keep-Alive", value);
+  add_header(response, "Keep-Alive", keep_alive);
 }
 
 static const char *const retry_later[] = {MHD_HTTP_HEADER_RETRY_AFTER,

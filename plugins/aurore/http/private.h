@@ -37,6 +37,8 @@
  * same, the listening socket, a connection that is refused; and one to spare.
  */
 #define AU_LOOP_DESCRIPTORS 7
+/* "timeout=", any number of seconds, and the end. */
+#define AU_KEEP_ALIVE_SIZE 32
 
 typedef struct au_listener au_listener_t;
 
@@ -99,6 +101,8 @@ struct au_http {
   unsigned connections_max;
   int64_t request_timeout_ns;
   int64_t keep_alive_ns;
+  /* The header Keep-Alive of every answer; empty: none has it. */
+  char keep_alive[AU_KEEP_ALIVE_SIZE];
   int64_t started_ns;
   bool is_library_lenient; /* http/framing.h */
 

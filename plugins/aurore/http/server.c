@@ -161,6 +161,15 @@ static au_status_t load_files(au_http_t *http, char *error, size_t size) {
   return status;
 }
 
+/* A second less than a connection is kept: a request that is under way by then
+ * must not meet its end. */
+static void set_keep_alive(au_http_t *http) {
+  int64_t keep_s = http->keep_alive_ns / AU_NS_PER_S - 1;
+  if (keep_s >= 1)
+    snprintf(http->keep_alive, sizeof(http->keep_alive), "timeout=%lld",
+             (long long)keep_s);
+}
+
 au_status_t au_http_start(const au_http_config_t *config, au_http_t **out_http,
                           char *error, size_t error_size) {
   *out_http = NULL;
@@ -179,6 +188,7 @@ au_status_t au_http_start(const au_http_config_t *config, au_http_t **out_http,
   au_memory_init(&http->memory, options->body_memory);
   http->request_timeout_ns = au_clock_seconds_ns(options->request_timeout_s);
   http->keep_alive_ns = au_clock_seconds_ns(options->keep_alive_timeout_s);
+  set_keep_alive(http);
   http->connections_max = config->connections_max > 0
                               ? config->connections_max
                               : options->max_connections;
