@@ -25,26 +25,32 @@ typedef struct au_json_run {
  * any machine. */
 au_json_run_t au_json_run_portable(const char *text, size_t size);
 
+#ifdef __SSE2__
+/* Of sixteen bytes, a bit each: which end a run, and which are not ASCII. */
+static inline unsigned au_json_run_ends(const char *text, unsigned *out_high) {
+  const __m128i bytes = _mm_loadu_si128((const void *)text);
+  const __m128i marks =
+      _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('"')),
+                   _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\')));
+  /* Unsigned: what is no more than the largest of them. */
+  const __m128i controls =
+      _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1F)), bytes);
+  *out_high = (unsigned)_mm_movemask_epi8(bytes);
+  return (unsigned)_mm_movemask_epi8(_mm_or_si128(marks, controls));
+}
+#endif
+
 /* The same, by the best that this machine has. In the header, since most runs
  * are of a few bytes, and an event has a dozen. */
 static inline au_json_run_t au_json_run(const char *text, size_t size) {
 #ifdef __SSE2__
-  const __m128i quote = _mm_set1_epi8('"');
-  const __m128i backslash = _mm_set1_epi8('\\');
-  const __m128i control = _mm_set1_epi8(0x1F);
   size_t at = 0;
   unsigned high = 0;
   for (; size - at >= sizeof(__m128i); at += sizeof(__m128i)) {
-    __m128i bytes = _mm_loadu_si128((const void *)(text + at));
-    __m128i ends =
-        _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(bytes, quote),
-                                  _mm_cmpeq_epi8(bytes, backslash)),
-                     /* Unsigned: what is no more than the largest of them. */
-                     _mm_cmpeq_epi8(_mm_min_epu8(bytes, control), bytes));
-    unsigned stop = (unsigned)_mm_movemask_epi8(ends);
-    unsigned tops = (unsigned)_mm_movemask_epi8(bytes);
-    if (stop != 0) {
-      unsigned before = (unsigned)__builtin_ctz(stop);
+    unsigned tops = 0;
+    unsigned ends = au_json_run_ends(text + at, &tops);
+    if (ends != 0) {
+      unsigned before = (unsigned)__builtin_ctz(ends);
       high |= tops & ((1U << before) - 1);
       return (au_json_run_t){.size = at + before, .high = high};
     }
@@ -55,6 +61,27 @@ static inline au_json_run_t au_json_run(const char *text, size_t size) {
 #else
   return au_json_run_portable(text, size);
 #endif
+}
+
+/* A run of less than this many bytes: */
+#define AU_JSON_RUN_SHORT ((size_t)16)
+
+/* As au_json_run, when it is so short and so many bytes are there, without a
+ * step more; else, and where there is no such step, "size" is
+ * AU_JSON_RUN_SHORT. */
+static inline au_json_run_t au_json_run_short(const char *text, size_t size) {
+#ifdef __SSE2__
+  if (size >= AU_JSON_RUN_SHORT) {
+    unsigned high = 0;
+    unsigned ends = au_json_run_ends(text, &high);
+    unsigned before = (unsigned)__builtin_ctz(ends | 1U << AU_JSON_RUN_SHORT);
+    return (au_json_run_t){.size = before, .high = high & ((1U << before) - 1)};
+  }
+#else
+  (void)text;
+  (void)size;
+#endif
+  return (au_json_run_t){.size = AU_JSON_RUN_SHORT, .high = 0};
 }
 
 #endif

@@ -12,8 +12,8 @@
 
 #define ESCAPE_SIZE 6 /* \uXXXX */
 
-/* What is seldom done is kept out of what is done for each token: that would
- * save and restore registers for it each time. */
+/* What is seldom done, or is long in any case, is kept out of what is done for
+ * each token: that would save and restore registers for it each time. */
 #define SELDOM __attribute__((noinline))
 
 /* What may come next. */
@@ -145,8 +145,8 @@ static SELDOM bool take_other_string(au_json_scan_t *scan, au_token_kind_t kind,
 }
 
 /* The string at the scan, a quote. false: there is none. */
-static inline bool take_string(au_json_scan_t *scan, au_token_kind_t kind,
-                               au_token_t *out_token) {
+static bool take_string(au_json_scan_t *scan, au_token_kind_t kind,
+                        au_token_t *out_token) {
   const char *text = scan->text + scan->at + 1;
   au_json_run_t run = au_json_run(text, scan->size - scan->at - 1);
   size_t start = scan->at + 1;
@@ -247,8 +247,8 @@ static SELDOM void take_plain(au_json_scan_t *scan, char first,
 
 /* --- brackets -------------------------------------------------------------*/
 
-static void open_bracket(au_json_scan_t *scan, char bracket,
-                         au_token_t *out_token) {
+static SELDOM void open_bracket(au_json_scan_t *scan, char bracket,
+                                au_token_t *out_token) {
   au_bytes_put_u8(&scan->open, (uint8_t)bracket);
   if (scan->open.failed) {
     *out_token = (au_token_t){.kind = AU_TOKEN_NOMEM};
@@ -274,10 +274,9 @@ static void close_bracket(au_json_scan_t *scan, au_token_t *out_token) {
 
 /* --- tokens ---------------------------------------------------------------*/
 
-static inline void take_text(au_json_scan_t *scan, au_token_kind_t kind,
-                             au_token_t *out_token) {
-  if (!take_string(scan, kind, out_token))
-    return;
+/* After a key or string. */
+static inline void end_text(au_json_scan_t *scan, au_token_kind_t kind,
+                            au_token_t *out_token) {
   scan->place = scan->after;
   if (kind == AU_TOKEN_STRING)
     return;
@@ -287,6 +286,27 @@ static inline void take_text(au_json_scan_t *scan, au_token_kind_t kind,
   }
   scan->at++;
   scan->place = AT_VALUE;
+}
+
+static SELDOM void take_long_text(au_json_scan_t *scan, au_token_kind_t kind,
+                                  au_token_t *out_token) {
+  if (take_string(scan, kind, out_token))
+    end_text(scan, kind, out_token);
+}
+
+/* Most keys and strings are short, and have no escapes. */
+static inline void take_text(au_json_scan_t *scan, au_token_kind_t kind,
+                             au_token_t *out_token) {
+  const char *text = scan->text + scan->at + 1;
+  au_json_run_t run = au_json_run_short(text, scan->size - scan->at - 1);
+  if (run.size == AU_JSON_RUN_SHORT || text[run.size] != '"') {
+    take_long_text(scan, kind, out_token);
+    return;
+  }
+  scan->at += run.size + 2; /* the quotes */
+  *out_token = (au_token_t){
+      .kind = kind, .is_ascii = run.high == 0, .text = text, .size = run.size};
+  end_text(scan, kind, out_token);
 }
 
 /* A comma has been passed if one is due: "first" begins a key or a value. */

@@ -123,9 +123,9 @@ static au_field_t find_field(const char *name, size_t size) {
       sizeof("timestamp") - 1, sizeof("service") - 1, sizeof("message") - 1,
       sizeof("metadata") - 1, sizeof("event_id") - 1};
   au_field_t field = 0;
-  while (
-      field < AU_FIELD_UNKNOWN &&
-      (field_size[field] != size || memcmp(field_name[field], name, size) != 0))
+  while (field < AU_FIELD_UNKNOWN &&
+         (field_size[field] != size || field_name[field][0] != name[0] ||
+          memcmp(field_name[field], name, size) != 0))
     field++;
   return field;
 }

@@ -14,7 +14,14 @@
 
 typedef au_json_run_t (*form_t)(const char *text, size_t size);
 
-static const form_t forms[] = {au_json_run, au_json_run_portable};
+/* A short run, by its own step if it has one. */
+static au_json_run_t run_short(const char *from, size_t size) {
+  au_json_run_t run = au_json_run_short(from, size);
+  ck_assert_uint_le(run.size, AU_JSON_RUN_SHORT);
+  return run.size < AU_JSON_RUN_SHORT ? run : au_json_run(from, size);
+}
+
+static const form_t forms[] = {au_json_run, au_json_run_portable, run_short};
 
 #define FORMS (int)(sizeof(forms) / sizeof(forms[0]))
 
