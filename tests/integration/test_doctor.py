@@ -725,12 +725,20 @@ def test_a_spool_of_somebody_else(programs, place):
     examine(api, "--user", "nobody").find("ok", "spool", "a sync takes")
 
 
-def test_a_spool_that_is_none(programs, place):
+def test_a_spool_that_is_none(programs, place, tmp_path):
+    place_for_spools = tmp_path / "spools"
+    place_for_spools.mkdir()
     api = make(programs, place)
     spool = api.directory / "spool"
     spool.write_text("")
     found = examine(api).find("problem", "spool", "Not a directory")
     assert "name a directory" in found.advice[0]
+    for name in "new", "new/", "new//":
+        api = make(programs, place, {"SpoolDirectory": f"{place_for_spools}/{name}"})
+        report = examine(api)
+        report.find("ok", "spool", f'"{place_for_spools}" is on')
+        report.find("ok", "spool", "a sync takes")
+    assert list(place_for_spools.iterdir()) == []
     api = make(programs, place, {"SpoolDirectory": "/nowhere/aurore/spool"})
     found = examine(api).find("problem", "spool", "neither .* is there")
     assert "install -d" in found.advice[0]

@@ -11,7 +11,6 @@
 #include <fcntl.h>
 #include <glob.h>
 #include <inttypes.h>
-#include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,14 +63,27 @@ static void find_unusable(ctl_doctor_t *doctor, const char *path, int error) {
                path, path);
 }
 
+/* Leaves the directory that it is in. */
+static void cut_last(char *path) {
+  size_t length = strlen(path);
+  while (length > 1 && path[length - 1] == '/')
+    length--;
+  while (length > 0 && path[length - 1] != '/')
+    length--;
+  while (length > 1 && path[length - 1] == '/')
+    length--;
+  if (length == 0)
+    path[length++] = '.'; /* it had a name, of a byte at least */
+  path[length] = '\0';
+}
+
 /* The directory, or the one in which collectd will make it. false: neither can
  * be used, which has been said. */
 static bool find_directory(ctl_doctor_t *doctor, char path[PATH_MAX]) {
   struct stat info;
   snprintf(path, PATH_MAX, "%s", doctor->options.spool_directory);
   if (stat(path, &info) != 0 && errno == ENOENT) {
-    char *parent = dirname(path);
-    memmove(path, parent, strlen(parent) + 1);
+    cut_last(path);
     if (stat(path, &info) != 0) {
       ctl_find(&doctor->findings, CTL_PROBLEM, WHAT,
                "neither \"%s\" nor the directory that it is to be in is there",
