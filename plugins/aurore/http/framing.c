@@ -157,10 +157,14 @@ void au_framing_read_target(const char *target,
     return;
   if (out_target->fault == NULL)
     out_target->fault = &many_parameters;
-  /* It is libmicrohttpd's own buffer, which it is about to write to. */
-  char *query = strchr(target, '?');
-  if (query != NULL)
-    query[1] = '\0';
+  /* It is libmicrohttpd's own buffer, which it is about to write to. With the
+   * library of C23 strchr returns what it was given: a const. */
+  union {
+    const char *read;
+    char *written;
+  } query = {.read = strchr(target, '?')};
+  if (query.read != NULL)
+    query.written[1] = '\0';
 }
 
 /* --- the fields ---------------------------------------------------------- */
