@@ -116,7 +116,8 @@ static au_posting_t *make(const au_postings_t *postings,
   read_service(postings, posting, &known[SERVICE], refusals);
   bool is_made = true;
   for (au_shape_field_t field = 0; field < AU_SHAPE_FIELDS; field++)
-    is_made &= read_field(posting, field, &known[FIELD + field], refusals);
+    is_made &=
+        read_field(posting, field, &known[FIELD + (size_t)field], refusals);
   if (is_made && !posting->shape.service.failed && refusals->count == 0)
     return posting;
   destroy(posting);
