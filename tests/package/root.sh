@@ -139,7 +139,8 @@ copy_tree() {
 
 # One of its own, in which the ports of the default configuration are free; the
 # archive is out of reach there. write_prometheus listens only where there is an
-# address besides that of loopback, and interface looks at no other.
+# address besides that of loopback, and interface looks at no other. Those of the
+# documentation (192.0.2.0/24) stand for one that no machine has in the tests.
 make_network() {
   unshare --net -- tail -f /dev/null &
   network_pid=$!
@@ -148,7 +149,7 @@ make_network() {
     in_network ip link set lo up &&
     in_network ip link add eth0 type veth peer name eth1 &&
     in_network ip link set eth0 up &&
-    in_network ip address add 192.0.2.1/32 dev eth0
+    in_network ip address add 10.99.0.1/32 dev eth0
 }
 
 has_own_network() {
