@@ -223,6 +223,10 @@ def check_events(board, wrong):
     for panel in queries.panels(board):
         if not panel.get("description") or not panel.get("targets"):
             wrong(f"{board['title']}: {panel['title']}: no description, or no query")
+        # Any other makes a number of text that looks like one: 23514 was "23.5 K".
+        unit = panel["fieldConfig"]["defaults"].get("unit")
+        if panel["type"] == "table" and unit != "string":
+            wrong(f"{board['title']}: {panel['title']}: its unit is not that of text")
         for part in [panel] + panel.get("targets", []):
             if part.get("datasource") != EVENTS:
                 wrong(f"{board['title']}: {panel['title']}: another data source")
