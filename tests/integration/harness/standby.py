@@ -39,6 +39,9 @@ def synchronous_standby(programs, primary):
         30,
         "the standby is not a synchronous one",
     )
+    # It is the checkpointer that makes commits wait, as soon as it has read the
+    # setting, too.
+    database.execute("CHECKPOINT")
     database.close()
     return standby
 
