@@ -33,7 +33,7 @@ packages_unpacked='rsyslog syslog-ng-core syslog-ng-mod-http'
 
 # For the container image and the picture of the dashboard: ./check --long.
 packages_long='chromium debhelper debootstrap docker-compose docker.io fakeroot
-  fonts-dejavu-core iproute2 lintian python3-yaml'
+  fonts-dejavu-core iproute2 lintian python3-venv python3-yaml'
 
 # Prints the packages that are not installed.
 missing_packages() {

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: MIT
+import winston from "winston";
+import { all, server } from "./lines.mjs";
+
+const { hostname: host, port } = new URL(server);
+const path = "/events?lenient=true&accepted_status=200&once=request";
+const batch = { batch: true, batchCount: 4, batchInterval: 200 };
+const logger = winston.createLogger({
+  defaultMeta: { service: "checkout" },
+  format: winston.format.combine(winston.format.timestamp(), winston.format.json()),
+  transports: [new winston.transports.Http({ host, port, path, ...batch })],
+});
+for (const { text, n } of await all()) logger.info(text, { n });
