@@ -158,16 +158,17 @@ static bool become(const struct passwd *user) {
          setegid(user->pw_gid) == 0 && seteuid(user->pw_uid) == 0;
 }
 
-/* Who collectd runs as; NULL: not known. */
+/* Who collectd runs as; NULL: not known. The program has one thread, so the
+ * functions that are not reentrant do. */
 static const struct passwd *user_of(const ctl_doctor_t *doctor) {
   char path[64];
   struct stat info;
   if (doctor->user_given != NULL)
-    return getpwnam(doctor->user_given);
+    return getpwnam(doctor->user_given); /* cppcheck-suppress getpwnamCalled */
   snprintf(path, sizeof(path), "/proc/%ld", (long)doctor->pid);
   if (doctor->pid != 0 && stat(path, &info) == 0)
-    return getpwuid(info.st_uid);
-  return getpwuid(geteuid());
+    return getpwuid(info.st_uid); /* cppcheck-suppress getpwuidCalled */
+  return getpwuid(geteuid());     /* cppcheck-suppress getpwuidCalled */
 }
 
 static void check_user(ctl_doctor_t *doctor) {
