@@ -45,13 +45,19 @@ static size_t larger(size_t capacity) {
   return capacity > PTRDIFF_MAX / 2 ? PTRDIFF_MAX : capacity + capacity / 4;
 }
 
-/* What is more than really needed is charged only if there is room for it. */
+/* What is more than really needed is charged as far as there is room for it: if
+ * only what is needed were, each further byte would move all of them. */
 static bool charge(const au_bytes_t *bytes, size_t wanted, size_t *capacity) {
-  if (bytes->account == NULL ||
-      au_account_charge(bytes->account, *capacity - bytes->capacity))
+  if (bytes->account == NULL)
     return true;
-  *capacity = wanted;
-  return au_account_charge(bytes->account, wanted - bytes->capacity);
+  size_t more = *capacity - wanted;
+  while (!au_account_charge(bytes->account, wanted + more - bytes->capacity)) {
+    if (more == 0)
+      return false;
+    more /= 2;
+  }
+  *capacity = wanted + more;
+  return true;
 }
 
 /* The slow path of reserve: there is not enough room. */

@@ -3,6 +3,7 @@
  * check_bytes - the byte buffer, the clocks and the log: what everything else
  * is built on.
  */
+#include "base/budget.h"
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -99,6 +100,27 @@ TEST(a_size_that_wraps_fails) {
   au_bytes_put_u8(&bytes, 1);
   ck_assert(!au_bytes_reserve(&bytes, SIZE_MAX));
   ck_assert(bytes.failed);
+}
+
+/* All the room there is, in few steps: each may move what is held. */
+TEST(the_last_of_a_budget_is_taken_in_few_steps) {
+  enum { ROOM = 300000 };
+  au_budget_t budget = {.max = ROOM};
+  au_account_t account = {.budget = &budget};
+  bytes.account = &account;
+  size_t capacity = 0;
+  int steps = 0;
+  while (!bytes.failed) {
+    au_bytes_put_u8(&bytes, 'x');
+    steps += bytes.capacity != capacity;
+    capacity = bytes.capacity;
+  }
+  ck_assert_uint_eq(bytes.size, ROOM);
+  ck_assert_uint_eq(budget.held, ROOM);
+  ck_assert_int_lt(steps, 50);
+  au_bytes_fini(&bytes); /* before its account ends */
+  bytes.account = NULL;
+  ck_assert_uint_eq(budget.held, 0);
 }
 
 TEST(clear_keeps_memory_up_to_a_bound) {
