@@ -158,7 +158,11 @@ def test_events_that_waited_longer_than_days_are_kept(programs, own_postgres):
         lambda: f"not dropped: {stored_by_day(database)}",
     )
     wait_figures(api, 1)
-    assert database.value("SELECT count(*) FROM aurore.event_leaving") == 0
+    wait_until(
+        lambda: database.value("SELECT count(*) FROM aurore.event_leaving") == 0,
+        30,
+        "the drop is not finished",
+    )
     assert database.counted() == 1
 
 
