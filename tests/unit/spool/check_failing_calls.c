@@ -46,6 +46,7 @@ static struct {
   atomic_int calls;
   int first; /* the first call that fails; 0: none */
   int count; /* how many fail */
+  uint64_t max_bytes;
 } fault;
 
 /* What the test's own thread calls for itself does not count. */
@@ -237,7 +238,7 @@ static au_status_t run_open(run_t *run) {
                                     .directory = run->directory,
                                     .segment_bytes = SEGMENT_BYTES,
                                     .durability = AU_DURABILITY_COMMIT,
-                                    .max_bytes = UINT64_C(1) << 30,
+                                    .max_bytes = fault.max_bytes,
                                     .usage = &usage};
   atomic_store(&usage.events, 0);
   atomic_store(&usage.bytes, 0);
@@ -335,6 +336,8 @@ static bool run_with_fault(kind_t kind, int n, int count, bool is_memory) {
   fault.kind = kind;
   fault.first = n;
   fault.count = count;
+  /* Without room for spares every segment that is gone is deleted. */
+  fault.max_bytes = kind == KIND_UNLINKAT ? 0 : UINT64_C(1) << 30;
   atomic_store(&fault.calls, 0);
   au_metrics_reset();
   run_all(&run);
