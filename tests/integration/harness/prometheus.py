@@ -3,6 +3,7 @@
 
 import itertools
 import re
+import shutil
 from pathlib import Path
 
 import requests
@@ -11,7 +12,8 @@ from . import build
 from .process import Process, free_port
 from .wait import wait_until
 
-PROGRAM = "/usr/bin/prometheus"
+# Of another release, when that comes first: see tests/watch/other-prometheus.
+PROGRAM = shutil.which("prometheus") or "/usr/bin/prometheus"
 CONFIG = build.TOP / "prometheus/prometheus.yml"
 RULES = build.TOP / "prometheus/rules"
 TARGET = "127.0.0.1:9103"
