@@ -23,6 +23,18 @@ def today():
     return now.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
+def make_schema(programs, database):
+    """By a host whose wish, for more days, ends with it."""
+    first = programs.collectd(database).start()
+    wait_until(
+        lambda: database.value("SELECT to_regclass('aurore.retention_wish')")
+        and database.value("SELECT count(*) FROM aurore.retention_wish") == 1,
+        30,
+        "it has told nothing",
+    )
+    assert first.stop() == 0
+
+
 def store_before(database, days, count):
     """Events of so many days ago, with their counters, as a writer stores them."""
     at = today() - days * DAY + timedelta(hours=12)
@@ -62,8 +74,7 @@ def wait_figures(api, total):
 def test_a_day_is_dropped_under_load_behind_a_long_query(programs, database):
     """Inserts and queries go on; every reading of the figures is exact; the
     drop is over when the query is."""
-    first = programs.collectd(database).start()
-    assert first.stop() == 0
+    make_schema(programs, database)
     for days in (1, 2, 3, 4):
         store_before(database, days, 1000 * days)
     database.execute(
@@ -222,8 +233,7 @@ def test_events_of_a_day_that_is_being_dropped_are_stored(programs, database):
 def test_midnight(programs, database):
     """A day ends: the next one has its partition, and the oldest one goes at
     RetentionTime."""
-    first = programs.collectd(database).start()
-    assert first.stop() == 0
+    make_schema(programs, database)
     store_before(database, 2, 20)
     # The server's clock is a day ahead; the earlier one counts.
     api = programs.collectd(

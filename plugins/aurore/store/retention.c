@@ -167,10 +167,10 @@ static au_status_t tell(au_retention_t *retention, au_database_error_t *error) {
   au_database_put_literal(&sql, retention->host, strlen(retention->host));
   au_bytes_printf(&sql, ",%u)", retention->options->retention_days);
   au_result_t result = {NULL};
+  retention->has_told = true; /* even if the answer is lost */
   au_status_t status = ask(retention, &sql, &result, error);
   if (status != AU_OK)
     return status;
-  retention->has_told = true;
   log_wish(retention, au_result_text(&result, 0, 0),
            au_result_text(&result, 0, 1));
   au_result_fini(&result);
