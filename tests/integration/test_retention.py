@@ -226,7 +226,9 @@ def test_events_of_a_day_that_is_being_dropped_are_stored(programs, database):
     database.wait_stored(3)
     wait_figures(api, 3)
     assert database.value(EXACT) == 0
-    assert "could not store" not in api.log()
+    # Its yesterday may be dropped while the janitor makes it again.
+    trouble = [line for line in api.log().splitlines() if "could not" in line]
+    assert all("could not make the partitions" in line for line in trouble), trouble
 
 
 @needs_clock
