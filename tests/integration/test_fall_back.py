@@ -252,16 +252,13 @@ def test_what_is_not_kept_is_told(programs, own_postgres, kept):
 def test_asynchronous_commits_and_a_crash(programs, own_postgres, how):
     """What was confirmed and not on the disk is taken back, and stored again."""
     database = own_postgres.create_database()
-    # The longest that the server takes to write: each crash takes back a lot.
-    database.execute("ALTER SYSTEM SET wal_writer_delay = '10s'")
-    database.execute("ALTER SYSTEM SET wal_writer_flush_after = '1GB'")
-    own_postgres.restart()
     api = collectd_of(
         programs, database, writer={"AsyncCommit": True}
     ).start()
     with Load(api) as load:
         for _ in range(ROUNDS + 1):
-            load.wait_acknowledged(300)
+            own_postgres.freeze_wal_writer()
+            wait_stored_more(database, 300)
             if how == "kill":
                 own_postgres.kill()
             else:

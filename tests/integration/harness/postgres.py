@@ -4,6 +4,7 @@ that there is no port that another process could take while it is down."""
 
 import itertools
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -76,6 +77,7 @@ class Postgres:
         self.port = PORT
         self.data = Path(data) if data else self.directory / "data"
         self.process = None
+        self._wal_writer = None  # its pid, while it is frozen
         self._databases = itertools.count(1)
         if primary is None:
             self._copy_template(Path(base), wal_segment_mb)
@@ -152,6 +154,7 @@ class Postgres:
         if self.process is None:
             return
         self.process.signal(_STOP_SIGNALS[mode])
+        self._end_frozen_wal_writer()
         self.process.wait(60)
         self.process = None
 
@@ -159,6 +162,7 @@ class Postgres:
         """kill -9 for the server and each of its sessions."""
         children = self.process.children()
         self.process.kill()
+        self._wal_writer = None
         for child in children:
             try:
                 os.kill(child, signal.SIGKILL)
@@ -185,6 +189,43 @@ class Postgres:
         still open."""
         os.kill(self.process.pid, signal.SIGSTOP)
         self._signal_sessions(signal.SIGSTOP)
+
+    def freeze_wal_writer(self):
+        """What is committed asynchronously stays in memory until the next start,
+        but for what others write along with theirs."""
+        admin = Database(self.conninfo("postgres"))
+        writer = (
+            "FROM pg_stat_activity WHERE backend_type = 'walwriter' "
+            "AND wait_event = 'WalWriterMain'"
+        )
+
+        def freezes_while_it_waits():
+            """Elsewhere it has a lock that every commit needs."""
+            for (pid,) in admin.rows(f"SELECT pid {writer}"):
+                os.kill(pid, signal.SIGSTOP)
+                if admin.value(f"SELECT count(*) {writer}"):
+                    self._wal_writer = pid
+                    return True
+                os.kill(pid, signal.SIGCONT)
+            return False
+
+        wait_until(freezes_while_it_waits, 10, "the WAL writer never waits")
+        admin.close()
+
+    def _end_frozen_wal_writer(self):
+        """It would hold up the end, but wakes only to the signal to end: what it
+        would do else is to write."""
+        if self._wal_writer is None:
+            return
+        status = Path(f"/proc/{self._wal_writer}/status")
+
+        def is_told():
+            pending = re.search(r"^ShdPnd:\s*(\w+)", status.read_text(), re.M)
+            return int(pending[1], 16)
+
+        wait_until(is_told, 10, "the frozen WAL writer is not told to end")
+        os.kill(self._wal_writer, signal.SIGCONT)
+        self._wal_writer = None
 
     def thaw(self):
         self._signal_sessions(signal.SIGCONT)
