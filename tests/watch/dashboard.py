@@ -68,6 +68,18 @@ SHARED = (
     "retention_overdue_days",
 )
 
+# Of the rules of Grafana's dashboard linter those that do not hold here:
+# - template-job-rule, target-job-rule: one host's metrics come from one job, whose
+#   name is the choice of who scrapes; what is recorded has no job at all. A host is
+#   chosen by its name.
+# - template-datasource-rule, of the second dashboard: its source is PostgreSQL.
+# - target-counter-agg-rule, for these, which are shown as they are:
+COUNTERS_SHOWN = {
+    "Total Events & Recent": "the database counts, and nothing restarts it",
+    "Dead Letters": "set aside since the start, beside those that are pending",
+    "Spool Bytes and Damage": "one alone matters, and no rate of one is seen",
+}
+
 # What the numbers of a state mean.
 STATES = {
     "Circuit Breaker State": {"0": "Closed", "1": "Open", "2": "Half-open"},
@@ -105,6 +117,7 @@ def check_shared(where, expression, wrong):
 
 def _check_query(where, expression, wrong):
     check_shared(f"dashboard: {where}", expression, wrong)
+    _check_counters(where, expression, wrong)
     for window in re.findall(r"\[([^\]]*)\]", expression):
         if not where.startswith("annotation") and window != "$__rate_interval":
             wrong(f"dashboard: {where}: [{window}] is not [$__rate_interval]")
@@ -114,6 +127,31 @@ def _check_query(where, expression, wrong):
     for selector in re.findall(r"\{([^}]*)\}", expression):
         if "$instance" not in selector:
             wrong(f"dashboard: {where}: {{{selector}}} does not select $instance")
+
+
+def _check_counters(where, expression, wrong):
+    """A counter is asked for its rate."""
+    title = where.rpartition(", ")[0]
+    for match in re.finditer(r"\b\w+_(?:total|bucket)\b", expression):
+        function = re.search(r"(\w+)\($", expression[: match.start()])
+        if function and function.group(1) in ("rate", "increase", "resets"):
+            continue
+        if title not in COUNTERS_SHOWN:
+            wrong(f"dashboard: {where}: {match.group()} is a counter, without a rate")
+
+
+def _check_variables(board, wrong):
+    """A query is asked again when the time range changes, and all can be chosen."""
+    for each in board["templating"]["list"]:
+        where = f"{board['title']}: the variable {each['name']}"
+        if not each.get("label"):
+            wrong(f"{where} has no label")
+        if each["type"] == "query":
+            if each["refresh"] != 2 or not each["multi"] or not each["includeAll"]:
+                wrong(f"{where}: refresh, multi or includeAll")
+    source = board["templating"]["list"][0]
+    if source["type"] != "datasource" or source["label"] != "Data source":
+        wrong(f"{board['title']}: its data source is not the first variable")
 
 
 def _check_limits(panel, alerts, wrong):
@@ -166,8 +204,10 @@ def _check_whole(board, wrong):
     if not board["uid"] or board["id"] is not None:
         wrong("dashboard: it needs a stable uid, and no id")
     variables = {each["name"]: each for each in board["templating"]["list"]}
-    if variables.get("datasource", {}).get("type") != "datasource":
+    if variables.get("datasource", {}).get("query") != "prometheus":
         wrong("dashboard: no variable datasource")
+    if variables["instance"]["allValue"] != ".+":
+        wrong("dashboard: all instances are not .+")
     if "label_values" not in str(variables.get("instance", {}).get("query")):
         wrong("dashboard: no variable instance")
     for each in board["annotations"]["list"] + [variables["instance"]]:
@@ -220,6 +260,7 @@ def check_events(board, wrong):
     if board["editable"]:
         wrong(f"{board['title']}: what is provisioned cannot be saved")
     _check_places(board, wrong)
+    _check_variables(board, wrong)
     for panel in queries.panels(board):
         if not panel.get("description") or not panel.get("targets"):
             wrong(f"{board['title']}: {panel['title']}: no description, or no query")
@@ -237,6 +278,7 @@ def check_events(board, wrong):
 def check_dashboard(board, alerts, wrong):
     _check_whole(board, wrong)
     _check_places(board, wrong)
+    _check_variables(board, wrong)
     _check_links(board, alerts, wrong)
     _check_provisioning(wrong)
     found = [panel["title"] for panel in queries.panels(board)]
