@@ -178,7 +178,9 @@ static au_status_t tell(au_retention_t *retention, au_database_error_t *error) {
 }
 
 /* Without a spool directory nobody comes back: the next process of this host
- * need not go by what we wished. It is no loss when it cannot be said. */
+ * need not go by what we wished. It is no loss when it cannot be said. A wish
+ * whose answer was not waited for may still be on its way in the server: it
+ * holds the lock of aurore.tell_retention until it has come true. */
 static void say_goodbye(const au_retention_t *retention) {
   if (!retention->is_mortal || !retention->has_told)
     return;
@@ -194,7 +196,8 @@ static void say_goodbye(const au_retention_t *retention) {
   au_database_bound(
       database, au_clock_monotonic_ns() + au_clock_seconds_ns(GOODBYE_S), -1);
   au_bytes_t sql = AU_BYTES_INIT;
-  au_bytes_put_string(&sql, "SELECT aurore.end_retention(");
+  au_bytes_put_string(&sql, "SELECT pg_advisory_xact_lock(1096110671, 5); "
+                            "SELECT aurore.end_retention(");
   au_database_put_literal(&sql, retention->self, strlen(retention->self));
   au_bytes_put_u8(&sql, ')');
   const char *text = au_bytes_text(&sql);

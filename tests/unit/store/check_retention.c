@@ -10,6 +10,9 @@
 #include "support/clients.h"
 #include "support/log_capture.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 static au_options_t options;
 
 static void setup(void) {
@@ -342,14 +345,19 @@ static void cut_off_detach(int days_ago) {
   ck_assert_str_eq(ask(database, pending_sql), "1");
 }
 
-/* Its session may still run a statement that takes back a mark made here. */
-static void stop_for_good(au_retention_t *retention) {
-  au_retention_stop(retention);
+/* The server may still run a statement of a session that was given up. */
+static void await_nobody(void) {
   await(database,
         "SELECT count(*) FROM pg_stat_activity WHERE datname = "
         "current_database() AND backend_type = 'client backend' "
         "AND pid <> pg_backend_pid()",
         "0");
+}
+
+/* One that takes back a mark made here. */
+static void stop_for_good(au_retention_t *retention) {
+  au_retention_stop(retention);
+  await_nobody();
 }
 
 TEST(what_a_crash_leaves_behind_is_finished) {
@@ -719,6 +727,58 @@ TEST(a_wish_ends_with_its_process) {
   retention = start(NULL);
   await_dropped();
   au_retention_stop(retention);
+}
+
+/* What keeps the statement that tells it: another one that is told, and what
+ * comes between its row and its end. */
+static const char *const tells_wait_for[] = {
+    "SELECT pg_advisory_xact_lock(1096110671, 5)",
+    "SELECT pg_advisory_xact_lock(1)"};
+
+typedef struct stopper {
+  pthread_t thread;
+  au_retention_t *retention;
+  atomic_bool is_over;
+} stopper_t;
+
+static void *stop_main(void *argument) {
+  stopper_t *stopper = argument;
+  au_retention_stop(stopper->retention);
+  atomic_store(&stopper->is_over, true);
+  return NULL;
+}
+
+static long waiting(void) {
+  return number("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' "
+                "AND NOT granted AND database = (SELECT oid FROM pg_database "
+                "WHERE datname = current_database())");
+}
+
+/* Nobody waits for the answer any more, and the server does not know that yet:
+ * what was told comes true after we have gone, and ends all the same. */
+TEST_EACH(a_wish_ends_whose_answer_was_not_waited_for, 2) {
+  create_database();
+  make_schema(0);
+  do_sql(database,
+         "CREATE FUNCTION pause() RETURNS trigger LANGUAGE plpgsql AS "
+         "'BEGIN PERFORM pg_advisory_xact_lock(1); RETURN NULL; END'; "
+         "CREATE TRIGGER pause AFTER INSERT ON aurore.retention_wish "
+         "FOR EACH STATEMENT EXECUTE FUNCTION pause()");
+  PGconn *holder = hold(tells_wait_for[_i]);
+  options.retention_days = 0;
+  stopper_t stopper = {.retention = start(NULL)};
+  while (waiting() < 1)
+    poll(NULL, 0, 1);
+  ck_assert_int_eq(pthread_create(&stopper.thread, NULL, stop_main, &stopper),
+                   0);
+  while (waiting() < 2 && !atomic_load(&stopper.is_over))
+    poll(NULL, 0, 1);
+  commit(holder);
+  pthread_join(stopper.thread, NULL);
+  await_nobody();
+  ck_assert_str_eq(ask(database, "SELECT count(*) FROM aurore.retention_wish "
+                                 "WHERE NOT is_over"),
+                   "0");
 }
 
 CASE_IF(has_bouncer, "pooled", setup, teardown);
