@@ -6,6 +6,7 @@
 #include "base/descriptors.h"
 #include "base/log.h"
 #include "database/breaker.h"
+#include "database/database.h"
 #include "database/query_pool.h"
 #include "http/server.h"
 #include "metrics/metrics.h"
@@ -318,7 +319,23 @@ static au_status_t create_breakers(void) {
   return status;
 }
 
+/* What libpq cannot read no database will ever answer. */
+static au_status_t check_conninfo(char *error, size_t error_size) {
+  au_database_error_t own;
+  au_status_t status =
+      au_database_check_conninfo(pipeline.options.conninfo, &own);
+  if (status != AU_OK)
+    snprintf(error, error_size,
+             "option \"ConnInfo\" of the plugin event_writer must be a "
+             "connection string or URI of libpq, or the name of a database: %s",
+             own.message);
+  return status;
+}
+
 static au_status_t start_writer_side(char *error, size_t error_size) {
+  au_status_t conninfo = check_conninfo(error, error_size);
+  if (conninfo != AU_OK)
+    return conninfo;
   if (!pipeline.registered[AU_SIDE_BUFFER]) {
     au_log(AU_LOG_WARNING, "the plugin event_buffer is not loaded: there is "
                            "nothing to store");

@@ -118,6 +118,10 @@ def test_every_default(programs, database):
         ("writer", "BackoffMin", 31, ["BackoffMax"]),
         ("writer", "Notifications", "perhaps", ["true", "false"]),
         ("writer", "ConnInfo", 5, []),
+        ("writer", "ConnInfo", "dbnmae=events", ["string", "URI", "invalid"]),
+        ("writer", "ConnInfo", "dbname='events", ["unterminated"]),
+        ("writer", "ConnInfo", "postgresql://[::1/events", ["URI"]),
+        ("writer", "ConnInfo", "user=me password=my geheimnis", ["missing"]),
     ],
 )
 def test_a_bad_option(programs, database, side, option, value, told):
@@ -129,6 +133,7 @@ def test_a_bad_option(programs, database, side, option, value, told):
     assert lines, api.log()
     assert all(word in lines[0] for word in told), lines[0]
     assert str(api.config_path) in lines[0]
+    assert "geheimnis" not in api.log()
 
 
 def test_all_bad_options_are_told_at_once(programs, database):

@@ -185,7 +185,8 @@ typedef struct run {
 static void give_up(run_t *run, au_ready_t ready) {
   run->doubt = true;
   if (!run->failed && ready == AU_READY)
-    au_database_error_connect(run->error, run->database->conn, false);
+    au_database_error_connect(run->error, PQerrorMessage(run->database->conn),
+                              false);
   else if (!run->failed)
     au_database_error_wait(run->error, ready, run->timeout_ns);
   run->failed = true;

@@ -91,6 +91,11 @@ void au_database_error_set(au_database_error_t *error, const char *format, ...)
 /* The text of an SQL string; NULL when it has failed, and the error says so. */
 const char *au_database_text(au_bytes_t *sql, au_database_error_t *error);
 
+/* Whether libpq can read a connection string or URI, which says nothing about
+ * what it names. AU_INVALID: it cannot; AU_NOMEM. */
+AU_MUST_CHECK au_status_t
+au_database_check_conninfo(const char *conninfo, au_database_error_t *error);
+
 /* No connection is made yet. AU_NOMEM or AU_OK. */
 AU_MUST_CHECK au_status_t au_database_create(const au_database_config_t *config,
                                              au_database_t **out_database);

@@ -51,6 +51,30 @@ static void put_option(options_t *options, const char *keyword,
   options->count++;
 }
 
+/* What libpq takes for a connection string; anything else is the name of a
+ * database. */
+static bool is_connection_string(const char *text) {
+  return strncmp(text, "postgresql://", 13) == 0 ||
+         strncmp(text, "postgres://", 11) == 0 || strchr(text, '=') != NULL;
+}
+
+au_status_t au_database_check_conninfo(const char *conninfo,
+                                       au_database_error_t *error) {
+  *error = (au_database_error_t){.fault = AU_FAULT_NONE};
+  if (!is_connection_string(conninfo))
+    return AU_OK;
+  char *message = NULL;
+  PQconninfoOption *options = PQconninfoParse(conninfo, &message);
+  if (options != NULL) {
+    PQconninfoFree(options);
+    return AU_OK;
+  }
+  bool is_wrong = message != NULL;
+  au_database_error_connect(error, is_wrong ? message : "out of memory", true);
+  PQfreemem(message);
+  return is_wrong ? AU_INVALID : AU_NOMEM;
+}
+
 /* Starts to connect. What comes before "dbname" is overridden by the
  * connection string, what comes after it is not. */
 static PGconn *start_connection(const au_database_t *database,
@@ -275,7 +299,7 @@ static au_status_t reach(au_database_t *database, au_database_error_t *error) {
     (void)PQsetErrorVerbosity(database->conn, PQERRORS_VERBOSE);
     if (PQstatus(database->conn) == CONNECTION_BAD) {
       /* Before anything was sent: an option, or a name that is not found. */
-      au_database_error_connect(error, database->conn, true);
+      au_database_error_connect(error, PQerrorMessage(database->conn), true);
       break;
     }
     int64_t deadline_ns =
@@ -286,7 +310,7 @@ static au_status_t reach(au_database_t *database, au_database_error_t *error) {
       return AU_OK;
     }
     if (ready == AU_READY || ready == AU_READY_LOST) {
-      au_database_error_connect(error, database->conn, false);
+      au_database_error_connect(error, PQerrorMessage(database->conn), false);
       break;
     }
     au_database_error_wait(error, ready, database->connect_timeout_ns);
@@ -462,7 +486,7 @@ au_status_t au_database_connect(au_database_t *database,
   if (status != AU_OK)
     return status;
   if (PQsetnonblocking(database->conn, 1) != 0) {
-    au_database_error_connect(error, database->conn, false);
+    au_database_error_connect(error, PQerrorMessage(database->conn), false);
     status = AU_UNAVAILABLE;
   } else {
     status = set_up(database, error);

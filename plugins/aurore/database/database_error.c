@@ -174,10 +174,10 @@ void au_database_error_wait(au_database_error_t *error, au_ready_t ready,
     au_database_error_set(error, "the connection was lost");
 }
 
-void au_database_error_connect(au_database_error_t *error, const PGconn *conn,
+void au_database_error_connect(au_database_error_t *error, const char *message,
                                bool secret) {
   line_t line = line_of(error);
-  put_libpq(&line, PQerrorMessage(conn), secret, error->sqlstate);
+  put_libpq(&line, message, secret, error->sqlstate);
   if (line.length == 0)
     put_text(&line, "the connection was lost");
 }

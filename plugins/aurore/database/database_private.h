@@ -76,9 +76,10 @@ au_status_t au_database_run(au_database_t *database, const char *sql,
 void au_database_error_wait(au_database_error_t *error, au_ready_t ready,
                             int64_t timeout_ns);
 
-/* Why there is no connection. With "secret" the names in quotes are left out:
- * when a connection string cannot be read, they may be parts of a password. */
-void au_database_error_connect(au_database_error_t *error, const PGconn *conn,
+/* Why there is no connection, from libpq's message. With "secret" the names in
+ * quotes are left out: when a connection string cannot be read, they may be
+ * parts of a password. */
+void au_database_error_connect(au_database_error_t *error, const char *message,
                                bool secret);
 
 /* Why a statement failed. */

@@ -128,6 +128,36 @@ TEST_EACH(misread_password_is_not_shown, COUNT_OF(misread)) {
   au_database_error_t error = refused(misread[_i].conninfo, 5);
   ck_assert_msg(strstr(error.message, misread[_i].secret) == NULL,
                 "the message tells it: %s", error.message);
+  au_status_t status = au_database_check_conninfo(misread[_i].conninfo, &error);
+  ck_assert(status == AU_OK || error.message[0] != '\0');
+  ck_assert_ptr_null(strstr(error.message, misread[_i].secret));
+}
+
+/* Without a server. */
+static const struct {
+  const char *conninfo;
+  au_status_t status;
+} readable[] = {
+    {"", AU_OK},
+    {"events", AU_OK},
+    {"two words", AU_OK},
+    {"dbname=events host=/nowhere password='a b\\'c'", AU_OK},
+    {"service=nowhere", AU_OK},
+    {"postgresql://", AU_OK},
+    {"postgres://me:secret@[::1]:5432,other/events?sslmode=verify-full", AU_OK},
+    {"dbnmae=events", AU_INVALID},
+    {"=", AU_INVALID},
+    {"dbname='events", AU_INVALID},
+    {"dbname=events rest", AU_INVALID},
+    {"postgresql://[::1/events", AU_INVALID},
+    {"postgres://me/events?nothing=1", AU_INVALID},
+};
+
+TEST_EACH(what_libpq_cannot_read_is_known, COUNT_OF(readable)) {
+  au_database_error_t error;
+  ck_assert_int_eq(au_database_check_conninfo(readable[_i].conninfo, &error),
+                   readable[_i].status);
+  ck_assert_int_eq(error.message[0] != '\0', readable[_i].status == AU_INVALID);
 }
 
 TEST(stop_ends_a_connect) {
