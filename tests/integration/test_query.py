@@ -16,6 +16,7 @@ FIELDS = {
     "ingestedAt": "ingested_at",
     "createdAt": "created_at",
 }
+NOBODY = "01936b6e-0f5a-4d3e-8a1b-0123456789ab"
 DAY = {"from": "2026-03-14T00:00:00Z", "to": "2026-03-15T00:00:00Z"}
 
 
@@ -421,6 +422,24 @@ def test_all_refusals_are_told_together(api):
         "one": {"whitelistValidation"},
         "two": {"whitelistValidation"},
     }
+
+
+def pairs_once(pairs):
+    """An object, none of whose names is there twice."""
+    assert len(dict(pairs)) == len(pairs), pairs
+    return dict(pairs)
+
+
+@pytest.mark.parametrize(
+    "path", ["/events", "/dlq", "/metrics/history", f"/events/{NOBODY}"]
+)
+def test_a_parameter_that_is_given_often_is_refused_once(api, path):
+    answer = api.get(path + "?x=1&x=2&y&x=3")
+    assert answer.status_code == 400
+    errors = json.loads(answer.text, object_pairs_hook=pairs_once)["errors"]
+    fields = [error["field"] for error in errors]
+    assert fields.count("x") == fields.count("y") == 1
+    assert len(set(fields)) == len(fields)
 
 
 def test_a_refusal_does_not_ask_the_database(api):

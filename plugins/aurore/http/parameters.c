@@ -55,11 +55,21 @@ void au_refusals_put(au_refusals_t *refusals, au_bytes_t *json) {
     json->failed = true;
 }
 
+static bool is_listed(const au_refusals_t *refusals, const char *shown) {
+  for (unsigned i = 0; i < refusals->unknown && i < AU_PARAMETERS_UNKNOWN_MAX;
+       i++)
+    if (strcmp(refusals->listed[i], shown) == 0)
+      return true;
+  return false;
+}
+
 static void refuse_unknown(const char *name, au_refusals_t *refusals) {
-  if (++refusals->unknown > AU_PARAMETERS_UNKNOWN_MAX)
-    return;
   char shown[AU_PARAMETERS_NAME_MAX + 1];
   snprintf(shown, sizeof(shown), "%s", name);
+  if (is_listed(refusals, shown) ||
+      ++refusals->unknown > AU_PARAMETERS_UNKNOWN_MAX)
+    return;
+  memcpy(refusals->listed[refusals->unknown - 1], shown, sizeof(shown));
   au_refuse(refusals, shown, "whitelistValidation",
             "property %s should not exist", shown);
 }

@@ -36,6 +36,8 @@ typedef struct au_refusals {
   unsigned count;                         /* of constraints */
   unsigned unknown;                       /* parameters, listed or not */
   char field[AU_PARAMETERS_NAME_MAX + 1]; /* of the last one */
+  /* The unknown parameters that are listed: each once. */
+  char listed[AU_PARAMETERS_UNKNOWN_MAX][AU_PARAMETERS_NAME_MAX + 1];
 } au_refusals_t;
 
 void au_refusals_fini(au_refusals_t *refusals);
@@ -50,8 +52,8 @@ void au_refuse(au_refusals_t *refusals, const char *field,
 void au_refusals_put(au_refusals_t *refusals, au_bytes_t *json);
 
 /* Sorts one parameter of the request in, or refuses it as unknown
- * (whitelistValidation). "value" NULL: it has none, as in "?page"; taken as
- * empty. */
+ * (whitelistValidation), once however often it is given. "value" NULL: it has
+ * none, as in "?page"; taken as empty. */
 void au_parameter_sort(au_parameter_t *known, size_t count, const char *name,
                        const char *value, au_refusals_t *refusals);
 

@@ -76,6 +76,20 @@ TEST(a_bounded_number_of_unknown_parameters_is_named) {
   ck_assert_uint_eq(refusals.count, AU_PARAMETERS_UNKNOWN_MAX);
 }
 
+/* Two constraints of one name in an object would be no JSON that all read
+ * alike. */
+TEST(an_unknown_parameter_is_refused_once) {
+  sort("x", "1");
+  sort("x", "2");
+  sort("y", "1");
+  sort("x", "3");
+  ck_assert_uint_eq(refusals.count, 2);
+  expect_errors("[{\"field\":\"x\",\"constraints\":{\"whitelistValidation\":"
+                "\"property x should not exist\"}},{\"field\":\"y\","
+                "\"constraints\":{\"whitelistValidation\":\"property y should "
+                "not exist\"}}]");
+}
+
 TEST(a_repeated_parameter_is_refused_once) {
   sort("one", "1");
   sort("one", "1");
