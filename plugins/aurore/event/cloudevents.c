@@ -289,6 +289,16 @@ static void put_others(au_cloudevents_t *reader) {
   }
 }
 
+static void put_data_base64(au_cloudevents_t *reader, au_found_t data) {
+  const char *name = part_name[DATA_BASE64];
+  if (data.kind == AU_TOKEN_STRING) {
+    put_whole_or_cut(reader, name, decode(reader, data), true);
+    return;
+  }
+  (void)copy_value(reader, data); /* not as it should be, but not lost */
+  (void)au_trim_put(&reader->trim, name, strlen(name), &reader->value);
+}
+
 static bool has(const au_cloudevents_t *reader, part_t part) {
   return reader->found[part].kind != AU_TOKEN_END &&
          reader->found[part].kind != AU_TOKEN_NULL;
@@ -307,10 +317,8 @@ static void make_metadata(au_cloudevents_t *reader) {
     put_others(reader);
     if (has(reader, DATA))
       put_data(reader, reader->found[DATA]);
-    if (has(reader, DATA_BASE64) &&
-        reader->found[DATA_BASE64].kind == AU_TOKEN_STRING)
-      put_whole_or_cut(reader, "data_base64",
-                       decode(reader, reader->found[DATA_BASE64]), true);
+    if (has(reader, DATA_BASE64))
+      put_data_base64(reader, reader->found[DATA_BASE64]);
     if (reader->is_cut && !has_mark)
       reader->trim.is_short = true; /* begin again */
     has_mark = true;

@@ -76,7 +76,8 @@ static const struct {
     {"\"data\":\"a\\n\\\"\"", "{\"id\":\"i\",\"data\":\"a\\n\\\"\"}"},
     {"\"data\":\"\"", "{\"id\":\"i\",\"data\":\"\"}"},
     {"\"data_base64\":\"AAH/\"", "{\"id\":\"i\",\"data_base64\":\"AAH/\"}"},
-    {"\"data_base64\":7", "{\"id\":\"i\"}"},
+    {"\"data_base64\":7", "{\"id\":\"i\",\"data_base64\":7}"},
+    {"\"data_base64\":null", "{\"id\":\"i\"}"},
     /* Extensions keep their type; null is not there; the last one counts. */
     {"\"seq\":7,\"ok\":false,\"none\":null,\"odd\":[1],\"subject\":\"s\","
      "\"dataschema\":\"u\",\"datacontenttype\":\"text/plain\"",
