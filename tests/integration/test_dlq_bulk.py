@@ -391,6 +391,26 @@ def test_no_form_of_a_foreign_page_can_send_it(api, kind):
         assert answer.json()["errorCode"] == "UNSUPPORTED_TYPE"
 
 
+@pytest.mark.parametrize(
+    "headers, code",
+    [
+        ({"Content-Type": "application/json; charset=latin1"}, "UNSUPPORTED_TYPE"),
+        ({"Content-Type": "application/jsonx"}, "UNSUPPORTED_TYPE"),
+        ({"Content-Encoding": "gzip"}, "UNSUPPORTED_CODING"),
+        ({"Content-Type": 'Application/JSON; charset="UTF8"'}, None),
+        ({"Content-Encoding": "identity"}, None),
+    ],
+)
+def test_a_body_that_would_be_misread(api, headers, code):
+    """It is refused for what its header says of it, not for what is in it."""
+    answer = api.session.post(
+        api.url("/dlq/reprocess"), data=b'{"service": "nobody"}',
+        headers={"Content-Type": "application/json", **headers}, timeout=30,
+    )  # fmt: skip
+    assert answer.status_code == (415 if code else 200), answer.text
+    assert answer.json().get("errorCode") == code
+
+
 # --- deleted -------------------------------------------------------------------------
 
 

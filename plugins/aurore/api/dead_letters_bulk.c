@@ -15,6 +15,7 @@
 #include "api/routes.h"
 #include "base/json_members.h"
 #include "http/answer.h"
+#include "http/coding.h"
 #include "http/media_type.h"
 
 #include <inttypes.h>
@@ -249,15 +250,28 @@ static enum MHD_Result answer_step(au_request_t *request, au_status_t status) {
 /* What no form of a foreign page can send without asking first. */
 static bool check_type(au_request_t *request) {
   const char *type = au_request_header(request, MHD_HTTP_HEADER_CONTENT_TYPE);
-  if (type != NULL && au_media_type_is(type, "application/json"))
+  if (type != NULL && au_media_type_is(type, "application/json") &&
+      au_media_type_is_utf8(type))
     return true;
   (void)au_answer_refusal(request, AU_ERROR_UNSUPPORTED_TYPE,
-                          "the Content-Type must be application/json", NULL);
+                          "the Content-Type must be application/json, in UTF-8",
+                          NULL);
+  return false;
+}
+
+/* The body is small: nobody need pack it. */
+static bool check_coding(au_request_t *request) {
+  const char *coding =
+      au_request_header(request, MHD_HTTP_HEADER_CONTENT_ENCODING);
+  if (au_content_coding_read(coding) == AU_CONTENT_IDENTITY)
+    return true;
+  (void)au_answer_refusal(request, AU_ERROR_UNSUPPORTED_CODING,
+                          "Content-Encoding must be identity", NULL);
   return false;
 }
 
 static bool begin_reprocess(au_request_t *request) {
-  return check_type(request);
+  return check_type(request) && check_coding(request);
 }
 
 static enum MHD_Result answer_bad_body(au_request_t *request,
