@@ -245,6 +245,102 @@ def test_every_route(guarded, path, token):
         assert head.content == b""
 
 
+# --- the bounds of a refusal ------------------------------------------------------
+
+
+def refused_of(api, events, **keywords):
+    answer = api.post(events, **keywords)
+    assert answer.status_code in (207, 400), answer.text
+    assert len(answer.content) < 65536
+    return answer.json()
+
+
+@pytest.mark.parametrize("count, listed", [(99, 99), (100, 100), (101, 100), (9999, 100)])
+def test_events_that_are_not_listed_are_counted(api, count, listed):
+    omitted = count - listed or None
+    body = refused_of(api, [1] * count)
+    assert [one["index"] for one in body["errors"]] == list(range(listed))
+    assert body.get("errorsOmitted") == omitted
+    body = refused_of(api, [1] * (count - 1) + [event(), 1], headers={"Prefer": "return=minimal"})
+    assert body["rejected"] == count and len(body["errors"]) == listed
+    assert body.get("errorsOmitted") == omitted
+
+
+@pytest.mark.parametrize("count, listed", [(19, 19), (20, 20), (21, 20), (300, 20)])
+def test_fields_that_are_not_listed_are_counted(api, count, listed):
+    """Beside the errors of a single event, and in the entry of one of several."""
+    omitted = count - listed or None
+    wrong = event(**{f"x{i}": 1 for i in range(count)})
+    body = refused_of(api, wrong)
+    assert len(body["errors"]) == listed and body.get("fieldsOmitted") == omitted
+    body = refused_of(api, [event(), wrong])
+    (entry,) = body["errors"]
+    assert len(entry["errors"]) == listed and entry.get("fieldsOmitted") == omitted
+    assert "fieldsOmitted" not in body
+
+
+def test_a_refusal_of_long_names_is_bounded(api):
+    wrong = {f"{i}".ljust(1000, "\x01"): 1 for i in range(20)}
+    body = refused_of(api, [wrong] * 8)
+    assert len(body["errors"]) + body.get("errorsOmitted", 0) == 8
+
+
+# --- how many events a request may have -------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def four(postgres, module_programs):
+    """One that takes at most four events a request."""
+    return module_programs.collectd(
+        module_programs.database(postgres), {"MaxBatchEvents": 4}
+    ).start()
+
+
+ONE = json.dumps(event())
+CLOUD = json.dumps({"specversion": "1.0", "id": "1", "source": "s", "type": "t"})
+MANY = [
+    # content type, query, how so many are written
+    ("application/json", "", lambda n: "[" + ",".join([ONE] * n) + "]"),
+    ("application/json", "", lambda n: ONE * n),
+    ("application/json", "", lambda n: f"[{ONE}]" + f" [{ONE}]" * (n - 1)),
+    ("application/json", "", lambda n: "[" + ",".join(["{}"] * n) + "]"),
+    ("application/json", "", lambda n: "[" + ",".join(["1"] * n) + "]"),
+    ("application/x-ndjson", "", lambda n: "\n\n" + f"{ONE}\n\n" * n),
+    ("application/x-ndjson", "", lambda n: "{\n" * n),
+    ("text/plain", "lenient=true", lambda n: "{}\n" * n),
+    (
+        "application/json",
+        "lenient=true&events_field=logs",
+        lambda n: json.dumps([{"logs": [{}] * (n - 1)}, {"logs": [{}]}]),
+    ),
+    (
+        "application/cloudevents-batch+json",
+        "",
+        lambda n: "[" + ",".join([CLOUD] * n) + "]",
+    ),
+]
+
+
+@pytest.mark.parametrize("content_type, query, write", MANY)
+def test_more_events_than_a_request_may_have(four, content_type, query, write):
+    """However they are written, and whether they are any good."""
+
+    def send(count):
+        return four.session.post(
+            four.url("/events?" + query if query else "/events"),
+            data=write(count).encode(),
+            headers={"Content-Type": content_type},
+            timeout=30,
+        )
+
+    assert send(4).status_code in (202, 400)
+    before = four.rest().get("events_enqueued_total")
+    answer = send(5)
+    assert answer.status_code == 413
+    assert check_refusal(answer) == "TOO_MANY_EVENTS"
+    assert four.rest().get("events_enqueued_total") == before
+
+
 # --- gzip -------------------------------------------------------------------------
 
 

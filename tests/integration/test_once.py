@@ -9,10 +9,12 @@ import http.client
 import json
 import threading
 import uuid
+import zlib
 
 import pytest
 
-from harness.events import event
+from harness import zstd
+from harness.events import TIMESTAMP, TIMESTAMP_US, event
 from harness.proxy import AFTER_COMMIT, AFTER_END, BEFORE_END, Proxy
 from harness.wait import wait_until
 from test_proxy import EAGER
@@ -76,7 +78,7 @@ def bodied(*events):
 
 
 def unique(**fields):
-    return event(str(uuid.uuid4()), timestamp=TIME, **fields)
+    return event(str(uuid.uuid4()), **{"timestamp": TIME, **fields})
 
 
 def stored(api, message):
@@ -167,11 +169,94 @@ def test_by_its_bytes(hosts, query):
     assert stored(hosts[0], sent[0]) == stored(hosts[0], sent[2]) == 1
 
 
+NEXT_MS = TIMESTAMP_US // 1000
+
+
+def a_time(**fields):
+    return {"timestamp": TIMESTAMP, "message": str(uuid.uuid4()), **fields}
+
+
+@pytest.mark.parametrize(
+    "events, ms",
+    [
+        ([a_time(service=""), unique()], NEXT_MS),  # refused, but bears one
+        ([a_time(level=1), unique()], NEXT_MS),
+        ([5, unique()], TIME_MS),
+        ([unique(timestamp="?"), unique()], TIME_MS),
+        ([unique(timestamp="2101-01-01"), unique()], TIME_MS),
+        ([a_time(event_id="no id"), unique()], NEXT_MS),
+        ([unique(timestamp=0), unique()], 0),
+        ([unique(timestamp=f"{TIME_MS}999.9")], TIME_MS),  # microseconds
+        ([unique(timestamp=TIME_MS * 10**6 + 999999)], TIME_MS),  # nanoseconds
+        ([unique(timestamp="2024-11-24T10:44:26.123999+02:00")], TIME_MS),
+    ],
+)
+def test_whose_time_names_a_request(api, events, ms):
+    """That of the first event that bears a readable one, refused or not."""
+    body = bodied(*events)
+    answer = send(api, body, "once=request")
+    assert answer.status_code in (202, 207), answer.text
+    wanted = ids_of(name_of(body, query="once=request", ms=ms), range(len(events)))
+    found = answer.json()["event_ids"]
+    assert any(found)
+    assert all(one in (None, want) for one, want in zip(found, wanted))
+
+
+def test_the_time_of_an_event_with_an_id_of_its_own(api):
+    body = bodied(unique(event_id=str(uuid.uuid4())), unique(timestamp=7))
+    found = send(api, body, "once=request").json()["event_ids"]
+    assert found[1:] == ids_of(name_of(body, query="once=request"), [1])
+
+
+@pytest.mark.parametrize(
+    "events, query, ms",
+    [
+        ([{"a": 1}, unique()], "", TIME_MS),
+        ([unique(t=TIMESTAMP)], "&timestamp_field=t", NEXT_MS),
+        ([{"b": {"t": TIMESTAMP}}], "&timestamp_field=/b/t", NEXT_MS),
+        ([{"logs": [1, unique()], "timestamp": 0}], "&events_field=logs", TIME_MS),
+    ],
+)
+def test_a_time_that_is_elsewhere(api, events, query, ms):
+    query = "lenient=true&once=request" + query
+    body = bodied(*events)
+    found = send(api, body, query).json()["event_ids"]
+    wanted = ids_of(name_of(body, query=query, ms=ms), range(len(found)))
+    assert any(found)
+    assert all(one in (None, want) for one, want in zip(found, wanted))
+
+
+def test_a_time_that_is_elsewhere_for_all_is_none(api):
+    """The standard name is an unknown field then."""
+    query = "lenient=true&once=request&timestamp_field=t"
+    found = send(api, bodied(unique()), query).json()["event_ids"]
+    assert found[0][14] == "7"
+
+
+def test_a_line_that_is_broken_bears_no_time(api):
+    body = (f'{{"timestamp":"{TIMESTAMP}",\n' + json.dumps(unique())).encode()
+    answer = send(api, body, "once=request", content_type=NDJSON)
+    assert answer.json()["event_ids"] == [
+        None,
+        *ids_of(name_of(body, query="once=request"), [1]),
+    ]
+
+
+def test_numbers_of_events_are_of_four_bytes(api):
+    body = bodied(*[unique() for _ in range(300)])
+    found = send(api, body, key="many").json()["event_ids"]
+    assert found == ids_of(name_of(body, "many"), range(300))
+
+
 def test_compressed_or_not_is_the_same(api):
     sent = unique()
     body = bodied(sent)
-    packed = gzip.compress(body)
-    for data, headers in ((body, {}), (packed, {"Content_Encoding": "gzip"})):
+    for data, headers in (
+        (body, {}),
+        (gzip.compress(body), {"Content_Encoding": "gzip"}),
+        (zlib.compress(body), {"Content_Encoding": "deflate"}),
+        (zstd.frame(body), {"Content_Encoding": "zstd"}),
+    ):
         answer = send(api, data, "once=request", **headers)
         assert answer.json()["event_ids"] == ids_of(
             name_of(body, query="once=request"), [0]
@@ -317,6 +402,41 @@ def test_exporters_repeat_a_request(hosts):
     export(hosts[0], "?once=none")
     hosts[0].rest()
     assert stored(hosts[0], text) == 6
+
+
+@pytest.mark.parametrize(
+    "times, query, key, ms",
+    [
+        ((None, TIME_MS), "", "", TIME_MS),
+        ((TIME_MS, 1), "once=request&service=a", "", TIME_MS),
+        ((2**64 // 10**6, TIME_MS), "", "", TIME_MS),  # counts as not set
+        ((TIME_MS,), "", "k", TIME_MS),
+        ((TIME_MS,), "once=none", "k", TIME_MS),
+        ((None, None), "", "k", None),
+    ],
+)
+def test_how_records_are_named(api, times, query, key, ms):
+    """They are numbered through all resources."""
+    records = [{"body": {"stringValue": str(uuid.uuid4())}} for _ in times]
+    for one, time in zip(records, times):
+        if time is not None:
+            one["timeUnixNano"] = str(time * 10**6)
+    logs = [{"scopeLogs": [{"logRecords": [one]}]} for one in records]
+    body = json.dumps({"resourceLogs": logs}).encode()
+    headers = {"Content-Type": "application/json"}
+    if key:
+        headers["Idempotency-Key"] = key
+    answer = api.session.post(
+        api.url("/v1/logs" + ("?" + query if query else "")),
+        data=body, headers=headers, timeout=30,
+    )  # fmt: skip
+    assert answer.status_code == 200, answer.text
+    api.rest()
+    wanted = ids_of(name_of(body, key, query, ms), range(len(times)))
+    for one, identifier in zip(records, wanted):
+        assert api.database.value(
+            "SELECT message FROM aurore.event WHERE event_id = %s", (identifier,)
+        ) == one["body"]["stringValue"]
 
 
 # --- what dies meanwhile ------------------------------------------------------------------
