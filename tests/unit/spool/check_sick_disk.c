@@ -373,6 +373,68 @@ TEST(what_was_never_synced_is_written_again_before_it_counts) {
   au_spool_close(spool);
 }
 
+#define SLOT_BYTES 4096
+
+/* What becomes of the file of the state: where the first two writes go, whether
+ * the first is what was there, and is synced before the second. */
+static struct {
+  uint8_t before[2 * SLOT_BYTES];
+  int writes;
+  off_t offset[2];
+  bool is_the_same;
+  bool is_synced;
+} state_file;
+
+static void read_state_file(void) {
+  memset(&state_file, 0, sizeof(state_file));
+  char path[128];
+  snprintf(path, sizeof(path), "%s/state", directory);
+  FILE *file = fopen(path, "r");
+  ck_assert_ptr_nonnull(file);
+  ck_assert_uint_eq(
+      fread(state_file.before, 1, sizeof(state_file.before), file),
+      sizeof(state_file.before));
+  fclose(file);
+}
+
+static ssize_t watching_pwritev(int fd, const struct iovec *iov, int count,
+                                off_t offset) {
+  if (is_named(fd, "/state")) {
+    if (state_file.writes < 2)
+      state_file.offset[state_file.writes] = offset;
+    if (state_file.writes == 0)
+      state_file.is_the_same = memcmp(state_file.before + offset,
+                                      iov[0].iov_base, iov[0].iov_len) == 0;
+    else
+      ck_assert(state_file.is_synced);
+    state_file.writes++;
+  }
+  return au_io_system.pwritev(fd, iov, count, offset);
+}
+
+static int watching_fdatasync(int fd) {
+  int result = au_io_system.fdatasync(fd);
+  if (result == 0 && is_named(fd, "/state") && state_file.writes > 0)
+    state_file.is_synced = true;
+  return result;
+}
+
+/* A process that was killed may have left a slot that no sync has covered. To
+ * write the other one before that is to have none, if the power is cut. */
+TEST_EACH(state_that_was_read_is_durable_before_the_next, 2) {
+  for (int start = 0; start <= _i; start++)
+    make_spool(1, 200, SEGMENT_BYTES);
+  read_state_file();
+  au_io_t io = au_io_system;
+  io.pwritev = watching_pwritev;
+  io.fdatasync = watching_fdatasync;
+  au_spool_t *spool = open_spool(&io, SEGMENT_BYTES);
+  ck_assert_int_ge(state_file.writes, 2);
+  ck_assert(state_file.is_the_same);
+  ck_assert_int_eq(state_file.offset[1], SLOT_BYTES - state_file.offset[0]);
+  au_spool_close(spool);
+}
+
 /* The keeper makes a segment; a rotation that cannot wait makes a newer
  * one meanwhile, and is held until the older one is ready. */
 static struct {
