@@ -352,8 +352,7 @@ au_token_t au_json_scan_skip(au_json_scan_t *scan, au_token_t first) {
   size_t outer = scan->open.size - 1;
   do
     token = au_json_scan_next(scan);
-  while (scan->open.size > outer && token.kind != AU_TOKEN_INVALID &&
-         token.kind != AU_TOKEN_NOMEM);
+  while (scan->open.size > outer && !au_token_is_broken(token));
   return token;
 }
 

@@ -89,6 +89,11 @@ size_t au_json_scan_level(const au_json_scan_t *scan);
 /* Whether the token begins, or is, a value. */
 bool au_token_is_value(au_token_t token);
 
+/* Whether the text cannot be read on: it is no JSON, or memory is short. */
+static inline bool au_token_is_broken(au_token_t token) {
+  return token.kind == AU_TOKEN_INVALID || token.kind == AU_TOKEN_NOMEM;
+}
+
 /* Appends the text of a key or string without its escapes. Half a surrogate
  * pair becomes U+0000, which like it is nothing that can be stored. */
 void au_token_put_text(au_token_t token, au_bytes_t *to);

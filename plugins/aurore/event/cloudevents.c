@@ -3,12 +3,12 @@
 #include "event/cloudevents.h"
 
 #include "base/base64.h"
-#include "base/json.h"
 #include "base/timestamp.h"
 #include "base/utf8.h"
-#include "event/cloudevents_header.h"
+#include "event/cloudevents_binary.h"
 #include "event/members.h"
 #include "event/name.h"
+#include "event/storable.h"
 #include "event/trim.h"
 
 #include <stdlib.h>
@@ -101,10 +101,6 @@ static au_slice_t slice_of(const au_bytes_t *bytes) {
   return (au_slice_t){.data = data != NULL ? data : "", .size = bytes->size};
 }
 
-static bool is_broken(au_token_t token) {
-  return token.kind == AU_TOKEN_INVALID || token.kind == AU_TOKEN_NOMEM;
-}
-
 /* --- values ---------------------------------------------------------------*/
 
 static au_slice_t decode(au_cloudevents_t *reader, au_token_t token) {
@@ -116,18 +112,13 @@ static au_slice_t decode(au_cloudevents_t *reader, au_token_t token) {
   return slice_of(&reader->decoded);
 }
 
-/* Text that jsonb holds. */
-static bool is_sound_text(au_slice_t text) {
-  ptrdiff_t length = 0;
-  return au_storable_text(text.data, text.size, AU_TEXT_DECODED, &length) ==
-         AU_STORABLE;
-}
-
 static bool is_sound_token(au_cloudevents_t *reader, au_token_t token) {
   if (token.kind == AU_TOKEN_NUMBER)
     return au_storable_number(token.text, token.size) == AU_STORABLE;
-  return (token.kind != AU_TOKEN_STRING && token.kind != AU_TOKEN_KEY) ||
-         is_sound_text(decode(reader, token));
+  if (token.kind != AU_TOKEN_STRING && token.kind != AU_TOKEN_KEY)
+    return true;
+  au_slice_t text = decode(reader, token);
+  return au_storable_is_text(text.data, text.size);
 }
 
 static void copy_token(au_cloudevents_t *reader, au_token_t token,
@@ -186,7 +177,7 @@ static bool copy_value(au_cloudevents_t *reader, au_found_t found) {
     au_token_t token = au_json_scan_next(scan);
     if (token.kind == AU_TOKEN_END)
       return is_sound;
-    if (is_broken(token)) { /* it was read before: out of memory */
+    if (au_token_is_broken(token)) { /* it was read before: out of memory */
       reader->value.json.failed = true;
       return true;
     }
@@ -242,7 +233,7 @@ static void put_whole_or_cut(au_cloudevents_t *reader, const char *name,
 }
 
 static void put_data_text(au_cloudevents_t *reader, au_slice_t text) {
-  if (is_sound_text(text)) {
+  if (au_storable_is_text(text.data, text.size)) {
     put_whole_or_cut(reader, part_name[DATA], text, false);
     return;
   }
@@ -496,21 +487,21 @@ static au_intake_result_t push_value(au_cloudevents_t *reader, au_token_t first,
   if (first.kind == AU_TOKEN_OBJECT) {
     au_members_begin(&reader->members, dialect_of(reader));
     *last = au_members_read(&reader->members, &reader->scan);
-    return is_broken(*last) ? AU_INTAKE_DONE : push_members(reader);
+    return au_token_is_broken(*last) ? AU_INTAKE_DONE : push_members(reader);
   }
   *last = au_json_scan_skip(&reader->scan, first);
-  return is_broken(*last) ? AU_INTAKE_DONE
-                          : au_intake_refuse_value(reader->intake);
+  return au_token_is_broken(*last) ? AU_INTAKE_DONE
+                                   : au_intake_refuse_value(reader->intake);
 }
 
 static au_intake_result_t push_array(au_cloudevents_t *reader,
                                      au_token_t *last) {
   for (;;) {
     *last = au_json_scan_next(&reader->scan);
-    if (last->kind == AU_TOKEN_CLOSE || is_broken(*last))
+    if (last->kind == AU_TOKEN_CLOSE || au_token_is_broken(*last))
       return AU_INTAKE_DONE;
     au_intake_result_t result = push_value(reader, *last, last);
-    if (result != AU_INTAKE_DONE || is_broken(*last))
+    if (result != AU_INTAKE_DONE || au_token_is_broken(*last))
       return result;
   }
 }
@@ -523,15 +514,15 @@ static au_intake_result_t read_json(au_cloudevents_t *reader, bool is_batch,
   au_intake_result_t result = AU_INTAKE_DONE;
   if (token.kind == AU_TOKEN_END)
     return au_intake_malformed(reader->intake, "unexpected end of JSON", size);
-  if (is_batch && token.kind != AU_TOKEN_ARRAY && !is_broken(token))
+  if (is_batch && token.kind != AU_TOKEN_ARRAY && !au_token_is_broken(token))
     return au_intake_malformed(reader->intake, "expected an array", 0);
   reader->intake->is_single = !is_batch;
-  if (!is_broken(token))
+  if (!au_token_is_broken(token))
     result = is_batch ? push_array(reader, &token)
                       : push_value(reader, token, &token);
   if (result != AU_INTAKE_DONE)
     return result;
-  if (!is_broken(token))
+  if (!au_token_is_broken(token))
     token = au_json_scan_next(scan);
   if (token.kind == AU_TOKEN_END)
     return AU_INTAKE_DONE;
@@ -543,59 +534,15 @@ static au_intake_result_t read_json(au_cloudevents_t *reader, bool is_batch,
       scan->at);
 }
 
-/* Whether all of it is one value of JSON. */
-static bool is_json(au_cloudevents_t *reader, const char *text, size_t size) {
-  au_json_scan_t *scan = &reader->scan;
-  au_json_scan_begin(scan, dialect_of(reader), text, size);
-  au_token_t token = au_json_scan_next(scan);
-  bool has_value = token.kind != AU_TOKEN_END;
-  if (has_value && !is_broken(token))
-    token = au_json_scan_skip(scan, token);
-  if (has_value && !is_broken(token))
-    token = au_json_scan_next(scan);
-  reader->event.failed |= token.kind == AU_TOKEN_NOMEM;
-  return has_value && token.kind == AU_TOKEN_END;
-}
-
-/* Turns an event of binary mode into one of structured mode. */
-static void turn(au_cloudevents_t *reader, const au_cloudevents_form_t *form,
-                 const char *body, size_t size) {
-  au_bytes_t *event = &reader->event;
-  au_bytes_clear(event, KEEP_BYTES);
-  au_bytes_put_u8(event, '{');
-  for (size_t i = 0; i < form->attributes; i++)
-    au_cloudevents_put_header(event, form->attribute[i].name,
-                              form->attribute[i].value);
-  if (form->content_type != NULL) {
-    au_bytes_put_string(event, "\"datacontenttype\":");
-    au_json_put_text(event, form->content_type);
-    au_bytes_put_u8(event, ',');
-  }
-  const au_slice_t data = {.data = body, .size = size};
-  if (size == 0) {
-    au_bytes_put_string(event, "\"data\":null}");
-  } else if (form->is_json && is_json(reader, body, size)) {
-    au_bytes_put_string(event, "\"data\":");
-    au_bytes_put(event, body, size);
-    au_bytes_put_u8(event, '}');
-  } else if (is_sound_text(data)) {
-    au_bytes_put_string(event, "\"data\":");
-    au_json_put_string(event, body, size);
-    au_bytes_put_u8(event, '}');
-  } else {
-    au_bytes_put_string(event, "\"data_base64\":\"");
-    au_base64_put(event, body, size);
-    au_bytes_put_string(event, "\"}");
-  }
-}
-
 au_intake_result_t au_cloudevents_read(au_cloudevents_t *reader,
                                        const au_cloudevents_form_t *form,
                                        const char *body, size_t size) {
   static const char BOM[] = "\xEF\xBB\xBF";
   reader->is_lenient = form->is_lenient;
   if (form->mode == AU_CLOUDEVENTS_BINARY) {
-    turn(reader, form, body, size);
+    au_bytes_clear(&reader->event, KEEP_BYTES);
+    au_cloudevents_put_structured(&reader->event, form, &reader->scan, body,
+                                  size);
     if (reader->event.failed)
       return AU_INTAKE_NOMEM;
     body = (const char *)reader->event.data;

@@ -54,10 +54,6 @@ static au_found_t whole_value(au_token_t first, au_token_t last) {
   return first;
 }
 
-static bool is_broken(au_token_t token) {
-  return token.kind == AU_TOKEN_INVALID || token.kind == AU_TOKEN_NOMEM;
-}
-
 /* A member with this name, and no value yet; NULL when out of memory. */
 static au_member_t *add_member(au_members_t *members, au_token_t key) {
   au_member_t *moved =
@@ -87,7 +83,7 @@ au_token_t au_members_read(au_members_t *members, au_json_scan_t *scan) {
       return (au_token_t){.kind = AU_TOKEN_NOMEM};
     au_token_t first = au_json_scan_next(scan);
     au_token_t last = au_json_scan_skip(scan, first);
-    if (is_broken(last))
+    if (au_token_is_broken(last))
       return last;
     member->value = whole_value(first, last);
   }
@@ -162,7 +158,7 @@ au_found_t au_members_follow(au_members_t *members, au_found_t value,
     return found;
   au_json_scan_begin(scan, members->dialect, value.text, value.size);
   au_token_t token = au_json_scan_next(scan);
-  while (!is_broken(token)) {
+  while (!au_token_is_broken(token)) {
     token = au_json_scan_next(scan);
     if (token.kind == AU_TOKEN_CLOSE) {
       if (at-- == step)

@@ -36,10 +36,6 @@ static au_intake_result_t explain(au_shaped_t *reader,
                                    start + scan->at);
 }
 
-static bool is_broken(au_token_t token) {
-  return token.kind == AU_TOKEN_INVALID || token.kind == AU_TOKEN_NOMEM;
-}
-
 /* --- events ---------------------------------------------------------------*/
 
 /* An object begins that is an event; *last becomes its last token. */
@@ -60,8 +56,8 @@ static au_intake_result_t push_value(au_shaped_t *reader, au_json_scan_t *scan,
   if (first.kind == AU_TOKEN_OBJECT)
     return push_event(reader, scan, first, last);
   *last = au_json_scan_skip(scan, first);
-  return is_broken(*last) ? AU_INTAKE_DONE
-                          : au_intake_refuse_value(reader->intake);
+  return au_token_is_broken(*last) ? AU_INTAKE_DONE
+                                   : au_intake_refuse_value(reader->intake);
 }
 
 /* --- events within an object ----------------------------------------------*/
@@ -94,7 +90,7 @@ static au_intake_result_t push_within(au_shaped_t *reader, au_found_t object) {
                      events.size);
   au_token_t token = au_json_scan_next(scan); /* its bracket */
   au_intake_result_t result = AU_INTAKE_DONE;
-  while (result == AU_INTAKE_DONE && !is_broken(token)) {
+  while (result == AU_INTAKE_DONE && !au_token_is_broken(token)) {
     token = au_json_scan_next(scan);
     if (token.kind == AU_TOKEN_CLOSE)
       return AU_INTAKE_DONE;
@@ -111,7 +107,7 @@ static au_intake_result_t push_outer(au_shaped_t *reader, au_token_t first,
   if (!has_events || first.kind != AU_TOKEN_OBJECT)
     return push_value(reader, scan, first, last);
   *last = au_json_scan_skip(scan, first);
-  if (is_broken(*last))
+  if (au_token_is_broken(*last))
     return AU_INTAKE_DONE;
   first.size = (size_t)(last->text + last->size - first.text);
   return push_within(reader, first);
@@ -125,10 +121,10 @@ static au_intake_result_t push_array(au_shaped_t *reader, au_token_t *last) {
   while (result == AU_INTAKE_DONE) {
     au_token_t token = au_json_scan_next(&reader->scan);
     *last = token;
-    if (token.kind == AU_TOKEN_CLOSE || is_broken(token))
+    if (token.kind == AU_TOKEN_CLOSE || au_token_is_broken(token))
       return AU_INTAKE_DONE;
     result = push_outer(reader, token, last);
-    if (is_broken(*last))
+    if (au_token_is_broken(*last))
       return result;
   }
   return result;
@@ -153,7 +149,7 @@ static au_intake_result_t read_json(au_shaped_t *reader, const char *body,
                                          : push_outer(reader, token, &token);
     if (result != AU_INTAKE_DONE)
       return result;
-    if (is_broken(token))
+    if (au_token_is_broken(token))
       return explain(reader, scan, token, start);
   }
 }
@@ -166,7 +162,7 @@ static bool is_one_value(au_shaped_t *reader, const char *text, size_t size,
   au_json_scan_begin(scan, au_mapping_dialect(reader->shape), text, size);
   *out_first = au_json_scan_next(scan);
   *out_last = au_json_scan_skip(scan, *out_first);
-  if (is_broken(*out_last) || out_first->kind == AU_TOKEN_END)
+  if (au_token_is_broken(*out_last) || out_first->kind == AU_TOKEN_END)
     return false;
   size_t at = scan->at;
   *out_last = au_json_scan_next(scan);
@@ -196,7 +192,8 @@ static au_intake_result_t read_line(au_shaped_t *reader, const char *line,
   au_json_scan_begin(scan, au_mapping_dialect(reader->shape), line, size);
   au_intake_result_t result =
       push_outer(reader, au_json_scan_next(scan), &last);
-  return result == AU_INTAKE_DONE && is_broken(last) ? AU_INTAKE_NOMEM : result;
+  return result == AU_INTAKE_DONE && au_token_is_broken(last) ? AU_INTAKE_NOMEM
+                                                              : result;
 }
 
 /* The bytes of the line that begins at "start", without its end. */

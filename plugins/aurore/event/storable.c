@@ -37,6 +37,11 @@ au_unstorable_t au_storable_text(const char *text, size_t size,
   return AU_STORABLE;
 }
 
+bool au_storable_is_text(const char *text, size_t size) {
+  ptrdiff_t length = 0;
+  return au_storable_text(text, size, AU_TEXT_DECODED, &length) == AU_STORABLE;
+}
+
 /* The bytes of a run of at most "*max" characters that can be stored; less are
  * left of "*max" after it. */
 static size_t sound_run(const char *text, size_t size, size_t *max) {

@@ -43,6 +43,9 @@ static inline au_text_kind_t au_text_kind_of(au_token_t token) {
 au_unstorable_t au_storable_text(const char *text, size_t size,
                                  au_text_kind_t kind, ptrdiff_t *out_length);
 
+/* Whether a text, decoded, can be stored as it is. */
+bool au_storable_is_text(const char *text, size_t size);
+
 /* Appends the first "max" characters of a text as PostgreSQL can store it: NUL,
  * and each byte that is not valid UTF-8, becomes U+FFFD. Returns whether there
  * are more, so that the text was cut. */
