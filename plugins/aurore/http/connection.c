@@ -8,7 +8,6 @@
 #include "base/clock.h"
 #include "http/socket.h"
 
-#include <gnutls/gnutls.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -79,6 +78,7 @@ void au_connection_remove(au_connections_t *connections,
     connections->first = connection->next;
   connections->ended -= connection->has_ended ? 1 : 0;
   au_places_give(places, connection->place);
+  au_tls_end(&connection->tls);
   au_connection_keep_query(connection, NULL);
   connection->next = connections->free;
   connections->free = connection;
@@ -231,13 +231,6 @@ bool au_connections_close_ended(au_connections_t *connections) {
   return again;
 }
 
-/* What has been taken from the socket, but not by libmicrohttpd. */
-static size_t unread_in_tls(const au_connection_t *connection) {
-  return connection->session != NULL
-             ? gnutls_record_check_pending(connection->session)
-             : 0;
-}
-
 uint64_t au_connections_moved(const au_connections_t *connections) {
   uint64_t bytes = 0;
   for (const au_connection_t *c = connections->first; c != NULL; c = c->next) {
@@ -247,7 +240,7 @@ uint64_t au_connections_moved(const au_connections_t *connections) {
     if (is_writing)
       bytes += traffic.sent + traffic.unsent;
     else
-      bytes -= traffic.unread + unread_in_tls(c);
+      bytes -= traffic.unread + au_tls_unread(&c->tls);
   }
   return bytes;
 }

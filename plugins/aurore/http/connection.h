@@ -65,9 +65,8 @@ typedef struct au_connection {
   unsigned queued;     /* if not TCP: bytes not read by the client */
   bool has_ended;      /* the client sends no more */
   bool was_last_run;   /* libmicrohttpd has seen all that it sent */
-  struct gnutls_session_int *session; /* of TLS; NULL: none (yet) */
-  au_credentials_t *credentials;      /* the session's; NULL: none */
-  au_framing_target_t target;         /* of the request line that came last */
+  au_tls_session_t tls;
+  au_framing_target_t target; /* of the request line that came last */
   char *query;      /* its query string, owned; NULL: there is none, or ... */
   bool lacks_query; /* ... no memory for it */
 } au_connection_t;
@@ -103,7 +102,8 @@ void au_connections_fini(au_connections_t *connections);
  * connection's. NULL: there are more than "max". */
 au_connection_t *au_connection_add(au_connections_t *connections, int fd,
                                    au_place_t place);
-/* Before the descriptor is closed; its place is given back. NULL: nothing. */
+/* Before the descriptor is closed; its place is given back, and its TLS session
+ * ends. NULL: nothing. */
 void au_connection_remove(au_connections_t *connections,
                           au_connection_t *connection, au_places_t *places);
 

@@ -11,7 +11,6 @@
  */
 #include "http/private.h"
 
-#include <gnutls/gnutls.h>
 #include <inttypes.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -32,14 +31,9 @@ static void put_date(au_bytes_t *text) {
 
 /* What the connection does not take at once is not sent. */
 static void send_now(const au_request_t *request, const au_bytes_t *text) {
-  const union MHD_ConnectionInfo *info = MHD_get_connection_info(
-      request->connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
-  gnutls_session_t session = info != NULL ? info->tls_session : NULL;
-  if (text->failed)
-    return;
-  if (session != NULL)
-    (void)gnutls_record_send(session, text->data, text->size);
-  else
+  const au_connection_t *peer = request->peer;
+  if (!text->failed &&
+      (peer == NULL || !au_tls_send(&peer->tls, text->data, text->size)))
     (void)send(au_request_socket(request), text->data, text->size,
                MSG_DONTWAIT | MSG_NOSIGNAL);
 }

@@ -31,7 +31,6 @@
 #include "base/thread.h"
 
 #include <fcntl.h>
-#include <gnutls/abstract.h>
 #include <limits.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -254,45 +253,14 @@ static void *loop_main(void *argument) {
 
 /* --- start and stop ---------------------------------------------------- */
 
-/* libmicrohttpd wants to know of a certificate, but would use the same one for
- * ever. Each session is given its own credentials when it begins (http/tls.h),
- * so that this is only called for one that could not be: it fails. */
-static int no_certificate(gnutls_session_t session, const gnutls_datum_t *names,
-                          int names_count, const gnutls_pk_algorithm_t *kinds,
-                          int kinds_count, gnutls_pcert_st **out_chain,
-                          unsigned *out_count, gnutls_privkey_t *out_key) {
-  (void)session;
-  (void)names;
-  (void)names_count;
-  (void)kinds;
-  (void)kinds_count;
-  (void)out_chain;
-  (void)out_key;
-  *out_count = 0;
-  return -1;
-}
-
-static unsigned tls_options(const au_http_t *http,
-                            struct MHD_OptionItem items[2]) {
-  items[0] = items[1] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
-  if (http->tls == NULL)
-    return MHD_NO_FLAG;
-  const union {
-    gnutls_certificate_retrieve_function2 *function;
-    void *pointer;
-  } callback = {.function = no_certificate};
-  items[0] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_CERT_CALLBACK, 0,
-                                     callback.pointer};
-  return MHD_USE_TLS;
-}
-
 /* Starts libmicrohttpd on a listening socket, which it takes. */
 static struct MHD_Daemon *start_daemon(au_loop_t *loop, int fd,
                                        unsigned connections) {
   au_listener_t *listener = loop->listener;
   struct MHD_OptionItem items[2];
   unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME |
-                   MHD_USE_ERROR_LOG | tls_options(listener->http, items);
+                   MHD_USE_ERROR_LOG |
+                   au_tls_daemon_options(listener->http->tls, items);
   return MHD_start_daemon(
       flags, 0, accept_connection, loop, au_http_handle, loop,
       MHD_OPTION_EXTERNAL_LOGGER, au_http_log, listener,

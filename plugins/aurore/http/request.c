@@ -15,7 +15,6 @@
 #include "base/uuid.h"
 #include "metrics/exemplars.h"
 
-#include <gnutls/gnutls.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -434,39 +433,20 @@ void au_http_completed(void *cls, struct MHD_Connection *connection,
   au_request_release(request);
 }
 
-/* NULL: it is plain HTTP. */
-static gnutls_session_t session_of(struct MHD_Connection *connection) {
-  const union MHD_ConnectionInfo *info =
-      MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
-  return info != NULL ? info->tls_session : NULL;
-}
-
-/* Without credentials of ours the handshake fails. */
-static void begin_tls(const au_loop_t *loop, struct MHD_Connection *connection,
-                      au_connection_t *known) {
-  gnutls_session_t session = session_of(connection);
-  if (session == NULL || known == NULL)
-    return;
-  known->session = session;
-  known->credentials =
-      au_tls_begin(loop->listener->http->tls, session, known->fd);
-}
-
-static void end_tls(struct MHD_Connection *connection, au_connection_t *known) {
-  if (known != NULL)
-    au_tls_end(known->credentials, session_of(connection));
-}
-
 /* It has the place that was taken for it when it was accepted. */
-static au_connection_t *open_connection(au_loop_t *loop, int fd) {
-  au_connection_t *connection =
+static au_connection_t *
+open_connection(au_loop_t *loop, struct MHD_Connection *connection, int fd) {
+  const au_http_t *http = loop->listener->http;
+  au_connection_t *known =
       au_connection_add(&loop->connections, fd, loop->accepting);
-  if (connection == NULL) {
-    au_places_give(loop->listener->http->places, loop->accepting);
+  if (known != NULL) {
+    au_tls_begin(http->tls, connection, fd, &known->tls);
+  } else {
+    au_places_give(http->places, loop->accepting);
     shutdown(fd, SHUT_RDWR); /* nothing bounds its time */
   }
   loop->accepting = AU_PLACE_NONE;
-  return connection;
+  return known;
 }
 
 void au_http_connection(void *cls, struct MHD_Connection *connection,
@@ -479,11 +459,9 @@ void au_http_connection(void *cls, struct MHD_Connection *connection,
   const union MHD_ConnectionInfo *info =
       MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
   if (!is_new) {
-    end_tls(connection, *socket_context);
     au_connection_remove(&loop->connections, *socket_context, http->places);
   } else if (info != NULL) {
-    *socket_context = open_connection(loop, info->connect_fd);
-    begin_tls(loop, connection, *socket_context);
+    *socket_context = open_connection(loop, connection, info->connect_fd);
   }
   au_metrics_add(AU_M_HTTP_CONNECTIONS, is_new ? 1 : -1);
 }

@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "http/file.h"
 
+#include <gnutls/abstract.h>
 #include <gnutls/x509.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -308,6 +309,41 @@ int64_t au_tls_expiry_us(au_tls_t *tls) {
   return expiry_us;
 }
 
+/* --- libmicrohttpd ----------------------------------------------------- */
+
+/* libmicrohttpd wants to know of a certificate, but would use the same one for
+ * ever. Each session is given its own credentials when it begins
+ * (au_tls_begin), so that this is only called for one that could not be: it
+ * fails. */
+static int no_certificate(gnutls_session_t session, const gnutls_datum_t *names,
+                          int names_count, const gnutls_pk_algorithm_t *kinds,
+                          int kinds_count, gnutls_pcert_st **out_chain,
+                          unsigned *out_count, gnutls_privkey_t *out_key) {
+  (void)session;
+  (void)names;
+  (void)names_count;
+  (void)kinds;
+  (void)kinds_count;
+  (void)out_chain;
+  (void)out_key;
+  *out_count = 0;
+  return -1;
+}
+
+unsigned au_tls_daemon_options(const au_tls_t *tls,
+                               struct MHD_OptionItem items[2]) {
+  items[0] = items[1] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
+  if (tls == NULL)
+    return MHD_NO_FLAG;
+  const union {
+    gnutls_certificate_retrieve_function2 *function;
+    void *pointer;
+  } callback = {.function = no_certificate};
+  items[0] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_CERT_CALLBACK, 0,
+                                     callback.pointer};
+  return MHD_USE_TLS;
+}
+
 /* --- sessions ---------------------------------------------------------- */
 
 /* A certificate for servers is not one for clients. */
@@ -371,8 +407,14 @@ static bool prepare(const au_credentials_t *credentials,
   return true;
 }
 
-au_credentials_t *au_tls_begin(au_tls_t *tls, gnutls_session_t session,
-                               int fd) {
+void au_tls_begin(au_tls_t *tls, struct MHD_Connection *connection, int fd,
+                  au_tls_session_t *out_session) {
+  *out_session = (au_tls_session_t){NULL, NULL};
+  const union MHD_ConnectionInfo *info =
+      MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+  if (tls == NULL || info == NULL)
+    return;
+  gnutls_session_t session = info->tls_session;
   pthread_mutex_lock(&tls->lock);
   au_credentials_t *credentials = tls->current;
   atomic_fetch_add(&credentials->references, 1);
@@ -380,15 +422,29 @@ au_credentials_t *au_tls_begin(au_tls_t *tls, gnutls_session_t session,
   if (tls->ticket_key.data != NULL)
     (void)gnutls_session_ticket_enable_server(session, &tls->ticket_key);
   pthread_mutex_unlock(&tls->lock);
-  if (prepare(credentials, session, fd))
-    return credentials;
-  au_tls_end(credentials, session);
-  return NULL;
+  *out_session = (au_tls_session_t){session, credentials};
+  if (!prepare(credentials, session, fd))
+    au_tls_end(out_session);
 }
 
-void au_tls_end(au_credentials_t *credentials, gnutls_session_t session) {
-  if (credentials == NULL)
+void au_tls_end(au_tls_session_t *session) {
+  if (session->credentials == NULL)
     return;
-  gnutls_credentials_clear(session);
-  release(credentials);
+  gnutls_credentials_clear(session->session);
+  release(session->credentials);
+  session->credentials = NULL;
+}
+
+size_t au_tls_unread(const au_tls_session_t *session) {
+  return session->session != NULL
+             ? gnutls_record_check_pending(session->session)
+             : 0;
+}
+
+bool au_tls_send(const au_tls_session_t *session, const void *data,
+                 size_t size) {
+  if (session->session == NULL)
+    return false;
+  (void)gnutls_record_send(session->session, data, size);
+  return true;
 }
