@@ -21,20 +21,36 @@ static Bytef *input_of(const void *data) {
   return from.out;
 }
 
+/* A stream that is to read "data". false: there is too much of it. */
+static bool prepare(z_stream *stream, const void *data, size_t size) {
+  memset(stream, 0, sizeof(*stream));
+  stream->next_in = input_of(data);
+  stream->avail_in = (uInt)size;
+  return size <= UINT32_MAX;
+}
+
+/* Runs inflate() or deflate() once, and appends what comes out, no more than
+ * "room" bytes. Returns zlib's result. */
+static int run_once(z_stream *stream, int (*run)(z_stream *stream, int flush),
+                    int flush, size_t room, au_bytes_t *out) {
+  size_t step = room < STEP ? room : STEP;
+  uint8_t *to = au_bytes_extend(out, step);
+  if (to == NULL)
+    return Z_MEM_ERROR;
+  stream->next_out = to;
+  stream->avail_out = (uInt)step;
+  int result = run(stream, flush);
+  out->size -= stream->avail_out;
+  return result;
+}
+
 /* Inflates one member, or stream; "stream" is after it on AU_OK. */
 static au_status_t inflate_member(z_stream *stream, size_t limit,
                                   au_bytes_t *out) {
   for (;;) {
     /* One byte more than allowed shows that there is more. */
     size_t room = limit + 1 - out->size;
-    size_t step = room < STEP ? room : STEP;
-    uint8_t *to = au_bytes_extend(out, step);
-    if (to == NULL)
-      return AU_NOMEM;
-    stream->next_out = to;
-    stream->avail_out = (uInt)step;
-    int result = inflate(stream, Z_NO_FLUSH);
-    out->size -= stream->avail_out;
+    int result = run_once(stream, inflate, Z_NO_FLUSH, room, out);
     if (out->size > limit)
       return AU_FULL;
     if (result == Z_STREAM_END)
@@ -51,13 +67,10 @@ static au_status_t inflate_member(z_stream *stream, size_t limit,
 static au_status_t inflate_all(int window, const void *data, size_t size,
                                size_t limit, au_bytes_t *out) {
   z_stream stream;
-  memset(&stream, 0, sizeof(stream));
-  if (size > UINT32_MAX)
+  if (!prepare(&stream, data, size))
     return AU_FULL;
   if (inflateInit2(&stream, window) != Z_OK)
     return AU_NOMEM;
-  stream.next_in = input_of(data);
-  stream.avail_in = (uInt)size;
   au_status_t status = size > 0 ? AU_OK : AU_INVALID;
   while (status == AU_OK && stream.avail_in > 0) {
     status = inflate_member(&stream, limit, out);
@@ -84,16 +97,9 @@ static au_status_t deflate_all(z_stream *stream, size_t limit,
   size_t before = out->size;
   for (;;) {
     size_t room = limit - (out->size - before);
-    size_t step = room < STEP ? room : STEP;
-    if (step == 0)
+    if (room == 0)
       return AU_FULL;
-    uint8_t *to = au_bytes_extend(out, step);
-    if (to == NULL)
-      return AU_NOMEM;
-    stream->next_out = to;
-    stream->avail_out = (uInt)step;
-    int result = deflate(stream, Z_FINISH);
-    out->size -= stream->avail_out;
+    int result = run_once(stream, deflate, Z_FINISH, room, out);
     if (result == Z_STREAM_END)
       return AU_OK;
     if (result != Z_OK && result != Z_BUF_ERROR)
@@ -104,14 +110,11 @@ static au_status_t deflate_all(z_stream *stream, size_t limit,
 au_status_t au_gzip_deflate(const void *data, size_t size, size_t limit,
                             au_bytes_t *out) {
   z_stream stream;
-  memset(&stream, 0, sizeof(stream));
-  if (size > UINT32_MAX)
+  if (!prepare(&stream, data, size))
     return AU_FULL;
   if (deflateInit2(&stream, Z_BEST_SPEED, Z_DEFLATED, GZIP_WINDOW, MEMORY_LEVEL,
                    Z_DEFAULT_STRATEGY) != Z_OK)
     return AU_NOMEM;
-  stream.next_in = input_of(data);
-  stream.avail_in = (uInt)size;
   au_status_t status = deflate_all(&stream, limit, out);
   deflateEnd(&stream);
   return status;
