@@ -3,8 +3,40 @@
 
 #include "base/utf8.h"
 #include "fuzz/fuzz.h"
+#include "support/limits.h"
 
 #include <string.h>
+
+au_reader_t *fuzz_reader(au_reader_t pair[2], const au_limits_t *narrow,
+                         bool is_narrow) {
+  static const au_limits_t wide = DEFAULT_LIMITS;
+  au_reader_t *reader = &pair[is_narrow ? 1 : 0];
+  if (reader->json == NULL)
+    fuzz_require(au_reader_init(reader, is_narrow ? narrow : &wide) == AU_OK,
+                 "out of memory");
+  return reader;
+}
+
+au_reader_t *fuzz_chosen_reader(au_reader_t pair[2], uint8_t choice) {
+  static const au_limits_t narrow = {.max_body_bytes = 1048576,
+                                     .max_batch_events = 3,
+                                     .service_max_length = 4,
+                                     .message_max_length = 6,
+                                     .metadata_max_bytes = 24,
+                                     .metadata_max_keys = 3,
+                                     .metadata_max_depth = 2};
+  return fuzz_reader(pair, &narrow, (choice & 2) != 0);
+}
+
+au_intake_result_t fuzz_read_chosen(au_reader_t *reader, uint8_t choice,
+                                    const char *body, size_t size) {
+  const au_naming_t naming = {.by = (au_named_by_t)((choice >> 2) % 3),
+                              .digest = {.byte = {choice}}};
+  au_reader_name(reader, &naming);
+  return au_reader_read(reader,
+                        (choice & 1) != 0 ? AU_FORMAT_NDJSON : AU_FORMAT_JSON,
+                        body, size, FUZZ_NOW_US);
+}
 
 static void check_text(au_slice_t text, size_t max) {
   ptrdiff_t length = au_utf8_length(text.data, text.size);

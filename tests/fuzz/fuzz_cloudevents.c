@@ -10,12 +10,11 @@
  */
 #include "fuzz/events.h"
 #include "fuzz/fuzz.h"
-#include "support/limits.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define NOW INT64_C(1700000000123456)
+#define FUZZ_NOW_US INT64_C(1700000000123456)
 #define ATTRIBUTES_MAX 16
 
 typedef struct headers {
@@ -39,19 +38,16 @@ static void take_headers(fuzz_input_t *input, headers_t *headers) {
   }
 }
 
-static au_reader_t *reader_of(int kind) {
-  static const au_limits_t limits[] = {DEFAULT_LIMITS, NARROW_LIMITS};
+static au_reader_t *reader_of(bool is_narrow) {
+  static const au_limits_t narrow = NARROW_LIMITS;
   static au_reader_t readers[2];
-  if (readers[kind].json == NULL)
-    fuzz_require(au_reader_init(&readers[kind], &limits[kind]) == AU_OK,
-                 "out of memory");
-  return &readers[kind];
+  return fuzz_reader(readers, &narrow, is_narrow);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   fuzz_input_t input = {.data = data, .size = size};
   uint8_t first = fuzz_take_byte(&input);
-  au_reader_t *reader = reader_of(first >> 2 & 1);
+  au_reader_t *reader = reader_of((first & 4) != 0);
   const au_intake_t *intake = &reader->intake;
   headers_t headers = {.count = 0};
   au_cloudevents_form_t form = {.mode =
@@ -65,8 +61,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   form.attributes = headers.count;
   char *body = fuzz_copy(input.data, input.size);
   au_reader_cloudevents(reader, &form);
-  au_intake_result_t result =
-      au_reader_read(reader, AU_FORMAT_CLOUDEVENTS, body, input.size, NOW);
+  au_intake_result_t result = au_reader_read(reader, AU_FORMAT_CLOUDEVENTS,
+                                             body, input.size, FUZZ_NOW_US);
   fuzz_require(result != AU_INTAKE_NOMEM, "out of memory");
   fuzz_require(form.mode != AU_CLOUDEVENTS_BINARY || result == AU_INTAKE_DONE,
                "an event of binary mode is malformed");

@@ -10,12 +10,10 @@
 #include "base/json.h"
 #include "base/utf8.h"
 #include "event/reader.h"
+#include "fuzz/events.h"
 #include "fuzz/fuzz.h"
-#include "support/limits.h"
 
 #include <string.h>
-
-#define NOW INT64_C(1700000000123456)
 
 static bool is_same(au_slice_t a, au_slice_t b) {
   return (a.data == NULL) == (b.data == NULL) && a.size == b.size &&
@@ -51,7 +49,7 @@ static void check_event(au_reader_t *again, au_bytes_t *json,
   write_event(json, event);
   fuzz_require(!json->failed, "out of memory");
   fuzz_require(au_reader_read(again, AU_FORMAT_JSON, (const char *)json->data,
-                              json->size, NOW) == AU_INTAKE_DONE,
+                              json->size, FUZZ_NOW_US) == AU_INTAKE_DONE,
                "an accepted event is not JSON");
   fuzz_require(again->intake.rows.count == 1, "an accepted event is refused");
   au_event_t twin;
@@ -131,41 +129,21 @@ static void check_errors(const au_intake_t *intake) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-  static const au_limits_t wide = DEFAULT_LIMITS;
-  static const au_limits_t narrow = {.max_body_bytes = 1048576,
-                                     .max_batch_events = 3,
-                                     .service_max_length = 4,
-                                     .message_max_length = 6,
-                                     .metadata_max_bytes = 24,
-                                     .metadata_max_keys = 3,
-                                     .metadata_max_depth = 2};
-  /* Kept, so that what one body leaves behind meets the next. */
   static au_reader_t parser[2];
   static au_reader_t again[2];
   static au_bytes_t json;
-  if (parser[0].json == NULL)
-    for (int i = 0; i < 2; i++)
-      fuzz_require(
-          au_reader_init(&parser[i], i == 0 ? &wide : &narrow) == AU_OK &&
-              au_reader_init(&again[i], i == 0 ? &wide : &narrow) == AU_OK,
-          "out of memory");
   if (size == 0)
     return 0;
-  int kind = data[0] >> 1 & 1;
-  au_reader_t *reader = &parser[kind];
+  uint8_t choice = data[0];
+  au_reader_t *reader = fuzz_chosen_reader(parser, choice);
   const au_intake_t *intake = &reader->intake;
-  au_format_t format = (data[0] & 1) != 0 ? AU_FORMAT_NDJSON : AU_FORMAT_JSON;
-  const au_naming_t naming = {.by = (au_named_by_t)((data[0] >> 2) % 3),
-                              .digest = {.byte = {data[0]}}};
-  au_reader_name(reader, &naming);
-  switch (
-      au_reader_read(reader, format, (const char *)data + 1, size - 1, NOW)) {
+  switch (fuzz_read_chosen(reader, choice, (const char *)data + 1, size - 1)) {
   case AU_INTAKE_DONE:
     fuzz_require(intake->total == intake->rows.count + intake->errors_count,
                  "the counts do not agree");
     fuzz_require(intake->total <= intake->limits->max_batch_events,
                  "too many events");
-    check_rows(intake, &again[kind], &json);
+    check_rows(intake, fuzz_chosen_reader(again, choice), &json);
     check_errors(intake);
     break;
   case AU_INTAKE_MALFORMED:

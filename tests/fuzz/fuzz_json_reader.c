@@ -10,13 +10,11 @@
  */
 #include "event/json.h"
 #include "event/reader.h"
+#include "fuzz/events.h"
 #include "fuzz/fuzz.h"
-#include "support/limits.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-#define NOW INT64_C(1700000000123456)
 
 static bool is_equal(const void *a, size_t a_size, const void *b,
                      size_t b_size) {
@@ -86,44 +84,20 @@ static void compare(au_intake_t *a, au_intake_t *b) {
   compare_errors(a, b);
 }
 
-static au_intake_result_t read_body(au_reader_t *reader, uint8_t choice,
-                                    const char *body, size_t size) {
-  const au_naming_t naming = {.by = (au_named_by_t)((choice >> 2) % 3),
-                              .digest = {.byte = {choice}}};
-  au_reader_name(reader, &naming);
-  return au_reader_read(reader,
-                        (choice & 1) != 0 ? AU_FORMAT_NDJSON : AU_FORMAT_JSON,
-                        body, size, NOW);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-  static const au_limits_t wide = DEFAULT_LIMITS;
-  static const au_limits_t narrow = {.max_body_bytes = 1048576,
-                                     .max_batch_events = 3,
-                                     .service_max_length = 4,
-                                     .message_max_length = 6,
-                                     .metadata_max_bytes = 24,
-                                     .metadata_max_keys = 3,
-                                     .metadata_max_depth = 2};
-  /* Kept, so that what one body leaves behind meets the next. */
   static au_reader_t both[2];
   static au_reader_t parsed[2];
-  if (both[0].json == NULL)
-    for (int i = 0; i < 2; i++) {
-      const au_limits_t *limits = i == 0 ? &wide : &narrow;
-      fuzz_require(au_reader_init(&both[i], limits) == AU_OK &&
-                       au_reader_init(&parsed[i], limits) == AU_OK,
-                   "out of memory");
-      au_json_reader_parse_only(parsed[i].json);
-    }
   if (size == 0)
     return 0;
-  int kind = data[0] >> 1 & 1;
+  uint8_t choice = data[0];
+  au_reader_t *one = fuzz_chosen_reader(both, choice);
+  au_reader_t *other = fuzz_chosen_reader(parsed, choice);
+  au_json_reader_parse_only(other->json);
   char *body = fuzz_copy(data + 1, size - 1);
-  fuzz_require(read_body(&both[kind], data[0], body, size - 1) ==
-                   read_body(&parsed[kind], data[0], body, size - 1),
+  fuzz_require(fuzz_read_chosen(one, choice, body, size - 1) ==
+                   fuzz_read_chosen(other, choice, body, size - 1),
                "one takes it, and one does not");
-  compare(&both[kind].intake, &parsed[kind].intake);
+  compare(&one->intake, &other->intake);
   free(body);
   return 0;
 }

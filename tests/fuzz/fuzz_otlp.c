@@ -10,34 +10,27 @@
 #include "event/otlp.h"
 #include "fuzz/events.h"
 #include "fuzz/fuzz.h"
-#include "support/limits.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define NOW INT64_C(1700000000123456)
-
-/* One that begins its life with a body may be left with anything by it. */
-static au_reader_t *reader_of(int kind) {
-  static const au_limits_t limits[] = {DEFAULT_LIMITS, NARROW_LIMITS};
+static au_reader_t *reader_of(bool is_narrow) {
+  static const au_limits_t narrow = NARROW_LIMITS;
   static au_reader_t readers[2];
-  if (readers[kind].json == NULL)
-    fuzz_require(au_reader_init(&readers[kind], &limits[kind]) == AU_OK,
-                 "out of memory");
-  return &readers[kind];
+  return fuzz_reader(readers, &narrow, is_narrow);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (size == 0)
     return 0;
   bool is_json = (data[0] & 1) != 0;
-  au_reader_t *reader = reader_of(data[0] >> 1 & 1);
+  au_reader_t *reader = reader_of((data[0] & 2) != 0);
   const au_intake_t *intake = &reader->intake;
   char *body = fuzz_copy(data + 1, size - 1);
   au_reader_service(reader,
                     (au_slice_t){.data = "own", .size = data[0] & 4 ? 3 : 0});
   switch (au_reader_read(reader, is_json ? AU_FORMAT_OTLP_JSON : AU_FORMAT_OTLP,
-                         body, size - 1, NOW)) {
+                         body, size - 1, FUZZ_NOW_US)) {
   case AU_INTAKE_DONE:
     fuzz_require(intake->errors_count == 0, "a record is refused");
     fuzz_require(intake->total <= intake->limits->otlp_max_records,

@@ -10,15 +10,12 @@
 #include "base/json.h"
 #include "base/utf8.h"
 #include "event/reader.h"
+#include "fuzz/events.h"
 #include "fuzz/fuzz.h"
-#include "support/limits.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define NOW INT64_C(1700000000123456)
-
-static const au_limits_t wide = DEFAULT_LIMITS;
 static const au_limits_t narrow = {.max_body_bytes = 1048576,
                                    .max_batch_events = 5,
                                    .service_max_length = 4,
@@ -26,8 +23,6 @@ static const au_limits_t narrow = {.max_body_bytes = 1048576,
                                    .metadata_max_bytes = 40,
                                    .metadata_max_keys = 3,
                                    .metadata_max_depth = 2};
-static au_reader_t readers[2];
-static au_reader_t again[2];
 
 static void put_event(au_bytes_t *json, const au_event_t *event) {
   au_bytes_clear(json, SIZE_MAX);
@@ -47,7 +42,7 @@ static void check_event(au_reader_t *reader, const au_event_t *event) {
   static au_bytes_t json;
   put_event(&json, event);
   fuzz_require(au_reader_read(reader, AU_FORMAT_JSON, (const char *)json.data,
-                              json.size, NOW) == AU_INTAKE_DONE &&
+                              json.size, FUZZ_NOW_US) == AU_INTAKE_DONE &&
                    reader->intake.rows.count == 1,
                "an accepted event is refused as one of our own");
   au_event_t twin;
@@ -85,20 +80,23 @@ static void check_errors(const au_intake_t *intake) {
   }
 }
 
-static void read_body(au_reader_t *reader, const au_shape_t *shape,
-                      au_format_t format, fuzz_input_t body, int kind) {
+static void read_body(const au_shape_t *shape, au_format_t format,
+                      fuzz_input_t body, bool is_narrow) {
+  static au_reader_t readers[2];
+  static au_reader_t again[2];
+  au_reader_t *reader = fuzz_reader(readers, &narrow, is_narrow);
   char *text = fuzz_copy(body.data, body.size);
   const au_intake_t *intake = &reader->intake;
   au_reader_shape(reader, shape);
   au_intake_result_t result =
-      au_reader_read(reader, format, text, body.size, NOW);
+      au_reader_read(reader, format, text, body.size, FUZZ_NOW_US);
   fuzz_require(result != AU_INTAKE_NOMEM, "out of memory");
   if (result == AU_INTAKE_MALFORMED)
     fuzz_require(intake->message[0] != '\0', "no word of what is wrong");
   if (result == AU_INTAKE_DONE) {
     fuzz_require(intake->total == intake->rows.count + intake->errors_count,
                  "the counts do not agree");
-    check_rows(intake, &again[kind]);
+    check_rows(intake, fuzz_reader(again, &narrow, is_narrow));
     if (shape->is_lenient)
       check_errors(intake);
   }
@@ -107,26 +105,20 @@ static void read_body(au_reader_t *reader, const au_shape_t *shape,
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   static const char fields[] = "tsmie";
-  if (readers[0].json == NULL)
-    for (int i = 0; i < 2; i++)
-      fuzz_require(
-          au_reader_init(&readers[i], i == 0 ? &wide : &narrow) == AU_OK &&
-              au_reader_init(&again[i], i == 0 ? &wide : &narrow) == AU_OK,
-          "out of memory");
   fuzz_input_t input = {.data = data, .size = size};
   fuzz_input_t line = fuzz_take_line(&input);
   au_shape_t shape = {.is_lenient = fuzz_take_byte(&line) == 'l'};
   static const au_format_t formats[] = {AU_FORMAT_JSON, AU_FORMAT_NDJSON,
                                         AU_FORMAT_GUESS};
   au_format_t format = formats[fuzz_take_byte(&line) % 3];
-  int kind = fuzz_take_byte(&line) == 'n';
+  bool is_narrow = fuzz_take_byte(&line) == 'n';
   if (fuzz_take_byte(&line) == 's')
     au_bytes_put_string(&shape.service, "web");
   const char *field = strchr(fields, fuzz_take_byte(&line));
   char *paths = fuzz_text(line);
   if (field != NULL && *field != '\0' && *paths != '\0')
     (void)au_shape_set_field(&shape, (au_shape_field_t)(field - fields), paths);
-  read_body(&readers[kind], &shape, format, input, kind);
+  read_body(&shape, format, input, is_narrow);
   free(paths);
   au_shape_fini(&shape);
   return 0;
