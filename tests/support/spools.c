@@ -85,23 +85,35 @@ au_status_t append(au_spool_t *spool, uint64_t value, size_t count,
   return await_answer(&answer, status);
 }
 
+static au_status_t try_configured(au_spool_config_t config, au_spool_t **spool,
+                                  char *error, size_t error_size) {
+  config.directory = directory;
+  config.durability = AU_DURABILITY_COMMIT;
+  config.usage = &usage;
+  atomic_store(&usage.events, 0);
+  atomic_store(&usage.bytes, 0);
+  return au_spool_open(&config, spool, error, error_size);
+}
+
 au_status_t try_open(const au_io_t *io, uint64_t segment_bytes,
                      au_spool_t **spool) {
   char error[256] = "";
-  const au_spool_config_t config = {.io = io,
-                                    .directory = directory,
-                                    .segment_bytes = segment_bytes,
-                                    .durability = AU_DURABILITY_COMMIT,
-                                    .usage = &usage};
-  atomic_store(&usage.events, 0);
-  atomic_store(&usage.bytes, 0);
-  return au_spool_open(&config, spool, error, sizeof(error));
+  return try_configured(
+      (au_spool_config_t){.io = io, .segment_bytes = segment_bytes}, spool,
+      error, sizeof(error));
+}
+
+au_spool_t *open_configured(au_spool_config_t config) {
+  char error[256] = "";
+  au_spool_t *spool = NULL;
+  ck_assert_msg(try_configured(config, &spool, error, sizeof(error)) == AU_OK,
+                "open: %s", error);
+  return spool;
 }
 
 au_spool_t *open_spool(const au_io_t *io, uint64_t segment_bytes) {
-  au_spool_t *spool = NULL;
-  ck_assert_int_eq(try_open(io, segment_bytes, &spool), AU_OK);
-  return spool;
+  return open_configured(
+      (au_spool_config_t){.io = io, .segment_bytes = segment_bytes});
 }
 
 static void note_slab(seen_t *seen, const au_slab_t *slab) {
@@ -137,6 +149,15 @@ void check_values(const seen_t *seen, uint64_t first, uint64_t count) {
   ck_assert_uint_eq(seen->count, count);
   for (size_t i = 0; i < seen->count; i++)
     ck_assert_uint_eq(seen->value[i], first + i);
+}
+
+void store_rows(au_spool_t *spool, uint64_t first, uint64_t last,
+                uint32_t size) {
+  static seen_t seen;
+  for (uint64_t value = first; value <= last; value++)
+    ck_assert_int_eq(append(spool, value, 1, size), AU_OK);
+  read_all(spool, 3, true, 0, &seen);
+  check_values(&seen, first, last - first + 1);
 }
 
 uint64_t damaged(void) { return au_metrics_counter(AU_M_SPOOL_DAMAGED, 0); }
@@ -261,10 +282,13 @@ void await_notices(au_severity_t severity, int count) {
   pthread_mutex_unlock(&notice_lock);
 }
 
+void pause_briefly(void) {
+  nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+}
+
 void await_calls(atomic_int *calls, int count) {
-  const struct timespec moment = {.tv_nsec = 1000000};
   for (int i = 0; atomic_load(calls) < count; i++) {
     ck_assert_int_lt(i, 30000);
-    nanosleep(&moment, NULL);
+    pause_briefly();
   }
 }

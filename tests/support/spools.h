@@ -34,6 +34,9 @@ bool is_named(int fd, const char *end);
 au_status_t try_open(const au_io_t *io, uint64_t segment_bytes,
                      au_spool_t **spool);
 au_spool_t *open_spool(const au_io_t *io, uint64_t segment_bytes);
+/* The same for what else a configuration has: the directory, the durability and
+ * "usage" are put into it. */
+au_spool_t *open_configured(au_spool_config_t config);
 /* Makes a spool of rows 1 to "rows", each a group by itself. */
 void make_spool(uint64_t rows, uint32_t size, uint64_t segment_bytes);
 
@@ -60,6 +63,10 @@ void read_all(au_spool_t *spool, size_t max_rows, bool trim, int patience,
               seen_t *seen);
 /* The values from "first" on, without a gap, and nothing else. */
 void check_values(const seen_t *seen, uint64_t first, uint64_t count);
+/* Appends rows "first" to "last", each a request by itself, reads them, and
+ * trims the spool up to there. */
+void store_rows(au_spool_t *spool, uint64_t first, uint64_t last,
+                uint32_t size);
 /* Ranges that were reported. */
 uint64_t damaged(void);
 
@@ -79,8 +86,9 @@ extern int lines;
 void count_what_is_told(void);
 void await_notices(au_severity_t severity, int count);
 
-/* Nothing tells when the keeper has done its work but the calls it made.
- */
+/* Nothing tells when the keeper has done its work but the files it leaves and
+ * the calls it made: between two looks. */
+void pause_briefly(void);
 void await_calls(atomic_int *calls, int count);
 
 #endif

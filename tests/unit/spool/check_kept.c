@@ -22,30 +22,10 @@
 
 static au_spool_t *open_keeping(const au_io_t *io, double keep_s,
                                 uint64_t keep_bytes) {
-  char error[256] = "";
-  au_spool_t *spool = NULL;
-  const au_spool_config_t config = {.io = io,
-                                    .directory = directory,
-                                    .segment_bytes = SEGMENT_BYTES,
-                                    .durability = AU_DURABILITY_COMMIT,
-                                    .keep_s = keep_s,
-                                    .keep_bytes = keep_bytes,
-                                    .usage = &usage};
-  atomic_store(&usage.events, 0);
-  atomic_store(&usage.bytes, 0);
-  ck_assert_msg(au_spool_open(&config, &spool, error, sizeof(error)) == AU_OK,
-                "open: %s", error);
-  return spool;
-}
-
-/* Rows "first" to "last", stored and let go. */
-static void store(au_spool_t *spool, uint64_t first, uint64_t last) {
-  static seen_t seen;
-  for (uint64_t value = first; value <= last; value++)
-    ck_assert_int_eq(append(spool, value, 1, ROW), AU_OK);
-  memset(&seen, 0, sizeof(seen));
-  read_all(spool, 3, true, 0, &seen);
-  check_values(&seen, first, last - first + 1);
+  return open_configured((au_spool_config_t){.io = io,
+                                             .segment_bytes = SEGMENT_BYTES,
+                                             .keep_s = keep_s,
+                                             .keep_bytes = keep_bytes});
 }
 
 /* Rows "first" to "last" wait, and nothing else. */
@@ -67,17 +47,13 @@ static uint64_t replayed(void) {
   return au_metrics_counter(AU_M_EVENTS_REPLAYED, 0);
 }
 
-static void pause_briefly(void) {
-  nanosleep(&(struct timespec){.tv_nsec = 2 * AU_NS_PER_MS}, NULL);
-}
-
 CASE("kept", setup, teardown);
 
 /* Once from each place, over the borders of segments; and once more, since a
  * database may fall back while it is stored again. */
 TEST(what_is_stored_can_wait_again) {
   au_spool_t *spool = open_keeping(NULL, LONG, MUCH);
-  store(spool, 1, 40);
+  store_rows(spool, 1, 40, ROW);
   ck_assert_uint_eq(au_spool_kept_seq(spool), 1);
   ck_assert_uint_gt(au_spool_kept_bytes(spool), (uint64_t)40 * ROW);
   uint64_t again = 0;
@@ -93,13 +69,13 @@ TEST(what_is_stored_can_wait_again) {
   ck_assert_uint_eq(au_spool_rewind(spool, 25), 20);
   ck_assert_uint_eq(replayed(), again + 21);
   check_waiting(spool, 20, 40);
-  store(spool, 41, 50);
+  store_rows(spool, 41, 50, ROW);
   au_spool_close(spool);
 }
 
 TEST(what_is_kept_takes_no_room_and_never_waits_by_itself) {
   au_spool_t *spool = open_keeping(NULL, LONG, MUCH);
-  store(spool, 1, 40);
+  store_rows(spool, 1, 40, ROW);
   ck_assert_uint_eq(atomic_load(&usage.events), 0);
   ck_assert_uint_eq(atomic_load(&usage.bytes), 0);
   for (int start = 0; start < 3; start++) {
@@ -120,7 +96,7 @@ TEST(what_is_kept_takes_no_room_and_never_waits_by_itself) {
   au_spool_close(spool);
   spool = open_keeping(NULL, LONG, MUCH);
   check_waiting(spool, 7, 40);
-  store(spool, 41, 60);
+  store_rows(spool, 41, 60, ROW);
   au_spool_close(spool);
   spool = open_keeping(NULL, LONG, MUCH);
   ck_assert_uint_eq(au_spool_rewind(spool, 1), 1);
@@ -132,7 +108,7 @@ TEST(bytes_are_bounded) {
   const uint64_t bound = 3 * SEGMENT_BYTES;
   au_spool_t *spool = open_keeping(NULL, LONG, bound);
   for (uint64_t value = 1; value <= 100; value++) {
-    store(spool, value, value);
+    store_rows(spool, value, value, ROW);
     ck_assert_uint_le(au_spool_kept_bytes(spool), bound);
   }
   ck_assert_uint_gt(au_spool_kept_bytes(spool), bound / 2);
@@ -150,7 +126,7 @@ TEST(bytes_are_bounded) {
 TEST(starts_do_not_push_out_what_is_kept) {
   for (uint64_t start = 1; start <= 10; start++) {
     au_spool_t *spool = open_keeping(NULL, LONG, 4 * SEGMENT_BYTES);
-    store(spool, start, start);
+    store_rows(spool, start, start, ROW);
     ck_assert_uint_eq(au_spool_kept_seq(spool), 1);
     au_spool_close(spool);
   }
@@ -158,7 +134,7 @@ TEST(starts_do_not_push_out_what_is_kept) {
 
 TEST(age_is_bounded) {
   au_spool_t *spool = open_keeping(NULL, LONG, MUCH);
-  store(spool, 1, 60);
+  store_rows(spool, 1, 60, ROW);
   au_spool_close(spool);
   int before = files(".segment", false);
   spool = open_keeping(NULL, 0.01, MUCH);
@@ -173,7 +149,7 @@ TEST(age_is_bounded) {
 TEST_EACH(nothing_is_kept_unless_both_are_set, 2) {
   au_spool_t *spool =
       open_keeping(NULL, _i == 0 ? 0 : LONG, _i == 0 ? MUCH : 0);
-  store(spool, 1, 40);
+  store_rows(spool, 1, 40, ROW);
   ck_assert_uint_eq(au_spool_kept_seq(spool), 41);
   ck_assert_uint_eq(au_spool_kept_bytes(spool), 0);
   ck_assert_uint_eq(au_spool_rewind(spool, 1), 41);
@@ -182,7 +158,7 @@ TEST_EACH(nothing_is_kept_unless_both_are_set, 2) {
   /* What lies there does not become kept by a wish that comes later. */
   spool = open_keeping(NULL, LONG, MUCH);
   ck_assert_uint_eq(au_spool_kept_seq(spool), 41);
-  store(spool, 41, 80);
+  store_rows(spool, 41, 80, ROW);
   ck_assert_uint_eq(au_spool_kept_seq(spool), 41);
   au_spool_close(spool);
   /* Nor does it stay when there is none any more. */
@@ -200,7 +176,7 @@ TEST(memory_keeps_nothing) {
                                     .keep_bytes = MUCH,
                                     .usage = &usage};
   ck_assert_int_eq(au_spool_open(&config, &spool, error, sizeof(error)), AU_OK);
-  store(spool, 1, 40);
+  store_rows(spool, 1, 40, ROW);
   ck_assert_uint_eq(au_spool_kept_seq(spool), 41);
   ck_assert_uint_eq(au_spool_kept_bytes(spool), 0);
   ck_assert_uint_eq(au_spool_rewind(spool, 1), 41);
@@ -210,7 +186,7 @@ TEST(memory_keeps_nothing) {
 /* A spool that is renewed is another one to the database, which has them. */
 TEST(renew_forgets_what_is_kept) {
   au_spool_t *spool = open_keeping(NULL, LONG, MUCH);
-  store(spool, 1, 40);
+  store_rows(spool, 1, 40, ROW);
   ck_assert_int_eq(append(spool, 41, 1, ROW), AU_OK);
   au_spool_close(spool);
   int fd = open(directory, O_RDONLY | O_DIRECTORY);
@@ -229,7 +205,7 @@ TEST(renew_forgets_what_is_kept) {
 /* Nobody waits for it, so it stops nothing. */
 TEST(kept_segment_that_is_damaged_is_left_out) {
   au_spool_t *spool = open_keeping(NULL, LONG, MUCH);
-  store(spool, 1, 60);
+  store_rows(spool, 1, 60, ROW);
   ck_assert_int_eq(append(spool, 61, 1, ROW), AU_OK);
   au_spool_close(spool);
   overwrite(nth_segment(1), 0, 'x', 64);
@@ -263,7 +239,7 @@ TEST(full_disk_takes_what_is_kept_first) {
   segments_max = 6;
   au_spool_t *spool = open_keeping(&io, LONG, MUCH);
   for (uint64_t value = 1; value <= 200; value++) {
-    store(spool, value, value);
+    store_rows(spool, value, value, ROW);
     ck_assert_ptr_null(au_spool_trouble(spool));
   }
   ck_assert_uint_gt(au_spool_kept_seq(spool), 1);
@@ -274,12 +250,12 @@ TEST(full_disk_takes_what_is_kept_first) {
 /* Those of the other lanes go, too. */
 TEST(full_disk_of_another_spool_takes_what_is_kept) {
   au_spool_t *spool = open_keeping(NULL, LONG, MUCH);
-  store(spool, 1, 60);
+  store_rows(spool, 1, 60, ROW);
   ck_assert_int_gt(files(".segment", false), 4);
   atomic_fetch_add(&usage.disk_full, 1);
   while (files(".segment", false) > 3)
     pause_briefly();
-  store(spool, 61, 120);
+  store_rows(spool, 61, 120, ROW);
   ck_assert_uint_lt(au_spool_kept_seq(spool), 61);
   au_spool_close(spool);
 }
@@ -292,7 +268,7 @@ TEST_EACH(state_of_an_older_release_keeps_nothing, 2) {
   au_uuid_t owner[AU_OWNERS_MAX];
   au_spool_t *spool = open_keeping(NULL, LONG, MUCH);
   au_spool_confirm_owner(spool);
-  store(spool, 1, 40);
+  store_rows(spool, 1, 40, ROW);
   au_spool_close(spool);
   char path[128];
   snprintf(path, sizeof(path), "%s/state", directory);
@@ -311,7 +287,7 @@ TEST_EACH(state_of_an_older_release_keeps_nothing, 2) {
   ck_assert_uint_eq(au_spool_owners(spool, owner, NULL), 2);
   ck_assert_uint_eq(au_spool_begin(spool).seq, 41);
   ck_assert_uint_eq(au_spool_kept_seq(spool), 41);
-  store(spool, 41, 50);
+  store_rows(spool, 41, 50, ROW);
   au_spool_close(spool);
 }
 
@@ -358,7 +334,7 @@ TEST(each_token_has_its_bound) {
   for (uint64_t start = 0; start < 3; start++) {
     au_spool_t *spool = open_keeping(NULL, LONG, MUCH);
     au_spool_confirm_owner(spool);
-    store(spool, start * 10 + 1, start * 10 + 10);
+    store_rows(spool, start * 10 + 1, start * 10 + 10, ROW);
     au_spool_close(spool);
   }
   au_spool_t *spool = open_keeping(NULL, LONG, MUCH);

@@ -34,34 +34,16 @@ static uint64_t rows_a_segment(void) {
 
 static au_spool_t *open_sparing(const au_io_t *io, uint64_t max_bytes,
                                 uint64_t keep_bytes) {
-  char error[256] = "";
-  au_spool_t *spool = NULL;
-  const au_spool_config_t config = {.io = io,
-                                    .directory = directory,
-                                    .segment_bytes = segment_bytes,
-                                    .durability = AU_DURABILITY_COMMIT,
-                                    .keep_s = 3600,
-                                    .keep_bytes = keep_bytes,
-                                    .max_bytes = max_bytes,
-                                    .usage = &usage};
-  atomic_store(&usage.events, 0);
-  atomic_store(&usage.bytes, 0);
-  ck_assert_msg(au_spool_open(&config, &spool, error, sizeof(error)) == AU_OK,
-                "open: %s", error);
-  return spool;
+  return open_configured((au_spool_config_t){.io = io,
+                                             .segment_bytes = segment_bytes,
+                                             .keep_s = 3600,
+                                             .keep_bytes = keep_bytes,
+                                             .max_bytes = max_bytes});
 }
 
 static void close_spool(au_spool_t *spool) {
   au_spool_close(spool);
   ck_assert_uint_eq(atomic_load(&usage.spare_bytes), 0);
-}
-
-static void store(au_spool_t *spool, uint64_t first, uint64_t last) {
-  static seen_t seen;
-  for (uint64_t value = first; value <= last; value++)
-    ck_assert_int_eq(append(spool, value, 1, ROW), AU_OK);
-  read_all(spool, 3, true, 0, &seen);
-  check_values(&seen, first, last - first + 1);
 }
 
 static void check_waiting(au_spool_t *spool, uint64_t first, uint64_t last) {
@@ -70,10 +52,6 @@ static void check_waiting(au_spool_t *spool, uint64_t first, uint64_t last) {
   check_values(&seen, first, last - first + 1);
   ck_assert_uint_eq(seen.passed, 0);
   ck_assert_uint_eq(damaged(), 0);
-}
-
-static void pause_briefly(void) {
-  nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 }
 
 static void await_spares(int least, int most) {
@@ -89,7 +67,7 @@ static void await_spares(int least, int most) {
 /* Stores rows until there are so many spares, and returns the last one. */
 static uint64_t make_spares(au_spool_t *spool, int count) {
   uint64_t last = rows_a_segment() * 6;
-  store(spool, 1, last);
+  store_rows(spool, 1, last, ROW);
   await_spares(count, AU_SPARES_MAX);
   return last;
 }
@@ -131,7 +109,7 @@ TEST(segments_are_made_of_those_that_are_gone) {
   /* Which of the spares is taken, and whether one is there in time, is open. */
   for (int i = 0; lives_of(newest_segment()) < 3; i++) {
     ck_assert_int_lt(i, 1000);
-    store(spool, last + 1, last + rows_a_segment());
+    store_rows(spool, last + 1, last + rows_a_segment(), ROW);
     last += rows_a_segment();
     await_spares(1, AU_SPARES_MAX);
   }
@@ -144,12 +122,12 @@ TEST_EACH(spares_are_bounded, 4) {
                                        2 * SEGMENT_BYTES - 1, MUCH};
   static const int expected[] = {0, 0, 1, AU_SPARES_MAX};
   au_spool_t *spool = open_sparing(NULL, max_bytes[_i], 0);
-  store(spool, 1, rows_a_segment() * 10);
+  store_rows(spool, 1, rows_a_segment() * 10, ROW);
   while (files(".segment", false) > 3)
     pause_briefly();
   await_spares(0, expected[_i]);
   ck_assert_uint_le(atomic_load(&usage.spare_bytes), max_bytes[_i]);
-  store(spool, rows_a_segment() * 10 + 1, rows_a_segment() * 20);
+  store_rows(spool, rows_a_segment() * 10 + 1, rows_a_segment() * 20, ROW);
   await_spares(expected[_i], expected[_i]);
   ck_assert_uint_eq(atomic_load(&usage.spare_bytes),
                     (uint64_t)expected[_i] * SEGMENT_BYTES);
@@ -166,7 +144,7 @@ TEST(spares_go_when_rows_come_to_need_the_room) {
   ck_assert_uint_eq(atomic_load(&usage.spare_bytes), SEGMENT_BYTES);
   atomic_fetch_add(&usage.bytes, 1);
   await_spares(0, 0);
-  store(spool, last + 1, last + rows_a_segment());
+  store_rows(spool, last + 1, last + rows_a_segment(), ROW);
   close_spool(spool);
 }
 
@@ -176,7 +154,7 @@ TEST(memory_has_none) {
   const au_spool_config_t config = {
       .segment_bytes = SEGMENT_BYTES, .max_bytes = MUCH, .usage = &usage};
   ck_assert_int_eq(au_spool_open(&config, &spool, error, sizeof(error)), AU_OK);
-  store(spool, 1, 60);
+  store_rows(spool, 1, 60, ROW);
   ck_assert_uint_eq(atomic_load(&usage.spare_bytes), 0);
   close_spool(spool);
 }
@@ -290,7 +268,7 @@ TEST(rows_of_an_earlier_life_stay_gone) {
   au_spool_t *spool = open_sparing(NULL, MUCH, 0);
   uint64_t last = make_spares(spool, AU_SPARES_MAX);
   for (uint64_t round = 0; round < 4; round++) {
-    store(spool, last + 1, last + rows_a_segment() * 2 + round);
+    store_rows(spool, last + 1, last + rows_a_segment() * 2 + round, ROW);
     last += rows_a_segment() * 2 + round;
     await_spares(1, AU_SPARES_MAX);
     ck_assert_int_eq(append(spool, last + 1, 1, ROW), AU_OK);
