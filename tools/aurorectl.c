@@ -43,6 +43,26 @@ void ctl_say(const char *format, ...) {
   va_end(arguments);
 }
 
+int ctl_bad_usage(const char *usage) {
+  fputs(usage, stderr);
+  return CTL_USAGE;
+}
+
+int ctl_read_options(int argc, char **argv, const char *usage,
+                     const struct option *options,
+                     bool (*take)(void *context, int option, const char *value),
+                     void *context) {
+  for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
+    if (c == 'h') {
+      fputs(usage, stdout);
+      return CTL_GOOD;
+    }
+    if (c == '?' || !take(context, c, optarg))
+      return ctl_bad_usage(usage);
+  }
+  return CTL_GO_ON;
+}
+
 bool ctl_read_seconds(const char *text, double min, double max, double *out) {
   char *end = NULL;
   double value = strtod(text, &end);

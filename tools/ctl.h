@@ -9,6 +9,7 @@
 
 #include "base/status.h"
 
+#include <getopt.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -27,6 +28,18 @@ int ctl_send(int argc, char **argv);
 int ctl_spool(int argc, char **argv);
 int ctl_token(int argc, char **argv);
 int ctl_top(int argc, char **argv);
+
+/* Reads the options of a command: "options" is a table of getopt_long, in which
+ * "help" is 'h', and "take" is called for each of the others; false: its value
+ * is wrong. Returns CTL_GO_ON, and what follows the options begins at "optind";
+ * or the status with which the command ends: "usage" has been printed then. */
+enum { CTL_GO_ON = -1 };
+int ctl_read_options(int argc, char **argv, const char *usage,
+                     const struct option *options,
+                     bool (*take)(void *context, int option, const char *value),
+                     void *context);
+/* Prints "usage" for a command line that is wrong, and returns CTL_USAGE. */
+int ctl_bad_usage(const char *usage);
 
 /* A line on standard error, after the name of the program. */
 void ctl_say(const char *format, ...) AU_PRINTF(1, 2);

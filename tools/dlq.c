@@ -255,7 +255,8 @@ enum {
   OPTION_SQLSTATE,
 };
 
-static bool take_option(dlq_t *dlq, int option, const char *value) {
+static bool take_option(void *context, int option, const char *value) {
+  dlq_t *dlq = context;
   switch (option) {
   case OPTION_ALL:
     dlq->is_all = true;
@@ -284,11 +285,6 @@ static bool take_option(dlq_t *dlq, int option, const char *value) {
   }
 }
 
-static int bad_usage(void) {
-  fputs(usage_text, stderr);
-  return CTL_USAGE;
-}
-
 static int run(dlq_t *dlq, int argc, char **argv) {
   static const struct {
     const char *name;
@@ -306,7 +302,7 @@ static int run(dlq_t *dlq, int argc, char **argv) {
     bool has_ids = argc > 1;
     bool wants_ids = commands[i].takes_ids && !dlq->is_all;
     if (has_ids != wants_ids || (dlq->is_all && !commands[i].takes_all))
-      return bad_usage();
+      return ctl_bad_usage(usage_text);
     dlq->client = ctl_client_create(&dlq->server);
     int status =
         dlq->client != NULL ? commands[i].run(dlq, argv + 1) : CTL_USAGE;
@@ -314,7 +310,7 @@ static int run(dlq_t *dlq, int argc, char **argv) {
     ctl_answer_fini(&dlq->answer);
     return fflush(stdout) == 0 ? status : CTL_USAGE;
   }
-  return bad_usage();
+  return ctl_bad_usage(usage_text);
 }
 
 int ctl_dlq(int argc, char **argv) {
@@ -332,13 +328,7 @@ int ctl_dlq(int argc, char **argv) {
       {NULL, 0, NULL, 0}};
   dlq_t dlq = {.client = NULL};
   ctl_server_init(&dlq.server);
-  for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
-    if (c == 'h') {
-      fputs(usage_text, stdout);
-      return CTL_GOOD;
-    }
-    if (c == '?' || !take_option(&dlq, c, optarg))
-      return bad_usage();
-  }
-  return run(&dlq, argc - optind, argv + optind);
+  int status =
+      ctl_read_options(argc, argv, usage_text, options, take_option, &dlq);
+  return status == CTL_GO_ON ? run(&dlq, argc - optind, argv + optind) : status;
 }

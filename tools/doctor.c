@@ -58,7 +58,8 @@ static int examine(ctl_doctor_t *doctor) {
   return doctor->findings.count[CTL_PROBLEM] > 0 ? CTL_SOME : CTL_GOOD;
 }
 
-static bool take_option(ctl_doctor_t *doctor, int option, const char *value) {
+static bool take_option(void *context, int option, const char *value) {
+  ctl_doctor_t *doctor = context;
   switch (option) {
   case OPTION_CONFIG:
     doctor->config_path = value;
@@ -86,19 +87,9 @@ int ctl_doctor(int argc, char **argv) {
   ctl_server_init(&doctor.server);
   doctor.server.timeout_s = TIMEOUT_S;
   doctor.is_server_given = getenv("AURORE_URL") != NULL;
-  for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
-    if (c == 'h') {
-      fputs(usage_text, stdout);
-      return CTL_GOOD;
-    }
-    if (c == '?' || !take_option(&doctor, c, optarg)) {
-      fputs(usage_text, stderr);
-      return CTL_USAGE;
-    }
-  }
-  if (optind != argc) {
-    fputs(usage_text, stderr);
-    return CTL_USAGE;
-  }
-  return examine(&doctor);
+  int status =
+      ctl_read_options(argc, argv, usage_text, options, take_option, &doctor);
+  if (status != CTL_GO_ON)
+    return status;
+  return optind == argc ? examine(&doctor) : ctl_bad_usage(usage_text);
 }

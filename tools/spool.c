@@ -454,9 +454,13 @@ static bool parse_seq(const char *text, uint64_t *out_seq) {
   return errno == 0 && end != text && *end == '\0' && text[0] != '-';
 }
 
-static int bad_usage(void) {
-  fputs(usage_text, stderr);
-  return EXIT_TROUBLE;
+static bool take_option(void *context, int option, const char *value) {
+  request_t *request = context;
+  if (option == 'a') {
+    request->all = true;
+    return true;
+  }
+  return parse_seq(value, option == 'f' ? &request->from : &request->to);
 }
 
 int ctl_spool(int argc, char **argv) {
@@ -474,22 +478,14 @@ int ctl_spool(int argc, char **argv) {
       {"help", no_argument, NULL, 'h'},
       {NULL, 0, NULL, 0}};
   request_t request = {.from = 0, .to = UINT64_MAX};
-  for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
-    if (c == 'h') {
-      fputs(usage_text, stdout);
-      return EXIT_GOOD;
-    }
-    if (c == 'a')
-      request.all = true;
-    else if (c == 'f' && parse_seq(optarg, &request.from))
-      continue;
-    else if (c != 't' || !parse_seq(optarg, &request.to))
-      return bad_usage();
-  }
+  int status =
+      ctl_read_options(argc, argv, usage_text, options, take_option, &request);
+  if (status != CTL_GO_ON)
+    return status;
   if (argc - optind != 2)
-    return bad_usage();
+    return ctl_bad_usage(usage_text);
   for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
     if (strcmp(argv[optind], commands[i].name) == 0)
       return run(argv[optind + 1], commands[i].command, &request);
-  return bad_usage();
+  return ctl_bad_usage(usage_text);
 }

@@ -99,31 +99,29 @@ static int run(const char *scope, const char *comment, const char *file) {
   return fflush(stdout) == 0 ? CTL_GOOD : CTL_USAGE;
 }
 
+typedef struct wish {
+  const char *comment; /* NULL: none */
+  const char *file;
+} wish_t;
+
+static bool take_option(void *context, int option, const char *value) {
+  wish_t *wish = context;
+  *(option == 'c' ? &wish->comment : &wish->file) = value;
+  return option != 'c' || is_comment(value);
+}
+
 int ctl_token(int argc, char **argv) {
   static const struct option options[] = {
       {"comment", required_argument, NULL, 'c'},
       {"file", required_argument, NULL, 'f'},
       {"help", no_argument, NULL, 'h'},
       {NULL, 0, NULL, 0}};
-  const char *comment = NULL;
-  const char *file = NULL;
-  bool is_wrong = false;
-  for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
-    if (c == 'h') {
-      fputs(usage_text, stdout);
-      return CTL_GOOD;
-    }
-    if (c == 'c')
-      comment = optarg;
-    else if (c == 'f')
-      file = optarg;
-    else
-      is_wrong = true;
-  }
-  if (is_wrong || argc - optind != 1 || !is_scope(argv[optind]) ||
-      (comment != NULL && !is_comment(comment))) {
-    fputs(usage_text, stderr);
-    return CTL_USAGE;
-  }
-  return run(argv[optind], comment, file);
+  wish_t wish = {NULL, NULL};
+  int status =
+      ctl_read_options(argc, argv, usage_text, options, take_option, &wish);
+  if (status != CTL_GO_ON)
+    return status;
+  if (argc - optind != 1 || !is_scope(argv[optind]))
+    return ctl_bad_usage(usage_text);
+  return run(argv[optind], wish.comment, wish.file);
 }

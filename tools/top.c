@@ -116,7 +116,8 @@ static int run(const options_t *options) {
   return status;
 }
 
-static bool take_option(options_t *options, int option, const char *value) {
+static bool take_option(void *context, int option, const char *value) {
+  options_t *options = context;
   switch (option) {
   case OPTION_INTERVAL:
     return ctl_read_seconds(value, 0.2, 3600, &options->interval_s);
@@ -138,19 +139,9 @@ int ctl_top(int argc, char **argv) {
   options_t options = {.interval_s = INTERVAL_S};
   ctl_server_init(&options.server);
   options.server.timeout_s = TIMEOUT_S;
-  for (int c; (c = getopt_long(argc, argv, "h", table, NULL)) != -1;) {
-    if (c == 'h') {
-      fputs(usage_text, stdout);
-      return CTL_GOOD;
-    }
-    if (c == '?' || !take_option(&options, c, optarg)) {
-      fputs(usage_text, stderr);
-      return CTL_USAGE;
-    }
-  }
-  if (optind != argc) {
-    fputs(usage_text, stderr);
-    return CTL_USAGE;
-  }
-  return run(&options);
+  int status =
+      ctl_read_options(argc, argv, usage_text, table, take_option, &options);
+  if (status != CTL_GO_ON)
+    return status;
+  return optind == argc ? run(&options) : ctl_bad_usage(usage_text);
 }
