@@ -31,6 +31,7 @@ typedef enum au_type_part {
   AU_TYPE_SUM
 } au_type_part_t;
 
+/* The type of a metric, or of a part of it. */
 au_type_t au_type(au_metric_t metric, au_type_part_t part);
 
 /* Calls "visit" for each type of the side (or both), in the table's order. */

@@ -40,11 +40,12 @@ typedef struct ctl_batch {
   char key[CTL_KEY_SIZE];
 } ctl_batch_t;
 
+/* Frees its memory. All zero is an empty one. */
 void ctl_batch_fini(ctl_batch_t *batch);
 
 /* Makes a batch of whole lines; with "is_last" also of what follows the last of
- * them. Returns how many bytes were used: 0 when there is no whole line. There
- * may be no event in them. false: out of memory. */
+ * them. "out_used" is how many bytes were used: 0 when there is no whole line.
+ * There may be no event in them. false: out of memory. */
 bool ctl_batch_make(ctl_batch_t *batch, const ctl_format_t *format,
                     const uint8_t *bytes, size_t size, bool is_last,
                     size_t *out_used);

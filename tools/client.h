@@ -56,6 +56,7 @@ enum {
   "  --key FILE           its key\n"                                           \
   "  --timeout SECONDS    of one request (60)\n"
 
+/* The server on this machine, or that of AURORE_URL. */
 void ctl_server_init(ctl_server_t *server);
 /* Takes an option of the table; false: it is another one's, or wrong. */
 bool ctl_server_option(ctl_server_t *server, int option, const char *value);

@@ -24,6 +24,7 @@ typedef struct ctl_histogram {
   double below[CTL_BUCKETS_MAX]; /* observations up to the bound */
 } ctl_histogram_t;
 
+/* Adds up the buckets of all series of that name in a text of Prometheus. */
 void ctl_samples_histogram(const char *text, const char *name,
                            ctl_histogram_t *out);
 /* What has been observed since "before", and below what value lies the share

@@ -37,6 +37,7 @@ typedef struct ctl_lines {
   au_bytes_t texts; /* NUL-terminated, one behind the other */
 } ctl_lines_t;
 
+/* No lines; their memory is used again. */
 void ctl_lines_clear(ctl_lines_t *lines);
 /* What is more than CTL_LINES_MAX is left out. Characters that would move the
  * cursor become spaces. */
@@ -54,6 +55,7 @@ bool ctl_screen_open(void);
 /* Leaves it as it was. */
 void ctl_screen_close(void);
 
+/* In characters. */
 unsigned ctl_screen_width(void);
 /* Draws what fits. false: it cannot be written. */
 bool ctl_screen_draw(const ctl_lines_t *lines);

@@ -78,6 +78,7 @@ typedef struct ctl_top {
   size_t past_next;
 } ctl_top_t;
 
+/* Nothing is known yet. "url", which is only shown, is borrowed. */
 void ctl_top_init(ctl_top_t *top, const char *url);
 
 /* Asks the server. false: no answer, and "trouble" says why; what was known

@@ -29,6 +29,7 @@ typedef struct au_dead_letter_choice {
   int64_t before_us; /* of the time at which they were set aside */
 } au_dead_letter_choice_t;
 
+/* Frees its texts. All zero is one that chooses everything. */
 void au_dead_letter_choice_fini(au_dead_letter_choice_t *choice);
 
 /* In their order. */

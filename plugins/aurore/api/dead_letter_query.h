@@ -112,6 +112,8 @@ typedef enum au_dead_letter_deletion {
   AU_DEAD_LETTER_BUSY /* its event waits in a buffer: it may come back */
 } au_dead_letter_deletion_t;
 
+/* Deletes the dead letter, unless it is being put back. As au_query_run_t;
+ * "out_deletion" is valid on AU_OK. */
 AU_MUST_CHECK au_status_t au_dead_letter_delete(
     const au_query_job_t *job, au_database_t *database, const au_uuid_t *id,
     au_dead_letter_deletion_t *out_deletion, au_database_error_t *error);

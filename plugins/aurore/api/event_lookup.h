@@ -40,6 +40,7 @@ AU_MUST_CHECK au_status_t au_event_lookup_ask(au_event_lookup_t *lookup,
                                               au_database_t *database,
                                               au_database_error_t *error);
 
+/* Frees what it holds, also when nothing was asked. */
 void au_event_lookup_fini(au_event_lookup_t *lookup);
 
 #endif

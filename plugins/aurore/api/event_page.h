@@ -80,6 +80,7 @@ AU_MUST_CHECK au_status_t au_page_ask(au_page_t *page,
                                       au_database_t *database,
                                       au_database_error_t *error);
 
+/* Frees what it holds, also when nothing was asked. */
 void au_page_fini(au_page_t *page);
 
 #endif

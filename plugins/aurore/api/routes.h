@@ -51,6 +51,7 @@ void au_api_fini(au_api_t *api);
 void au_api_set_database(au_api_t *api, au_query_pool_t *query,
                          au_breaker_t *breaker);
 
+/* What the routes share: the context that the server was started with. */
 static inline au_api_t *au_api_of(const au_request_t *request) {
   return au_request_context(request);
 }

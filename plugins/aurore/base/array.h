@@ -33,6 +33,8 @@ static inline void *au_array_grow(void *items, size_t *capacity, size_t count,
 void *au_array_double_charged(void *items, size_t *capacity, size_t item_size,
                               au_account_t *account);
 
+/* Doubles it only when there is no room for one more than "count". NULL: out of
+ * memory, and the array is as it was. */
 static inline void *au_array_grow_charged(void *items, size_t *capacity,
                                           size_t count, size_t item_size,
                                           au_account_t *account) {

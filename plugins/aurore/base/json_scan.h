@@ -66,6 +66,7 @@ void au_json_scan_fini(au_json_scan_t *scan);
  * text. */
 void au_json_scan_charge(au_json_scan_t *scan, au_account_t *account);
 
+/* A text begins, and the one before is forgotten; its memory is used again. */
 void au_json_scan_begin(au_json_scan_t *scan, au_dialect_t dialect,
                         const char *text, size_t size);
 

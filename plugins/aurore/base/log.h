@@ -33,6 +33,7 @@ typedef void (*au_log_sink_t)(au_log_level_t level, const char *line);
 /* Borrows the function for the life of the process; NULL: standard error. */
 void au_log_set_sink(au_log_sink_t sink);
 
+/* Logs a line; what is longer than the sink takes is cut. */
 void au_log(au_log_level_t level, const char *format, ...) AU_PRINTF(2, 3);
 
 /* Sets "*is_bad" to the state now. Returns whether that is a change, so that

@@ -40,6 +40,7 @@ bool au_uuid_parse(const char *text, size_t size, au_uuid_t *out_uuid);
  * the nil UUID. */
 bool au_uuid_parse_id(const char *text, size_t size, au_uuid_t *out_uuid);
 
+/* Whether all of its bits are 0, as of one that was never set. */
 bool au_uuid_is_nil(const au_uuid_t *uuid);
 
 #endif

@@ -114,6 +114,7 @@ typedef struct au_breaker_snapshot {
   int64_t last_failure_us; /* time of day; 0: never */
 } au_breaker_snapshot_t;
 
+/* Its state at one moment. Any thread. */
 au_breaker_snapshot_t au_breaker_snapshot(au_breaker_t *breaker);
 
 /* The reason of the last failure, and its time of day; 0: there was none. */

@@ -131,6 +131,8 @@ void au_database_use_host(au_database_t *database, int host);
 /* Forgets the connection; the next au_database_connect makes a new one. */
 void au_database_disconnect(au_database_t *database);
 
+/* As far as libpq knows: it does not look whether the server is still there, as
+ * au_database_check does. */
 bool au_database_is_connected(const au_database_t *database);
 
 /* Bounds every wait from now on, those of connecting too, beside its own
@@ -155,6 +157,7 @@ typedef struct au_result {
   struct pg_result *pg; /* NULL when no statement returned rows */
 } au_result_t;
 
+/* 0 when no statement returned rows. */
 size_t au_result_rows(const au_result_t *result);
 /* Borrowed until fini; NULL for SQL NULL. */
 const char *au_result_text(const au_result_t *result, size_t row,

@@ -125,6 +125,7 @@ typedef struct au_query_pool_usage {
   unsigned waiting; /* jobs */
 } au_query_pool_usage_t;
 
+/* At one moment. Any thread. */
 au_query_pool_usage_t au_query_pool_usage(au_query_pool_t *query);
 
 #endif

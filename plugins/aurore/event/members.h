@@ -62,6 +62,8 @@ AU_MUST_CHECK au_token_t au_members_read(au_members_t *members,
  * failed. */
 void au_members_add(au_members_t *members, au_found_t object);
 
+/* The name of a member, without escapes; borrowed until the next read or
+ * add. */
 au_slice_t au_members_name(const au_members_t *members, size_t index);
 
 /* The index of the last member of this name, or SIZE_MAX. */

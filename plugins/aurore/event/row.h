@@ -68,6 +68,7 @@ static inline size_t au_row_prefix_size(au_row_kind_t kind) {
   return kind == AU_ROW_NUMBERED ? sizeof(uint32_t) : 0;
 }
 
+/* Whether the row has a name by which it is known when it comes again. */
 static inline bool au_row_is_stored_once(au_row_kind_t kind) {
   return kind == AU_ROW_IDENTIFIED || kind == AU_ROW_NUMBERED;
 }
@@ -102,6 +103,7 @@ typedef struct au_rows {
  * the first row. */
 void au_rows_charge(au_rows_t *rows, au_account_t *account);
 
+/* Frees the rows. All zero is an empty one. */
 void au_rows_fini(au_rows_t *rows);
 
 /* Empties it; keeps memory up to a bound for the next request. */

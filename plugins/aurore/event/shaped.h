@@ -28,6 +28,7 @@ typedef enum au_shaped_form {
   AU_SHAPED_GUESS  /* one or the other, found out; nothing else */
 } au_shaped_form_t;
 
+/* "intake" is borrowed until fini. */
 void au_shaped_init(au_shaped_t *reader, au_intake_t *intake);
 void au_shaped_fini(au_shaped_t *reader);
 /* Charges its memory to the account (borrowed until fini), before the first

@@ -46,6 +46,8 @@ void au_trim_init(au_trim_t *trim, const au_limits_t *limits,
                   au_account_t *account);
 void au_trim_fini(au_trim_t *trim);
 
+/* An object begins, and the one before is forgotten; with "has_mark" room is
+ * kept for the mark that something was left out. */
 void au_trim_begin(au_trim_t *trim, bool has_mark);
 
 /* Puts a member. One that is nested too deeply becomes a string with its JSON,

@@ -27,6 +27,7 @@ typedef struct au_deadline {
   unsigned extensions;
 } au_deadline_t;
 
+/* It begins anew with the next au_deadline_extend. */
 void au_deadline_reset(au_deadline_t *deadline);
 
 /* "moved": bytes since the last call that returned true (the first call only

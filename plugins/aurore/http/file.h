@@ -48,6 +48,7 @@ typedef struct au_file_mark {
   int64_t changed_ns; /* of its inode */
 } au_file_mark_t;
 
+/* What tells the file that is there now from another, or a changed one. */
 au_file_mark_t au_file_mark(const char *path);
 
 /* Files that are used together, and read again when one of them changes. */

@@ -40,6 +40,7 @@ typedef struct au_refusals {
   char listed[AU_PARAMETERS_UNKNOWN_MAX][AU_PARAMETERS_NAME_MAX + 1];
 } au_refusals_t;
 
+/* Frees them, and leaves none. */
 void au_refusals_fini(au_refusals_t *refusals);
 
 /* Adds one. Those of the same field are together when they are added one

@@ -59,6 +59,8 @@ unsigned au_http_unbound(const au_http_t *http);
 /* Refreshes the gauges that change by themselves. */
 void au_http_sample(const au_http_t *http);
 
+/* Whether au_http_quiesce was called: requests that would store are refused.
+ * Any thread. */
 bool au_http_is_quiescing(const au_http_t *http);
 
 /* Open connections of all listeners together, at most. */

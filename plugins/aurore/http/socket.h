@@ -29,7 +29,9 @@ typedef struct au_traffic {
   unsigned unsent;   /* bytes written that the peer does not have */
 } au_traffic_t;
 
+/* false: a Unix socket, or none at all. */
 bool au_socket_is_tcp(int fd);
+/* Asks the kernel. "is_tcp": also for what only a TCP socket counts. */
 void au_socket_traffic(int fd, bool is_tcp, au_traffic_t *out_traffic);
 
 #endif

@@ -153,6 +153,7 @@ typedef struct au_metric_info {
   const char *help;
 } au_metric_info_t;
 
+/* The metric's row of the table; static. */
 const au_metric_info_t *au_metric_info(au_metric_t metric);
 
 /* "ms", "seconds", "bytes" or "percent", as the end of the name says; else ""

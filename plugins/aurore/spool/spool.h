@@ -82,6 +82,7 @@ typedef struct au_usage {
   _Atomic uint64_t spare_bytes;
 } au_usage_t;
 
+/* Rows have left the spool: their room is free again. Any thread. */
 static inline void au_usage_give_back(au_usage_t *usage, uint64_t events,
                                       uint64_t bytes) {
   atomic_fetch_sub_explicit(&usage->events, events, memory_order_relaxed);
@@ -129,6 +130,7 @@ typedef struct au_slab {
   au_position_t end;
 } au_slab_t;
 
+/* Frees its memory. All zero is an empty one. */
 void au_slab_fini(au_slab_t *slab);
 
 /* Row "index" of the slab; borrowed until the slab is filled again. */

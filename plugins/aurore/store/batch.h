@@ -67,6 +67,7 @@ typedef struct au_batch {
   size_t piece_capacity;
 } au_batch_t;
 
+/* Frees its memory; the rows stay in the lane. */
 void au_batch_fini(au_batch_t *batch);
 
 /* Takes the oldest waiting events of the lane, and marks the rows that are not
@@ -74,6 +75,7 @@ void au_batch_fini(au_batch_t *batch);
 AU_MUST_CHECK au_status_t au_batch_take(au_batch_t *batch, au_lane_t *lane,
                                         size_t max_rows, size_t max_bytes);
 
+/* Whether nothing of what was taken is left to store. */
 bool au_batch_is_done(const au_batch_t *batch);
 
 /* The place after the rows that are done. */
@@ -115,6 +117,7 @@ bool au_batch_is_stranded(const au_batch_t *batch);
 
 /* --- for who looks for a bad row ------------------------------------------ */
 
+/* Whether the row is left out of the COPY, as a dead letter. */
 bool au_batch_is_marked(const au_batch_t *batch, size_t row);
 
 /* The n-th row (from 1) that the last attempt has copied, what a COPY calls its

@@ -68,6 +68,7 @@ typedef enum au_blame_step {
                      wait au_batch_store. blame->cause says what it is */
 } au_blame_step_t;
 
+/* Frees its memory. All zero is one without a batch. */
 void au_blame_fini(au_blame_t *blame);
 
 /* A new batch was taken. */

@@ -27,6 +27,7 @@ typedef struct au_tally {
   size_t slots;   /* a power of two, more than twice "count" */
 } au_tally_t;
 
+/* All zero is an empty one. Clear keeps the memory. */
 void au_tally_fini(au_tally_t *tally);
 void au_tally_clear(au_tally_t *tally);
 

@@ -41,6 +41,8 @@ typedef struct au_writer_config {
   void (*reached)(void);
 } au_writer_config_t;
 
+/* Starts the thread of a lane; "config" is copied, what it points to borrowed
+ * until destroy. AU_NOMEM: no memory or no thread, and nothing is held. */
 AU_MUST_CHECK au_status_t au_writer_start(const au_writer_config_t *config,
                                           au_writer_t **out_writer);
 
@@ -53,6 +55,7 @@ bool au_writer_join(au_writer_t *writer, int64_t deadline_ns);
 /* Frees; only after au_writer_join has returned true. */
 void au_writer_destroy(au_writer_t *writer);
 
+/* Whether it has a connection to the database. Any thread. */
 bool au_writer_is_connected(const au_writer_t *writer);
 
 #endif
