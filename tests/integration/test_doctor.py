@@ -22,6 +22,7 @@ from harness.filesystem import FileSystem, Unsupported
 from harness.postgres import DURABLE
 from harness.process import free_port
 from harness.wait import wait_until
+from test_failing_calls import need_strace
 
 # --- an installation as it should be ------------------------------------------------
 
@@ -508,6 +509,52 @@ def test_commits_that_do_not_wait(programs, place):
     assert not examine(api).has("database", "is off")
 
 
+@pytest.mark.parametrize("more", ["", " target_session_attrs=any"])
+def test_a_standby(programs, own_postgres, more):
+    """Nothing can be stored there; the plugins do not even connect to it, unless
+    ConnInfo wants that."""
+    database = own_postgres.create_database()
+    standby = programs.postgres(primary=own_postgres)
+    api = programs.collectd(standby.conninfo(database.name) + more)
+    api.write_config()
+    found = examine(api).find("problem", "database", "standby")
+    assert "name the primary" in found.advice[0]
+    # The primary is named, too, and is away: then that is what is to be seen to.
+    own_postgres.stop()
+    hosts = f"host={own_postgres.directory},{standby.directory} "
+    api.writer["ConnInfo"] = hosts + api.writer["ConnInfo"].partition(" ")[2]
+    api.write_config()
+    found = examine(api).find("problem", "database", "standby")
+    assert "name the primary" in found.advice[0]
+    if not more:
+        assert "No such file or directory" in found.text
+    own_postgres.start()
+
+
+def test_a_role_that_only_reads(programs, place):
+    set_to = f"ALTER ROLE {place.role} SET default_transaction_read_only = on"
+    place.admin.execute(set_to)
+    api = make(programs, place)
+    found = examine(api).find("problem", "database", f'"{place.role}" are read-only')
+    place.admin.execute(found.advice[0].split(",")[0])
+    assert not examine(api).has("database", "read-only")
+
+
+def test_behind_a_pooler(programs, own_postgres):
+    """It is named, and how many sessions it lets through is not judged."""
+    database = own_postgres.create_database()
+    pooler = programs.pgbouncer(own_postgres, 4)
+    api = programs.collectd(pooler.database(database).conninfo)
+    api.buffer["SpoolDirectory"] = str(api.directory / "spool")
+    api.start()
+    settle(api)
+    report = examine(api)
+    report.find("ok", "database", r"PostgreSQL 1\d.*, through a pooler$")
+    report.find("ok", "schema", "has version 9, and all that this release adds")
+    report.find("ok", "clock", "agrees with the server's")
+    assert not report.has("database", "connections are free")
+
+
 def test_too_few_connections(programs, place):
     api = make(programs, place, {"Lanes": 16}, {"QueryConnections": 20})
     found = examine(api).find("problem", "database", r"max_connections.*may need 40")
@@ -789,6 +836,17 @@ def test_a_spool_on_a_disk_that_is_small_full_or_read_only(programs, place, disk
     subprocess.run(["mount", "-o", "remount,ro", disk.point], check=True)
     found = examine(api).find("problem", "spool", "Read-only file system")
     assert "ReadWritePaths" in found.advice[0]
+
+
+@pytest.mark.plain("strace and the sanitizers do not go together")
+def test_a_disk_that_is_slow(programs, place):
+    """Each sync takes a while longer than it does here."""
+    need_strace()
+    api = make(programs, place)
+    slow = ["strace", "-f", "-o", os.devnull]
+    slow += ["-e", "trace=fdatasync", "-e", "inject=fdatasync:delay_exit=120000"]
+    found = examine(api, runner=slow).find("warning", "spool", r"a sync takes \d{3,}\.\d\d ms")
+    assert "iostat" in found.advice[0]
 
 
 # --- what it may open, who it is ----------------------------------------------------

@@ -16,6 +16,7 @@
 
 #define WHAT "database"
 #define CLOCK "clock"
+#define TARGET "PGTARGETSESSIONATTRS"
 
 #define STATEMENT_TIMEOUT_S 10
 #define CLOCK_WARNING_S 1.0
@@ -78,12 +79,52 @@ static const char *advice_for(const au_database_error_t *error) {
          "and is let through; correct ConnInfo";
 }
 
+/* The plugins pass over a server that cannot be written to, and libpq does not
+ * tell a standby from sessions that are read-only: that takes another look.
+ * false: there is nobody to be asked. */
+static bool find_reader(ctl_doctor_t *doctor, au_database_t *database,
+                        const char *shown, const char *reason) {
+  au_database_error_t error;
+  au_result_t result = {NULL};
+  if (getenv(TARGET) != NULL || setenv(TARGET, "any", 1) != 0)
+    return false;
+  bool is_reached = au_database_connect(database, &error) == AU_OK;
+  (void)unsetenv(TARGET);
+  if (!is_reached ||
+      au_database_exec(database, "SELECT pg_is_in_recovery(), current_user",
+                       &result, &error) != AU_OK)
+    return false;
+  if (ctl_result_is_true(&result, 0, 0)) {
+    ctl_find(&doctor->findings, CTL_PROBLEM, WHAT,
+             "nothing can be stored by \"%s\", only a standby is to be "
+             "reached: %s",
+             shown, reason);
+    ctl_advise(&doctor->findings,
+               "name the primary, or all hosts, in ConnInfo; if it is named, "
+               "see to it, or promote the standby");
+  } else {
+    const char *role = ctl_result_text(&result, 0, 1);
+    ctl_find(&doctor->findings, CTL_PROBLEM, WHAT,
+             "nothing can be stored by \"%s\", the sessions of the role "
+             "\"%s\" are read-only: %s",
+             shown, role, reason);
+    ctl_advise(&doctor->findings,
+               "ALTER ROLE \"%s\" RESET default_transaction_read_only, or see "
+               "the database's settings and postgresql.conf",
+               role);
+  }
+  au_result_fini(&result);
+  return true;
+}
+
 static bool reach(ctl_doctor_t *doctor, au_database_t *database) {
   char shown[600];
   au_database_error_t error;
   au_option_redact(doctor->options.conninfo, shown, sizeof(shown));
   if (au_database_connect(database, &error) == AU_OK)
     return true;
+  if (find_reader(doctor, database, shown, error.message))
+    return false;
   ctl_find(&doctor->findings, ctl_doctor_state(doctor), WHAT,
            "cannot be reached as %s by \"%s\": %s%s%s%s", doctor->user, shown,
            error.message, error.sqlstate[0] != '\0' ? " (SQLSTATE " : "",

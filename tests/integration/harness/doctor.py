@@ -63,9 +63,9 @@ class Report:
         )
 
 
-def examine(config, *arguments, environment=None, **variables):
-    """Runs it on a configuration, a path or a collectd's; its exit status fits
-    what it has found."""
+def examine(config, *arguments, environment=None, runner=(), **variables):
+    """Runs it on a configuration, a path or a collectd's, by the command "runner"
+    if there is one; its exit status fits what it has found."""
     path = getattr(config, "config_path", config)
     mine = {
         key: value
@@ -77,7 +77,7 @@ def examine(config, *arguments, environment=None, **variables):
     if "LD_PRELOAD" in more and "LD_PRELOAD" in sanitizer:
         more["LD_PRELOAD"] = sanitizer["LD_PRELOAD"] + " " + more["LD_PRELOAD"]
     done = subprocess.run(
-        [PROGRAM, "doctor", "--config", path, *map(str, arguments)],
+        [*runner, PROGRAM, "doctor", "--config", path, *map(str, arguments)],
         capture_output=True,
         env={**mine, **sanitizer, **more, **variables},
         stdin=subprocess.DEVNULL,
