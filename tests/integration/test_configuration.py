@@ -3,10 +3,12 @@
 plugins, ports in use."""
 
 import itertools
+import re
 import socket
 
 import pytest
 
+from harness import build
 from harness.collectd import BOTH, block
 from harness.events import event
 from harness.process import free_port
@@ -60,6 +62,16 @@ def test_every_default(programs, database):
             "HistoryFile": "",
             "HistoryInterval": 60,
             "HistoryMaxBytes": "16MiB",
+            "KeepStored": 600,
+            "KeepStoredBytes": "256MiB",
+            "Lenient": False,
+            "Once": "none",
+            "AcceptedStatus": 0,
+            "OtlpMaxBodyBytes": "16MiB",
+            "OtlpMaxRecords": 50000,
+            "BodyMemory": "96MiB",
+            "TraceContext": False,
+            "DrainTime": 0,
         },
         {
             "BatchSize": 5000,
@@ -80,10 +92,65 @@ def test_every_default(programs, database):
             "QueryMaxDays": 30,
             "QueryTimeout": 30,
             "QueryConnections": 2,
+            "DedupWindow": 86400,
+            "AsyncCommit": False,
             "Notifications": False,
         },
     )
     assert api.check_config() == 0, api.log()
+    assert not [line for line in api.complaints() if "aurore:" in line]
+
+
+def ranges():
+    """{side: {option: (least, most)}}, as the installed file tells them."""
+    found = {}
+    text = (build.TOP / "conf.d" / "aurore.conf").read_text()
+    for side in BOTH:
+        lines = text.partition(f"<Plugin {side}>")[2].partition("</Plugin>")[0]
+        joined = re.sub(r"\n +# (?=\S)", " ", lines)
+        found[side] = {
+            option: (least, most)
+            for least, most, option in re.findall(
+                r"Range: (\S+) to (\S+)\.\s+#(\w+) ", joined
+            )
+        }
+    assert sum(len(options) for options in found.values()) > 40
+    return found
+
+
+def beyond(bound, step):
+    """A number that is a step above or below a bound, however that is written."""
+    number, unit = re.fullmatch(r"([\d.]+)(\w*)", bound).groups()
+    exponent = ["", "KiB", "MiB", "GiB", "TiB"].index(unit)
+    value = float(number) * 1024**exponent
+    return f"{value + step * min(1, value / 2 or 1):.15g}"
+
+
+def set_all(api, value_of):
+    for side, options in ((api.buffer, "event_buffer"), (api.writer, "event_writer")):
+        for option, bounds in ranges()[options].items():
+            if option != "DrainTime":  # collectd -T would wait for it
+                side[option] = value_of(bounds)
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["least", "most"])
+def test_the_bounds_of_every_number(programs, which):
+    """Are allowed; what is beyond is refused with both of them, one line each."""
+    api = programs.collectd("host=/nonexistent dbname=x")
+    set_all(api, lambda bounds: bounds[which])
+    assert api.check_config() == 0, api.log()
+    api = programs.collectd("host=/nonexistent dbname=x")
+    set_all(api, lambda bounds: beyond(bounds[which], 2 * which - 1))
+    assert api.check_config() == 1
+    for options in ranges().values():
+        for option, (least, most) in options.items():
+            told = [
+                line
+                for line in api.complaints()
+                if f'"{option}"' in line and f"({least} to {most})" in line
+            ]
+            assert len(told) == (option != "DrainTime"), (option, api.log())
+            assert all(str(api.config_path) in line for line in told)
 
 
 @pytest.mark.parametrize(
@@ -266,6 +333,35 @@ def test_two_databases(programs, database):
     assert 'option "ConnInfo" of the plugin event_writer is set twice' in log
     assert 'to "host=one password=..." and to "postgresql://...@two/events"' in log
     assert "secret" not in log
+
+
+@pytest.mark.parametrize("option", ["SpoolDirectory", "HistoryFile", "TLSKey"])
+def test_two_files(programs, database, option):
+    """As with two databases; the same one twice is no contradiction."""
+    api = programs.collectd(database, {option: ["/nowhere/one", "/nowhere/two"]})
+    assert api.check_config() == 1
+    (line,) = [line for line in api.complaints() if "set twice" in line]
+    assert f'"{option}"' in line and '"/nowhere/one" and to "/nowhere/two"' in line
+
+
+@pytest.mark.parametrize(
+    "buffer, named",
+    [
+        ({}, ["SpoolDirectory", "KeepStored"]),
+        ({"KeepStored": 0}, ["KeepStored"]),
+        ({"KeepStoredBytes": 0}, ["KeepStored"]),
+    ],
+)
+@pytest.mark.parametrize("order", itertools.permutations(BOTH))
+def test_commits_that_nothing_makes_up_for(programs, database, order, buffer, named):
+    """Whichever block comes first."""
+    api = programs.collectd(database, buffer, {"AsyncCommit": True}, load=order)
+    if buffer:
+        api.buffer["SpoolDirectory"] = api.directory / "spool"
+    assert api.check_config() == 1
+    (line,) = [line for line in api.complaints() if '"AsyncCommit"' in line]
+    assert all(f'"{name}"' in line for name in named)
+    assert str(api.config_path) in line
 
 
 def test_a_block_before_its_plugin(programs, database):

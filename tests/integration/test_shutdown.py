@@ -4,6 +4,7 @@ time."""
 
 import time
 
+import psycopg2
 import pytest
 
 from harness.events import event
@@ -115,3 +116,42 @@ def test_in_the_middle_of_a_request(programs, database):
         load.wait_acknowledged(1000)
         assert api.stop() == 0
     load.check(database)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_batch_that_is_given_up(programs, database, when):
+    """The database works on it for longer than is waited for: the spool keeps it,
+    and whether the server ends it before or after the next start, it is there
+    once."""
+    api = programs.collectd(database)
+    api.buffer["SpoolDirectory"] = api.directory / "spool"
+    api.start()
+    database.wait_stored(len(api.accept([event("first")])))
+    api.rest()
+    holder = psycopg2.connect(database.conninfo)
+    holder.cursor().execute("LOCK TABLE aurore.lane IN EXCLUSIVE MODE")
+    api.accept([event(f"waiting {i}") for i in range(10)])
+    wait_until(
+        lambda: database.value("SELECT count(*) FROM pg_locks WHERE NOT granted"),
+        30,
+        "no batch waits",
+    )
+    assert api.stop() == 0
+    assert "10 events remain in the spool" in api.log()
+    if when == "before":
+        holder.close()
+    api.start()
+    holder.close()
+    database.wait_stored(11)
+    api.rest()
+    wait_until(
+        lambda: database.value(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE application_name LIKE 'collectd aurore writer%'"
+        )
+        == 1,
+        30,
+        "the first one's session is still there",
+    )
+    assert database.stored() == database.counted() == 11
+    assert "lost" not in api.log()
