@@ -3,7 +3,10 @@
 on a base made by debootstrap, and run against a private PostgreSQL. Neither a
 registry nor the machine's own docker daemon is touched. The containers share
 an isolated network: the database's socket is a volume, and requests come from
-within. It takes minutes, so it runs only when AURORE_CONTAINER=1 is set."""
+within. Then docker-compose.yml, in a network of its own, with images made of
+Debian's packages in the place of those of a registry (images/), and without
+Grafana, which Debian does not have. It takes minutes, so it runs only when
+AURORE_CONTAINER=1 is set."""
 
 import json
 import os
@@ -12,14 +15,17 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import requests
 
-from harness.process import Process
+from harness.docker import API, NO_NETWORKS, Compose, Container, Docker, Network
+from harness.journal import Clients, Journal, refuse_poison
+from harness.oracle import judge, read_dead, read_stored
 from harness.wait import wait_until
 
 TOP = Path(__file__).resolve().parents[2]
+IMAGES = Path(__file__).resolve().parent / "images"
 BASE_IMAGE = "debian:bookworm-slim"
 SPOOL = "/var/lib/collectd/aurore"
-API = "http://127.0.0.1:3000"
 PORT = "http://127.0.0.1:9103/metrics"
 # As docker-compose.yml has it.
 CONFINED = [
@@ -34,91 +40,6 @@ pytestmark = [
         reason="AURORE_CONTAINER=1 is not set: builds an image for minutes",
     ),
 ]
-
-
-class Docker:
-    """A daemon with directories and a socket of its own."""
-
-    def __init__(self, directory):
-        self.directory = directory
-        self.socket = directory / "docker.sock"
-        self.process = None
-
-    def start(self):
-        self.process = Process(
-            [
-                "dockerd",
-                "--bridge=none",
-                "--iptables=false",
-                "--ip6tables=false",
-                "--storage-driver=vfs",
-                f"--data-root={self.directory}/root",
-                f"--exec-root={self.directory}/exec",
-                f"--pidfile={self.directory}/docker.pid",
-                f"--host=unix://{self.socket}",
-            ],
-            self.directory / "log",
-            cwd="/",
-        )
-        wait_until(self._answers, 60, lambda: self.process.log())
-        return self
-
-    def _answers(self):
-        assert self.process.is_running(), self.process.log()
-        return self.run("version", check=False).returncode == 0
-
-    def run(self, *arguments, check=True, **keywords):
-        done = subprocess.run(
-            ["docker", "--host", f"unix://{self.socket}", *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-            **keywords,
-        )
-        assert not check or done.returncode == 0, done.stdout
-        return done
-
-    def stop(self):
-        self.process.signal(15)
-        self.process.wait(60)
-
-
-class Container:
-    def __init__(self, docker, name):
-        self._docker = docker
-        self.name = name
-
-    def ask(self, url, *curl):
-        return self._docker.run(
-            "exec", self.name, "curl", "-sS", *curl, url
-        ).stdout
-
-    def post(self, events):
-        body = json.dumps(events)
-        return json.loads(
-            self.ask(
-                f"{API}/events",
-                "-H",
-                "Content-Type: application/json",
-                "--data-binary",
-                body,
-            )
-        )
-
-    def inspect(self):
-        return json.loads(self._docker.run("inspect", self.name).stdout)[0]
-
-    def health(self):
-        return self.inspect()["State"]["Health"]["Status"]
-
-    def log(self):
-        return self._docker.run("logs", self.name).stdout
-
-    def wait_healthy(self):
-        wait_until(
-            lambda: self.health() == "healthy", 120, lambda: self.log()
-        )
 
 
 def events(numbers):
@@ -141,8 +62,7 @@ def docker(base):
     assert not missing, f"not installed: {missing} (docker.io, debootstrap, iproute2)"
     directory = base / "docker"
     directory.mkdir()
-    daemon = Docker(directory)
-    daemon.start()
+    daemon = Docker(directory).start(*NO_NETWORKS)
     yield daemon
     daemon.stop()
 
@@ -156,6 +76,11 @@ def image(docker, base):
         + ["bookworm", str(root), "http://deb.debian.org/debian"],
         check=True,
         stdout=subprocess.DEVNULL,
+    )
+    # As in the image of a registry: quick, and no package is kept.
+    (root / "etc/dpkg/dpkg.cfg.d/unsafe-io").write_text("force-unsafe-io\n")
+    (root / "etc/apt/apt.conf.d/clean").write_text(
+        'DPkg::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb"; };\n'
     )
     archive = base / "debian.tar"
     subprocess.run(
@@ -321,3 +246,127 @@ def test_the_compose_file_is_clean_and_open_to_this_machine_alone():
     assert "POSTGRES_USER" not in services["postgres"]["environment"]
     check = services["collectd"]["healthcheck"]["test"]
     assert f"{API}/ready" in check and PORT in check
+
+
+# --- docker-compose.yml ---------------------------------------------------------
+
+# Not Grafana: Debian does not have it.
+STAND_INS = ("postgres", "prometheus", "alertmanager")
+
+
+@pytest.fixture(scope="module")
+def compose(docker, image, tmp_path_factory):
+    """The images of the file are there, and the daemon is in a network of its own,
+    where the ports that the file publishes are free."""
+    yaml = pytest.importorskip("yaml")
+    compose = Compose(docker, ["collectd", *STAND_INS])
+    services = yaml.safe_load(compose.run("config"))["services"]
+    for name in STAND_INS:
+        docker.run(
+            *("build", "--network", "host", "--target", name),
+            *("--tag", services[name]["image"], str(IMAGES)),
+        )
+    # Only while it is built does it need Debian's archive.
+    network = tmp_path_factory.mktemp("compose") / "network.yml"
+    network.write_text(
+        f'version: "3.8"\nservices: {{collectd: {{build: {{context: "{TOP}", network: host}}}}}}\n'
+    )
+    compose.run("build", "collectd", files=[network])
+    docker.stop()
+    with Network():
+        docker.start()
+        yield compose
+        compose.run("down", "--volumes")
+        docker.stop()
+    docker.start(*NO_NETWORKS)
+
+
+def wrongs(compose, journal):
+    """What is not as it was answered; a while after the last event nothing is."""
+    database = compose.database()
+    verdict = judge(journal, read_stored(database), read_dead(database))
+    database.close()
+    return verdict.wrongs()
+
+
+def wait_all_stored(compose, journal):
+    wait_until(lambda: not wrongs(compose, journal), 120, lambda: wrongs(compose, journal))
+
+
+def ask_prometheus(path, **parameters):
+    answer = requests.get(f"http://127.0.0.1:9090/api/v1/{path}", parameters, timeout=30)
+    return answer.json()["data"]
+
+
+def wait_scraped():
+    """Each target of Prometheus is up, and Alertmanager is known to it."""
+
+    def down():
+        targets = ask_prometheus("targets")["activeTargets"]
+        up = {one["labels"]["job"] for one in targets if one["health"] == "up"}
+        return {"alertmanager", "collectd", "collectd-hosts", "prometheus"} ^ up
+
+    wait_until(lambda: not down(), 180, down)
+    wait_until(lambda: ask_prometheus("alertmanagers")["activeAlertmanagers"], 60, "no Alertmanager")
+
+
+IN_POSTGRES = ("exec", "-T", "postgres")
+
+
+def dump(compose, path):
+    """As docs/install.md has it; and so does restore."""
+    with open(path, "wb") as file:
+        compose.run(
+            *(*IN_POSTGRES, "pg_dump", "-U", "postgres", "-Fc", "aurore_events"), stdout=file
+        )
+
+
+def restore(compose, path):
+    compose.run("stop", "collectd")
+    compose.run(*IN_POSTGRES, "dropdb", "-U", "postgres", "aurore_events")
+    with open(path, "rb") as file:
+        compose.run(
+            *(*IN_POSTGRES, "pg_restore", "-U", "postgres"),
+            *("--create", "--exit-on-error", "-d", "postgres"),
+            stdin=file,
+        )
+    compose.run("start", "collectd")
+
+
+def test_the_pipeline_of_the_compose_file(compose, tmp_path):
+    """Whichever container is killed under load, each event is stored once; and what
+    is stored or waits is still there after "down" and "up"; and a dump with what the
+    spool keeps is all of it."""
+    compose.up()
+    wait_scraped()
+    database = compose.database()
+    wait_until(database.has_schema, 60, compose.logs)
+    refuse_poison(database)
+    database.close()
+
+    journal = Journal()
+    with Clients(journal, lambda: [3000], seed=15, count=1, persistent=3) as clients:
+        for service in compose.services:
+            clients.wait_acknowledged(500)
+            compose.container(service).kill()
+            clients.wait_acknowledged(500)
+    wait_all_stored(compose, journal)
+    wait_scraped()
+    scraped = ask_prometheus("query", query="time()")["result"][0]
+
+    # Some of it waits in the spool when all containers are taken away.
+    compose.run("stop", "postgres")
+    with Clients(journal, lambda: [3000], seed=16, count=2, persistent=0) as clients:
+        clients.wait_acknowledged(500)
+    compose.run("down")
+    compose.up()
+    wait_all_stored(compose, journal)
+    query = 'up{job="collectd"}'
+    assert ask_prometheus("query", query=query, time=scraped)["result"]
+
+    dump(compose, tmp_path / "dump")
+    with Clients(journal, lambda: [3000], seed=17, count=2, persistent=0) as clients:
+        clients.wait_acknowledged(500)
+    wait_all_stored(compose, journal)
+    restore(compose, tmp_path / "dump")
+    wait_all_stored(compose, journal)
