@@ -598,17 +598,24 @@ def token_file(api, mode=0o600):
     return tokens, token
 
 
-def openssl(directory, *arguments):
+def openssl(directory, *arguments, environment=()):
     subprocess.run(
-        ["openssl", *map(str, arguments)], cwd=directory, check=True, capture_output=True
+        ["openssl", *map(str, arguments)],
+        cwd=directory,
+        env={**os.environ, **dict(environment)},
+        check=True,
+        capture_output=True,
     )
 
 
 SUBJECT_NAME = "subjectAltName=IP:127.0.0.1"
 
 
-def make_certificate(directory, name, days=60, issuer=None, authority=False):
-    """NAME.pem and NAME.key, signed by itself or by another one."""
+def make_certificate(
+    directory, name, days=60, issuer=None, authority=False, environment=()
+):
+    """NAME.pem and NAME.key, signed by itself or by another one. "environment": of
+    the program that signs."""
     openssl(
         directory, "req", "-new", "-newkey", "ec", "-pkeyopt",
         "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", f"{name}.key",
@@ -621,7 +628,7 @@ def make_certificate(directory, name, days=60, issuer=None, authority=False):
     by = by if issuer else ["-signkey", f"{name}.key"]
     openssl(
         directory, "x509", "-req", "-in", f"{name}.csr", "-out", f"{name}.pem",
-        "-days", days, "-extfile", "extensions", *by,
+        "-days", days, "-extfile", "extensions", *by, environment=environment,
     )  # fmt: skip
     (directory / f"{name}.key").chmod(0o600)
     return directory / f"{name}.pem", directory / f"{name}.key"
@@ -699,7 +706,11 @@ def test_certificates_that_are_wrong(programs, place, tmp_path):
     good, key = make_certificate(tmp_path, "good")
     other, other_key = make_certificate(tmp_path, "other")
     soon, soon_key = make_certificate(tmp_path, "soon", days=5)
-    past, past_key = make_certificate(tmp_path, "past", days=-1)
+    # A newer OpenSSL makes none that has ended already.
+    clock = Clock(tmp_path, timedelta(days=-3))
+    past, past_key = make_certificate(
+        tmp_path, "past", days=1, environment=clock.environment()
+    )
     nonsense = tmp_path / "nonsense"
     nonsense.write_text("nonsense\n")
     nonsense.chmod(0o600)
