@@ -19,11 +19,14 @@
 #include "http/media_type.h"
 
 #include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define LIMIT_MAX 10000
 #define LIMIT_DEFAULT 1000
 #define SQL_STATE_SIZE 5
+#define WHOLE_MAX 1e15 /* below it a double has every whole number */
 
 /* --- what is asked for ------------------------------------------------- */
 
@@ -100,6 +103,16 @@ static void take_body(au_request_t *request, au_status_t status,
   else if (status == AU_OK && !is_blank(body, size)) /* nothing is {} */
     bulk->body = au_json_members_read(body, size, take_member, bulk);
   au_bytes_fini(&text);
+}
+
+/* To JSON 5.0 and 5e0 are as whole as 5, and some programs write them so. */
+static void write_whole(au_bytes_t *number) {
+  const char *text = au_bytes_text(number);
+  double value = text != NULL ? strtod(text, NULL) : WHOLE_MAX;
+  if (fabs(value) >= WHOLE_MAX || (double)(int64_t)value != value)
+    return;
+  au_bytes_clear(number, 0);
+  au_bytes_printf(number, "%" PRId64, (int64_t)value);
 }
 
 /* A member as a parameter, if it has the kind that it should. */
@@ -296,6 +309,8 @@ static enum MHD_Result run_reprocess(au_request_t *request) {
   read_sql_state(bulk, &parameter);
   parameter = member_as(bulk, BEFORE, false);
   read_before(bulk, &parameter);
+  if (bulk->member[LIMIT].kind == AU_JSON_NUMBER)
+    write_whole(&bulk->member[LIMIT].text);
   parameter = member_as(bulk, LIMIT, true);
   bulk->limit = (uint64_t)au_parameter_integer(&parameter, 1, LIMIT_MAX,
                                                LIMIT_DEFAULT, &bulk->refusals);
