@@ -87,6 +87,9 @@ def check_schema(value, schema, what):
     assert not errors, (what, errors, value)
 
 
+READ_AS = {"application/json": json.loads, "application/yaml": yaml.safe_load}
+
+
 def check_answer(answer, response, what):
     """Headers, content type and body."""
     response = resolve(response)
@@ -112,7 +115,7 @@ def check_answer(answer, response, what):
     otlp = {"application/x-protobuf"} & set(response["content"])
     assert charset == "" if otlp else "charset=utf-8" in charset
     schema = response["content"][kind]["schema"]
-    value = answer.json() if kind == "application/json" else answer.text
+    value = READ_AS.get(kind, str)(answer.text)
     check_schema(value, schema, what)
 
 
