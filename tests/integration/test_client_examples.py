@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Those examples of docs/sending.md that need packages of npm and PyPI."""
-
-import re
+"""Those examples of docs/sending.md that need packages of npm and PyPI; those of Go
+and of the Collector are in test_client_senders.py."""
 
 import pytest
 
 from harness import clients
 from harness.events import is_now
-from harness.examples import DOCUMENT, example
+from harness.examples import block, example
 from harness.ordeal import World
 
 pytestmark = clients.only_on_demand
@@ -34,11 +33,7 @@ def test_opentelemetry_by_python(world):
     """With the variables that the document sets; the first answer gets lost."""
     place, python = clients.python("senders-python")
     (place / "variables").write_text(example("otel-sdk", world.road.port))
-    # It has no address of its own.
-    block = re.search(
-        r"^```python otel-python\n(.*?)^```$", DOCUMENT.read_text(), re.M | re.S
-    )
-    (place / "example.py").write_text(block[1])
+    (place / "example.py").write_text(block("otel-python"))
     world.road.lose(1)
     clients.run("sh", "-euc", f". ./variables; exec {python} example.py", cwd=place)
     assert world.road.lost == 1

@@ -32,8 +32,8 @@ NODE = shutil.which("node")
 A_FEW = 10
 
 # What runs elsewhere, or cannot run here, as the document says.
-ELSEWHERE = {"otel-sdk", "otel-python", "cloudevents-node"}
-NOT_HERE = {"otel-collector", "fluent-bit", "vector", "telegraf"}
+ELSEWHERE = {"otel-sdk", "otel-python", "otel-go", "otel-collector", "cloudevents-node"}
+NOT_HERE = {"fluent-bit", "vector", "telegraf"}
 
 needs_loggers = pytest.mark.skipif(not UNPACKED.is_dir(), reason=ABSENT)
 needs_browser = pytest.mark.skipif(browser.PROGRAM is None, reason=browser.ABSENT)
