@@ -271,7 +271,7 @@ static void put_lane(au_bytes_t *html, const au_lane_overview_t *lane) {
   if (lane->error.at_us != 0) {
     au_timestamp_format(lane->error.at_us, time);
     au_html_put_text(html, lane->error.message);
-    au_bytes_printf(html, " (%s)", time);
+    au_bytes_printf(html, " <span class=\"whole\">(%s)</span>", time);
   } else {
     au_bytes_put_string(html, "none");
   }

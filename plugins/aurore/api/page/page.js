@@ -68,9 +68,7 @@
 
   function showLanes(lanes) {
     const rows = lanes.map((lane) => {
-      const error = lane.lastError
-        ? `${lane.lastError.message} (${lane.lastError.at})`
-        : "none";
+      const error = lane.lastError ? lane.lastError.message : "none";
       const row = document.createElement("tr");
       const cells = [
         String(lane.lane), lane.state, count(lane.waiting),
@@ -83,6 +81,12 @@
         cell.textContent = text;
         row.append(cell);
       });
+      if (lane.lastError) {
+        const at = document.createElement("span");
+        at.className = "whole";
+        at.textContent = `(${lane.lastError.at})`;
+        row.lastChild.append(" ", at);
+      }
       return row;
     });
     byId("lanes").replaceChildren(...rows);
