@@ -166,7 +166,7 @@ async function draw(url) {
     page.on("pageerror", (error) => complaints.push(String(error)));
     await page.goto(`${url}/?minutes=${options.minutes}`);
     await page
-      .waitForFunction(() => window.panels !== undefined, { timeout: 60000 })
+      .waitForFunction(() => window.panels !== undefined, { timeout: 240000 })
       .catch(() => {
         throw new Error(`nothing was drawn: ${complaints.join("; ")}`);
       });

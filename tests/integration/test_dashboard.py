@@ -33,6 +33,7 @@ PICTURE = os.environ.get("AURORE_PICTURE", "")
 HOSTS = ("north", "south", "west")
 SERVICES = ("auth", "billing", "catalog", "checkout", "mail", "search", "web")
 MINUTES = 3
+HOURS = 6  # of events
 
 pytestmark = [
     pytest.mark.slow,
@@ -140,7 +141,48 @@ def busy(hosts):
     wait_until(enough, 400, "there are no minutes of figures")
 
 
-def render(renderer, dashboard, name, *arguments):
+def hours_before(host):
+    """What the table of events would hold, had there been any load before: late by
+    a second or so, and by minutes while one of the clients had no network."""
+    host.accept([
+        event(
+            f"{SERVICES[i % len(SERVICES)]} did a piece of its work",
+            SERVICES[i % len(SERVICES)],
+            timestamp=(
+                datetime.now(timezone.utc) - timedelta(seconds=300 + 10 * i)
+            ).isoformat(),
+        )
+        for i in range(36 * HOURS * 10)
+    ])  # fmt: skip
+    host.rest()
+    host.database.execute(
+        "UPDATE aurore.event SET ingested_at = occurred_at + interval '1 second' *"
+        " CASE WHEN service = 'mail' AND age BETWEEN interval '2 h' AND interval '3 h'"
+        " THEN 400 ELSE 0.3 + abs(sin(extract(epoch FROM occurred_at) / 900)) END"
+        " FROM (SELECT event_id AS id, now() - occurred_at AS age FROM aurore.event) a"
+        " WHERE id = event_id AND age BETWEEN interval '290 s' AND interval '1 d'"
+        # There is no partition of yesterday.
+        " AND occurred_at > date_trunc('day', now())"
+    )
+    per_minute = "3000 + 1800 * sin(extract(epoch FROM at) / 3000)"
+    host.database.execute(
+        f"INSERT INTO aurore.event_minute SELECT at, {per_minute} FROM"
+        " generate_series(date_trunc('minute', now()) - %s * interval '1 h',"
+        " date_trunc('minute', now()) - interval '6 min', interval '1 min') AS at"
+        " ON CONFLICT DO NOTHING",
+        (HOURS,),
+    )
+    host.database.execute(
+        f"INSERT INTO aurore.event_hour SELECT at, 60 * ({per_minute}) * share / 10, s"
+        " FROM generate_series(date_trunc('hour', now()) - %s * interval '1 h',"
+        " date_trunc('hour', now()) - interval '1 h', interval '1 h') AS at,"
+        " unnest(%s, ARRAY[3, 2, 1, 1, 1, 1, 1]) AS u (s, share)"
+        " ON CONFLICT DO NOTHING",
+        (HOURS, list(SERVICES)),
+    )
+
+
+def render(renderer, dashboard, name, *arguments, minutes=MINUTES):
     """Draws it; returns what is in the panels."""
     place = Path(PICTURE) if PICTURE != "1" else renderer
     output = (place / f"{name}.png").resolve()
@@ -150,7 +192,7 @@ def render(renderer, dashboard, name, *arguments):
             "render.mjs",
             f"--dashboard={dashboard}",
             f"--output={output}",
-            f"--minutes={MINUTES}",
+            f"--minutes={minutes}",
             *arguments,
         ],
         cwd=renderer,
@@ -219,8 +261,7 @@ class Asked(BaseHTTPRequestHandler):
             datetime.fromtimestamp(asked[name] / 1000, timezone.utc)
             for name in ("from", "to")
         )
-        # What is asked for an hour or more shows something of minutes, too.
-        self.reader.begin, self.reader.end = begin - timedelta(hours=1), end
+        self.reader.begin, self.reader.end = begin, end
         try:
             rows = self.reader.ask(asked["sql"])
         except psycopg2.Error as error:
@@ -258,7 +299,8 @@ def asked(loaded):
     connection = psycopg2.connect(database.conninfo, user="aurore_reader")
     connection.autocommit = True
     now = datetime.now(timezone.utc)
-    reader = Reader(connection, now - timedelta(hours=1), now)
+    hours_before(loaded[0])
+    reader = Reader(connection, now - timedelta(hours=HOURS), now)
     reader.services = [*SERVICES, "load"]
     reader.values["event"] = reader.panel("Events")[0]["id"]
     server = ThreadingHTTPServer(
@@ -273,6 +315,10 @@ def asked(loaded):
 
 def test_every_panel_of_the_events_is_drawn(loaded, renderer, asked):
     drawn = render(
-        renderer, queries.EVENTS_DASHBOARD, "dashboard-events", f"--sql={asked}"
+        renderer,
+        queries.EVENTS_DASHBOARD,
+        "dashboard-events",
+        f"--sql={asked}",
+        minutes=60 * HOURS,
     )
     assert [panel["title"] for panel in drawn] == titles(queries.events_dashboard())

@@ -44,6 +44,8 @@ class Reader:
             sql = sql.replace(f"${{{name}:sqlstring}}", quoted(value))
         sql = sql.replace("$service", ",".join(map(quoted, self.services)))
         sql = re.sub(r"\$__timeFilter\(([\w.]+)\)", rf"\1 BETWEEN {begin} AND {end}", sql)
+        for macro, at in (("From", self.begin), ("To", self.end)):
+            sql = sql.replace(f"$__unixEpoch{macro}()", str(int(at.timestamp())))
         sql = sql.replace("$__interval_ms", "60000").replace("$__interval", "60s")
         sql = sql.replace("'1h'", "3600s")
         sql = re.sub(
@@ -142,6 +144,18 @@ def test_no_panel_reads_all_events(reader, title):
     scans = re.findall(r'"Node Type": "Seq Scan"[^{}]*"Relation Name": "(\w+)"', plan)
     assert "Index" in plan
     assert not [name for name in scans if holds_rows(reader, name)], plan
+
+
+def test_the_delay_of_the_whole_time(reader):
+    """However many events the last minutes have."""
+    services, reader.services = reader.services, [f"bulk {i}" for i in range(10)]
+    try:
+        shown = reader.panel("Ingest Delay")
+    finally:
+        reader.services = services
+    assert shown[0]["time"] < reader.begin + timedelta(minutes=2)
+    # The event of a second is as late as the minutes that have passed since then.
+    assert shown[0]["p50"] > 5.9 * 3600 and shown[-1]["p95"] < 120
 
 
 def holds_rows(reader, partition):
