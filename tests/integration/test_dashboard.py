@@ -151,6 +151,7 @@ def hours_before(host):
             timestamp=(
                 datetime.now(timezone.utc) - timedelta(seconds=300 + 10 * i)
             ).isoformat(),
+            metadata={"level": "info", "piece": i},
         )
         for i in range(36 * HOURS * 10)
     ])  # fmt: skip
@@ -302,6 +303,7 @@ def asked(loaded):
     hours_before(loaded[0])
     reader = Reader(connection, now - timedelta(hours=HOURS), now)
     reader.services = [*SERVICES, "load"]
+    reader.seconds = HOURS * 60  # of six hours, in as many parts as a panel has
     reader.values["event"] = reader.panel("Events")[0]["id"]
     server = ThreadingHTTPServer(
         ("127.0.0.1", 0), type("Asked", (Asked,), {"reader": reader})

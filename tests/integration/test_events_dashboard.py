@@ -37,6 +37,7 @@ class Reader:
         self.begin, self.end = begin, end
         self.values = {"text": "", "key": "", "value": "", "event": ""}
         self.services = SERVICES
+        self.seconds = 60  # of an interval
 
     def interpolated(self, sql):
         begin, end = (quoted(at.isoformat()) for at in (self.begin, self.end))
@@ -46,7 +47,8 @@ class Reader:
         sql = re.sub(r"\$__timeFilter\(([\w.]+)\)", rf"\1 BETWEEN {begin} AND {end}", sql)
         for macro, at in (("From", self.begin), ("To", self.end)):
             sql = sql.replace(f"$__unixEpoch{macro}()", str(int(at.timestamp())))
-        sql = sql.replace("$__interval_ms", "60000").replace("$__interval", "60s")
+        sql = sql.replace("$__interval_ms", f"{self.seconds}000")
+        sql = sql.replace("$__interval", f"{self.seconds}s")
         sql = sql.replace("'1h'", "3600s")
         sql = re.sub(
             r"\$__timeGroup\(([\w.]+), (\d+)s\)",
