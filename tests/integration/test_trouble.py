@@ -7,6 +7,7 @@ import os
 import psycopg2
 
 from harness.events import event
+from harness.rules import drop_trigger
 from harness.wait import wait_until
 
 # Tries again soon, and never lets the breaker come in between.
@@ -179,7 +180,7 @@ def test_a_database_that_answers_and_cannot_store(programs, database):
     told = [line for line in api.complaints() if "could not store a batch" in line]
     assert len(told) == 1, told
     assert "the database is reachable again" not in api.log()
-    database.execute("DROP TRIGGER no_room ON aurore.event")
+    drop_trigger(database, "no_room")
     check_nothing_lost(api, database, 6)
     api.wait_metric("circuit_breaker_state", 0)
     assert api.log().count("the database is reachable again") == 1

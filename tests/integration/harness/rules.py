@@ -13,8 +13,13 @@ def add_trigger(database, condition, using, when="BEFORE"):
     )
 
 
-def drop_trigger(database):
-    database.execute("DROP TRIGGER refuse ON aurore.event")
+def drop_trigger(database, name="refuse"):
+    """PostgreSQL looks for the triggers of the partitions before it locks the
+    table: one of a partition that is attached meanwhile would stay."""
+    database.execute(
+        "LOCK TABLE ONLY aurore.event IN ACCESS EXCLUSIVE MODE;"
+        f" DROP TRIGGER {name} ON aurore.event"
+    )
 
 
 def add_unfilled_column(database):
