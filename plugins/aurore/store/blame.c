@@ -13,6 +13,9 @@
  * as what was in front of it, and at least so long: where many rows are bad
  * little is sent in vain. */
 #define RANGE_MIN 64
+/* How often a row may be refused for another reason than before: then it is bad
+ * all the same. */
+#define REASONS_MAX 4
 /* How much is read at a time of what waits behind the batch. */
 #define BEHIND_ROWS 64
 #define BEHIND_BYTES ((size_t)1 << 20)
@@ -24,6 +27,7 @@ void au_blame_fini(au_blame_t *blame) {
 
 static void forget_suspect(au_blame_t *blame) {
   blame->has_suspect = false;
+  blame->reasons = 0;
   blame->compared = false;
   blame->is_asking = false;
   blame->asked = 0;
@@ -178,11 +182,29 @@ static au_blame_step_t condemn(au_blame_t *blame, au_batch_t *batch, size_t row,
   return AU_BLAME_STORE;
 }
 
+static bool is_same_reason(const au_database_error_t *one,
+                           const au_database_error_t *other) {
+  return strcmp(one->sqlstate, other->sqlstate) == 0 &&
+         strcmp(one->culprit.column, other->culprit.column) == 0 &&
+         strcmp(one->culprit.constraint, other->culprit.constraint) == 0;
+}
+
+/* The suspect is refused again. For another reason: the schema may have broken
+ * meanwhile, and what it was compared for before says nothing. */
+static void note_reason(au_blame_t *blame, const au_database_error_t *error) {
+  if (is_same_reason(&blame->cause, error) || blame->reasons == REASONS_MAX)
+    return;
+  blame->reasons++;
+  blame->compared = false;
+}
+
 /* A row was refused; whether it is its fault is not known yet. */
 static au_blame_step_t suspect(au_blame_t *blame, au_batch_t *batch, size_t row,
                                const au_database_error_t *error) {
   bool is_alone = row == batch->done && batch->hi == row + 1;
   bool is_known = blame->has_suspect && blame->suspect == number_of(batch, row);
+  if (is_known)
+    note_reason(blame, error);
   if (is_known && blame->compared && is_alone)
     return condemn(blame, batch, row, error);
   if (!is_known) {

@@ -7,7 +7,8 @@
  * that somebody has added refuses every row with an error of the class that
  * means bad data. So rows are compared. A row is bad when it is refused, then a
  * neighbour is stored over the same connection, and then it is refused again,
- * alone; a schema that is mended in between condemns nobody. The one short cut:
+ * alone, for the same reason; a schema that is mended in between, or breaks in
+ * another way, condemns nobody. The one short cut:
  * an error of class 22, 23 or 54 that names a column that we send, or a
  * constraint or an index of one, speaks of what is in the row.
  *
@@ -46,6 +47,7 @@ typedef struct au_blame {
   size_t end; /* of the batch's rows [done, end) one is refused; 0: none */
   bool has_suspect; /* a row was refused, alone or by its line */
   uint64_t suspect; /* its number */
+  unsigned reasons; /* how often it was refused for another one */
   bool compared;    /* since then a neighbour was stored, or a witness taken */
   bool is_asking;   /* for a witness */
   unsigned asked;   /* witnesses, since the last wait */

@@ -237,6 +237,49 @@ TEST_EACH(schema_that_changes_in_between_condemns_nobody, KINDS * 2) {
   }
 }
 
+/* Refuses rows for which "when" holds, whatever they are called in turn; "n" is
+ * the number of the call. */
+static void raise_in_turn(const char *kind, const char *when,
+                          const char *is_other) {
+  do_sqlf(database,
+          "CREATE SEQUENCE IF NOT EXISTS public.calls;"
+          "CREATE OR REPLACE FUNCTION public.refuse() RETURNS trigger "
+          "LANGUAGE plpgsql AS $$ DECLARE n bigint := nextval('public.calls'); "
+          "BEGIN IF %s THEN RAISE EXCEPTION 'not this' USING ERRCODE = "
+          "CASE WHEN %s THEN 'ZZ123' ELSE 'P0001' END; END IF; RETURN NEW; "
+          "END $$; CREATE %s ON aurore.event %s FOR EACH ROW "
+          "EXECUTE FUNCTION public.refuse()",
+          when, is_other, kind,
+          strncmp(kind, "CONSTRAINT", 10) == 0 ? "INITIALLY DEFERRED" : "");
+}
+
+/* What a row was compared for is no longer what it is refused for. */
+TEST_EACH(schema_that_breaks_in_another_way_condemns_nobody, KINDS) {
+  for (int first = 2; first < 12; first += 3)
+    for (int more = 1; more < 12; more++) {
+      char is_other[32];
+      snprintf(is_other, sizeof(is_other), "n > %d", first);
+      raise_in_turn(kinds[_i], format("n IN (%d, %d)", first, first + more),
+                    is_other);
+      append(0, 12, "a", "good");
+      append(12, 4, "b", "good");
+      store_all(8, 100);
+      check_all_stored(16, 0);
+      start_again();
+    }
+}
+
+/* Nor does that keep a bad one from being found. */
+TEST_EACH(row_that_is_refused_in_ever_other_ways_is_bad, KINDS) {
+  raise_in_turn(kinds[_i], "NEW.message LIKE 'bad%'", "n % 2 = 0");
+  append(0, 5, "a", "good");
+  append(5, 1, "b", "bad");
+  append(6, 5, "a", "good");
+  ck_assert_uint_eq(store_all(100, 1), 0);
+  check_all_stored(10, 1);
+  ck_assert_uint_lt(attempts, 60);
+}
+
 /* The lane stores again what it has, at once. */
 TEST(lane_that_waited_stores_all_when_it_may) {
   do_sql(database, "ALTER TABLE aurore.event ADD extra int NOT NULL");
