@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "database/breaker.h"
 #include "database/database.h"
+#include "database/leader.h"
 #include "database/query_pool.h"
 #include "http/server.h"
 #include "metrics/metrics.h"
@@ -67,6 +68,7 @@ static struct {
   au_breaker_t *breaker; /* the writers' */
   au_breaker_t *reader_breaker;
   au_slots_t *slots;
+  au_leader_t leader;
   au_writer_t *writer[AU_LANES_MAX];
   unsigned writers;
   const au_http_t *sampled_http;
@@ -231,7 +233,7 @@ static au_status_t start_retention(void) {
   au_retention_t *retention = NULL;
   au_status_t status =
       au_retention_start(&pipeline.options, pipeline.breaker, pipeline.slots,
-                         pipeline.buffer, &retention);
+                         &pipeline.leader, pipeline.buffer, &retention);
   pthread_mutex_lock(&pipeline.lock);
   pipeline.retention = retention;
   pthread_mutex_unlock(&pipeline.lock);
@@ -278,6 +280,7 @@ static au_status_t start_writers(void) {
   const au_writer_config_t base = {.options = &pipeline.options,
                                    .breaker = pipeline.breaker,
                                    .slots = pipeline.slots,
+                                   .leader = &pipeline.leader,
                                    .first_lane =
                                        au_buffer_lane(pipeline.buffer, 0),
                                    .abort_fd = pipeline.abort_fd,
@@ -304,6 +307,7 @@ static au_status_t create_breakers(void) {
       .failures = options->breaker_failures,
       .successes = options->breaker_successes,
       .timeout_ns = au_clock_seconds_ns(options->breaker_timeout_s)};
+  au_leader_init(&pipeline.leader);
   pipeline.abort_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (pipeline.abort_fd < 0 ||
       au_breaker_create(&config, &pipeline.reader_breaker) != AU_OK ||
@@ -349,11 +353,12 @@ static au_status_t start_writer_side(char *error, size_t error_size) {
   if (status == AU_OK)
     status = start_retention();
   if (status == AU_OK)
-    status = au_query_pool_start(options, pipeline.reader_breaker,
-                                 pipeline.slots, &pipeline.query);
+    status =
+        au_query_pool_start(options, pipeline.reader_breaker, pipeline.slots,
+                            &pipeline.leader, &pipeline.query);
   if (status == AU_OK)
     status = au_business_start(options, pipeline.breaker, pipeline.slots,
-                               &pipeline.business);
+                               &pipeline.leader, &pipeline.business);
   if (status == AU_OK && pipeline.http != NULL)
     au_api_set_database(&pipeline.api, pipeline.query, pipeline.breaker);
   if (status == AU_OK && options->notifications)
@@ -544,8 +549,10 @@ au_status_t au_pipeline_stop(void) {
   pipeline.reader_breaker = NULL;
   au_slots_destroy(pipeline.slots);
   pipeline.slots = NULL;
-  if (pipeline.abort_fd >= 0)
+  if (pipeline.abort_fd >= 0) {
+    au_leader_fini(&pipeline.leader);
     close(pipeline.abort_fd);
+  }
   pipeline.abort_fd = -1;
   if (pipeline.has_options)
     au_options_fini(&pipeline.options);

@@ -3,6 +3,7 @@
 promoted, a backup is restored, the server crashes with commits that were not on
 its disk. What it lost is stored again, each event once, or told to be lost."""
 
+import datetime
 import os
 
 import pytest
@@ -170,6 +171,94 @@ def test_the_former_primary_comes_back(programs, own_postgres):
         standby.start()
         wait_stored_more(current, 100)
     check_balance(api, load, current)
+    assert api.stop() == 0
+    current.close()
+
+
+def end_readers(database):
+    """Their sessions: they connect again, to whichever server they take."""
+    database.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE "
+        "application_name LIKE 'collectd aurore%' AND "
+        "application_name NOT LIKE '%writer%'"
+    )
+
+
+def total(api):
+    """Of GET /events; None while the database is away."""
+    answer = api.get(
+        "/events?service=load&from=2026-03-01&to=2026-03-30&pageSize=1"
+    )
+    assert answer.status_code in (200, 503), answer.text
+    return answer.json()["total"] if answer.status_code == 200 else None
+
+
+def counted(api):
+    """Of the business metrics, read after now."""
+    now = datetime.datetime.now(datetime.timezone.utc).isoformat()
+
+    def fresh():
+        body = api.get("/health/business").json()
+        return body if body.get("asOf", "") > now else None
+
+    return wait_until(fresh, 60, "the business metrics are not read")["totalEvents"]
+
+
+@pytest.mark.slow
+def test_readers_follow_the_writers(programs, own_postgres):
+    """A former primary that is first in the list and can be written to answers
+    nobody but while the writers believe it: neither queries, nor the business
+    metrics; nor are partitions made there."""
+    former = own_postgres.create_database()
+    standby = programs.copy_of(own_postgres)
+    hosts = f"{own_postgres.directory},{standby.directory}"
+    api = collectd_of(
+        programs,
+        f"host={hosts} port=5432 user=postgres dbname={former.name}",
+        writer={"BusinessInterval": 0.1},
+    ).start()
+    with Load(api) as load:
+        load.wait_acknowledged(300)
+        wait_stored_more(former, 100)
+        wait_until(lambda: total(api), 30, "no query is answered")
+        own_postgres.kill()
+        current = promote(standby, former.name)
+        load.wait_acknowledged(300, timeout=60)
+        wait_until(lambda: current.stored() > 300, 60, "not stored")
+        own_postgres.start()
+        load.wait_acknowledged(100)
+        wait_stored_more(current, 100)
+    api.rest()
+    assert count(current) > count(former)
+    guests = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+        " AND application_name LIKE 'collectd aurore%'"
+    )
+    for _ in range(4):
+        end_readers(current)
+        wait_until(lambda: total(api), 30, "no query is answered")
+        for _ in range(4):  # both connections
+            assert total(api) == count(current)
+        assert counted(api) == count(current)
+        assert former.value(guests) == 0
+    # The only one that answers is believed, for as long as it is.
+    standby.kill()
+    wait_until(lambda: total(api), 60, "no query is answered")
+    api.wait_log("and no other one answers that is ahead of it")
+    wait_until(
+        lambda: total(api) == count(former) == len(load.acknowledged),
+        60,
+        "the readers do not follow to the former primary",
+    )
+    former.execute("DELETE FROM aurore.event")
+    standby.start()
+    wait_until(
+        lambda: total(api) == count(current),
+        60,
+        "the readers do not come back",
+    )
+    assert counted(api) == count(current)
+    load.check(current)
     assert api.stop() == 0
     current.close()
 

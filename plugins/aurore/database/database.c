@@ -46,6 +46,7 @@ au_status_t au_database_create(const au_database_config_t *config,
       au_clock_seconds_ns(config->statement_timeout_s);
   database->stop_fd = config->stop_fd;
   database->yield_fd = au_slots_fd(config->slots);
+  database->leader = config->leader;
   database->async_commit = config->async_commit;
   database->peer_fd = -1;
   database->only = -1;

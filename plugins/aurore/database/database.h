@@ -28,6 +28,7 @@
 #include "base/bytes.h"
 #include "base/status.h"
 #include "base/uuid.h"
+#include "database/leader.h"
 #include "database/slots.h"
 
 #include <stdbool.h>
@@ -44,6 +45,9 @@ typedef struct au_database_config {
   /* For who only reads: while they are short every wait ends as at a stop.
    * Borrowed; NULL: never. */
   const au_slots_t *slots;
+  /* Of several hosts only the one that the writers believe in is connected to;
+   * none before they have chosen. Borrowed; NULL: all count. */
+  au_leader_t *leader;
   const char *application_name; /* "collectd aurore writer 0"; copied */
   bool async_commit; /* synchronous_commit off, whatever the server says */
 } au_database_config_t;
@@ -147,8 +151,9 @@ void au_database_bound(au_database_t *database, int64_t deadline_ns,
  * Never waits; -1: no. */
 bool au_database_is_peer_gone(int peer_fd);
 
-/* Whether the connection is still up, for one that is idle: a server that went
- * away is noticed only by looking. Drops it when it is not. Never waits. */
+/* Whether the connection is still up, and leads where config.leader says, for
+ * one that is idle: a server that went away is noticed only by looking. Drops
+ * it when it is not. Never waits. */
 bool au_database_check(au_database_t *database);
 
 /* A result that owns its rows as text; free with fini. Only the last

@@ -233,6 +233,39 @@ void au_database_use_host(au_database_t *database, int host) {
   database->only = host;
 }
 
+/* The host that is to be connected to, for who follows the writers. */
+static int led_host(const au_database_t *database) {
+  if (database->leader == NULL || au_database_hosts(database) < 2)
+    return database->only;
+  return au_leader_host(database->leader);
+}
+
+/* Which hosts there are is known only to a connection that has begun. */
+static void learn_hosts(au_database_t *database) {
+  if (database->leader == NULL || database->knows_all)
+    return;
+  const au_database_hosts_t any = {.host = NULL};
+  database->conn = start_connection(database, &any);
+  if (database->conn == NULL)
+    return; /* out of memory, as it will turn out */
+  remember_hosts(database);
+  database->knows_all = true;
+  au_database_disconnect(database);
+}
+
+/* Goes where the writers went. */
+static au_status_t follow(au_database_t *database, au_database_error_t *error) {
+  learn_hosts(database);
+  int host = led_host(database);
+  if (host == AU_LEADER_NONE) {
+    au_database_error_set(error,
+                          "no writer has chosen one of the hosts of ConnInfo");
+    return AU_UNAVAILABLE;
+  }
+  database->only = host;
+  return AU_OK;
+}
+
 /* The n-th element of a list, as a copy. */
 static char *list_copy(const char *list, size_t n) {
   if (list == NULL)
@@ -471,7 +504,7 @@ static bool is_healthy(au_database_t *database) {
 }
 
 bool au_database_check(au_database_t *database) {
-  if (is_healthy(database))
+  if (is_healthy(database) && led_host(database) == database->only)
     return true;
   au_database_disconnect(database);
   return false;
@@ -482,7 +515,9 @@ au_status_t au_database_connect(au_database_t *database,
   *error = (au_database_error_t){.fault = AU_FAULT_NONE};
   if (au_database_check(database))
     return AU_OK;
-  au_status_t status = reach(database, error);
+  au_status_t status = follow(database, error);
+  if (status == AU_OK)
+    status = reach(database, error);
   if (status != AU_OK)
     return status;
   if (PQsetnonblocking(database->conn, 1) != 0) {

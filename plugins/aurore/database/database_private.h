@@ -40,6 +40,8 @@ struct au_database {
 
   au_database_hosts_t all; /* as of the last time that all were tried */
   int only;                /* the one that is connected to; -1: any */
+  au_leader_t *leader;     /* chooses "only"; NULL: nobody does */
+  bool knows_all;          /* "all" was read, for who follows the leader */
 
   PGconn *conn; /* NULL: not connected */
   /* A transaction is committed, but the wait for its synchronous standby was

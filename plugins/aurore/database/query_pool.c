@@ -50,6 +50,7 @@ struct au_query_pool {
   const au_options_t *options;
   au_breaker_t *breaker;
   const au_slots_t *slots;
+  au_leader_t *leader;
   int stop_fd;
   unsigned workers;
   worker_t *worker;
@@ -312,6 +313,7 @@ static au_status_t start_worker(worker_t *worker, const char *name) {
       .statement_timeout_s = options->query_timeout_s,
       .stop_fd = worker->query->stop_fd,
       .slots = worker->query->slots,
+      .leader = worker->query->leader,
       .application_name = "collectd aurore query"};
   au_status_t status = au_database_create(&config, &worker->database);
   if (status != AU_OK)
@@ -341,6 +343,7 @@ static au_status_t start_workers(au_query_pool_t *query) {
 
 au_status_t au_query_pool_start(const au_options_t *options,
                                 au_breaker_t *breaker, const au_slots_t *slots,
+                                au_leader_t *leader,
                                 au_query_pool_t **out_query) {
   *out_query = NULL;
   au_query_pool_t *query = calloc(1, sizeof(*query));
@@ -349,6 +352,7 @@ au_status_t au_query_pool_start(const au_options_t *options,
   query->options = options;
   query->breaker = breaker;
   query->slots = slots;
+  query->leader = leader;
   pthread_mutex_init(&query->lock, NULL);
   bool good = true;
   for (int i = 0; i < LANES; i++) {

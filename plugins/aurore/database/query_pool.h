@@ -33,6 +33,7 @@
 #include "config/options.h"
 #include "database/breaker.h"
 #include "database/database.h"
+#include "database/leader.h"
 #include "database/slots.h"
 #include "metrics/metrics.h"
 
@@ -80,12 +81,13 @@ struct au_query_job {
   int64_t deadline_ns;
 };
 
-/* "options", "breaker" (that of the readers) and "slots" (NULL: none) are
- * borrowed until destroy. While the slots are short no job is run. AU_NOMEM or
- * AU_OK; no connection is made yet. */
+/* "options", "breaker" (that of the readers), "slots" and "leader" (NULL: none)
+ * are borrowed until destroy. While the slots are short no job is run. AU_NOMEM
+ * or AU_OK; no connection is made yet. */
 AU_MUST_CHECK au_status_t au_query_pool_start(const au_options_t *options,
                                               au_breaker_t *breaker,
                                               const au_slots_t *slots,
+                                              au_leader_t *leader,
                                               au_query_pool_t **out_query);
 
 /* Takes no more jobs of the normal lane; those it has go on. */

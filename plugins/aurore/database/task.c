@@ -90,6 +90,7 @@ static au_status_t make_database(au_task_t *task) {
       .statement_timeout_s = options->statement_timeout_s,
       .stop_fd = task->stop_fd,
       .slots = task->config.slots,
+      .leader = task->config.leader,
       .application_name = task->config.application_name};
   return au_database_create(&config, &task->database);
 }

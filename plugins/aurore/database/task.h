@@ -17,6 +17,7 @@
 #include "config/options.h"
 #include "database/breaker.h"
 #include "database/database.h"
+#include "database/leader.h"
 #include "database/slots.h"
 
 #include <stdbool.h>
@@ -30,6 +31,7 @@ typedef struct au_task_config {
   const au_options_t *options;  /* borrowed until stop */
   au_breaker_t *breaker;        /* borrowed until stop; NULL: none */
   const au_slots_t *slots;      /* the same */
+  au_leader_t *leader;          /* the same */
   /* Does the work; the database may or may not be connected. true: it is done,
    * and due again "*out_wait_ns" later. false: it is to be tried again. */
   bool (*run)(void *context, au_database_t *database, int64_t *out_wait_ns);

@@ -330,6 +330,7 @@ static bool run(void *context, au_database_t *database, int64_t *out_wait_ns) {
 
 au_status_t au_business_start(const au_options_t *options,
                               au_breaker_t *breaker, const au_slots_t *slots,
+                              au_leader_t *leader,
                               au_business_t **out_business) {
   *out_business = NULL;
   au_business_t *business = calloc(1, sizeof(*business));
@@ -343,6 +344,7 @@ au_status_t au_business_start(const au_options_t *options,
                                    .options = options,
                                    .breaker = breaker,
                                    .slots = slots,
+                                   .leader = leader,
                                    .run = run,
                                    .context = business};
   au_status_t status = au_task_start(&config, &business->task);

@@ -22,6 +22,7 @@
 #include "base/status.h"
 #include "config/options.h"
 #include "database/breaker.h"
+#include "database/leader.h"
 #include "database/slots.h"
 #include "metrics/metrics.h"
 
@@ -53,11 +54,14 @@ typedef struct au_business_metrics {
 
 typedef struct au_business au_business_t;
 
-/* Borrows "options" and "breaker" until stop; "breaker" may be NULL. A database
- * that is away is no error. AU_NOMEM: not started. */
+/* Borrows "options", "breaker", "slots" and "leader" until stop; all but the
+ * first may be NULL. A database that is away is no error. AU_NOMEM: not
+ * started.
+ */
 AU_MUST_CHECK au_status_t au_business_start(const au_options_t *options,
                                             au_breaker_t *breaker,
                                             const au_slots_t *slots,
+                                            au_leader_t *leader,
                                             au_business_t **out_business);
 
 /* Ends every wait and the thread, frees, forgets the metrics. NULL: nothing. */

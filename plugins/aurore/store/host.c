@@ -77,13 +77,17 @@ static bool is_better(const place_t *one, const place_t *other) {
 static bool is_behind(const au_host_t *host, au_lane_t *lane,
                       const place_t *place) {
   uint64_t begin = au_spool_begin(au_lane_spool(lane)).seq;
-  return place->timeline < host->timeline ||
+  return place->timeline < au_leader_timeline(host->leader) ||
          (begin > 1 && place->next_seq < begin);
 }
 
-static void believe(au_host_t *host, const place_t *place, bool behind) {
-  if (host->timeline < place->timeline)
-    host->timeline = place->timeline;
+/* In the server that is connected to. */
+static void believe(au_host_t *host, const au_database_t *database,
+                    const place_t *place, bool behind) {
+  int number = au_database_host(database);
+  au_leader_believe(host->leader, number < 0 ? AU_LEADER_ANY : number,
+                    place->timeline, behind);
+  host->timeline = place->timeline;
   host->is_behind = behind;
   host->look_ns = au_clock_monotonic_ns() + LOOK_NS;
 }
@@ -126,7 +130,7 @@ static au_status_t compare(au_host_t *host, au_database_t *database,
            ", lane %u stored up to %" PRIu64
            "), and no other one answers that is ahead of it; following it",
            first + 1, place.timeline, au_lane_index(lane), place.next_seq);
-  believe(host, &place, behind && best == first);
+  believe(host, database, &place, behind);
   return AU_OK;
 }
 
@@ -140,10 +144,13 @@ au_status_t au_host_choose(au_host_t *host, au_database_t *database,
     return status;
   if (is_behind(host, lane, &place))
     return compare(host, database, lane, &place, error);
-  believe(host, &place, false);
+  believe(host, database, &place, false);
   return AU_OK;
 }
 
 bool au_host_is_due(const au_host_t *host, int64_t now_ns) {
-  return host->is_behind && now_ns >= host->look_ns;
+  if (host->is_behind)
+    return now_ns >= host->look_ns;
+  return host->timeline != 0 &&
+         host->timeline < au_leader_timeline(host->leader);
 }

@@ -11,21 +11,28 @@
  * and of these the one that has stored most. What it lacks is stored again
  * (claim.h).
  *
+ * What one lane finds all of them go by, and whoever only reads
+ * (database/leader.h): a lane that has lost its connection late, or not at all,
+ * does not stay with a server that another one has left behind.
+ *
  * Threads: as the connection.
  */
 #ifndef AURORE_STORE_HOST_H
 #define AURORE_STORE_HOST_H
 
 #include "database/database.h"
+#include "database/leader.h"
 #include "spool/lane.h"
 
 #include <stdint.h>
 
-/* What one writer knows of its servers; all zero at first. */
+/* What one writer knows of its server; all zero at first, but for the leader.
+ */
 typedef struct au_host {
-  uint64_t timeline; /* the highest that was believed; 0: none yet */
-  bool is_behind;    /* the server is, and is believed for want of another */
-  int64_t look_ns;   /* then: when to look for another (monotonic) */
+  au_leader_t *leader; /* that of all writers; borrowed */
+  uint64_t timeline;   /* of the server; 0: none yet, or the only one */
+  bool is_behind;      /* it is, and is believed for want of another */
+  int64_t look_ns;     /* then: when to look for another (monotonic) */
 } au_host_t;
 
 /* Looks at the server that is connected to, before anything is changed there,

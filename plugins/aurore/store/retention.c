@@ -40,6 +40,7 @@
 struct au_retention {
   /* Constant after start. */
   const au_options_t *options;
+  au_leader_t *leader;
   au_buffer_t *buffer;
   au_task_t *task;
   char self[512]; /* what we are known by */
@@ -188,6 +189,7 @@ static void say_goodbye(const au_retention_t *retention) {
                                        .connect_timeout_s = GOODBYE_S,
                                        .statement_timeout_s = GOODBYE_S,
                                        .stop_fd = -1,
+                                       .leader = retention->leader,
                                        .application_name =
                                            "collectd aurore janitor"};
   au_database_t *database = NULL;
@@ -522,13 +524,14 @@ static bool run(void *context, au_database_t *database, int64_t *out_wait_ns) {
 
 au_status_t au_retention_start(const au_options_t *options,
                                au_breaker_t *breaker, const au_slots_t *slots,
-                               au_buffer_t *buffer,
+                               au_leader_t *leader, au_buffer_t *buffer,
                                au_retention_t **out_retention) {
   *out_retention = NULL;
   au_retention_t *retention = calloc(1, sizeof(*retention));
   if (retention == NULL)
     return AU_NOMEM;
   retention->options = options;
+  retention->leader = leader;
   retention->buffer = buffer;
   name_self(retention);
   au_backoff_init(&retention->patience,
@@ -545,6 +548,7 @@ au_status_t au_retention_start(const au_options_t *options,
                                    .options = options,
                                    .breaker = breaker,
                                    .slots = slots,
+                                   .leader = leader,
                                    .run = run,
                                    .context = retention};
   au_status_t status = au_task_start(&config, &retention->task);

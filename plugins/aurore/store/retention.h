@@ -27,19 +27,18 @@
 #include "base/status.h"
 #include "config/options.h"
 #include "database/breaker.h"
+#include "database/leader.h"
 #include "database/slots.h"
 #include "spool/buffer.h"
 
 typedef struct au_retention au_retention_t;
 
-/* Borrows "options", "breaker" and "buffer" until stop; the latter two may be
- * NULL. The day of the oldest event that waits in the buffer is not dropped. A
- * database that is away is no error. AU_NOMEM: not started. */
-AU_MUST_CHECK au_status_t au_retention_start(const au_options_t *options,
-                                             au_breaker_t *breaker,
-                                             const au_slots_t *slots,
-                                             au_buffer_t *buffer,
-                                             au_retention_t **out_retention);
+/* Borrows all until stop; "options" alone may not be NULL. The day of the
+ * oldest event that waits in the buffer is not dropped. A database that is away
+ * is no error. AU_NOMEM: not started. */
+AU_MUST_CHECK au_status_t au_retention_start(
+    const au_options_t *options, au_breaker_t *breaker, const au_slots_t *slots,
+    au_leader_t *leader, au_buffer_t *buffer, au_retention_t **out_retention);
 
 /* Ends the thread, whatever it waits for, and frees. NULL: nothing. */
 void au_retention_stop(au_retention_t *retention);

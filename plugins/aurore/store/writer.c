@@ -521,6 +521,7 @@ au_status_t au_writer_start(const au_writer_config_t *config,
   writer->lane = config->lane;
   writer->breaker = config->breaker;
   writer->slots = config->slots;
+  writer->host.leader = config->leader;
   writer->abort_fd = config->abort_fd;
   writer->reached = config->reached;
   writer->claim.spool_id = au_spool_id(au_lane_spool(config->lane));

@@ -23,6 +23,7 @@
 
 #include "config/options.h"
 #include "database/breaker.h"
+#include "database/leader.h"
 #include "database/slots.h"
 #include "spool/lane.h"
 
@@ -34,6 +35,7 @@ typedef struct au_writer_config {
   au_lane_t *first_lane;       /* by which the host is known; NULL: "lane" */
   au_breaker_t *breaker;       /* borrowed until stop; the writers' */
   au_slots_t *slots;           /* the same; NULL: none */
+  au_leader_t *leader;         /* borrowed until stop; all writers' */
   int abort_fd; /* eventfd: readable means give up now; borrowed until stop */
   /* Called by the writer's thread, with no lock held, whenever it has reached
    * the database and claimed its lane: the first time, and after each doubt.

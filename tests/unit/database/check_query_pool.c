@@ -90,7 +90,7 @@ static void start(void) {
       .timeout_ns = au_clock_seconds_ns(options.breaker_timeout_s)};
   ck_assert_int_eq(au_breaker_create(&config, &breaker), AU_OK);
   ck_assert_int_eq(au_slots_create(&slots), AU_OK);
-  ck_assert_int_eq(au_query_pool_start(&options, breaker, slots, &query),
+  ck_assert_int_eq(au_query_pool_start(&options, breaker, slots, NULL, &query),
                    AU_OK);
 }
 

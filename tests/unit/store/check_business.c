@@ -40,7 +40,7 @@ static const char *metrics_of(const char *kind, const char *now, int services) {
 
 static au_business_t *start(au_breaker_t *breaker) {
   au_business_t *business = NULL;
-  ck_assert_int_eq(au_business_start(&options, breaker, NULL, &business),
+  ck_assert_int_eq(au_business_start(&options, breaker, NULL, NULL, &business),
                    AU_OK);
   return business;
 }

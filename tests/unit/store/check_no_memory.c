@@ -239,10 +239,13 @@ TEST(writer_outlives_any_failed_allocation) {
   const au_breaker_config_t settings = {.failures = 1000, .successes = 1};
   au_breaker_t *breaker = NULL;
   ck_assert_int_eq(au_breaker_create(&settings, &breaker), AU_OK);
+  au_leader_t leader;
+  au_leader_init(&leader);
   int abort_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   const au_writer_config_t config = {.options = &options,
                                      .lane = lane,
                                      .breaker = breaker,
+                                     .leader = &leader,
                                      .abort_fd = abort_fd};
   long n = 1;
   unsigned runs = 0;
@@ -278,6 +281,7 @@ TEST(writer_outlives_any_failed_allocation) {
   ck_assert_int_eq(number("SELECT count(*) FROM aurore.dead_letter"), runs);
   close(abort_fd);
   au_breaker_destroy(breaker);
+  au_leader_fini(&leader);
   au_options_fini(&options);
 }
 

@@ -30,7 +30,8 @@ static void teardown(void) {
 static au_retention_t *start(au_breaker_t *breaker) {
   au_retention_t *retention = NULL;
   ck_assert_int_eq(
-      au_retention_start(&options, breaker, NULL, NULL, &retention), AU_OK);
+      au_retention_start(&options, breaker, NULL, NULL, NULL, &retention),
+      AU_OK);
   return retention;
 }
 

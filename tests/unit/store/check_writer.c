@@ -21,6 +21,7 @@
 
 static au_options_t options;
 static au_breaker_t *breaker;
+static au_leader_t leader;
 static au_buffer_t *buffer;
 static au_lane_t *lane;
 static au_writer_t *writer;
@@ -68,6 +69,7 @@ static void writer_setup(void) {
   const au_breaker_config_t config = {
       .failures = 3, .successes = 1, .timeout_ns = 20000000};
   ck_assert_int_eq(au_breaker_create(&config, &breaker), AU_OK);
+  au_leader_init(&leader);
   make_directory(directory);
   abort_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   ck_assert_int_ge(abort_fd, 0);
@@ -82,6 +84,7 @@ static void start_writer(void) {
   const au_writer_config_t config = {.options = &options,
                                      .lane = lane,
                                      .breaker = breaker,
+                                     .leader = &leader,
                                      .abort_fd = abort_fd,
                                      .reached = reached};
   atomic_store(&reached_times, 0);
@@ -112,6 +115,7 @@ static void give_up(void) {
 static void writer_teardown(void) {
   au_buffer_destroy(buffer);
   au_breaker_destroy(breaker);
+  au_leader_fini(&leader);
   au_options_fini(&options);
   close(abort_fd);
   remove_directory(directory);
