@@ -444,13 +444,16 @@ def test_how_records_are_named(api, times, query, key, ms):
 
 class Sender(threading.Thread):
     """Sends requests, each again until it is answered 202; some answers it does
-    not wait for, and so sends them again, too, to whichever host."""
+    not wait for, unless it is patient, and so sends them again, too, to whichever
+    host."""
 
-    def __init__(self, apis, seed):
+    def __init__(self, apis, seed, is_patient=False):
         super().__init__(daemon=True)
         self._apis = apis
         self._seed = seed
+        self._is_patient = is_patient
         self.sent = []
+        self.requests = []  # (query, body, headers) of what was sent
         self.stop = threading.Event()
         self.failure = None
 
@@ -475,7 +478,8 @@ class Sender(threading.Thread):
             query = "?once=request"
         body = bodied(*events)
         self.sent += [one["message"] for one in events]
-        impatient = turn % 4 == 0
+        self.requests.append((query, body, headers))
+        impatient = turn % 4 == 0 and not self._is_patient
         while True:
             turn += 1
             api = self._apis[(self._seed + turn) % len(self._apis)]
@@ -513,8 +517,8 @@ def check_each_once(database, senders):
     assert database.counted() == len(rows)
 
 
-def start_senders(apis):
-    senders = [Sender(apis, seed) for seed in range(3)]
+def start_senders(apis, **keywords):
+    senders = [Sender(apis, seed, **keywords) for seed in range(3)]
     for sender in senders:
         sender.start()
     return senders
