@@ -87,18 +87,24 @@ static const char *vary_of(const au_request_t *request,
 }
 
 /* Tells the client for how long the connection stays open, if it does. Nobody
- * is to come back while the server is about to go. */
+ * is to come back while the server is about to go. A reply says so already. */
 static void add_keep_alive(const au_request_t *request,
                            struct MHD_Response *response) {
   const char *keep_alive = request->http->keep_alive;
-  if (*keep_alive == '\0' || !au_request_stays_open(request) ||
+  bool stays = *keep_alive != '\0' && au_request_stays_open(request);
+  bool is_leaving = au_http_is_leaving(request->http);
+  if (request->reply != NULL) {
+    if (stays && !is_leaving)
+      return;
+    au_reply_end_keep_alive(request->reply, keep_alive);
+  }
+  if (!stays ||
       MHD_get_response_header(response, MHD_HTTP_HEADER_CONNECTION) != NULL)
     return;
-  if (au_http_is_leaving(request->http)) {
+  if (is_leaving)
     add_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
-    return;
-  }
-  add_header(response, "Keep-Alive", keep_alive);
+  else
+    add_header(response, "Keep-Alive", keep_alive);
 }
 
 static const char *const retry_later[] = {MHD_HTTP_HEADER_RETRY_AFTER,
@@ -139,9 +145,56 @@ static void add_headers(const au_request_t *request,
   }
 }
 
+/* The value of Retry-After, if there is no other header; "" for none at all;
+ * NULL: there is more. */
+static const char *retry_after_alone(const char *const *headers) {
+  if (headers == NULL || headers[0] == NULL)
+    return "";
+  bool is_alone = headers[2] == NULL &&
+                  strcmp(headers[0], MHD_HTTP_HEADER_RETRY_AFTER) == 0 &&
+                  strlen(headers[1]) < AU_REPLY_RETRY_AFTER_SIZE;
+  return is_alone ? headers[1] : NULL;
+}
+
+/* Takes the body if the answer is one that is often given (http/reply.h).
+ * false: it is another one, or there is no memory for it. */
+static bool take_reply(au_request_t *request, const char *content_type,
+                       au_bytes_t *body, const char *const *headers) {
+  const au_http_t *http = request->http;
+  const char *retry_after = retry_after_alone(headers);
+  if (request->is_get || request->refusal != NULL ||
+      http->options->allow_origins > 0 || !request->wants_to_stay ||
+      au_http_is_leaving(http) || body->failed || body->size == 0 ||
+      body->size > AU_REPLY_BODY_MAX || retry_after == NULL ||
+      content_type == NULL || strcmp(content_type, AU_JSON_TYPE) != 0)
+    return false;
+  const au_reply_text_t text = {.body = body->data,
+                                .size = body->size,
+                                .correlation_id = request->correlation_id,
+                                .retry_after = retry_after,
+                                .keep_alive = http->keep_alive};
+  request->reply = au_reply_take(&request->loop->replies, &text);
+  if (request->reply != NULL)
+    au_bytes_fini(body);
+  return request->reply != NULL;
+}
+
+/* Sends the answer, or keeps it for the last call. */
+static enum MHD_Result hold(au_request_t *request, unsigned status,
+                            struct MHD_Response *response) {
+  request->is_answered = true;
+  request->status = status;
+  request->held = response;
+  if (request->is_held && status != MHD_HTTP_CONTENT_TOO_LARGE)
+    return MHD_YES;
+  return au_answer_send_held(request);
+}
+
 enum MHD_Result au_answer(au_request_t *request, unsigned status,
                           const char *content_type, au_bytes_t *body,
                           const char *const *headers) {
+  if (take_reply(request, content_type, body, headers))
+    return hold(request, status, au_reply_response(request->reply));
   const char *vary = vary_of(request, body);
   if (!is_packed(request, body) && body->size <= PACKED_HERE_MAX)
     au_answer_pack(request, body);
@@ -169,12 +222,7 @@ enum MHD_Result au_answer(au_request_t *request, unsigned status,
   if (is_gzip)
     add_header(response, MHD_HTTP_HEADER_CONTENT_ENCODING, "gzip");
   add_headers(request, response, headers);
-  request->is_answered = true;
-  request->status = status;
-  request->held = response;
-  if (request->is_held && status != MHD_HTTP_CONTENT_TOO_LARGE)
-    return MHD_YES;
-  return au_answer_send_held(request);
+  return hold(request, status, response);
 }
 
 enum MHD_Result au_answer_send_held(au_request_t *request) {
@@ -184,8 +232,18 @@ enum MHD_Result au_answer_send_held(au_request_t *request) {
   au_connection_enter(request->peer, AU_CONNECTION_WRITING);
   enum MHD_Result result =
       MHD_queue_response(request->connection, request->status, response);
-  MHD_destroy_response(response);
+  if (request->reply == NULL)
+    MHD_destroy_response(response);
   return result;
+}
+
+void au_answer_drop(au_request_t *request) {
+  if (request->reply != NULL)
+    au_reply_give_back(&request->loop->replies, request->reply);
+  else if (request->held != NULL) /* the client went away before */
+    MHD_destroy_response(request->held);
+  request->held = NULL;
+  request->reply = NULL;
 }
 
 static enum MHD_Result refuse(au_request_t *request, au_error_code_t code,

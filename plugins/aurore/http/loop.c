@@ -356,6 +356,7 @@ void au_loops_stop(au_listener_t *listener) {
     while (loop->lingering > 0)
       end_lingering(loop, loop->lingering - 1);
     au_connections_fini(&loop->connections);
+    au_replies_fini(&loop->replies);
     if (loop->wake_fd >= 0)
       close(loop->wake_fd);
   }

@@ -11,7 +11,8 @@
  *
  * Not in it, since their number is bounded: libmicrohttpd's memory of a
  * connection (16 KiB each, MaxConnections of them), the first bytes of each
- * request and of each reader, and refusals that say that there is no memory.
+ * request and of each reader, short answers (reply.h), and refusals that say
+ * that there is no memory.
  */
 #include "http/private.h"
 

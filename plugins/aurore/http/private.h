@@ -4,7 +4,8 @@
  * private - what the files of http/ share: server.c (start, stop, listeners),
  * loop.c (the request threads), connection.c, request.c (from header to route),
  * authorize.c, body.c, memory.c (what a request may hold), wait.c (requests
- * that wait), match.c (finding a route), cors.c, coding.c, answer.c, direct.c.
+ * that wait), match.c (finding a route), cors.c, coding.c, answer.c, reply.c,
+ * direct.c.
  */
 #ifndef AURORE_HTTP_PRIVATE_H
 #define AURORE_HTTP_PRIVATE_H
@@ -15,6 +16,7 @@
 #include "http/framing.h"
 #include "http/places.h"
 #include "http/rate_limit.h"
+#include "http/reply.h"
 #include "http/request.h"
 #include "http/server.h"
 #include "http/socket.h"
@@ -73,6 +75,7 @@ typedef struct au_loop {
   int64_t linger_until_ns[AU_LINGER_MAX];
   au_place_t linger_place[AU_LINGER_MAX];
   unsigned lingering;
+  au_replies_t replies; /* the thread's; at stop, of who stops */
 } au_loop_t;
 
 struct au_listener {
@@ -157,6 +160,7 @@ struct au_request {
    * connection that is answered at the first one. */
   bool is_held;
   struct MHD_Response *held;
+  au_reply_t *reply;     /* whose response the answer is; NULL: its own */
   const uint8_t *packed; /* the body that is in gzip; NULL: none */
   unsigned status;
 
@@ -219,6 +223,8 @@ unsigned au_request_limit_address(au_request_t *request);
 
 /* http/answer.c: sends the answer that was held. */
 enum MHD_Result au_answer_send_held(au_request_t *request);
+/* Gives back what was not sent, or was sent and can be used again. */
+void au_answer_drop(au_request_t *request);
 
 /* http/direct.c: refuses a request for whose answer libmicrohttpd may have no
  * memory: writes it to the connection, and MHD_NO, which is returned, closes

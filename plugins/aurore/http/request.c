@@ -408,9 +408,7 @@ void au_http_completed(void *cls, struct MHD_Connection *connection,
   *con_cls = NULL;
   const au_route_method_t *method = request->method;
   au_route_label_t label = method != NULL ? method->label : AU_ROUTE_OTHER;
-  if (request->held != NULL) { /* the client went away before */
-    MHD_destroy_response(request->held);
-  } else if (request->is_answered) {
+  if (request->is_answered && request->held == NULL) {
     double ms = au_clock_elapsed_ms(request->start_ns);
     au_metrics_observe(AU_M_HTTP_DURATION, label, ms);
     au_exemplars_keep(label, ms, au_request_header(request, "traceparent"));
@@ -427,6 +425,7 @@ void au_http_completed(void *cls, struct MHD_Connection *connection,
   if (method != NULL && method->handler->done != NULL)
     method->handler->done(request);
   au_body_drop(request);
+  au_answer_drop(request);
   /* What libmicrohttpd still has of the answer it frees when this returns. */
   au_account_clear(&request->account);
   atomic_fetch_sub(&request->http->requests, 1);
