@@ -4,9 +4,9 @@
 
 #include "api/routes.h"
 #include "base/clock.h"
+#include "base/number.h"
 
 #include <stddef.h>
-#include <stdio.h>
 
 /* That a row has around it in the spool. */
 #define FRAME_BYTES 24
@@ -113,13 +113,15 @@ enum MHD_Result au_request_await_stored(au_request_t *request,
 
 static enum MHD_Result answer_full(au_request_t *request) {
   unsigned seconds = au_buffer_retry_after_s(au_api_of(request)->buffer);
-  char text[16];
-  snprintf(text, sizeof(text), "%u", seconds);
+  char text[AU_NUMBER_SIZE];
+  (void)au_number_format(seconds, text);
   const char *const headers[] = {MHD_HTTP_HEADER_RETRY_AFTER, text, NULL};
   au_bytes_t body = AU_BYTES_INIT;
   au_error_put(&body, AU_ERROR_BUFFER_SATURATED,
                "Buffer is full. Please retry in a few seconds.");
-  au_bytes_printf(&body, ",\"retry_after\":%u}", seconds);
+  au_bytes_put_string(&body, ",\"retry_after\":");
+  au_bytes_put_string(&body, text);
+  au_bytes_put_u8(&body, '}');
   return au_answer_refusal_body(request, AU_ERROR_BUFFER_SATURATED, &body,
                                 headers);
 }

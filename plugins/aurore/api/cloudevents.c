@@ -22,14 +22,24 @@ static const char *type_of(const au_request_t *request) {
   return type != NULL ? type + strspn(type, " \t") : NULL;
 }
 
+static enum MHD_Result find_attribute(void *cls, enum MHD_ValueKind kind,
+                                      const char *name, const char *value) {
+  static const char *const names[] = {"specversion", "id", "source", "type"};
+  (void)kind;
+  bool *is_found = cls;
+  if (value == NULL || !begins_with(name, PREFIX))
+    return MHD_YES;
+  for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+    *is_found |= strcasecmp(name + strlen(PREFIX), names[i]) == 0;
+  return *is_found ? MHD_NO : MHD_YES;
+}
+
 /* Binary mode: it has one of the attributes that every event has. */
 static bool has_attributes(const au_request_t *request) {
-  static const char *const names[] = {"ce-specversion", "ce-id", "ce-source",
-                                      "ce-type"};
-  for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-    if (au_request_header(request, names[i]) != NULL)
-      return true;
-  return false;
+  bool is_found = false;
+  (void)MHD_get_connection_values(au_request_connection(request),
+                                  MHD_HEADER_KIND, find_attribute, &is_found);
+  return is_found;
 }
 
 bool au_cloudevents_is_request(const au_request_t *request,

@@ -14,6 +14,7 @@
 #include "api/cloudevents.h"
 #include "api/naming.h"
 #include "base/clock.h"
+#include "base/number.h"
 #include "base/timestamp.h"
 #include "http/coding.h"
 #include "http/preference.h"
@@ -188,8 +189,8 @@ static enum MHD_Result take_preference(void *cls, enum MHD_ValueKind kind,
 
 static enum MHD_Result answer_limited(au_request_t *request, unsigned seconds,
                                       uint64_t events) {
-  char text[16];
-  snprintf(text, sizeof(text), "%u", seconds);
+  char text[AU_NUMBER_SIZE];
+  (void)au_number_format(seconds, text);
   const char *const headers[] = {MHD_HTTP_HEADER_RETRY_AFTER, text, NULL};
   reject(AU_REASON_RATE_LIMITED, events);
   return au_answer_refusal(request, AU_ERROR_RATE_LIMITED, "Too Many Requests",

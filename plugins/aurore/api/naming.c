@@ -7,6 +7,8 @@
 #include <string.h>
 #include <strings.h>
 
+#define KEY_NAME "Idempotency-Key"
+
 typedef struct reading {
   au_key_t *key;
   bool is_bad;
@@ -31,8 +33,7 @@ static bool read_value(const char *value, au_key_t *out_key) {
 }
 
 bool au_key_take(au_key_t *key, const char *name, const char *value) {
-  if (strcasecmp(name, "Idempotency-Key") != 0 &&
-      strcasecmp(name, "X-Idempotency-Key") != 0)
+  if (strcasecmp(name, KEY_NAME) != 0 && strcasecmp(name, "X-" KEY_NAME) != 0)
     return true;
   au_key_t given;
   if (!read_value(value, &given) ||
@@ -43,9 +44,13 @@ bool au_key_take(au_key_t *key, const char *name, const char *value) {
 }
 
 static enum MHD_Result take_header(void *cls, enum MHD_ValueKind kind,
-                                   const char *name, const char *value) {
+                                   const char *name, size_t name_size,
+                                   const char *value, size_t value_size) {
   (void)kind;
+  (void)value_size;
   reading_t *reading = cls;
+  if (name_size < sizeof(KEY_NAME) - 1) /* as most are */
+    return MHD_YES;
   if (!au_key_take(reading->key, name, value != NULL ? value : ""))
     reading->is_bad = true;
   return MHD_YES;
@@ -54,8 +59,8 @@ static enum MHD_Result take_header(void *cls, enum MHD_ValueKind kind,
 bool au_key_read(au_request_t *request, au_key_t *out_key) {
   reading_t reading = {.key = out_key};
   out_key->size = 0;
-  (void)MHD_get_connection_values(au_request_connection(request),
-                                  MHD_HEADER_KIND, take_header, &reading);
+  (void)MHD_get_connection_values_n(au_request_connection(request),
+                                    MHD_HEADER_KIND, take_header, &reading);
   return !reading.is_bad;
 }
 

@@ -8,6 +8,8 @@
  */
 #include "http/private.h"
 
+#include "base/number.h"
+
 #include <stdio.h>
 
 static const char *scope_name(au_scope_t scope) {
@@ -24,8 +26,8 @@ static const char *scope_name(au_scope_t scope) {
 }
 
 static void answer_limited(au_request_t *request, unsigned seconds) {
-  char text[16];
-  snprintf(text, sizeof(text), "%u", seconds);
+  char text[AU_NUMBER_SIZE];
+  (void)au_number_format(seconds, text);
   const char *const headers[] = {MHD_HTTP_HEADER_RETRY_AFTER, text, NULL};
   au_metrics_count(AU_M_EVENTS_REJECTED, AU_REASON_RATE_LIMITED, 1);
   (void)au_answer_refusal(request, AU_ERROR_RATE_LIMITED, "Too Many Requests",

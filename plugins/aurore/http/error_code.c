@@ -3,8 +3,12 @@
 #include "http/error_code.h"
 
 #include "base/json.h"
+#include "base/number.h"
 
 #include <microhttpd.h>
+
+/* The most that a refusal has whose message is ours. */
+#define USUAL_SIZE 192
 
 static const struct {
   const char *name;
@@ -23,12 +27,20 @@ const char *au_error_name(au_error_code_t code) { return codes[code].name; }
 
 void au_error_put(au_bytes_t *json, au_error_code_t code, const char *message) {
   unsigned status = codes[code].status;
-  if (codes[code].word != NULL)
-    au_bytes_printf(json, "{\"status\":\"%s\"", codes[code].word);
-  else
-    au_bytes_printf(json, "{\"statusCode\":%u", status);
+  au_bytes_reserve(json, USUAL_SIZE);
+  if (codes[code].word != NULL) {
+    au_bytes_put_string(json, "{\"status\":\"");
+    au_bytes_put_string(json, codes[code].word);
+    au_bytes_put_u8(json, '"');
+  } else {
+    au_bytes_put_string(json, "{\"statusCode\":");
+    au_number_put(json, status);
+  }
   au_bytes_put_string(json, ",\"message\":");
   au_json_put_text(json, message);
-  au_bytes_printf(json, ",\"error\":\"%s\",\"errorCode\":\"%s\"",
-                  MHD_get_reason_phrase_for(status), codes[code].name);
+  au_bytes_put_string(json, ",\"error\":\"");
+  au_bytes_put_string(json, MHD_get_reason_phrase_for(status));
+  au_bytes_put_string(json, "\",\"errorCode\":\"");
+  au_bytes_put_string(json, codes[code].name);
+  au_bytes_put_u8(json, '"');
 }

@@ -205,11 +205,16 @@ void au_metrics_count_failure(const char *sqlstate) {
   au_metrics_count(AU_M_BATCH_FAILURES, index, 1);
 }
 
+/* Whether the three digits are those of the status. */
+static bool is_status(const char *name, unsigned status) {
+  return (unsigned)(name[0] - '0') == status / 100 &&
+         (unsigned)(name[1] - '0') == status / 10 % 10 &&
+         (unsigned)(name[2] - '0') == status % 10;
+}
+
 void au_metrics_count_request(au_route_label_t route, unsigned http_status) {
-  char text[16];
-  (void)snprintf(text, sizeof(text), "%u", http_status);
   unsigned index = 0;
-  while (index < SIZE_STATUS - 1 && strcmp(status_name[index], text) != 0)
+  while (index < SIZE_STATUS - 1 && !is_status(status_name[index], http_status))
     index++;
   _Atomic uint64_t *counter =
       find(AU_M_HTTP_REQUESTS, AU_COUNTER, route, index);
