@@ -75,6 +75,7 @@ class Bench:
     def __init__(self, directory, build, spool, seconds):
         self.directory = directory
         self.build = build
+        self.plugins = None  # those of the build
         self.spool = spool
         self.seconds = seconds
         self.rows = seconds * 100000
@@ -145,7 +146,9 @@ class Bench:
             options["SpoolDirectory"] = self.spool / "spool"
         writer = {"ConnInfo": conninfo, "BatchSize": BATCH, "ShutdownTimeout": 0,
                   **(writer or {})}
-        return servers.Collectd(self.directory, BOTH, buffer=options, writer=writer)
+        collectd = servers.Collectd(self.directory, BOTH, buffer=options, writer=writer)
+        collectd.plugins = self.plugins
+        return collectd
 
 
 def wrk(url, bodies, connections, threads, seconds, requests=None, key=""):

@@ -12,9 +12,9 @@ def median(values):
     return statistics.median(values) if values else None
 
 
-def ratios(runs, references):
+def ratios(runs, references, key="rate"):
     """Pair by pair: each run with the reference of its own round."""
-    return [run["rate"] / reference["rate"]
+    return [run[key] / reference[key]
             for run, reference in zip(runs, references) if run and reference]
 
 
@@ -26,9 +26,9 @@ def number(value, digits=0):
     return "" if value is None else f"{value:,.{digits}f}"
 
 
-def compared(runs, references, aim):
+def compared(runs, references, aim, key="rate"):
     """The median ratio, the smallest and the largest, and the target."""
-    pairs = ratios(runs, references)
+    pairs = ratios(runs, references, key)
     if not pairs:
         return ""
     text = f"{statistics.median(pairs):.2f}"
@@ -107,6 +107,23 @@ def print_accepted(results, lines):
     if rows:
         print_rows(["accepted", "requests/s", "of (b)", "of memory", "stored by then",
                     "CPU s/M", "p50 ms", "p99 ms"], rows)
+
+
+def print_against(results, others, lines):
+    """"lines": name of the runs and text; "others": the results of the other build."""
+    rows = []
+    for name, text in lines:
+        runs, other = results.get(name), others.get(name)
+        if not runs or not other:
+            continue
+        rows.append([
+            text, number(figure(runs, "rate")), number(figure(other, "rate")),
+            compared(runs, other, None),
+            number(figure(runs, "cpu"), 2), number(figure(other, "cpu"), 2),
+            compared(runs, other, None, "cpu")])
+    if rows:
+        print_rows(["against another build", "a second", "against", "ratio",
+                    "CPU s/M", "against", "ratio"], rows)
 
 
 def print_memory(results, lines):
