@@ -504,13 +504,8 @@ static void say_goodbye(void) {
     (void)poll(NULL, 0, au_clock_poll_ms(end_ns - now_ns));
 }
 
-au_status_t au_pipeline_stop(void) {
-  say_goodbye();
-  int64_t deadline_ns =
-      au_clock_monotonic_ns() +
-      (pipeline.has_options
-           ? au_clock_seconds_ns(pipeline.options.shutdown_timeout_s)
-           : 0);
+/* Nothing new comes in, and the lanes are to store what waits. */
+static void close_intake(void) {
   if (pipeline.http != NULL)
     au_http_quiesce(pipeline.http);
   if (pipeline.query != NULL)
@@ -520,29 +515,23 @@ au_status_t au_pipeline_stop(void) {
     au_buffer_close_intake(pipeline.buffer);
   for (unsigned i = 0; i < pipeline.writers; i++)
     au_lane_stop(au_buffer_lane(pipeline.buffer, i));
-  stop_retention();
-  au_business_stop(pipeline.business);
-  pipeline.business = NULL;
-  bool writers_ended = stop_writers(deadline_ns);
-  /* Queries may go on while the writers empty the buffer, and no longer. */
-  au_query_pool_stop(pipeline.query);
+}
+
+/* No request waits for a query any more. */
+static void stop_http(void) {
   pthread_mutex_lock(&pipeline.lock);
   pipeline.sampled_http = NULL;
   pthread_mutex_unlock(&pipeline.lock);
-  if (pipeline.http != NULL) {
-    au_http_stop(pipeline.http);
-    au_http_destroy(pipeline.http);
-    au_api_fini(&pipeline.api);
-    pipeline.http = NULL;
-  }
-  au_query_pool_destroy(pipeline.query);
-  pipeline.query = NULL;
-  au_history_destroy(pipeline.history);
-  pipeline.history = NULL;
-  au_metrics_set_sampler(NULL);
-  au_status_t status = stop_buffer(writers_ended);
-  if (!writers_ended)
-    return AU_UNAVAILABLE; /* it may still use the rest */
+  if (pipeline.http == NULL)
+    return;
+  au_http_stop(pipeline.http);
+  au_http_destroy(pipeline.http);
+  au_api_fini(&pipeline.api);
+  pipeline.http = NULL;
+}
+
+/* What the threads had in common. */
+static void free_shared(void) {
   au_breaker_destroy(pipeline.breaker);
   pipeline.breaker = NULL;
   au_breaker_destroy(pipeline.reader_breaker);
@@ -557,5 +546,31 @@ au_status_t au_pipeline_stop(void) {
   if (pipeline.has_options)
     au_options_fini(&pipeline.options);
   pipeline.has_options = false;
+}
+
+au_status_t au_pipeline_stop(void) {
+  say_goodbye();
+  int64_t deadline_ns =
+      au_clock_monotonic_ns() +
+      (pipeline.has_options
+           ? au_clock_seconds_ns(pipeline.options.shutdown_timeout_s)
+           : 0);
+  close_intake();
+  stop_retention();
+  au_business_stop(pipeline.business);
+  pipeline.business = NULL;
+  bool writers_ended = stop_writers(deadline_ns);
+  /* Queries may go on while the writers empty the buffer, and no longer. */
+  au_query_pool_stop(pipeline.query);
+  stop_http();
+  au_query_pool_destroy(pipeline.query);
+  pipeline.query = NULL;
+  au_history_destroy(pipeline.history);
+  pipeline.history = NULL;
+  au_metrics_set_sampler(NULL);
+  au_status_t status = stop_buffer(writers_ended);
+  if (!writers_ended)
+    return AU_UNAVAILABLE; /* it may still use the rest */
+  free_shared();
   return status;
 }
