@@ -342,42 +342,57 @@ static void model_failure(model_t *model, attempt_t *attempt, int64_t now,
 
 CASE("model", NULL, NULL);
 
+typedef struct attempts {
+  attempt_t attempt[ATTEMPTS];
+  size_t count;
+} attempts_t;
+
+static void begin_attempt(au_breaker_t *breaker, model_t *model,
+                          attempts_t *under_way, int64_t now) {
+  attempt_t attempt = {.live = true};
+  int64_t retry = 0;
+  bool allowed = model_allow(model, now, &attempt.probe);
+  ck_assert_int_eq(au_breaker_allow(breaker, now, &attempt.permit, &retry),
+                   allowed);
+  if (allowed)
+    under_way->attempt[under_way->count++] = attempt;
+  else
+    ck_assert_int_gt(retry, now);
+}
+
+/* "action" 4 and 5: it succeeds; 6 to 8: it fails; else it is cancelled. */
+static void end_attempt(au_breaker_t *breaker, model_t *model,
+                        attempts_t *under_way, size_t pick, int action,
+                        int64_t now) {
+  attempt_t attempt = under_way->attempt[pick];
+  under_way->attempt[pick] = under_way->attempt[--under_way->count];
+  if (action < 6) {
+    model_success(model, &attempt, under_way->attempt, under_way->count);
+    au_breaker_success(breaker, attempt.permit);
+  } else if (action < 9) {
+    model_failure(model, &attempt, now, under_way->attempt, under_way->count);
+    au_breaker_failure(breaker, attempt.permit, now, now / 1000, NULL);
+  } else {
+    if (attempt.live && attempt.probe)
+      model->probe_out = false;
+    au_breaker_cancel(breaker, attempt.permit);
+  }
+}
+
 TEST_EACH(does_what_the_model_does, 10) {
   unsigned seed = (unsigned)_i + 1;
   au_breaker_t *breaker = make_breaker(NULL);
   model_t model = {.state = AU_BREAKER_CLOSED};
-  attempt_t attempts[ATTEMPTS];
-  size_t count = 0;
+  attempts_t under_way = {.count = 0};
   int64_t now = 0;
   for (int step = 0; step < 20000; step++) {
     now += rand_r(&seed) % 50 == 0 ? TIMEOUT : rand_r(&seed) % (int)SECOND;
     int action = rand_r(&seed) % 10;
-    if (count == 0 || (action < 4 && count < ATTEMPTS)) {
-      attempt_t attempt = {.live = true};
-      int64_t retry = 0;
-      bool allowed = model_allow(&model, now, &attempt.probe);
-      ck_assert_int_eq(au_breaker_allow(breaker, now, &attempt.permit, &retry),
-                       allowed);
-      if (allowed)
-        attempts[count++] = attempt;
-      else
-        ck_assert_int_gt(retry, now);
-    } else {
-      size_t pick = (size_t)rand_r(&seed) % count;
-      attempt_t attempt = attempts[pick];
-      attempts[pick] = attempts[--count];
-      if (action < 6) {
-        model_success(&model, &attempt, attempts, count);
-        au_breaker_success(breaker, attempt.permit);
-      } else if (action < 9) {
-        model_failure(&model, &attempt, now, attempts, count);
-        au_breaker_failure(breaker, attempt.permit, now, step, NULL);
-      } else {
-        if (attempt.live && attempt.probe)
-          model.probe_out = false;
-        au_breaker_cancel(breaker, attempt.permit);
-      }
-    }
+    if (under_way.count == 0 || (action < 4 && under_way.count < ATTEMPTS))
+      begin_attempt(breaker, &model, &under_way, now);
+    else
+      end_attempt(breaker, &model, &under_way,
+                  (size_t)rand_r(&seed) % under_way.count, action, now);
     au_breaker_snapshot_t snapshot = au_breaker_snapshot(breaker);
     ck_assert_int_eq((int)snapshot.state, model.state);
     ck_assert_uint_eq(snapshot.failures, model.failures);

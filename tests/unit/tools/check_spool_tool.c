@@ -18,7 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 /* What the program has written, both ways, and its exit status. */
@@ -146,6 +145,49 @@ TEST(words_that_make_no_sense_are_trouble) {
 /* --- export ----------------------------------------------------------------
  */
 
+#define DEAD_LETTER "01936b6e-0f5a-4d3e-8a1b-0123456789ab"
+#define LINES_SIZE 1024
+
+/* An event, and the same one put back from its dead letter. */
+static void append_event_twice(au_buffer_t *buffer,
+                               char uuid[AU_UUID_TEXT_SIZE]) {
+  au_rows_t rows = {.count = 0};
+  au_waiter_t waiter = {.done = never_done};
+  put_event(&rows, INT64_C(1732437866123456), "shop", "plain", 1);
+  au_event_t event;
+  ck_assert_int_eq(au_row_decode(rows.bytes.data, rows.row[0].size, &event),
+                   AU_OK);
+  au_uuid_t dead_letter;
+  ck_assert(au_uuid_parse(DEAD_LETTER, strlen(DEAD_LETTER), &dead_letter));
+  au_rows_t again = {.count = 0};
+  ck_assert_int_eq(au_rows_append_reprocess(&again, &event, &dead_letter),
+                   AU_OK);
+  ck_assert_int_eq(au_buffer_append(buffer, &rows, &waiter), AU_OK);
+  ck_assert_int_eq(au_buffer_append(buffer, &again, &waiter), AU_OK);
+  au_uuid_format(&event.id, uuid);
+  au_rows_fini(&rows);
+  au_rows_fini(&again);
+}
+
+/* What "export" says of them; returns where the second line begins. */
+static int expect_event_twice(const char *uuid, char expected[LINES_SIZE]) {
+  int first = snprintf(
+      expected, LINES_SIZE,
+      "{\"seq\":1,\"event_id\":\"%s\",\"timestamp\":\"2024-11-24T08:44:26."
+      "122456Z"
+      "\",\"service\":\"shop\",\"message\":\"plain 1\",\"metadata\":{\"n\":1},"
+      "\"ingested_at\":\"2024-11-24T08:44:26.123456Z\"}\n",
+      uuid);
+  snprintf(
+      expected + first, LINES_SIZE - (size_t)first,
+      "{\"seq\":2,\"event_id\":\"%s\",\"timestamp\":\"2024-11-24T08:44:26."
+      "122456Z\",\"service\":\"shop\",\"message\":\"plain 1\",\"metadata\":"
+      "{\"n\":1},\"ingested_at\":\"2024-11-24T08:44:26.123456Z\","
+      "\"dead_letter_id\":\"" DEAD_LETTER "\"}\n",
+      uuid);
+  return first;
+}
+
 TEST(waiting_events_are_written_out) {
   char error[256] = "";
   const au_buffer_config_t config = {.lanes = 1,
@@ -157,45 +199,16 @@ TEST(waiting_events_are_written_out) {
   au_buffer_t *buffer = NULL;
   ck_assert_int_eq(au_buffer_open(&config, &buffer, error, sizeof(error)),
                    AU_OK);
-  au_rows_t rows = {.count = 0};
-  au_waiter_t waiter = {.done = never_done};
-  put_event(&rows, INT64_C(1732437866123456), "shop", "plain", 1);
-  au_event_t event;
-  ck_assert_int_eq(au_row_decode(rows.bytes.data, rows.row[0].size, &event),
-                   AU_OK);
-  au_uuid_t dead_letter;
-  static const char id[] = "01936b6e-0f5a-4d3e-8a1b-0123456789ab";
-  ck_assert(au_uuid_parse(id, strlen(id), &dead_letter));
-  au_rows_t again = {.count = 0};
-  ck_assert_int_eq(au_rows_append_reprocess(&again, &event, &dead_letter),
-                   AU_OK);
-  ck_assert_int_eq(au_buffer_append(buffer, &rows, &waiter), AU_OK);
-  ck_assert_int_eq(au_buffer_append(buffer, &again, &waiter), AU_OK);
   char uuid[AU_UUID_TEXT_SIZE];
-  au_uuid_format(&event.id, uuid);
-  au_rows_fini(&rows);
-  au_rows_fini(&again);
+  append_event_twice(buffer, uuid);
   /* While it is in use. */
   ck_assert_int_eq(tool_on_directory("export"), 0);
   ck_assert_int_eq(tool_on_directory("renew"), 2);
   assert_said("is in use");
   au_buffer_destroy(buffer);
   ck_assert_int_eq(tool_on_directory("export"), 0);
-  char expected[1024];
-  int first = snprintf(
-      expected, sizeof(expected),
-      "{\"seq\":1,\"event_id\":\"%s\",\"timestamp\":\"2024-11-24T08:44:26."
-      "122456Z"
-      "\",\"service\":\"shop\",\"message\":\"plain 1\",\"metadata\":{\"n\":1},"
-      "\"ingested_at\":\"2024-11-24T08:44:26.123456Z\"}\n",
-      uuid);
-  snprintf(
-      expected + first, sizeof(expected) - (size_t)first,
-      "{\"seq\":2,\"event_id\":\"%s\",\"timestamp\":\"2024-11-24T08:44:26."
-      "122456Z\",\"service\":\"shop\",\"message\":\"plain 1\",\"metadata\":"
-      "{\"n\":1},\"ingested_at\":\"2024-11-24T08:44:26.123456Z\","
-      "\"dead_letter_id\":\"%s\"}\n",
-      uuid, id);
+  char expected[LINES_SIZE];
+  int first = expect_event_twice(uuid, expected);
   ck_assert_str_eq(said, expected);
   ck_assert_int_eq(tool_on_directory("export --from 2"), 0);
   ck_assert_str_eq(said, expected + first);
