@@ -23,14 +23,10 @@
 #include "spool/frame.h"
 #include "support/log_capture.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define STATE_SECONDS                                                          \
@@ -468,6 +464,53 @@ typedef struct plan {
   bool begins_late;
 } plan_t;
 
+/* Runs what the plan says, and records what it does to the disk. Returns the
+ * first place that is to be tested. */
+static size_t record_round(run_t *run, unsigned round, const plan_t *plan,
+                           disk_t *disk, unsigned *seed) {
+  disk_image_t nothing = {.count = 0};
+  disk_image_write(&nothing, all.directory[0]);
+  recorder_config_t config = {.disk = disk, .record = &run->record};
+  if (round % 2 == 1)
+    add_faults(&config, plan->begins_late ? 120 : 40, seed);
+  under_test.round = round;
+  under_test.record = &run->record;
+  under_test.image = NULL;
+  alarm(STATE_SECONDS);
+  recorder_start(&config);
+  while (!start(run)) {
+  }
+  for (int i = 0; plan->begins_late && i < STEPS_BEFORE; i++)
+    step(run);
+  size_t first = plan->begins_late ? run->told : 0;
+  for (int i = 0; i < STEPS; i++)
+    step(run);
+  au_spool_close(run->spool);
+  recorder_stop();
+  return first;
+}
+
+/* A crash at each place of the record, from "first" on. */
+static void test_places(run_t *run, size_t first, disk_t *disk,
+                        unsigned *seed) {
+  oracle_t oracle;
+  oracle_init(&oracle);
+  for (size_t place = 0;; place++) {
+    under_test.place = place;
+    all.places += place >= first;
+    if (place >= first)
+      test_place(run, disk, &oracle, seed);
+    if (place == run->record.count || all.states >= all.limit)
+      break;
+    disk_op_t *op = &run->record.op[place];
+    if (op->kind == DISK_MARK)
+      apply_mark(&oracle, op);
+    else
+      disk_apply(disk, op);
+  }
+  oracle_fini(&oracle);
+}
+
 static void test_round(unsigned round) {
   unsigned seed = all.seed + round * 7919;
   static const plan_t plans[] = {
@@ -484,42 +527,8 @@ static void test_round(unsigned round) {
   oracle_init(&run.oracle);
   all.uuids = 0;
   disk_t *disk = disk_new();
-  disk_image_t nothing = {.count = 0};
-  disk_image_write(&nothing, all.directory[0]);
-  recorder_config_t config = {.disk = disk, .record = &run.record};
-  if (round % 2 == 1)
-    add_faults(&config, plan->begins_late ? 120 : 40, &seed);
-  under_test.round = round;
-  under_test.record = &run.record;
-  under_test.image = NULL;
-  alarm(STATE_SECONDS);
-  recorder_start(&config);
-  while (!start(&run)) {
-  }
-  for (int i = 0; plan->begins_late && i < STEPS_BEFORE; i++)
-    step(&run);
-  size_t first = plan->begins_late ? run.told : 0;
-  for (int i = 0; i < STEPS; i++)
-    step(&run);
-  au_spool_close(run.spool);
-  recorder_stop();
-
-  oracle_t oracle;
-  oracle_init(&oracle);
-  for (size_t place = 0;; place++) {
-    under_test.place = place;
-    all.places += place >= first;
-    if (place >= first)
-      test_place(&run, disk, &oracle, &seed);
-    if (place == run.record.count || all.states >= all.limit)
-      break;
-    disk_op_t *op = &run.record.op[place];
-    if (op->kind == DISK_MARK)
-      apply_mark(&oracle, op);
-    else
-      disk_apply(disk, op);
-  }
-  oracle_fini(&oracle);
+  size_t first = record_round(&run, round, plan, disk, &seed);
+  test_places(&run, first, disk, &seed);
   disk_free(disk);
   run_fini(&run);
 }
