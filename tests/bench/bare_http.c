@@ -9,8 +9,8 @@
  * Prints its port, which it chooses itself, and ends with its standard input.
  */
 #include <microhttpd.h>
+#include <netinet/in.h>
 
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

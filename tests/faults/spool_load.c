@@ -13,14 +13,11 @@
  *   S number       rows before it are in the database
  *   N              a new start: what was appended and not found never was
  */
-#include "base/clock.h"
 #include "faults/disk.h"
 #include "faults/oracle.h"
-#include "metrics/metrics.h"
 #include "spool/frame.h"
 #include "support/log_capture.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>

@@ -8,7 +8,6 @@
 #include "fuzz/fuzz.h"
 
 #include <stdio.h>
-#include <string.h>
 
 fuzz_answer_t fuzz_answer;
 void (*fuzz_on_statement)(const char *sql, const au_piece_t *pieces,

@@ -8,8 +8,6 @@
 #include "config/options.h"
 #include "fuzz/fuzz.h"
 
-#include "base/utf8.h"
-
 #include <stdlib.h>
 #include <string.h>
 

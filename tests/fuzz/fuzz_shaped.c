@@ -8,7 +8,6 @@
  * what is chosen, and after a '=' the paths of a field. The rest is the body.
  */
 #include "base/json.h"
-#include "base/utf8.h"
 #include "event/reader.h"
 #include "fuzz/events.h"
 #include "fuzz/fuzz.h"

@@ -3,8 +3,8 @@
 
 #include "event/row.h"
 #include "support/limits.h"
-#include "support/suite.h"
 
+#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

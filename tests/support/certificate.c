@@ -7,7 +7,6 @@
 #include <check.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/stat.h>
 
 #define DAY_S (24 * 3600)

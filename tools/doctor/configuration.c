@@ -6,10 +6,7 @@
  */
 #include "tools/doctor/doctor.h"
 
-#include "tools/ctl.h"
-
 #include <stdio.h>
-#include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
 

@@ -4,7 +4,6 @@
  */
 #include "tools/doctor/doctor.h"
 
-#include <errno.h>
 #include <libpq-fe.h>
 #include <string.h>
 #include <sys/stat.h>

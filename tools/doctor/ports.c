@@ -13,7 +13,6 @@
 #include "base/base64.h"
 #include "base/sha256.h"
 #include "http/file.h"
-#include "tools/ctl.h"
 #include "tools/samples.h"
 #include "tools/tree.h"
 
@@ -22,7 +21,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #define API "api"
 #define PROMETHEUS "write_prometheus"

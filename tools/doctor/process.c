@@ -6,10 +6,8 @@
 #include "tools/doctor/doctor.h"
 
 #include "base/bytes.h"
-#include "tools/ctl.h"
 
 #include <dirent.h>
-#include <errno.h>
 #include <grp.h>
 #include <limits.h>
 #include <pwd.h>

@@ -11,7 +11,6 @@
 #include "base/json.h"
 #include "base/json_object.h"
 #include "base/timestamp.h"
-#include "base/utf8.h"
 #include "event/row.h"
 
 #include <inttypes.h>

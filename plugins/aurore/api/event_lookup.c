@@ -5,7 +5,6 @@
 #include "api/dead_letter_query.h"
 #include "api/event_item.h"
 #include "base/clock.h"
-#include "base/json.h"
 
 #include <string.h>
 

@@ -6,7 +6,6 @@
 #include "event/name.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* Kept from request to request; the rows have a bound of their own. */

@@ -7,7 +7,6 @@
 #include "event/otlp_record.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 /* What a mark adds to metadata, and a metadata that is nothing but one. */
 #define MARK_BYTES (sizeof(",\"truncated\":true") - 1)

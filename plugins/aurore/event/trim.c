@@ -9,7 +9,6 @@
 #include "base/json.h"
 #include "event/storable.h"
 
-#include <stdint.h>
 #include <string.h>
 
 /* Kept from event to event. */

@@ -4,7 +4,6 @@
 
 #include "event/storable.h"
 
-#include <stdint.h>
 #include <string.h>
 
 /* Kept from value to value. */

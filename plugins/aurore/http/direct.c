@@ -11,7 +11,6 @@
  */
 #include "http/private.h"
 
-#include <inttypes.h>
 #include <sys/socket.h>
 #include <time.h>
 

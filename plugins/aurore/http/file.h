@@ -13,7 +13,6 @@
 #include "metrics/metrics.h"
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/types.h>

@@ -2,7 +2,6 @@
  * Part of http/; calls config/, metrics/, base/. */
 #include "http/preference.h"
 
-#include <stddef.h>
 #include <string.h>
 #include <strings.h>
 

@@ -12,7 +12,6 @@
 
 #include "base/status.h"
 
-#include <stdbool.h>
 #include <stddef.h>
 
 typedef struct au_tokens au_tokens_t;

@@ -11,7 +11,6 @@
 #include "store/event_keys.h"
 
 #include <inttypes.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

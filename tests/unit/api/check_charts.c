@@ -4,7 +4,6 @@
  */
 #include "api/charts.h"
 
-#include "base/clock.h"
 #include "support/files.h"
 #include "support/suite.h"
 

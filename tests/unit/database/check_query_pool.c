@@ -6,13 +6,9 @@
 #include "support/clients.h"
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "database/query_pool.h"
 #include "metrics/metrics.h"
 #include "support/suite.h"
-
-#include <stdatomic.h>
-#include <sys/un.h>
 
 static au_options_t options;
 static au_breaker_t *breaker;

@@ -11,7 +11,6 @@
 #include "support/suite.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define NONE NULL

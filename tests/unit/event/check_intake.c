@@ -9,7 +9,6 @@
 #include "support/suite.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* --- arrays ---------------------------------------------------------------*/

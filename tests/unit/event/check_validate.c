@@ -5,12 +5,10 @@
  */
 #include "support/bodies.h"
 
-#include "base/timestamp.h"
 #include "base/utf8.h"
 #include "support/suite.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* --- what passes ----------------------------------------------------------*/

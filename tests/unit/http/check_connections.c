@@ -9,9 +9,6 @@
 #include "http/private.h"
 #include "support/suite.h"
 
-#include <arpa/inet.h>
-#include <fcntl.h>
-
 #define LARGE ((size_t)6 << 20)
 /* Of a loop, in the life of a connection of a second or two. A thread that does
  * not rest has tens of thousands. */

@@ -5,7 +5,6 @@
  */
 #include "support/http_client.h"
 
-#include "base/clock.h"
 #include "support/suite.h"
 
 #include <dlfcn.h>

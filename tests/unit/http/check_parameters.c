@@ -6,7 +6,6 @@
 #include "support/suite.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static au_refusals_t refusals;

@@ -10,7 +10,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define SECOND AU_NS_PER_S
 #define START (1000 * SECOND)

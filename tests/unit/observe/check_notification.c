@@ -13,10 +13,8 @@
 #include "support/log_capture.h"
 #include "support/suite.h"
 
-#include <errno.h>
 #include <math.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -17,7 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 static au_buffer_t *open_buffer(const char *directory, unsigned lanes,
                                 uint64_t capacity, uint64_t max_bytes) {

@@ -4,7 +4,6 @@
  * again: segments that are kept, the way back to them, and the tokens by which
  * a database that has fallen back is recognised.
  */
-#include "base/clock.h"
 #include "metrics/metrics.h"
 #include "support/spools.h"
 #include "support/suite.h"
@@ -13,7 +12,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define LONG 3600.0

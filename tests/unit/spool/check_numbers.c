@@ -5,7 +5,6 @@
  * that nothing could follow.
  */
 #include "base/crc32c.h"
-#include "metrics/metrics.h"
 #include "spool/frame.h"
 #include "spool/state.h"
 #include "support/spools.h"

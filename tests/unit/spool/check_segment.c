@@ -5,7 +5,6 @@
  * or do less than they were asked to.
  */
 #include "base/crc32c.h"
-#include "metrics/metrics.h"
 #include "support/spools.h"
 #include "support/suite.h"
 
@@ -15,9 +14,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 /* --- frames ----------------------------------------------------------------

@@ -3,7 +3,6 @@
  * Files of segments whose rows are gone become new segments: when, how many,
  * which never, and that nothing of an earlier life passes for a row.
  */
-#include "metrics/metrics.h"
 #include "spool/spares.h"
 #include "support/spools.h"
 #include "support/suite.h"
@@ -15,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define ROW 500

@@ -4,7 +4,6 @@
  * order, after a restart, a torn tail, a flipped bit, and whichever call of the
  * system fails.
  */
-#include "base/clock.h"
 #include "base/crc32c.h"
 #include "metrics/metrics.h"
 #include "support/spools.h"

@@ -15,10 +15,7 @@
 #include "support/suite.h"
 
 #include <ftw.h>
-#include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
-#include <unistd.h>
 
 static char directory[64];
 static au_buffer_t *buffer;

@@ -14,8 +14,6 @@
 #include "support/rows.h"
 #include "support/suite.h"
 
-#include <fcntl.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <sys/eventfd.h>
 

@@ -6,7 +6,6 @@
 #include "support/suite.h"
 #include "tools/samples.h"
 
-#include <math.h>
 #include <stdio.h>
 
 static const char text[] = "# HELP a is\n"
