@@ -126,7 +126,8 @@ def test_a_role_without_rights(programs, database):
 
 
 def test_a_schema_that_is_newer(programs, database):
-    api = started(programs, database)
+    breaker = {"BreakerFailures": 3, "BreakerTimeout": 0.3}
+    api = started(programs, database, writer=breaker)
     assert api.stop() == 0
     database.execute("INSERT INTO aurore.schema_version (version) VALUES (9999)")
     api.start()
@@ -134,8 +135,17 @@ def test_a_schema_that_is_newer(programs, database):
     api.wait_log("9999")
     assert api.get("/ready").status_code == 200
     assert api.metrics().get("buffer_size") == 1
+    api.wait_log('type = schema, message = lane 0: the schema "aurore" has version')
+    api.wait_metric("circuit_breaker_state", 1)
+    assert api.get("/health/database").status_code == 503
+    detailed = api.get("/health/detailed").json()
+    assert detailed["status"] == "critical"
+    assert "a newer release" in detailed["database"]["lastError"]["message"]
     database.execute("DELETE FROM aurore.schema_version WHERE version = 9999")
     database.wait_stored(2)
+    api.wait_log("lane 0: the schema is known again")
+    told = [line for line in api.log().splitlines() if "type = schema" in line]
+    assert ["FAILURE" in line for line in told] == [True, False]
 
 
 def test_a_place_that_is_gone(programs, database):

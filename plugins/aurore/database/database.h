@@ -55,11 +55,13 @@ typedef struct au_database_config {
 /* Whose fault an error may be, as far as its SQLSTATE tells. */
 typedef enum au_fault {
   AU_FAULT_NONE,
-  AU_FAULT_ROW,       /* everything else, and 08P01 from a connection that is
-                         still good: of a row or of the schema, which only a
-                         comparison of rows can tell */
-  AU_FAULT_DATABASE,  /* the database's own: classes 08, 25, 26, 40, 53, 55, 57,
-                         58, and no SQLSTATE at all; never a row's */
+  AU_FAULT_ROW,      /* everything else, and 08P01 from a connection that is
+                        still good: of a row or of the schema, which only a
+                        comparison of rows can tell */
+  AU_FAULT_DATABASE, /* the database's own: classes 08, 25, 26, 40, 53, 55, 57,
+                        58, and no SQLSTATE at all; never a row's */
+  AU_FAULT_SCHEMA,   /* the schema is a newer release's: nothing is stored until
+                        somebody upgrades this host */
   AU_FAULT_PARTITION, /* 23514 that names a table and no constraint: no
                          partition takes the row */
   AU_FAULT_FENCED     /* AU_SQLSTATE_FENCED: aurore.claim or .advance refused */

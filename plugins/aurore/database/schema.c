@@ -232,6 +232,7 @@ static au_status_t refuse_newer(long version, au_database_error_t *error) {
       "%ld: a newer release has migrated it, and nothing is stored until this "
       "host has that release, too",
       version, VERSION);
+  error->fault = AU_FAULT_SCHEMA;
   return AU_INVALID;
 }
 

@@ -62,6 +62,7 @@ struct au_writer {
   bool owes;       /* the same: a batch that the database would not take */
   bool has_moved; /* its place was not what we thought, since the last commit */
   bool told_refused; /* a notification says that no event is taken */
+  bool told_schema;  /* one says that the schema is a newer release's */
   trouble_t trouble;
 
   _Atomic bool connected;
@@ -136,6 +137,19 @@ static void log_trouble(au_writer_t *writer, const char *what,
          writer->claim.lane);
 }
 
+/* Whether the schema is a newer release's has changed; "error" says so if it
+ * is.
+ */
+static void tell_schema(au_writer_t *writer, const au_database_error_t *error) {
+  bool is_newer = error != NULL;
+  if (writer->told_schema == is_newer)
+    return;
+  writer->told_schema = is_newer;
+  au_notify(is_newer ? AU_SEVERITY_FAILURE : AU_SEVERITY_OKAY, "schema",
+            "lane %u: %s", writer->claim.lane,
+            is_newer ? error->message : "the schema is known again");
+}
+
 /* The database's fault: count it, log it, wait. */
 static void back_off(au_writer_t *writer, au_permit_t permit, const char *what,
                      const au_database_error_t *error) {
@@ -149,6 +163,8 @@ static void back_off(au_writer_t *writer, au_permit_t permit, const char *what,
   }
   keep_error(writer, error);
   log_trouble(writer, what, error);
+  if (error->fault == AU_FAULT_SCHEMA)
+    tell_schema(writer, error);
   au_metrics_count_failure(error->is_connect ? "" : error->sqlstate);
   /* A partition is being made or dropped, or somebody holds a lock: the
    * database works, and has spoken. */
@@ -282,6 +298,7 @@ static bool make_ready(au_writer_t *writer) {
   const char *what;
   if (reach_database(writer, &what, &error) == AU_OK) {
     unfence(writer);
+    tell_schema(writer, NULL);
     settle(writer);
     writer->claimed = true;
     /* Whether it can store, too, is what the batch that has failed will show:
