@@ -158,6 +158,7 @@ def test_those_that_match(programs, database):
     assert put_back(api, sqlState="00000") == (0, 0, 0)
     assert put_back(api, before="2026-03-01T00:00:00Z") == (0, 0, 0)
     assert put_back(api, sqlState="23502", before="2026-03-02", limit=2.0) == (2, 0, 3)
+    assert put_back(api, before=3.9e-131) == (0, 0, 0)
     assert put_back(api, before=1772409599, service="test") == (3, 0, 0)
     assert put_back(api, service="é 'x", sqlState=None, before=None, limit=None) == (3, 0, 0)
     assert put_back(api, limit=10000) == (1, 0, 0)

@@ -14,6 +14,7 @@
 #include "api/dead_letter_batch.h"
 #include "api/routes.h"
 #include "base/json_members.h"
+#include "base/timestamp.h"
 #include "http/answer.h"
 #include "http/coding.h"
 #include "http/media_type.h"
@@ -151,10 +152,19 @@ static void read_sql_state(bulk_t *bulk, const au_parameter_t *parameter) {
               "%s must be five digits or capital letters", parameter->name);
 }
 
+/* A number of JSON may have an exponent. */
+static bool is_number_time(const member_t *member, int64_t *out_us) {
+  return member->is_given && member->kind == AU_JSON_NUMBER &&
+         au_timestamp_parse_number((const char *)member->text.data,
+                                   member->text.size, out_us);
+}
+
 static void read_before(bulk_t *bulk, const au_parameter_t *parameter) {
+  int64_t *before_us = &bulk->choice.before_us;
   bulk->choice.has_before =
       parameter->value != NULL &&
-      au_parameter_time(parameter, &bulk->choice.before_us, &bulk->refusals);
+      (is_number_time(&bulk->member[BEFORE], before_us) ||
+       au_parameter_time(parameter, before_us, &bulk->refusals));
 }
 
 /* --- POST /dlq/reprocess ----------------------------------------------- */
