@@ -698,7 +698,7 @@ TEST(a_request_may_be_in_two_generations) {
 TEST(tables_that_are_in_use_hold_nobody_up) {
   send_and_store(0, 1, "a");
   PGconn *reader = hold("SELECT count(*) FROM aurore.event_key_before");
-  pass(0);
+  pass(1000);
   send_and_store(0, 2, "b");
   send_and_store(1, 1, "a");
   send_and_store(1, 2, "b");
